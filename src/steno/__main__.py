@@ -1,0 +1,3 @@
+from steno.cli.main import main
+
+main()

@@ -1,0 +1,165 @@
+"""What a recogniser is: its capabilities, the work it takes, and the two protocols behind which it stands.
+
+- `AsyncBackend` batches by itself or decodes in other processes: `await` a call, cancel it to abort it.
+- `StepBackend` leaves the batching to the engine: `admit` work into slots, `step` all of them together.
+
+Constructing a backend is free; `load` is where the weight is. A backend knows nothing of HTTP, formats or VAD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from steno.errors import StenoError
+from steno.types import Word
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+Progress: TypeAlias = Callable[[float, str], None]
+"""Called with the part of a load that is done, in [0, 1], and a word on what is being done. Thread-safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do. What it lacks is refused by name, before any audio is decoded."""
+
+    languages: frozenset[str] | None
+    """ISO 639-1 codes; None = any."""
+    live: bool
+    """Decodes a growing utterance without starting over at each step."""
+    word_times: bool
+    alignment: bool
+    """Finds the times of a text that it is given."""
+    context: bool
+    """Takes hot words or a prompt."""
+    rejects_non_speech: bool
+    """Gives no text for noise. Where false, audio in which the VAD hears no speech is kept from it."""
+    max_audio_s: float
+    """The longest piece that one call takes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recognize:
+    """Turn `audio` into text.
+
+    A live utterance is sent again and again under the same `utterance` key, each time with all of its audio so
+    far; the backend keeps what it has of it until `final` is done or `forget` is called. Without a key the work
+    stands alone.
+    """
+
+    audio: Audio
+    language: str | None = None
+    """ISO 639-1; None = detect."""
+    context: str = ""
+    words: bool = False
+    """Whether the caller wants word times."""
+    utterance: str | None = None
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Align:
+    """Find when each word of `text` is spoken in `audio`."""
+
+    audio: Audio
+    text: str
+    language: str | None = None
+
+
+Work: TypeAlias = Recognize | Align
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What a backend heard; times are seconds from the start of the work's audio."""
+
+    text: str
+    language: str | None
+    words: tuple[Word, ...] = ()
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """The words of the given text, all of them, in order, in its own spelling; times from the audio's start."""
+
+    words: tuple[Word, ...]
+
+
+Result: TypeAlias = Hypothesis | Alignment
+
+
+class Backend(Protocol):
+    """What both kinds share."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `cuda:0`, …: where it runs or would run."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+
+@runtime_checkable
+class AsyncBackend(Backend, Protocol):
+    """A backend that schedules by itself. Cancelling a call aborts it and leaves the backend usable."""
+
+    @property
+    def workers(self) -> int:
+        """How many calls it runs well at once."""
+
+    @property
+    def live_workers(self) -> int:
+        """How many more it takes for live work, so that a live stream need not wait for an upload's piece."""
+
+    async def load(self, progress: Progress) -> None: ...
+
+    async def unload(self) -> None:
+        """Give all memory back. Nothing is running when it is called; `load` may follow."""
+
+    async def recognize(self, work: Recognize) -> Hypothesis: ...
+
+    async def align(self, work: Align) -> Alignment: ...
+
+    async def forget(self, utterance: str) -> None:
+        """Drop what is kept of a live utterance. Unknown keys are fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A piece of work that a step completed: its result, or the error that befell it alone."""
+
+    work: Work
+    outcome: Result | StenoError
+
+
+@runtime_checkable
+class StepBackend(Backend, Protocol):
+    """A backend whose batching the engine does. All calls come from one thread, never two at once."""
+
+    @property
+    def slots(self) -> int: ...
+
+    def load(self, progress: Progress) -> None: ...
+
+    def unload(self) -> None: ...
+
+    def admit(self, work: Work) -> None:
+        """Take `work` into a free slot. Cheap: what costs happens in `step`."""
+
+    def step(self) -> Sequence[Finished]:
+        """One prefill chunk or one decode iteration over all occupied slots. Raises = every slot is lost."""
+
+    def release(self, work: Work) -> None:
+        """Drop unfinished work: it was cancelled or timed out."""
+
+    def forget(self, utterance: str) -> None: ...

@@ -1,0 +1,136 @@
+"""Every error that steno raises on purpose.
+
+    StenoError
+    ├── SettingsError              an environment variable or an option of the command line is wrong
+    ├── InvalidRequestError        the caller asked for something that does not exist
+    │   ├── UnsupportedLanguageError
+    │   ├── UnknownModelError
+    │   └── UnsupportedFeatureError      a capability that this backend lacks
+    ├── AuthenticationError
+    ├── AudioError                 the audio cannot be used
+    │   ├── NotAudioError                it is something else
+    │   ├── UndecodableAudioError        it is damaged, or a codec that we do not read
+    │   ├── EmptyAudioError              it holds no samples
+    │   ├── AudioTooLargeError           more bytes than allowed
+    │   └── AudioTooLongError            more seconds than allowed
+    ├── RetryableError             come back in `retry_after_s`
+    │   ├── OverloadedError              every place is taken
+    │   └── UnavailableError             the server cannot serve now
+    │       ├── DrainingError                  it is shutting down
+    │       └── ModelLoadError                 the model did not load, or not in time
+    ├── DeadlineExceededError      the request's own time is up
+    ├── SupersededError            a newer job of the same utterance took its place
+    └── BackendError               the recogniser failed
+        ├── BackendUnavailableError      it cannot run on this machine
+        └── BackendCrashedError          its process died
+
+Each has a stable machine `code` and a sentence that says what was wrong and what would be right. What they mean
+in HTTP is decided in `server/errors.py`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StenoError(Exception):
+    """Base of all. `param` names the option at fault, if one is."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class SettingsError(StenoError):
+    code = "invalid_settings"
+
+
+class InvalidRequestError(StenoError):
+    code = "invalid_request"
+
+
+class UnsupportedLanguageError(InvalidRequestError):
+    code = "unsupported_language"
+
+
+class UnknownModelError(InvalidRequestError):
+    code = "model_not_found"
+
+
+class UnsupportedFeatureError(InvalidRequestError):
+    code = "unsupported_feature"
+
+
+class AuthenticationError(StenoError):
+    code = "invalid_api_key"
+
+
+class AudioError(StenoError):
+    code = "invalid_audio"
+
+
+class NotAudioError(AudioError):
+    code = "not_audio"
+
+
+class UndecodableAudioError(AudioError):
+    code = "undecodable_audio"
+
+
+class EmptyAudioError(AudioError):
+    code = "empty_audio"
+
+
+class AudioTooLargeError(AudioError):
+    code = "audio_too_large"
+
+
+class AudioTooLongError(AudioError):
+    code = "audio_too_long"
+
+
+class RetryableError(StenoError):
+    """Something that another try may get past; `retry_after_s` is an estimate, in seconds."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class OverloadedError(RetryableError):
+    code = "overloaded"
+
+
+class UnavailableError(RetryableError):
+    code = "unavailable"
+
+
+class DrainingError(UnavailableError):
+    code = "draining"
+
+
+class ModelLoadError(UnavailableError):
+    code = "model_load_failed"
+
+
+class DeadlineExceededError(StenoError):
+    code = "deadline_exceeded"
+
+
+class SupersededError(StenoError):
+    code = "superseded"
+
+
+class BackendError(StenoError):
+    code = "backend_error"
+
+
+class BackendUnavailableError(BackendError):
+    code = "backend_unavailable"
+
+
+class BackendCrashedError(BackendError):
+    code = "backend_crashed"
