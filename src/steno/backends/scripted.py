@@ -1,0 +1,102 @@
+"""A `StepBackend` without a model: fixed cost a step, known text. For tests and benchmarks of everything around it.
+
+It hears one word in each half second of audio: `w0 w1 w2 …`. A piece of work takes one step to prefill and one for
+each word, as a real decoder would; a step costs the same however many slots are occupied.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steno.backends.base import Align, Alignment, Capabilities, Finished, Hypothesis, Progress, Result, Work
+from steno.types import SAMPLE_RATE, Word
+
+if TYPE_CHECKING:
+    from steno.backends.registry import BackendOptions
+
+WORD_S = 0.5
+
+
+@dataclass(slots=True)
+class _Slot:
+    work: Work
+    steps_left: int
+
+
+class ScriptedBackend:
+    """See the module.
+
+    Args:
+        step_s: what a step costs; spent in `sleep`, which tests in virtual time replace.
+    """
+
+    name = "scripted"
+    model_id = "scripted"
+    device = "cpu"
+    capabilities = Capabilities(
+        languages=None,
+        live=True,
+        word_times=True,
+        alignment=True,
+        context=True,
+        rejects_non_speech=True,
+        max_audio_s=60.0,
+    )
+
+    def __init__(self, slots: int = 8, step_s: float = 0.005, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._slot_count = slots
+        self._step_s = step_s
+        self._sleep = sleep
+        self._occupied: list[_Slot] = []
+
+    @property
+    def slots(self) -> int:
+        return self._slot_count
+
+    def load(self, progress: Progress) -> None:
+        progress(1.0, "nothing to load")
+
+    def unload(self) -> None:
+        self._occupied.clear()
+
+    def admit(self, work: Work) -> None:
+        self._occupied.append(_Slot(work, steps_left=1 + len(_words(work))))
+
+    def step(self) -> Sequence[Finished]:
+        self._sleep(self._step_s)
+        for slot in self._occupied:
+            slot.steps_left -= 1
+        done = [slot for slot in self._occupied if slot.steps_left <= 0]
+        self._occupied = [slot for slot in self._occupied if slot.steps_left > 0]
+        return [Finished(slot.work, _result(slot.work)) for slot in done]
+
+    def release(self, work: Work) -> None:
+        self._occupied = [slot for slot in self._occupied if slot.work is not work]
+
+    def forget(self, utterance: str) -> None:
+        """Nothing is kept between two calls."""
+
+
+def _words(work: Work) -> tuple[Word, ...]:
+    if isinstance(work, Align):
+        texts = work.text.split()
+        each_s = len(work.audio) / SAMPLE_RATE / max(len(texts), 1)
+    else:
+        texts = [f"w{n}" for n in range(int(len(work.audio) / SAMPLE_RATE / WORD_S))]
+        each_s = WORD_S
+    return tuple(Word(text, n * each_s, (n + 1) * each_s, 1.0) for n, text in enumerate(texts))
+
+
+def _result(work: Work) -> Result:
+    words = _words(work)
+    if isinstance(work, Align):
+        return Alignment(words)
+    return Hypothesis(" ".join(word.text for word in words), work.language or "en", words, 1.0)
+
+
+def create(options: BackendOptions) -> ScriptedBackend:
+    """For the registry; `workers` are its slots."""
+    return ScriptedBackend(slots=options.workers or 8)

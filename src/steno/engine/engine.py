@@ -1,0 +1,276 @@
+"""The engine as everything above sees it: `admit` lets a request in, its `Ticket` runs work.
+
+Refusal happens at `admit`, before any audio is read; a request that is in is never refused halfway for want of a place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from steno.backends.base import (
+    AsyncBackend,
+    Backend,
+    Capabilities,
+    Progress,
+    Result,
+    StepBackend,
+    Work,
+)
+from steno.engine.lifecycle import Lifecycle, State
+from steno.engine.queue import Job, Priority, PriorityInferQueue
+from steno.engine.scheduler import STOPPING, AsyncScheduler, RunInThread, Scheduler, StepScheduler
+from steno.engine.telemetry import Silent, Telemetry
+from steno.engine.ticket import ServiceRate, Ticket
+from steno.errors import DeadlineExceededError, DrainingError, ModelLoadError, OverloadedError, StenoError
+
+T = TypeVar("T")
+
+JOBS_PER_TICKET = 4
+"""Pieces that one request may have in the queue; with `max_queue` this bounds the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the engine takes on."""
+
+    max_waiting: int = 32
+    """Uploads that may wait for a place beyond those that run."""
+    max_live: int = 256
+    """Live sessions open at once."""
+    request_timeout_s: float = 600.0
+    idle_timeout_s: float = 120.0
+
+
+class Engine:
+    """One backend, its queue, its scheduler and its lifecycle.
+
+    Use it as `async with engine: …`; leaving it ends all work and unloads the model.
+
+    Args:
+        run_in_thread: where a `StepBackend` runs; by default one thread of its own. Tests in virtual time give another.
+    """
+
+    def __init__(
+        self,
+        backend: AsyncBackend | StepBackend,
+        limits: Limits,
+        telemetry: Telemetry | None = None,
+        run_in_thread: Callable[[Callable[[], object]], Awaitable[object]] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._limits = limits
+        self._telemetry = telemetry or Silent()
+        self._queue = PriorityInferQueue(
+            (limits.max_waiting + limits.max_live + backend_places(backend)) * JOBS_PER_TICKET
+        )
+        self._thread: ThreadPoolExecutor | None = None
+        self._run_in_thread: RunInThread[object] = run_in_thread or self._run_in_own_thread
+        self._scheduler = self._make_scheduler()
+        self._lifecycle = Lifecycle(backend.model_id, self._load_backend, self._unload_backend, limits.idle_timeout_s)
+        self._worker: asyncio.Task[None] | None = None
+        self._uploads = 0
+        self._live = 0
+        self._draining = False
+        self._rate = ServiceRate()
+
+    async def __aenter__(self) -> Engine:
+        self._worker = asyncio.create_task(self._scheduler.run(), name="scheduler")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._draining = True
+        assert self._worker is not None
+        self._worker.cancel()
+        await asyncio.wait([self._worker])
+        for job in list(self._queue):
+            job.settle(DrainingError(STOPPING))
+        await self._lifecycle.close()
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+    @property
+    def backend(self) -> Backend:
+        return self._backend
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._backend.capabilities
+
+    @property
+    def model_state(self) -> State:
+        return self._lifecycle.state
+
+    @property
+    def load_progress(self) -> tuple[float, str]:
+        return self._lifecycle.progress
+
+    @property
+    def worker_alive(self) -> bool:
+        return self._worker is not None and not self._worker.done()
+
+    @property
+    def active(self) -> int:
+        """Requests and sessions that are in."""
+        return self._uploads + self._live
+
+    @property
+    def running(self) -> int:
+        """Jobs that the backend works on now."""
+        return self._scheduler.running
+
+    @property
+    def parallelism(self) -> int:
+        """How many pieces of one upload are worth having under way at once."""
+        return min(self._scheduler.places, JOBS_PER_TICKET)
+
+    def queue_depth(self) -> dict[Priority, int]:
+        return self._queue.depth()
+
+    def drain(self) -> None:
+        """Let nothing new in. What is in goes on."""
+        self._draining = True
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    async def preload(self) -> None:
+        """Load the model now.
+
+        Raises:
+            ModelLoadError: it did not load.
+        """
+        await self._lifecycle.ready()
+
+    @asynccontextmanager
+    async def admit(
+        self, priority: Priority = Priority.INTERACTIVE, timeout_s: float | None = None
+    ) -> AsyncIterator[Ticket]:
+        """A place for one request (`timeout_s`, at most and by default the limits' `request_timeout_s`) or session.
+
+        Raises:
+            OverloadedError: every place is taken; `retry_after_s` from the measured service rate.
+            DrainingError: the server is shutting down.
+        """
+        self._refuse(priority)
+        loop = asyncio.get_running_loop()
+        limit_s = min(timeout_s or self._limits.request_timeout_s, self._limits.request_timeout_s)
+        deadline = None if priority.is_live else loop.time() + limit_s
+        ticket = Ticket(self, priority, deadline, self._limits.request_timeout_s)
+        self._count(priority, +1)
+        self._rate.entered(loop.time())
+        try:
+            with self._lifecycle.lease():
+                try:
+                    yield ticket
+                finally:
+                    ticket.close()
+        finally:
+            self._count(priority, -1)
+            self._rate.left(loop.time(), self.active)
+
+    def submit(self, work: Work, priority: Priority, deadline: float) -> asyncio.Future[Result]:
+        """Enqueue `work`; for `Ticket`. The future ends with the result, an error, or the deadline."""
+        loop = asyncio.get_running_loop()
+        if not self.worker_alive:
+            raise DrainingError(STOPPING)
+        job = Job(work, priority, loop.time(), deadline, loop.create_future())
+        timer = loop.call_at(deadline, self._expire, job)
+        job.future.add_done_callback(lambda _: self._settled(job, timer))
+        try:
+            self._queue.put(job)
+        except OverloadedError:
+            job.future.cancel()
+            raise
+        self._scheduler.wake()
+        return job.future
+
+    async def ready(self, deadline: float) -> None:
+        """Wait for the model until `deadline`; for `Ticket`."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._lifecycle.ready()
+        except TimeoutError:
+            done, what = self._lifecycle.progress
+            message = f"{self._backend.model_id} is still loading ({done:.0%}, {what})"
+            raise ModelLoadError(message, retry_after_s=10) from None
+
+    async def forget(self, utterance: str) -> None:
+        """Drop what the backend keeps of a live utterance."""
+        backend = self._backend
+        if isinstance(backend, StepBackend):
+            await self._run_in_thread(lambda: backend.forget(utterance))
+        else:
+            await backend.forget(utterance)
+
+    def retry_after_s(self) -> float:
+        """When somebody who is refused now should come back: once the requests that wait have been served."""
+        return self._rate.time_for(max(self._uploads - self._scheduler.places, 1))
+
+    def _refuse(self, priority: Priority) -> None:
+        if self._draining:
+            self._telemetry.refused(DrainingError.code)
+            raise DrainingError(
+                "the server is shutting down; ask another one, or this one again soon", retry_after_s=10
+            )
+        if priority.is_live and self._live < self._limits.max_live:
+            return
+        if not priority.is_live and self._uploads < self._scheduler.places + self._limits.max_waiting:
+            return
+        self._telemetry.refused(OverloadedError.code)
+        what = "live sessions" if priority.is_live else "requests"
+        count = self._live if priority.is_live else self._uploads
+        raise OverloadedError(
+            f"{count} {what} are in, as many as may; try again later", retry_after_s=self.retry_after_s()
+        )
+
+    def _count(self, priority: Priority, change: int) -> None:
+        if priority.is_live:
+            self._live += change
+        else:
+            self._uploads += change
+
+    def _expire(self, job: Job) -> None:
+        job.settle(DeadlineExceededError("the request's time was up before its audio was recognised"))
+
+    def _settled(self, job: Job, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        self._queue.discard(job)
+        self._scheduler.abandon(job)
+        error = None if job.future.cancelled() else job.future.exception()
+        if isinstance(error, StenoError):
+            self._telemetry.failed(error.code)
+
+    def _make_scheduler(self) -> Scheduler:
+        if isinstance(self._backend, StepBackend):
+            return StepScheduler(self._backend, self._queue, self._telemetry, self._run_in_thread)  # type: ignore[arg-type]
+        return AsyncScheduler(self._backend, self._queue, self._telemetry)
+
+    async def _load_backend(self, progress: Progress) -> None:
+        backend = self._backend
+        if isinstance(backend, StepBackend):
+            await self._run_in_thread(lambda: backend.load(progress))
+        else:
+            await backend.load(progress)
+
+    async def _unload_backend(self) -> None:
+        backend = self._backend
+        if isinstance(backend, StepBackend):
+            await self._run_in_thread(backend.unload)
+        else:
+            await backend.unload()
+
+    async def _run_in_own_thread(self, call: Callable[[], T]) -> T:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._backend.name)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def backend_places(backend: AsyncBackend | StepBackend) -> int:
+    """Work that runs at once."""
+    return backend.slots if isinstance(backend, StepBackend) else backend.workers + backend.live_workers

@@ -1,0 +1,164 @@
+"""When the model is in memory: a counted lease, one load however many ask, unloading after a time of disuse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from loguru import logger
+
+from steno.backends.base import Progress
+from steno.errors import ModelLoadError, StenoError
+
+RETRY_AFTER_FAILURE_S = 5.0
+"""A load that failed is not tried again sooner: the callers of that time get the same error at once."""
+
+
+class State(StrEnum):
+    UNLOADED = "unloaded"
+    LOADING = "loading"
+    READY = "ready"
+    UNLOADING = "unloading"
+
+
+class Lifecycle:
+    """Owns the loading and unloading of one backend.
+
+    Args:
+        name: what is loaded, for logs and errors.
+        load, unload: the backend's own; each runs in a task of this object's, so that a caller that gives up waiting
+            does not interrupt it.
+        idle_timeout_s: after the last lease ends, the model stays so long; 0 = for ever.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[Progress], Awaitable[None]],
+        unload: Callable[[], Awaitable[None]],
+        idle_timeout_s: float,
+    ) -> None:
+        self._name = name
+        self._load = load
+        self._unload = unload
+        self._idle_timeout_s = idle_timeout_s
+        self._state = State.UNLOADED
+        self._holders = 0
+        self._task: asyncio.Task[None] | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._failure: ModelLoadError | None = None
+        self._failed_at = 0.0
+        self.progress: tuple[float, str] = (0.0, "")
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def holders(self) -> int:
+        return self._holders
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """While it is held the model is not unloaded. It does not load it: that is `ready`."""
+        self._holders += 1
+        self._stop_idling()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self._start_idling()
+
+    async def ready(self) -> None:
+        """Return once the model is loaded, loading it if need be.
+
+        Raises:
+            ModelLoadError: it did not load. Cancelling the wait does not cancel the load.
+        """
+        while self._state is not State.READY:
+            if self._state is State.UNLOADED:
+                self._refuse_after_failure()
+                self._begin(State.LOADING, self._run_load())
+            assert self._task is not None
+            await asyncio.wait([self._task])
+            if self._state is State.UNLOADED and self._failure is not None:
+                raise self._failure
+
+    async def close(self) -> None:
+        """Unload now and wait for it; a load that is under way is abandoned, and what it left is unloaded too."""
+        self._stop_idling()
+        abandoned = self._state is State.LOADING
+        if self._task is not None:
+            if abandoned:
+                self._task.cancel()
+            await asyncio.wait([self._task])
+        if abandoned or self._state is State.READY:
+            await self._run_unload()
+
+    def _begin(self, state: State, work: Awaitable[None]) -> None:
+        self._state = state
+        self._task = asyncio.ensure_future(work)
+
+    async def _run_load(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._failure = None
+        self.progress = (0.0, "starting")
+        logger.info("loading {}", self._name)
+        loaded = False
+        try:
+            await self._load(self._report)
+            loaded = True
+        except StenoError as error:
+            self._fail(f"{self._name} could not be loaded: {error.message}", loop.time())
+        except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and delivered to all who wait
+            logger.opt(exception=error).error("loading {} failed", self._name)
+            self._fail(f"{self._name} could not be loaded: {type(error).__name__}", loop.time())
+        finally:
+            self._state = State.READY if loaded else State.UNLOADED
+        if loaded:
+            logger.info("loaded {} in {:.1f} s", self._name, loop.time() - began)
+            self._start_idling()
+
+    async def _run_unload(self) -> None:
+        self._state = State.UNLOADING
+        try:
+            await self._unload()
+            logger.info("unloaded {}", self._name)
+        except Exception as error:  # noqa: BLE001 - the boundary of a task; what is left of it is loaded anew next time
+            logger.opt(exception=error).error("unloading {} failed", self._name)
+        finally:
+            self._state = State.UNLOADED
+
+    def _report(self, done: float, what: str) -> None:
+        self.progress = (done, what)
+        logger.debug("loading {}: {:.0%} {}", self._name, done, what)
+
+    def _fail(self, message: str, now: float) -> None:
+        self._failure = ModelLoadError(message, retry_after_s=RETRY_AFTER_FAILURE_S)
+        self._failed_at = now
+
+    def _refuse_after_failure(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._failure is not None and now - self._failed_at < RETRY_AFTER_FAILURE_S:
+            raise self._failure
+
+    def _start_idling(self) -> None:
+        if self._holders or self._idle_timeout_s <= 0 or self._state is not State.READY:
+            return
+        self._stop_idling()
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(self._idle_timeout_s, self._idle_out)
+
+    def _stop_idling(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _idle_out(self) -> None:
+        self._idle = None
+        if not self._holders and self._state is State.READY:
+            logger.info("{} was idle for {:g} s", self._name, self._idle_timeout_s)
+            self._begin(State.UNLOADING, self._run_unload())

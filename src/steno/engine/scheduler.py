@@ -1,0 +1,238 @@
+"""How jobs meet a backend: one scheduler for each kind.
+
+Both take jobs from the queue, hand results to whoever waits, and outlive every failure of a job. A job that is
+abandoned (cancelled, timed out) is aborted at once in an `AsyncBackend` and released before the next step of a
+`StepBackend`. Some places are kept for live work, so that a live stream never waits for an upload to finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeAlias, TypeVar
+
+from loguru import logger
+
+from steno.backends.base import Align, AsyncBackend, Finished, Result, StepBackend, Work
+from steno.engine.queue import Job, PriorityInferQueue
+from steno.engine.telemetry import Telemetry
+from steno.errors import BackendError, DrainingError, StenoError
+
+T = TypeVar("T")
+RunInThread: TypeAlias = Callable[[Callable[[], T]], Awaitable[T]]
+
+STOPPING = "the server is shutting down"
+
+
+class Scheduler(Protocol):
+    @property
+    def places(self) -> int:
+        """Jobs of uploads that can run at once."""
+
+    @property
+    def running(self) -> int:
+        """Jobs that run now."""
+
+    def wake(self) -> None:
+        """A job was put into the queue."""
+
+    def abandon(self, job: Job) -> None:
+        """Nobody waits for `job` any more."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+
+
+class AsyncScheduler:
+    """A task for each running job, at most `workers` of them, and `live_workers` more for live work."""
+
+    def __init__(self, backend: AsyncBackend, queue: PriorityInferQueue, telemetry: Telemetry) -> None:
+        self._backend = backend
+        self._queue = queue
+        self._telemetry = telemetry
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._wakeup = asyncio.Event()
+
+    @property
+    def places(self) -> int:
+        return self._backend.workers
+
+    @property
+    def running(self) -> int:
+        return len(self._tasks)
+
+    def wake(self) -> None:
+        self._wakeup.set()
+
+    def abandon(self, job: Job) -> None:
+        task = self._tasks.get(job)
+        if task is not None:
+            task.cancel()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wakeup.wait()
+                self._wakeup.clear()
+                while (job := self._next()) is not None:
+                    task = group.create_task(self._serve(job), name="job")
+                    self._tasks[job] = task
+                    task.add_done_callback(partial(self._finished, job))
+
+    def _next(self) -> Job | None:
+        loop = asyncio.get_running_loop()
+        uploads = sum(not job.priority.is_live for job in self._tasks)
+        if len(self._tasks) >= self._backend.workers + self._backend.live_workers:
+            return None
+        return self._queue.pop(loop.time(), live_only=uploads >= self._backend.workers)
+
+    def _finished(self, job: Job, _: asyncio.Task[None]) -> None:
+        del self._tasks[job]
+        self.wake()
+
+    async def _serve(self, job: Job) -> None:
+        _begin(job, self._telemetry)
+        began = asyncio.get_running_loop().time()
+        try:
+            outcome: Result | StenoError = await self._call(job.work)
+        except StenoError as error:
+            outcome = error
+        except asyncio.CancelledError:
+            job.settle(DrainingError(STOPPING))  # unless the job was abandoned, it is the server that stops
+            return
+        except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered
+            outcome = _translate(error)
+        self._telemetry.stepped(1, asyncio.get_running_loop().time() - began)
+        _deliver(job, outcome, self._telemetry)
+
+    async def _call(self, work: Work) -> Result:
+        if isinstance(work, Align):
+            return await self._backend.align(work)
+        return await self._backend.recognize(work)
+
+
+class StepScheduler:
+    """One loop that admits, releases and steps, the backend's part of it in one thread.
+
+    Args:
+        run_in_thread: runs a function in the backend's own thread; the same one for `load` and `unload`.
+    """
+
+    def __init__(
+        self,
+        backend: StepBackend,
+        queue: PriorityInferQueue,
+        telemetry: Telemetry,
+        run_in_thread: RunInThread[list[Finished]],
+    ) -> None:
+        self._backend = backend
+        self._queue = queue
+        self._telemetry = telemetry
+        self._run_in_thread = run_in_thread
+        self._reserved = max(1, backend.slots // 4) if backend.slots > 1 else 0
+        self._jobs: dict[Work, Job] = {}
+        self._abandoned: list[Work] = []
+        self._wakeup = asyncio.Event()
+
+    @property
+    def places(self) -> int:
+        return self._backend.slots - self._reserved
+
+    @property
+    def running(self) -> int:
+        return len(self._jobs)
+
+    def wake(self) -> None:
+        self._wakeup.set()
+
+    def abandon(self, job: Job) -> None:
+        if self._jobs.get(job.work) is job:
+            self._abandoned.append(job.work)
+            self.wake()
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await self._run_once()
+        finally:
+            for job in self._jobs.values():
+                job.settle(DrainingError(STOPPING))
+
+    async def _run_once(self) -> None:
+        released = self._take_abandoned()
+        admitted = self._take_next()
+        if not self._jobs and not released:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            return
+        began = asyncio.get_running_loop().time()
+        batch = len(self._jobs)
+        for finished in await self._turn(released, admitted):
+            self._finish(finished)
+        if batch:
+            self._telemetry.stepped(batch, asyncio.get_running_loop().time() - began)
+
+    def _take_abandoned(self) -> list[Work]:
+        # A job can finish in the very step during which it was abandoned; the backend has nothing to release then.
+        released = [work for work in self._abandoned if work in self._jobs]
+        self._abandoned.clear()
+        for work in released:
+            del self._jobs[work]
+        return released
+
+    def _take_next(self) -> list[Work]:
+        now = asyncio.get_running_loop().time()
+        admitted: list[Work] = []
+        while len(self._jobs) < self._backend.slots:
+            uploads = sum(not job.priority.is_live for job in self._jobs.values())
+            job = self._queue.pop(now, live_only=uploads >= self.places)
+            if job is None:
+                break
+            _begin(job, self._telemetry)
+            self._jobs[job.work] = job
+            admitted.append(job.work)
+        return admitted
+
+    async def _turn(self, released: Sequence[Work], admitted: Sequence[Work]) -> list[Finished]:
+        try:
+            return await self._run_in_thread(lambda: self._in_thread(released, admitted))
+        except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered to every slot
+            lost = _translate(error)
+            return [Finished(work, lost) for work in self._jobs]
+
+    def _in_thread(self, released: Sequence[Work], admitted: Sequence[Work]) -> list[Finished]:
+        for work in released:
+            self._backend.release(work)
+        refused: list[Finished] = []
+        for work in admitted:
+            try:
+                self._backend.admit(work)
+            except StenoError as error:
+                refused.append(Finished(work, error))
+        if len(refused) == len(self._jobs):
+            return refused
+        return [*refused, *self._backend.step()]
+
+    def _finish(self, finished: Finished) -> None:
+        job = self._jobs.pop(finished.work, None)
+        if job is not None:
+            _deliver(job, finished.outcome, self._telemetry)
+
+
+def _begin(job: Job, telemetry: Telemetry) -> None:
+    job.started = asyncio.get_running_loop().time()
+    telemetry.waited(job.priority, job.started - job.submitted)
+
+
+def _deliver(job: Job, outcome: Result | StenoError, telemetry: Telemetry) -> None:
+    if job.pending and not isinstance(outcome, StenoError) and job.started is not None:
+        telemetry.served(job.audio_s, asyncio.get_running_loop().time() - job.started)
+    job.settle(outcome)
+
+
+def _translate(error: Exception) -> StenoError:
+    if isinstance(error, StenoError):
+        return error
+    logger.opt(exception=error).error("the backend failed: {}", error)
+    return BackendError("the recogniser failed on this audio; the server's log has the reason")

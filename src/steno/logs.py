@@ -1,0 +1,74 @@
+"""loguru everywhere: stdlib loggers (uvicorn's, granian's, the libraries') are routed into it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+LEVELS_OF_LIBRARIES = {
+    "uvicorn.access": logging.WARNING,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+}
+"""Access lines are the server's own (`server/middleware.py`), with request id and duration."""
+
+
+class _Intercept(logging.Handler):
+    """Hands a stdlib record to loguru under the name of the module that logged it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        frame, depth = inspect.currentframe(), 0
+        while frame and (depth == 0 or frame.f_code.co_filename == logging.__file__):
+            frame, depth = frame.f_back, depth + 1
+        logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
+
+
+def setup(level: str = "INFO", as_json: bool = False) -> None:
+    """Send all logs of this process to stderr. Call once, at the start of a process."""
+    logger.remove()
+    logger.configure(extra={"request_id": "-"})
+    if as_json:
+        logger.add(_write_json, level=level, diagnose=False)
+    else:
+        logger.add(sys.stderr, level=level, format=_text_format, diagnose=False)
+    logging.basicConfig(handlers=[_Intercept()], level=0, force=True)
+    for name in list(logging.root.manager.loggerDict):
+        library = logging.getLogger(name)
+        library.handlers, library.propagate = [], True
+    logging.root.setLevel(logging.INFO if level == "INFO" else level.replace("TRACE", "DEBUG"))
+    for name, least in LEVELS_OF_LIBRARIES.items():
+        logging.getLogger(name).setLevel(least)
+
+
+def _text_format(record: Record) -> str:
+    request = "" if record["extra"].get("request_id", "-") == "-" else " <dim>{extra[request_id]}</dim>"
+    return (
+        "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> <cyan>{name}</cyan>"
+        f"{request} {{message}}\n{{exception}}"
+    )
+
+
+def _write_json(message: Message) -> None:
+    record = message.record
+    line: dict[str, object] = {
+        "time": record["time"].isoformat(),
+        "level": record["level"].name,
+        "logger": record["name"],
+        "message": record["message"],
+        **record["extra"],
+    }
+    if record["exception"] is not None:
+        line["exception"] = str(message).partition("\n")[2].rstrip()
+    sys.stderr.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")

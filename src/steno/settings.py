@@ -1,0 +1,268 @@
+"""The environment, read once and checked once.
+
+`cli`, `gateway` and `server/app.py` alone read this; lower layers get values.
+Every variable has its description here: `steno serve --help` and `docs/settings.md` are made from it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from steno.errors import SettingsError
+
+Group = Literal["Server", "Limits", "Model", "Live", "Subtitles", "Translation", "Qwen engine", "Logs"]
+Names = Annotated[tuple[str, ...], NoDecode]
+"""Written as `a,b,c` in the environment."""
+
+DEFAULT_ALIASES = (
+    "whisper-1",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "whisper-large-v3",
+    "nova-2",
+    "nova-3",
+)
+
+
+def _field(group: Group, description: str, default: Any = ..., *, planned: bool = False, **checks: Any) -> Any:
+    """A setting. `planned`: known and checked, but nothing in this version acts on it; setting it logs a warning."""
+    return Field(default, description=description, json_schema_extra={"group": group, "planned": planned}, **checks)
+
+
+class Settings(BaseSettings):
+    """All of steno's environment variables. Field names are the variables' names in lower case."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, protected_namespaces=())
+
+    host: str = _field("Server", "Address to listen on. `0.0.0.0` opens the server to the network.", "127.0.0.1")
+    port: int = _field("Server", "Port to listen on; 0 takes a free one.", 8000, ge=0, le=65535)
+    ssl_certfile: Path | None = _field("Server", "TLS certificate (PEM); needs `SSL_KEYFILE`.", None)
+    ssl_keyfile: Path | None = _field("Server", "TLS private key (PEM); needs `SSL_CERTFILE`.", None)
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = _field(
+        "Server",
+        "Keys that clients may use, comma-separated. Empty = open to everybody who can reach the port.",
+        (),
+    )
+    use_granian: bool = _field("Server", "Serve with granian in place of uvicorn.", False)
+    gateway_mode: bool = _field(
+        "Server", "A light gateway owns the port and ends the worker when idle.", False, planned=True
+    )
+    numa_node: int | None = _field("Server", "Bind process and memory to this NUMA node.", None, planned=True, ge=0)
+    drain_timeout: float = _field(
+        "Server", "Seconds that running requests get to finish after SIGTERM.", 30.0, ge=0, le=3600
+    )
+
+    max_queue: int = _field(
+        "Limits",
+        "Requests that may wait for a place beyond those that run; more get a 429.",
+        32,
+        ge=0,
+        le=10_000,
+    )
+    request_timeout: float = _field(
+        "Limits", "Seconds a request may take in all, model loading included.", 600.0, gt=0, le=86_400
+    )
+    max_upload_mb: int = _field("Limits", "Largest upload, in MiB.", 1024, ge=1, le=1_000_000)
+    max_audio_s: float = _field("Limits", "Longest recording, in seconds.", 4 * 3600.0, gt=0, le=7 * 86_400)
+    keep_alive_s: int = _field("Limits", "Seconds an idle HTTP connection is kept open.", 75, ge=1, le=3600)
+    max_connections: int = _field("Limits", "Connections open at once; more are refused.", 1000, ge=1, le=100_000)
+
+    asr_backend: Literal["auto", "sphinx", "qwen", "vllm", "scripted"] = _field(
+        "Model",
+        "Which recogniser runs. `auto` takes the best that is installed and logs what it took.",
+        "auto",
+    )
+    model_id: str | None = _field("Model", "Hub id or folder of the model. Default: the backend's own.", None)
+    model_revision: str | None = _field("Model", "Revision of the hub model.", None, planned=True)
+    model_allowlist: Names = _field("Model", "Hub ids that may be loaded.", ("Qwen/*",), planned=True)
+    model_aliases: Names = _field(
+        "Model",
+        "Names that requests may give in `model` for the served model, comma-separated.",
+        DEFAULT_ALIASES,
+    )
+    idle_timeout: float = _field(
+        "Model",
+        "Seconds without use after which the model is unloaded; 0 = never.",
+        120.0,
+        ge=0,
+        le=7 * 86_400,
+    )
+    preload: bool = _field("Model", "Load the model at start; `/ready` says 503 until it is there.", False)
+    sphinx_workers: int | None = _field(
+        "Model", "Processes of the embedded recogniser for uploads. Default: one a core.", None, ge=1, le=256
+    )
+    forced_aligner_id: str | None = _field("Model", "Hub id or folder of the forced aligner.", None, planned=True)
+    align_piece_s: float = _field(
+        "Model", "Longest piece that the aligner gets, in seconds.", 30.0, planned=True, gt=0, le=300
+    )
+    hf_home: Path | None = _field("Model", "Where hub models are cached.", None, planned=True)
+
+    vad_threshold: float = _field("Live", "Probability above which a frame is speech.", 0.5, gt=0, lt=1)
+    vad_silence_ms: int = _field("Live", "Silence that ends an utterance, in milliseconds.", 500, ge=50, le=10_000)
+    step_ms: int = _field("Live", "Cadence of partial results, in milliseconds.", 480, planned=True, ge=100, le=5000)
+    stable_hold_s: float = _field(
+        "Live", "Seconds two hypotheses must agree before text is stable.", 1.0, planned=True, ge=0, le=10
+    )
+
+    subtitle_max_cps: float = _field(
+        "Subtitles", "Reading speed, in characters a second.", 17.0, planned=True, gt=0, le=100
+    )
+    subtitle_min_duration_s: float = _field("Subtitles", "Shortest cue.", 0.833, planned=True, gt=0, le=10)
+    subtitle_max_duration_s: float = _field("Subtitles", "Longest cue.", 7.0, planned=True, gt=0, le=60)
+    subtitle_gap_s: float = _field("Subtitles", "Smallest gap between cues.", 0.083, planned=True, ge=0, le=2)
+    subtitle_pause_s: float = _field("Subtitles", "A pause that breaks a cue.", 0.5, planned=True, gt=0, le=10)
+
+    openai_base_url: str | None = _field("Translation", "Base URL of an OpenAI-compatible LLM.", None, planned=True)
+    openai_api_key: SecretStr | None = _field("Translation", "Its key.", None, planned=True)
+    translate_model: str | None = _field("Translation", "Its model.", None, planned=True)
+    translate_temperature: float = _field("Translation", "Temperature for plain text.", 0.3, planned=True, ge=0, le=2)
+    translate_srt_temperature: float = _field(
+        "Translation", "Temperature for subtitles.", 0.0, planned=True, ge=0, le=2
+    )
+
+    use_vllm: bool = _field("Qwen engine", "The same as `ASR_BACKEND=vllm`.", False)
+    use_speculative: bool = _field("Qwen engine", "A small model drafts for the large one.", False, planned=True)
+    use_causal_encoder: bool = _field("Qwen engine", "Encode each window of audio once.", True, planned=True)
+    dual_model: bool = _field(
+        "Qwen engine", "Partials from the small model, finals from the large.", False, planned=True
+    )
+    quantize: Literal["none", "int8", "fp8"] = _field("Qwen engine", "Weight quantisation.", "none", planned=True)
+    trt_encoder_path: Path | None = _field("Qwen engine", "TensorRT engine of the encoder.", None, planned=True)
+    onnx_encoder_path: Path | None = _field("Qwen engine", "ONNX file of the encoder.", None, planned=True)
+    max_slots: int | None = _field(
+        "Qwen engine",
+        "Streams decoded together. Default: from free memory.",
+        None,
+        planned=True,
+        ge=1,
+        le=4096,
+    )
+
+    log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = _field(
+        "Logs", "Least level that is logged.", "INFO"
+    )
+    log_json: bool = _field("Logs", "One JSON object a line.", False)
+
+    @field_validator("api_keys", "model_aliases", "model_allowlist", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _printable(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(not key.get_secret_value().isascii() or " " in key.get_secret_value() for key in keys):
+            raise ValueError("keys must be ASCII without spaces")
+        return keys
+
+    @model_validator(mode="after")
+    def _together(self) -> Settings:
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("SSL_CERTFILE and SSL_KEYFILE go together; only one is set")
+        for name in ("ssl_certfile", "ssl_keyfile"):
+            path: Path | None = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name.upper()}: no such file: {path}")
+        if self.use_vllm and self.asr_backend not in ("auto", "vllm"):
+            raise ValueError(f"USE_VLLM=true contradicts ASR_BACKEND={self.asr_backend}; set one of them")
+        return self
+
+    @property
+    def backend(self) -> str:
+        """The recogniser asked for, `USE_VLLM` taken into account."""
+        return "vllm" if self.use_vllm else self.asr_backend
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the server listens where other machines can reach it."""
+        if self.host == "localhost":
+            return False
+        try:
+            return not ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return True
+
+    def set_but_planned(self) -> list[str]:
+        """The variables that somebody has set although nothing in this version acts on them."""
+        return [name.upper() for name in sorted(self.model_fields_set) if is_planned(name)]
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the environment; `overrides` (options of the command line) win where they are not None.
+
+    Raises:
+        SettingsError: naming each variable that is wrong, what it holds and what would be right. Secrets are not shown.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def is_planned(name: str) -> bool:
+    return bool(_extra(name)["planned"])
+
+
+def table() -> str:
+    """The settings as Markdown, by group: `docs/settings.md`."""
+    lines: list[str] = []
+    for group in get_args(Group):
+        lines += [f"## {group}", "", "| variable | default | meaning |", "|---|---|---|"]
+        for name, field in Settings.model_fields.items():
+            if _extra(name)["group"] == group:
+                note = " *Not in this version yet.*" if is_planned(name) else ""
+                lines.append(f"| `{name.upper()}` | {_default(field.default)} | {field.description}{note} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def help_lines() -> list[tuple[str, list[tuple[str, str]]]]:
+    """By group, each variable that this version acts on, and its meaning with its default: for `--help`."""
+    groups: list[tuple[str, list[tuple[str, str]]]] = []
+    for group in get_args(Group):
+        rows = [
+            (name.upper(), f"{field.description} [{_default(field.default)}]".replace("`", ""))
+            for name, field in Settings.model_fields.items()
+            if _extra(name)["group"] == group and not is_planned(name)
+        ]
+        if rows:
+            groups.append((group, rows))
+    return groups
+
+
+def _extra(name: str) -> dict[str, Any]:
+    extra = Settings.model_fields[name].json_schema_extra
+    assert isinstance(extra, dict)
+    return dict(extra)
+
+
+def _default(value: Any) -> str:
+    if value is None or value == ():
+        return "—"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _explain(problem: Any) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return str(message)
+    name = str(problem["loc"][0])
+    if name in ("api_keys", "openai_api_key"):
+        return f"{name.upper()}: {message}"
+    return f"{name.upper()}={problem['input']!r}: {message}"

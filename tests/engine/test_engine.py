@@ -1,0 +1,304 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from engine.virtual import SleepingBackend, now, recognize, run, step_engine
+
+from steno.backends.base import Finished, Work
+from steno.backends.scripted import ScriptedBackend
+from steno.engine.engine import Engine, Limits
+from steno.engine.lifecycle import State
+from steno.engine.queue import Priority
+from steno.engine.ticket import ServiceRate
+from steno.errors import BackendError, DeadlineExceededError, DrainingError, ModelLoadError, OverloadedError
+
+
+async def transcribe(engine: Engine, seconds: float, priority: Priority = Priority.INTERACTIVE) -> float:
+    """Run one request; returns when it was done."""
+    async with engine.admit(priority) as ticket:
+        await ticket.recognize(recognize(seconds), timeout_s=10_000)
+    return now()
+
+
+# Both kinds of backend
+
+
+def test_work_comes_back_as_what_was_said() -> None:
+    async def main() -> None:
+        async with step_engine() as engine, engine.admit() as ticket:
+            heard = await ticket.recognize(recognize(2.0))
+            assert (heard.text, heard.words[1].start_s) == ("w0 w1 w2 w3", 0.5)
+
+    run(main())
+
+
+def test_an_async_backend_never_runs_more_uploads_than_it_has_workers() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=2, live_workers=1)
+        async with Engine(backend, Limits()) as engine:
+            await asyncio.gather(*(transcribe(engine, 10) for _ in range(6)))
+            assert (backend.most_at_once, now()) == (2, 31)
+
+    run(main())
+
+
+def test_a_live_job_does_not_wait_for_uploads_that_hold_all_workers() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(workers=2, live_workers=1), Limits()) as engine:
+            uploads = [asyncio.create_task(transcribe(engine, 30)) for _ in range(5)]
+            await asyncio.sleep(2)
+            assert await transcribe(engine, 1, Priority.LIVE_FINAL) == 3
+            await asyncio.gather(*uploads)
+
+    run(main())
+
+
+def test_a_live_job_waits_for_one_step_of_its_neighbours_and_never_for_an_upload() -> None:
+    async def main() -> None:
+        async with step_engine(slots=4, step_s=0.1) as engine:
+            uploads = [asyncio.create_task(transcribe(engine, 30)) for _ in range(10)]
+            await asyncio.sleep(1.05)
+            began = now()
+            # One word: a prefill and a decode step, after at most what is left of the step under way.
+            assert await transcribe(engine, 0.5, Priority.LIVE_PARTIAL) - began <= 0.3
+            await asyncio.gather(*uploads)
+
+    run(main())
+
+
+def test_a_live_job_overtakes_waiting_uploads() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(workers=1, live_workers=0), Limits()) as engine:
+            uploads = [asyncio.create_task(transcribe(engine, 5)) for _ in range(3)]
+            await asyncio.sleep(2)
+            assert await transcribe(engine, 1, Priority.LIVE_FINAL) == 1 + 5 + 1
+            assert await asyncio.gather(*uploads) == [6, 12, 17]
+
+    run(main())
+
+
+def test_a_flood_of_live_work_does_not_starve_an_upload() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(workers=1, live_workers=0, load_s=0), Limits()) as engine:
+            flood = asyncio.create_task(_flood(engine))
+            upload = asyncio.create_task(transcribe(engine, 1, Priority.BULK))
+            assert await upload < 60
+            flood.cancel()
+            await asyncio.wait([flood])
+
+    run(main())
+
+
+async def _flood(engine: Engine) -> None:
+    async with asyncio.TaskGroup() as group:
+        while True:
+            group.create_task(transcribe(engine, 1, Priority.LIVE_PARTIAL))
+            await asyncio.sleep(0.9)
+
+
+# Time-outs, cancellation, failure
+
+
+def test_a_request_that_times_out_ends_with_a_typed_error_and_the_next_one_is_served() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=1, live_workers=0, load_s=0)
+        async with Engine(backend, Limits(request_timeout_s=10)) as engine:
+            async with engine.admit() as ticket:
+                with pytest.raises(DeadlineExceededError):
+                    await ticket.recognize(recognize(50))
+            await asyncio.sleep(1)
+            assert (backend.aborted, engine.running) == (1, 0)
+            assert await transcribe(engine, 5) == 16
+
+    run(main())
+
+
+def test_a_job_times_out_in_the_queue_too() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=1, live_workers=0, load_s=0)
+        async with Engine(backend, Limits()) as engine:
+            long = asyncio.create_task(transcribe(engine, 100))
+            await asyncio.sleep(1)
+            async with engine.admit(timeout_s=10) as ticket:
+                with pytest.raises(DeadlineExceededError):
+                    await ticket.recognize(recognize(1))
+                assert now() == 11
+                await asyncio.sleep(0.1)
+                with pytest.raises(DeadlineExceededError):
+                    ticket.check_deadline()
+            assert sum(engine.queue_depth().values()) == 0
+            await long
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ["async", "step"])
+def test_a_cancelled_request_gives_its_place_back_at_once_and_the_worker_lives(kind: str) -> None:
+    async def main() -> None:
+        if kind == "async":
+            engine: Engine = Engine(SleepingBackend(workers=1, live_workers=0, load_s=0), Limits())
+        else:
+            engine = step_engine(slots=1, step_s=0.1)
+        async with engine:
+            request = asyncio.create_task(transcribe(engine, 100))
+            await asyncio.sleep(5)
+            request.cancel()
+            await asyncio.wait([request])
+            await asyncio.sleep(0.2)
+            assert (engine.active, engine.running, engine.worker_alive) == (0, 0, True)
+            assert await transcribe(engine, 1) < 7
+
+    run(main())
+
+
+def test_a_job_that_fails_fails_alone() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=2, load_s=0)
+        backend.call_errors = [ValueError("boom at /secret/path"), BackendError("not this audio")]
+        async with Engine(backend, Limits()) as engine:
+            outcomes = await asyncio.gather(*(transcribe(engine, 1) for _ in range(4)), return_exceptions=True)
+            assert [str(outcome) for outcome in outcomes] == [
+                "the recogniser failed on this audio; the server's log has the reason", "not this audio", "2.0", "2.0",
+            ]  # fmt: skip
+            assert engine.worker_alive
+
+    run(main())
+
+
+class FailingSteps(ScriptedBackend):
+    """Fails in the steps named."""
+
+    def __init__(self, failing: set[int]) -> None:
+        super().__init__(slots=2, sleep=lambda _: None)
+        self._failing, self._count = failing, 0
+
+    def step(self) -> Sequence[Finished]:
+        self._count += 1
+        if self._count in self._failing:
+            self.unload()
+            raise RuntimeError("CUDA error")
+        return super().step()
+
+
+def test_a_step_that_fails_fails_its_slots_and_no_later_work() -> None:
+    async def main() -> None:
+        async with step_engine(backend=FailingSteps({2})) as engine:
+            outcomes = await asyncio.gather(*(transcribe(engine, 2) for _ in range(3)), return_exceptions=True)
+            assert [isinstance(outcome, BackendError) for outcome in outcomes] == [True, False, False]
+
+    run(main())
+
+
+class RefusingAdmission(ScriptedBackend):
+    def admit(self, work: Work) -> None:
+        if len(work.audio) > 16_000:
+            raise BackendError("too long for me")
+        super().admit(work)
+
+
+def test_work_that_a_step_backend_refuses_fails_alone() -> None:
+    async def main() -> None:
+        backend = RefusingAdmission(slots=4, sleep=lambda _: None)
+        async with step_engine(backend=backend) as engine:
+            good = [asyncio.create_task(transcribe(engine, 1)) for _ in range(2)]
+            with pytest.raises(BackendError, match="too long for me"):
+                await transcribe(engine, 5)
+            await asyncio.gather(*good)
+
+    run(main())
+
+
+# Admission
+
+
+def test_requests_beyond_the_places_are_refused_with_a_hint_from_the_measured_rate() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=2, live_workers=0, load_s=0)
+        async with Engine(backend, Limits(max_waiting=3)) as engine:
+            outcomes = await asyncio.gather(*(transcribe(engine, 10) for _ in range(10)), return_exceptions=True)
+            refused = [outcome for outcome in outcomes if isinstance(outcome, OverloadedError)]
+            assert len(refused) == 5
+            assert (engine.active, engine.worker_alive) == (0, True)
+            before = refused[0].retry_after_s
+            assert engine.retry_after_s() != before  # it has learned
+
+    run(main())
+
+
+def test_the_service_rate_follows_what_is_measured() -> None:
+    rate = ServiceRate(weight=0.5, initial_s=2)
+    for n in range(20):
+        rate.entered(n * 8.0)
+        rate.left(n * 8.0 + 8, still_in=1)
+    assert rate.time_for(4) == pytest.approx(32, rel=0.01)
+    assert rate.time_for(1000) == 120
+
+
+def test_live_sessions_have_places_of_their_own() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=1, live_workers=1)
+        async with Engine(backend, Limits(max_waiting=0, max_live=1)) as engine, engine.admit():
+            with pytest.raises(OverloadedError):
+                async with engine.admit():
+                    pass
+            async with engine.admit(Priority.LIVE_PARTIAL):
+                with pytest.raises(OverloadedError):
+                    async with engine.admit(Priority.LIVE_PARTIAL):
+                        pass
+
+    run(main())
+
+
+# Model and shutdown
+
+
+def test_a_request_waits_for_the_model_but_not_past_its_time() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(load_s=30), Limits(request_timeout_s=10)) as engine:
+            with pytest.raises(ModelLoadError, match=r"still loading \(50%, half\)"):
+                await transcribe(engine, 1)
+            await asyncio.sleep(25)
+            await transcribe(engine, 1)
+
+    run(main())
+
+
+def test_an_open_session_keeps_the_model_loaded() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(), Limits(idle_timeout_s=60)) as engine:
+            async with engine.admit(Priority.LIVE_PARTIAL) as session:
+                await session.recognize(recognize(1))
+                await asyncio.sleep(3600)
+                assert engine.model_state is State.READY
+            await asyncio.sleep(61)
+            assert engine.model_state is State.UNLOADED
+
+    run(main())
+
+
+def test_draining_refuses_newcomers_and_finishes_what_runs() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(load_s=0), Limits()) as engine:
+            running = asyncio.create_task(transcribe(engine, 10))
+            await asyncio.sleep(1)
+            engine.drain()
+            with pytest.raises(DrainingError):
+                await transcribe(engine, 1)
+            assert await running == 10
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ["async", "step"])
+def test_stopping_the_engine_tells_everybody_who_waits(kind: str) -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=1, live_workers=0, load_s=0)
+        engine = Engine(backend, Limits()) if kind == "async" else step_engine(slots=1)
+        async with engine:
+            requests = [asyncio.create_task(transcribe(engine, 100)) for _ in range(3)]
+            await asyncio.sleep(5)
+        outcomes = await asyncio.gather(*requests, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [DrainingError] * 3
+        assert (engine.active, engine.model_state) == (0, State.UNLOADED)
+
+    run(main())
