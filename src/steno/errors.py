@@ -7,6 +7,7 @@
     │   ├── UnknownModelError
     │   └── UnsupportedFeatureError      a capability that this backend lacks
     ├── AuthenticationError
+    ├── UploadStalledError         the request's body stopped coming
     ├── AudioError                 the audio cannot be used
     │   ├── NotAudioError                it is something else
     │   ├── UndecodableAudioError        it is damaged, or a codec that we do not read
@@ -66,6 +67,10 @@ class UnsupportedFeatureError(InvalidRequestError):
 
 class AuthenticationError(StenoError):
     code = "invalid_api_key"
+
+
+class UploadStalledError(StenoError):
+    code = "upload_stalled"
 
 
 class AudioError(StenoError):

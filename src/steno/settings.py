@@ -103,7 +103,9 @@ class Settings(BaseSettings):
     hf_home: Path | None = _field("Model", "Where hub models are cached.", None, planned=True)
 
     vad_threshold: float = _field("Live", "Probability above which a frame is speech.", 0.5, gt=0, lt=1)
-    vad_silence_ms: int = _field("Live", "Silence that ends an utterance, in milliseconds.", 500, ge=50, le=10_000)
+    vad_silence_ms: int = _field(
+        "Live", "Silence that ends an utterance, in milliseconds.", 500, planned=True, ge=50, le=10_000
+    )
     step_ms: int = _field("Live", "Cadence of partial results, in milliseconds.", 480, planned=True, ge=100, le=5000)
     stable_hold_s: float = _field(
         "Live", "Seconds two hypotheses must agree before text is stable.", 1.0, planned=True, ge=0, le=10

@@ -2,8 +2,8 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 
+from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Work
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine, Limits

@@ -5,10 +5,10 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
-from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Hypothesis, Recognize, Work
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine, Limits
@@ -60,7 +60,9 @@ async def one_request(engine: Engine, dice: random.Random, outcomes: list[str]) 
     priority = dice.choice(list(Priority))
     try:
         async with engine.admit(priority, timeout_s=dice.choice([0.5, 5, 20])) as ticket:
-            works = [recognize(dice.choice([0.0, 0.3, 2, 8]), utterance=dice.choice([None, "a", "b"])) for _ in range(3)]
+            works = [
+                recognize(dice.choice([0.0, 0.3, 2, 8]), utterance=dice.choice([None, "a", "b"])) for _ in range(3)
+            ]
             await asyncio.gather(*(ticket.recognize(work, timeout_s=dice.choice([None, 1, 10])) for work in works))
     except StenoError as error:
         outcomes.append(error.code)

@@ -1,8 +1,8 @@
 import asyncio
 
 import pytest
-from engine.virtual import SleepingBackend, now, run
 
+from engine.virtual import SleepingBackend, now, run
 from steno.backends.base import Progress
 from steno.engine.lifecycle import RETRY_AFTER_FAILURE_S, Lifecycle, State
 from steno.errors import BackendUnavailableError, ModelLoadError
@@ -120,7 +120,7 @@ def test_an_unforeseen_error_of_a_load_keeps_its_details_to_the_log() -> None:
     async def main() -> None:
         backend = SleepingBackend()
         backend.load_errors = [RuntimeError("/secret/path")]
-        with pytest.raises(ModelLoadError, match="^a model could not be loaded: RuntimeError$"):
+        with pytest.raises(ModelLoadError, match=r"^a model could not be loaded: RuntimeError$"):
             await lifecycle_of(backend).ready()
 
     run(main())

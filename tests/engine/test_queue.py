@@ -1,8 +1,8 @@
 import asyncio
 
 import pytest
-from engine.virtual import recognize, run
 
+from engine.virtual import recognize, run
 from steno.engine.queue import Job, Priority, PriorityInferQueue
 from steno.errors import OverloadedError, SupersededError
 

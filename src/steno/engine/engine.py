@@ -17,7 +17,6 @@ from steno.backends.base import (
     Backend,
     Capabilities,
     Progress,
-    Result,
     StepBackend,
     Work,
 )
@@ -76,6 +75,8 @@ class Engine:
         self._uploads = 0
         self._live = 0
         self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._rate = ServiceRate()
 
     async def __aenter__(self) -> Engine:
@@ -139,6 +140,10 @@ class Engine:
     def draining(self) -> bool:
         return self._draining
 
+    async def idle(self) -> None:
+        """Return once nothing is in."""
+        await self._idle.wait()
+
     async def preload(self) -> None:
         """Load the model now.
 
@@ -174,8 +179,8 @@ class Engine:
             self._count(priority, -1)
             self._rate.left(loop.time(), self.active)
 
-    def submit(self, work: Work, priority: Priority, deadline: float) -> asyncio.Future[Result]:
-        """Enqueue `work`; for `Ticket`. The future ends with the result, an error, or the deadline."""
+    def submit(self, work: Work, priority: Priority, deadline: float) -> Job:
+        """Enqueue `work`; for `Ticket`. The job's future ends with the result, an error, or the deadline."""
         loop = asyncio.get_running_loop()
         if not self.worker_alive:
             raise DrainingError(STOPPING)
@@ -188,7 +193,7 @@ class Engine:
             job.future.cancel()
             raise
         self._scheduler.wake()
-        return job.future
+        return job
 
     async def ready(self, deadline: float) -> None:
         """Wait for the model until `deadline`; for `Ticket`."""
@@ -234,6 +239,10 @@ class Engine:
             self._live += change
         else:
             self._uploads += change
+        if self.active:
+            self._idle.clear()
+        else:
+            self._idle.set()
 
     def _expire(self, job: Job) -> None:
         job.settle(DeadlineExceededError("the request's time was up before its audio was recognised"))

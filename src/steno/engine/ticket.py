@@ -10,7 +10,7 @@ import asyncio
 from typing import Protocol
 
 from steno.backends.base import Align, Alignment, Hypothesis, Recognize, Result, Work
-from steno.engine.queue import Priority
+from steno.engine.queue import Job, Priority
 from steno.errors import DeadlineExceededError
 
 
@@ -19,7 +19,7 @@ class Runner(Protocol):
 
     async def ready(self, deadline: float) -> None: ...
 
-    def submit(self, work: Work, priority: Priority, deadline: float) -> asyncio.Future[Result]: ...
+    def submit(self, work: Work, priority: Priority, deadline: float) -> Job: ...
 
 
 class Ticket:
@@ -39,6 +39,10 @@ class Ticket:
         self._closed = False
         self.load_s = 0.0
         """Seconds spent waiting for the model to load."""
+        self.queue_s = 0.0
+        """Seconds that jobs waited for their turn, added up."""
+        self.busy_s = 0.0
+        """Seconds that the backend held jobs, added up."""
 
     async def recognize(
         self, work: Recognize, priority: Priority | None = None, timeout_s: float | None = None
@@ -83,10 +87,14 @@ class Ticket:
         self.load_s = max(self.load_s, loop.time() - began)
         if self._closed:
             raise asyncio.CancelledError("the request has ended")
-        future = self._runner.submit(work, self._priority if priority is None else priority, deadline)
-        self._futures.add(future)
-        future.add_done_callback(self._futures.discard)
-        return await future
+        job = self._runner.submit(work, self._priority if priority is None else priority, deadline)
+        self._futures.add(job.future)
+        job.future.add_done_callback(self._futures.discard)
+        result = await job.future
+        if job.started is not None:
+            self.queue_s += job.started - job.submitted
+            self.busy_s += loop.time() - job.started
+        return result
 
 
 class ServiceRate:

@@ -1,0 +1,1 @@
+"""HTTP routes: each validates, calls a pipeline, and words the answer."""

@@ -1,0 +1,1 @@
+"""Benchmarks. Each takes `--quick` and `--json FILE`; see `benchmarks/README.md`."""

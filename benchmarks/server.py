@@ -1,0 +1,55 @@
+"""A steno server as a child process, for benchmarks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from types import TracebackType
+
+import httpx
+import psutil
+
+
+class Server:
+    """Started by `with Server(...)`; `start_s` is from the spawn to the first answer of `/health`."""
+
+    def __init__(self, **environment: str) -> None:
+        self._environment = {**os.environ, "PORT": "0", "LOG_LEVEL": "WARNING", **environment}
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
+        self.url = ""
+        self.start_s = 0.0
+
+    def __enter__(self) -> Server:
+        began = time.perf_counter()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "steno", "serve"],
+            stdout=subprocess.PIPE, stderr=self._log, text=True, env=self._environment,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if "is listening on" in line:
+                self.url = line.split()[-1]
+                break
+        else:
+            self._log.seek(0)
+            raise RuntimeError(f"the server did not start:\n{self._log.read()}")
+        httpx.get(f"{self.url}/health").raise_for_status()
+        self.start_s = time.perf_counter() - began
+        self.process = psutil.Process(self._process.pid)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(60)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._log.close()
+
+    def rss_mb(self) -> float:
+        """Resident memory of the server process alone, in MB (10^6 bytes)."""
+        return float(self.process.memory_info().rss) / 1e6

@@ -1,0 +1,109 @@
+"""`steno doctor`: what works on this machine, and what would make it better."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+from steno import __version__
+from steno.errors import SettingsError, StenoError
+
+PACKAGES = (
+    "av", "soxr", "onnxruntime", "pocketsphinx", "fastapi", "uvicorn", "granian",
+    "torch", "transformers", "vllm", "flash-attn", "tensorrt", "openai",
+)  # fmt: skip
+GPU_QUERY_S = 10.0
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def command(as_json: bool) -> int:
+    """Tell what is installed, which device there is, and which recognisers would work here and why not.
+
+    Imports nothing heavy. Exit code 1 if the settings are wrong or no recogniser works.
+    """
+    report = examine()
+    click.echo(json.dumps(report, indent=2) if as_json else _as_text(report))
+    return 0 if report["serves_with"] else 1
+
+
+def examine() -> dict[str, Any]:
+    """Everything the report says."""
+    from steno import settings
+    from steno.backends import registry
+
+    report: dict[str, Any] = {
+        "steno": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "gpus": _gpus(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "backends": {},
+        "problems": [],
+        "serves_with": None,
+        "better": None,
+    }
+    for name in registry.public_names():
+        available = registry.availability(name)
+        report["backends"][name] = {"ok": available.ok, "reason": available.reason}
+    try:
+        chosen = settings.load()
+        choice = registry.choose(chosen.backend)
+        report["serves_with"], report["better"] = choice.name, choice.better
+        unheeded = [f"{name} is set, but this version does not act on it yet" for name in chosen.set_but_planned()]
+        report["problems"] += unheeded
+    except SettingsError as error:
+        report["problems"] += error.message.splitlines()
+    except StenoError as error:
+        report["problems"].append(error.message)
+    return report
+
+
+def _as_text(report: dict[str, Any]) -> str:
+    lines = [
+        f"steno {report['steno']}, Python {report['python']} on {report['platform']}",
+        f"cores: {report['cores']}",
+        f"GPUs: {', '.join(report['gpus']) or 'none found'}",
+        "",
+        "packages",
+        *(f"  {name:14} {found or '-'}" for name, found in report["packages"].items()),
+        "",
+        "recognisers",
+        *(f"  {name:8} {'ok' if b['ok'] else 'no'}: {b['reason']}" for name, b in report["backends"].items()),
+        "",
+        *(f"problem: {problem}" for problem in report["problems"]),
+        f"steno serve would use: {report['serves_with'] or 'nothing; see the problems above'}",
+    ]
+    if report["better"]:
+        lines.append(report["better"])
+    return "\n".join(lines)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _gpus() -> list[str]:
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return ["Apple silicon (mps)"]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=GPU_QUERY_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]

@@ -1,0 +1,59 @@
+"""The command line. Each command imports what it needs when it runs, so that `steno --help` is instant."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from steno import __version__
+from steno.errors import StenoError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class _Group(click.Group):
+    """Finds commands by name in `steno.cli`, without importing the others."""
+
+    names = ("serve", "transcribe", "models", "doctor", "demo")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.names:
+            return None
+        from importlib import import_module
+
+        command = import_module(f"steno.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="steno")
+def cli() -> None:
+    """Speech to text: a server with OpenAI's API, and a command for files.
+
+    \b
+    steno serve                     start the server on http://127.0.0.1:8000
+    steno transcribe talk.mp4       print what is said in a file, no server needed
+    steno doctor                    what works on this machine, and what would make it better
+    """
+
+
+def main() -> None:
+    """The entry point: errors in one line, and the exit codes 0, 1 (failed), 2 (usage), 130 (interrupted)."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except StenoError as error:
+        click.echo(f"steno: {error.message}", err=True)
+        code = EXIT_USAGE if error.code == "invalid_settings" else EXIT_FAILED
+    sys.exit(code if isinstance(code, int) else 0)

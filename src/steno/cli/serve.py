@@ -1,0 +1,77 @@
+"""`steno serve`."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+
+from steno import __version__, settings
+
+
+class _Command(click.Command):
+    """Lists the environment variables below the options."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for group, rows in settings.help_lines():
+            with formatter.section(f"Environment: {group}"):
+                formatter.write_dl(rows)
+        formatter.write_paragraph()
+        formatter.write_text("An option of the command line wins over its variable.")
+
+
+@click.command(cls=_Command)
+@click.option("--host", metavar="ADDRESS", help="Address to listen on.")
+@click.option("--port", type=int, metavar="N", help="Port to listen on; 0 takes a free one.")
+@click.option(
+    "--ssl-certfile", type=click.Path(path_type=Path), metavar="PEM", help="Serve HTTPS with this certificate."
+)
+@click.option("--ssl-keyfile", type=click.Path(path_type=Path), metavar="PEM", help="Its private key.")
+def command(**options: Any) -> None:
+    """Start the server: OpenAI's transcription API, docs at /docs, metrics at /metrics.
+
+    Everything is set by environment variables; with none set, the embedded recogniser transcribes English on any
+    machine.
+
+    \b
+    steno serve
+    PORT=9000 API_KEYS=secret1,secret2 steno serve --host 0.0.0.0
+    """
+    from steno import logs
+    from steno.server.app import create_app
+    from steno.server.serve import serve
+
+    chosen = settings.load(**options)
+    logs.setup(chosen.log_level, chosen.log_json)
+    serve(create_app(chosen), chosen, lambda url: click.echo(banner(url, with_key=bool(chosen.api_keys))))
+
+
+def banner(url: str, *, with_key: bool) -> str:
+    """What a newcomer needs next."""
+    sample = sample_path()
+    key = " -H 'Authorization: Bearer YOUR_KEY'" if with_key else ""
+    option = " --api-key YOUR_KEY" if with_key else ""
+    return f"""
+steno {__version__} is listening on {url}
+
+  try:
+    curl {url}/v1/audio/transcriptions{key} -F file=@{sample}
+    curl {url}/v1/audio/transcriptions{key} -F file=@{sample} -F response_format=verbose_json
+    {_program()} transcribe --url {url}{option} {sample}
+
+  docs: {url}/docs   health: {url}/health   stop: Ctrl-C
+"""
+
+
+def sample_path() -> str:
+    """The shipped recording, relative to the working folder where that is shorter."""
+    path = str(files("steno") / "sample.flac")
+    return min(path, os.path.relpath(path), key=len)
+
+
+def _program() -> str:
+    local = Path(".venv/bin/steno")
+    return str(local) if local.exists() else "steno"

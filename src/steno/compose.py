@@ -1,0 +1,48 @@
+"""From settings to a running engine: the one place where both are known below the server and the command line."""
+
+from __future__ import annotations
+
+from loguru import logger
+
+from steno.backends import registry
+from steno.engine.engine import Engine, Limits
+from steno.engine.telemetry import Telemetry
+from steno.pipelines.pieces import PieceSettings, PieceSource
+from steno.settings import Settings
+
+MAX_PIECE_S = 30.0
+"""Longer pieces buy no accuracy, and cost latency: the next one is not begun before there is a worker for it."""
+
+
+def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
+    """Choose the backend and build the engine around it; nothing is loaded yet.
+
+    Raises:
+        BackendUnavailableError: the backend that was asked for cannot run here; says what is missing.
+    """
+    choice = registry.choose(settings.backend)
+    logger.info("backend {}: {}", choice.name, choice.reason)
+    if choice.better:
+        logger.info("{}", choice.better)
+    for name in settings.set_but_planned():
+        logger.warning("{} is set, but this version of steno does not act on it yet", name)
+    backend = registry.create(
+        choice.name, registry.BackendOptions(model_id=settings.model_id, workers=settings.sphinx_workers)
+    )
+    limits = Limits(
+        max_waiting=settings.max_queue,
+        request_timeout_s=settings.request_timeout,
+        idle_timeout_s=settings.idle_timeout,
+    )
+    return Engine(backend, limits, telemetry)
+
+
+def pieces_of(settings: Settings, engine: Engine) -> PieceSource:
+    """How recordings are read and cut: in pieces that the engine's backend can take."""
+    return PieceSource(
+        PieceSettings(
+            max_audio_s=settings.max_audio_s,
+            max_piece_s=min(MAX_PIECE_S, engine.capabilities.max_audio_s),
+            vad_threshold=settings.vad_threshold,
+        )
+    )

@@ -1,0 +1,143 @@
+"""One file, end to end: decode and cut in a thread, recognise pieces side by side, give back segments in order.
+
+Nothing holds the whole recording: a piece is decoded when there is room for it, and gone when its text is out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from types import TracebackType
+
+from steno.backends.base import Hypothesis, Recognize
+from steno.engine.ticket import Ticket
+from steno.pipelines.pieces import Piece, PieceReader
+from steno.pipelines.segments import segments_of
+from steno.types import Segment, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """What is wanted of a recording."""
+
+    language: str | None = None
+    """ISO 639-1; None = detect."""
+    context: str = ""
+    words: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """The recording is done up to `end_s`; `segments` are what this part of it added, none for silence."""
+
+    end_s: float
+    segments: tuple[Segment, ...]
+
+
+class FileTranscription:
+    """The transcription of one recording. Use it as `async with`; leaving it stops the decoder and all work.
+
+    Args:
+        reader: the recording.
+        parallel: pieces under way at once.
+        speech_only: keep pieces in which the VAD hears nothing from the backend.
+    """
+
+    def __init__(
+        self,
+        reader: PieceReader,
+        ticket: Ticket,
+        options: FileOptions,
+        *,
+        parallel: int = 1,
+        speech_only: bool = True,
+    ) -> None:
+        self._reader = reader
+        self._ticket = ticket
+        self._options = options
+        self._parallel = parallel
+        self._speech_only = speech_only
+        self._first: Piece | None = None
+        self._opened = False
+        self._under_way: deque[tuple[Piece, asyncio.Task[Hypothesis] | None]] = deque()
+        self._segments: list[Segment] = []
+
+    async def __aenter__(self) -> FileTranscription:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop. Idempotent."""
+        tasks = [task for _, task in self._under_way if task is not None]
+        self._under_way.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reader.aclose()
+
+    async def open(self) -> None:
+        """Decode the first piece, so that audio which cannot be used is found out before anything is answered.
+
+        Raises:
+            AudioError: of the kind that befits it.
+        """
+        if not self._opened:
+            self._first = await self._reader.read()
+            self._opened = True
+
+    async def run(self) -> AsyncGenerator[Recognized, None]:
+        """Recognise, in order, as fast as pieces come back.
+
+        Raises:
+            StenoError: what `open` or the engine raises; what was given out before stands.
+        """
+        await self.open()
+        piece = self._first
+        while piece is not None or self._under_way:
+            while piece is not None and len(self._under_way) < self._parallel:
+                self._under_way.append((piece, self._start(piece)))
+                self._ticket.check_deadline()
+                piece = await self._reader.read()
+            done, task = self._under_way[0]
+            added = segments_of(await task, done, len(self._segments)) if task is not None else ()
+            self._under_way.popleft()
+            self._segments.extend(added)
+            yield Recognized(done.end_s, added)
+
+    async def transcript(self) -> Transcript:
+        """Run to the end and give everything."""
+        async with aclosing(self.run()) as parts:
+            async for _ in parts:
+                pass
+        return self.so_far()
+
+    def so_far(self) -> Transcript:
+        """What has been recognised up to now, with the seconds that each stage has taken."""
+        segments = self._segments if self._options.words else [replace(s, words=()) for s in self._segments]
+        language = self._options.language or next((s.language for s in segments if s.language), None)
+        return Transcript(
+            text=" ".join(segment.text for segment in segments),
+            language=language,
+            duration_s=self._reader.duration_s,
+            segments=tuple(segments),
+            timings_s={
+                "decode": self._reader.decode_s,
+                "vad": self._reader.vad_s,
+                "load": self._ticket.load_s,
+                "queue": self._ticket.queue_s,
+                "recognize": self._ticket.busy_s,
+            },
+        )
+
+    def _start(self, piece: Piece) -> asyncio.Task[Hypothesis] | None:
+        if self._speech_only and piece.speech is None:
+            return None
+        work = Recognize(piece.audio, self._options.language, self._options.context, words=True)
+        return asyncio.create_task(self._ticket.recognize(work), name="piece")

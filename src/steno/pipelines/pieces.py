@@ -1,0 +1,179 @@
+"""A recording as pieces of at most half a minute: decoded, heard by the VAD and cut in a thread, on demand.
+
+    decode (chunks) → SileroVad (probabilities) → PieceCutter (where to cut) → Piece (audio)
+
+Pulled from the event loop, one piece at a time: what is not asked for is not decoded, so nothing piles up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from steno.types import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from steno.types import Audio
+    from steno.vad.pieces import Piece as Span
+    from steno.vad.silero import SileroVad
+
+
+@dataclass(frozen=True, slots=True)
+class PieceSettings:
+    """How recordings are read and cut."""
+
+    max_audio_s: float = 4 * 3600.0
+    """A longer recording is refused."""
+    max_piece_s: float = 30.0
+    vad_threshold: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """A stretch of the recording; times are seconds from its beginning."""
+
+    audio: Audio
+    start_s: float
+    end_s: float
+    speech: tuple[float, float] | None
+    """From the first to the last sound that the VAD takes for speech; None where it hears none."""
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Where its text belongs: the speech in it, or all of it where the VAD hears none."""
+        return self.speech or (self.start_s, self.end_s)
+
+
+class PieceSource:
+    """Opens recordings. Holds the VAD's weights, loaded at the first one. Thread-safe."""
+
+    def __init__(self, settings: PieceSettings) -> None:
+        self._settings = settings
+        self._vad: SileroVad | None = None
+        self._lock = threading.Lock()
+
+    def open(self, recording: BinaryIO | Path) -> PieceReader:
+        """Begin to read; nothing is touched until the first `read`."""
+        return PieceReader(recording, self._settings, self._fresh_vad)
+
+    def _fresh_vad(self) -> SileroVad:
+        from steno.vad.silero import SileroVad
+
+        with self._lock:
+            self._vad = self._vad or SileroVad()
+            return self._vad.fresh()
+
+
+class PieceReader:
+    """Reads one recording. `read` and `aclose` belong to one task."""
+
+    def __init__(self, recording: BinaryIO | Path, settings: PieceSettings, make_vad: Callable[[], SileroVad]) -> None:
+        self._recording = recording
+        self._settings = settings
+        self._make_vad = make_vad
+        self._cancelled = threading.Event()
+        self._pieces = self._cut()
+        self._reading: asyncio.Future[Piece | None] | None = None
+        self.duration_s = 0.0
+        """Of what has been decoded so far."""
+        self.decode_s = 0.0
+        self.vad_s = 0.0
+
+    async def read(self) -> Piece | None:
+        """The next piece, or None at the end.
+
+        Raises:
+            AudioError: as `decode` does.
+        """
+        self._reading = asyncio.ensure_future(asyncio.to_thread(next, self._pieces, None))
+        # Shielded: a thread cannot be interrupted, so that `aclose` must still be able to wait for it.
+        return await asyncio.shield(self._reading)
+
+    async def aclose(self) -> None:
+        """Stop decoding and close the recording's container. Idempotent."""
+        self._cancelled.set()
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+            if not self._reading.cancelled():
+                self._reading.exception()  # seen by `read`, or of no interest any more
+        await asyncio.to_thread(self._pieces.close)
+
+    def _cut(self) -> Generator[Piece, None, None]:
+        """In a worker thread."""
+        from steno.audio.decode import decode
+        from steno.vad.config import SegmenterConfig
+        from steno.vad.levels import frame_levels
+        from steno.vad.pieces import Piece as Span
+        from steno.vad.pieces import PieceCutter
+        from steno.vad.silero import FRAME
+
+        threshold, max_s = self._settings.vad_threshold, self._settings.max_piece_s
+        cutter = PieceCutter(
+            SegmenterConfig(
+                threshold=threshold, release=min(0.35, 0.7 * threshold), search_from_s=0.8 * max_s, max_s=max_s
+            )
+        )
+        vad = self._make_vad()
+        kept = _Kept()
+        heard = 0
+        chunks = decode(self._recording, max_seconds=self._settings.max_audio_s, cancelled=self._cancelled)
+        for chunk in self._timed(chunks):
+            kept.append(chunk)
+            began = time.perf_counter()
+            probabilities = vad.feed(chunk)
+            until = heard + len(probabilities) * FRAME
+            spans = cutter.feed(probabilities, frame_levels(kept.between(heard, until)))
+            heard = until
+            self.vad_s += time.perf_counter() - began
+            yield from (_piece(span, kept) for span in spans if isinstance(span, Span))
+            kept.forget_before(min(cutter.settled, heard))
+        yield from (_piece(span, kept) for span in cutter.flush(kept.end) if isinstance(span, Span))
+
+    def _timed(self, chunks: Iterator[Audio]) -> Iterator[Audio]:
+        while True:
+            began = time.perf_counter()
+            chunk = next(chunks, None)
+            self.decode_s += time.perf_counter() - began
+            if chunk is None:
+                return
+            self.duration_s += len(chunk) / SAMPLE_RATE
+            yield chunk
+
+
+class _Kept:
+    """The part of the recording that a piece may still need, addressed by samples from the recording's beginning."""
+
+    def __init__(self) -> None:
+        self._audio: Audio = np.zeros(0, np.float32)
+        self._start = 0
+
+    @property
+    def end(self) -> int:
+        return self._start + len(self._audio)
+
+    def append(self, chunk: Audio) -> None:
+        self._audio = np.concatenate([self._audio, chunk])
+
+    def between(self, start: int, end: int) -> Audio:
+        return self._audio[start - self._start : end - self._start]
+
+    def forget_before(self, sample: int) -> None:
+        self._audio = self._audio[sample - self._start :].copy()
+        self._start = sample
+
+
+def _piece(span: Span, kept: _Kept) -> Piece:
+    return Piece(
+        audio=kept.between(span.start, span.end).copy(),
+        start_s=span.start / SAMPLE_RATE,
+        end_s=span.end / SAMPLE_RATE,
+        speech=(span.voiced[0] / SAMPLE_RATE, span.voiced[1] / SAMPLE_RATE) if span.voiced else None,
+    )

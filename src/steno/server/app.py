@@ -1,0 +1,82 @@
+"""The application: everything that a process needs to serve, made from settings, with nothing global."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from loguru import logger
+
+from steno import __version__, compose
+from steno.engine.engine import Engine
+from steno.errors import StenoError
+from steno.server import errors
+from steno.server.admission import Admission, UploadLimits
+from steno.server.auth import Auth, Keys
+from steno.server.context import RequestContext
+from steno.server.metrics import Metrics
+from steno.server.routes import status, transcriptions
+from steno.server.services import Services
+from steno.settings import Settings
+
+DESCRIPTION = """Speech to text over OpenAI's API. `model` may be left out; errors come in OpenAI's shape
+with a request id that the server's log knows."""
+
+LOOP_PROBE_S = 0.5
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the app; its lifespan starts the engine and ends it.
+
+    Raises:
+        BackendUnavailableError: the backend that was asked for cannot run here.
+    """
+    metrics = Metrics()
+    engine = compose.engine_of(settings, metrics)
+    metrics.watch(engine)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with engine:
+            helpers = [asyncio.create_task(_probe_loop(metrics), name="loop probe")]
+            if settings.preload:
+                helpers.append(asyncio.create_task(_preload(engine), name="preload"))
+            try:
+                yield
+            finally:
+                for task in helpers:
+                    task.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
+
+    # Swagger UI comes from the package, not from a CDN: the docs work without a network.
+    app = FastAPIOffline(title="steno", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app.state.services = Services(
+        engine, metrics, compose.pieces_of(settings, engine), settings.model_aliases, wait_for_model=settings.preload
+    )
+    app.include_router(status.router)
+    app.include_router(transcriptions.router)
+    errors.install(app)
+    # The last one added is the outermost.
+    app.add_middleware(Admission, engine=engine, limits=UploadLimits(settings.max_upload_mb * 2**20))
+    app.add_middleware(Auth, keys=Keys([key.get_secret_value() for key in settings.api_keys]))
+    app.add_middleware(RequestContext, metrics=metrics)
+    return app
+
+
+async def _probe_loop(metrics: Metrics) -> None:
+    """Measure how late the event loop is: everything that blocks it shows here."""
+    loop = asyncio.get_running_loop()
+    while True:
+        expected = loop.time() + LOOP_PROBE_S
+        await asyncio.sleep(LOOP_PROBE_S)
+        metrics.loop_lag.set(max(loop.time() - expected, 0.0))
+
+
+async def _preload(engine: Engine) -> None:
+    try:
+        await engine.preload()
+    except StenoError as error:
+        logger.error("{}", error.message)

@@ -1,0 +1,128 @@
+"""What steno's errors mean in HTTP, and the one body that every error has."""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from loguru import logger
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from steno import errors
+from steno.errors import StenoError
+
+STATUS: dict[type[StenoError], int] = {
+    errors.InvalidRequestError: 400,
+    errors.UnknownModelError: 404,
+    errors.AuthenticationError: 401,
+    errors.NotAudioError: 415,
+    errors.UndecodableAudioError: 422,
+    errors.EmptyAudioError: 422,
+    errors.AudioTooLargeError: 413,
+    errors.AudioTooLongError: 413,
+    errors.UploadStalledError: 408,
+    errors.OverloadedError: 429,
+    errors.UnavailableError: 503,
+    errors.DeadlineExceededError: 504,
+}
+"""By class, the nearest base counts; what is not here is the server's fault: 500."""
+
+
+class ErrorDetail(BaseModel):
+    """OpenAI's error object."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str
+
+
+class ErrorContext(BaseModel):
+    requestId: str
+
+
+class ErrorBody(BaseModel):
+    """OpenAI's shape, and ours beside it."""
+
+    error: ErrorDetail
+    code: str
+    message: str
+    statusCode: int
+    context: ErrorContext
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: these statuses come with an `ErrorBody`."""
+    return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def status_of(error: StenoError) -> int:
+    return next((STATUS[base] for base in type(error).__mro__ if base in STATUS), 500)
+
+
+def response_of(error: StenoError, request_id: str) -> JSONResponse:
+    """The answer to a request that ended with `error`."""
+    status = status_of(error)
+    headers = {}
+    if isinstance(error, errors.RetryableError):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, errors.AuthenticationError):
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body_of(error, request_id), status, headers)
+
+
+def body_of(error: StenoError, request_id: str) -> dict[str, Any]:
+    """`ErrorBody` as JSON; also sent in the middle of an event stream."""
+    return _body(status_of(error), error.message, error.code, error.param, request_id)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app come out in the one shape."""
+
+    @app.exception_handler(StenoError)
+    async def _steno(request: Request, error: StenoError) -> JSONResponse:
+        if status_of(error) == 500:
+            logger.error("{}: {}", error.code, error.message)
+        return response_of(error, request_id_of(request.scope))
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][1:]) or None
+        message = f"{name or 'request'}: {first['msg'].removeprefix('Value error, ')}"
+        return response_of(errors.InvalidRequestError(message, param=name), request_id_of(request.scope))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        message = f"{request.method} {request.url.path}: {error.detail}" if error.status_code in (404, 405) else None
+        body = _body(error.status_code, message or str(error.detail), code, None, request_id_of(request.scope))
+        return JSONResponse(body, error.status_code, dict(error.headers or {}))
+
+
+def unexpected(error: Exception, request_id: str) -> JSONResponse:
+    """For an error that nobody foresaw: its details go to the log and not to the client."""
+    logger.opt(exception=error).error("unhandled {}", type(error).__name__)
+    message = f"the server failed; its log has the reason under request id {request_id}"
+    return JSONResponse(_body(500, message, StenoError.code, None, request_id), 500)
+
+
+def request_id_of(scope: Any) -> str:
+    return str(scope.get("steno.request_id", "-"))
+
+
+def _body(status: int, message: str, code: str, param: str | None, request_id: str) -> dict[str, Any]:
+    kind = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}.get(status)
+    kind = kind or ("invalid_request_error" if status < 500 else "server_error")
+    return {
+        "error": {"message": message, "type": kind, "param": param, "code": code},
+        "code": code,
+        "message": message,
+        "statusCode": status,
+        "context": {"requestId": request_id},
+    }

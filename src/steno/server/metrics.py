@@ -1,0 +1,102 @@
+"""Prometheus metrics: what an operator asks at 3 a.m. One registry an app, no globals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from steno.engine.engine import Engine
+from steno.engine.lifecycle import State
+from steno.engine.queue import Priority
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """Implements the engine's `Telemetry`; routes and middleware add theirs."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.requests = Counter(
+            "steno_http_requests", "HTTP requests answered.", ["route", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "steno_http_request_seconds", "From the request to the last byte of its answer.", ["route"],
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self.loop_lag = Gauge(
+            "steno_event_loop_lag_seconds", "How late the event loop ran its last timer.", registry=registry
+        )
+        self._queue_wait = Histogram(
+            "steno_queue_wait_seconds", "From a job's submission to its start.", ["class"],
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self._batch = Histogram(
+            "steno_batch_size", "Pieces of work in one step of the backend.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=registry,
+        )  # fmt: skip
+        self._step = Histogram("steno_step_seconds", "One step of the backend.", buckets=SECONDS, registry=registry)
+        self._rtf = Histogram(
+            "steno_real_time_factor", "Time the backend held a job, divided by its audio.",
+            buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5), registry=registry,
+        )  # fmt: skip
+        self._audio = Counter("steno_audio_seconds", "Audio recognised.", registry=registry)
+        self._failures = Counter(
+            "steno_job_failures", "Jobs that ended with an error, by its code.", ["code"], registry=registry
+        )
+        self._refusals = Counter(
+            "steno_refusals", "Requests and sessions not let in, by the error's code.", ["code"], registry=registry
+        )
+        for priority in Priority:
+            self._queue_wait.labels(priority.name.lower())
+
+    def watch(self, engine: Engine) -> None:
+        """Report the engine's present state whenever metrics are read."""
+        self._registry.register(_EngineCollector(engine))
+
+    def render(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def waited(self, priority: Priority, wait_s: float) -> None:
+        self._queue_wait.labels(priority.name.lower()).observe(wait_s)
+
+    def stepped(self, batch: int, step_s: float) -> None:
+        self._batch.observe(batch)
+        self._step.observe(step_s)
+
+    def served(self, audio_s: float, busy_s: float) -> None:
+        self._audio.inc(audio_s)
+        if audio_s > 0:
+            self._rtf.observe(busy_s / audio_s)
+
+    def failed(self, code: str) -> None:
+        self._failures.labels(code).inc()
+
+    def refused(self, code: str) -> None:
+        self._refusals.labels(code).inc()
+
+
+class _EngineCollector(Collector):
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterable[Metric]:
+        engine = self._engine
+        depth = GaugeMetricFamily("steno_queue_depth", "Jobs that wait, by class.", labels=["class"])
+        for priority, count in engine.queue_depth().items():
+            depth.add_metric([priority.name.lower()], count)
+        yield depth
+        yield GaugeMetricFamily("steno_active_requests", "Requests and sessions that are in.", engine.active)
+        yield GaugeMetricFamily("steno_running_jobs", "Jobs that the backend works on.", engine.running)
+        loaded = engine.model_state is State.READY
+        yield GaugeMetricFamily("steno_model_loaded", "1 while the model is in memory.", float(loaded))
+        yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(engine.worker_alive))
+        yield GaugeMetricFamily("steno_draining", "1 while the server shuts down.", float(engine.draining))

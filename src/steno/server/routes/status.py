@@ -1,0 +1,141 @@
+"""Health, readiness, metrics and the list of models. None of these loads anything."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel
+
+from steno import __version__
+from steno.engine.lifecycle import State
+from steno.server.errors import documented
+from steno.server.services import Services, services_of
+
+router = APIRouter()
+With = Annotated[Services, Depends(services_of)]
+
+CREATED = 1_735_689_600
+"""OpenAI's list wants a creation time; the weights' is not known here, so it is 2025-01-01 for all."""
+
+
+class Loading(BaseModel):
+    """How far the model's loading has come."""
+
+    done: float
+    what: str
+
+
+class Health(BaseModel):
+    status: Literal["ok", "draining", "degraded"]
+    mode: str
+    model_loaded: bool
+    model_state: State
+    model_id: str
+    backend: str
+    device: str
+    cuda: bool
+    gpu_name: str | None
+    gpu_allocated_mb: float | None
+    gpu_reserved_mb: float | None
+    worker_alive: bool
+    active_requests: int
+    queued_jobs: int
+    loading: Loading | None
+    version: str
+    uptime_s: float
+
+
+class Ready(BaseModel):
+    status: Literal["ready", "draining", "loading"]
+
+
+class Model(BaseModel):
+    """OpenAI's model object; `loaded` and `aliases` are ours."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = CREATED
+    owned_by: str
+    loaded: bool
+    aliases: list[str]
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+@router.get("/health", tags=["status"])
+async def health(services: With) -> Health:
+    """Whether the server works, and on what. Always 200 while the process can answer."""
+    engine = services.engine
+    backend = engine.backend
+    state = engine.model_state
+    return Health(
+        status="draining" if engine.draining else "ok" if engine.worker_alive else "degraded",
+        mode="embedded" if backend.name == "sphinx" else backend.name,
+        model_loaded=state is State.READY,
+        model_state=state,
+        model_id=backend.model_id,
+        backend=backend.name,
+        device=backend.device,
+        cuda=backend.device.startswith("cuda"),
+        gpu_name=None,
+        gpu_allocated_mb=None,
+        gpu_reserved_mb=None,
+        worker_alive=engine.worker_alive,
+        active_requests=engine.active,
+        queued_jobs=sum(engine.queue_depth().values()),
+        loading=Loading(done=engine.load_progress[0], what=engine.load_progress[1]) if state is State.LOADING else None,
+        version=__version__,
+        uptime_s=round(time.monotonic() - services.started, 3),
+    )
+
+
+@router.get("/ready", tags=["status"], responses={503: {"model": Ready}})
+async def ready(services: With, response: Response) -> Ready:
+    """Whether to send requests here: 503 while draining, or while a model that is to be warm is loading."""
+    if services.engine.draining:
+        response.status_code = 503
+        return Ready(status="draining")
+    if services.wait_for_model and services.engine.model_state is State.LOADING:
+        response.status_code = 503
+        return Ready(status="loading")
+    return Ready(status="ready")
+
+
+@router.get("/metrics", tags=["status"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(services: With) -> Response:
+    """Prometheus' text format."""
+    return Response(services.metrics.render(), media_type=services.metrics.content_type)
+
+
+@router.get("/v1/models", tags=["models"], responses=documented(401))
+async def models(services: With) -> ModelList:
+    """The model that is served."""
+    return ModelList(data=[_model(services)])
+
+
+@router.get("/v1/models/{model:path}", tags=["models"], responses=documented(401, 404))
+async def model(model: str, services: With) -> Model:
+    """The served model, by its id or an alias."""
+    services.check_model(model)
+    return _model(services)
+
+
+def _model(services: Services) -> Model:
+    backend = services.engine.backend
+    return Model(
+        id=backend.model_id,
+        owned_by=backend.name,
+        loaded=services.engine.model_state is State.READY,
+        aliases=list(services.aliases),
+    )

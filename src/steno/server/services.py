@@ -1,0 +1,44 @@
+"""What routes work with, made once by `create_app`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from steno.engine.engine import Engine
+from steno.errors import UnknownModelError
+from steno.pipelines.pieces import PieceSource
+from steno.server.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    engine: Engine
+    metrics: Metrics
+    pieces: PieceSource
+    aliases: Sequence[str]
+    wait_for_model: bool
+    """Whether `/ready` waits for the model: it does where the model is loaded at the start."""
+    started: float = field(default_factory=time.monotonic)
+
+    def check_model(self, model: str | None) -> str:
+        """The served model's id for a request's `model`.
+
+        Raises:
+            UnknownModelError: it is neither the served id nor an alias.
+        """
+        served = self.engine.backend.model_id
+        if not model or model == served or model in self.aliases:
+            return served
+        known = ", ".join([served, *self.aliases])
+        raise UnknownModelError(f"model {model!r} is not served here; use one of: {known}", param="model")
+
+
+def services_of(request: Request) -> Services:
+    """For `Depends`."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services

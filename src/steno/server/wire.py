@@ -1,0 +1,137 @@
+"""Transcripts as OpenAI's JSON."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from steno.languages import name_of
+from steno.types import Segment, Transcript, Word
+
+
+class Usage(BaseModel):
+    type: Literal["duration"] = "duration"
+    seconds: int
+
+
+class LogProb(BaseModel):
+    """Of a word, where the backend's confidence is by word."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class JsonTranscript(BaseModel):
+    text: str
+    usage: Usage
+    logprobs: list[LogProb] | None = None
+
+
+class WireWord(BaseModel):
+    word: str
+    start: float
+    end: float
+    confidence: float | None = None
+
+
+class WireSegment(BaseModel):
+    """Whisper's segment. `tokens`, `seek` and `temperature` have no meaning here and are constant."""
+
+    id: int
+    seek: int = 0
+    start: float
+    end: float
+    text: str
+    tokens: list[int] = []
+    temperature: float = 0.0
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float = 0.0
+    confidence: float | None = None
+
+
+class VerboseTranscript(BaseModel):
+    task: Literal["transcribe"] = "transcribe"
+    language: str
+    duration: float
+    text: str
+    segments: list[WireSegment] | None = None
+    words: list[WireWord] | None = None
+    usage: Usage
+    timings: dict[str, float]
+
+
+def usage_of(transcript: Transcript) -> Usage:
+    return Usage(seconds=math.ceil(transcript.duration_s))
+
+
+def json_transcript(transcript: Transcript, *, logprobs: bool) -> JsonTranscript:
+    return JsonTranscript(
+        text=transcript.text,
+        usage=usage_of(transcript),
+        logprobs=[_logprob(word) for word in transcript.words] if logprobs else None,
+    )
+
+
+def verbose_transcript(transcript: Transcript, granularities: set[str]) -> VerboseTranscript:
+    """Segments and words as asked for; segments alone where nothing was asked for, as OpenAI does."""
+    wants_segments = "segment" in granularities or not granularities
+    return VerboseTranscript(
+        language=name_of(transcript.language or "").lower(),
+        duration=round(transcript.duration_s, 3),
+        text=transcript.text,
+        segments=[wire_segment(segment) for segment in transcript.segments] if wants_segments else None,
+        words=[wire_word(word) for word in transcript.words] if "word" in granularities else None,
+        usage=usage_of(transcript),
+        timings={stage: round(seconds, 4) for stage, seconds in transcript.timings_s.items()},
+    )
+
+
+def wire_word(word: Word) -> WireWord:
+    return WireWord(
+        word=word.text, start=round(word.start_s, 3), end=round(word.end_s, 3), confidence=_rounded(word.confidence)
+    )
+
+
+def wire_segment(segment: Segment) -> WireSegment:
+    text = segment.text.encode()
+    return WireSegment(
+        id=segment.id,
+        start=round(segment.start_s, 3),
+        end=round(segment.end_s, 3),
+        text=segment.text,
+        avg_logprob=round(_log(segment.confidence), 4),
+        compression_ratio=round(len(text) / len(zlib.compress(text)), 3),
+        confidence=_rounded(segment.confidence),
+    )
+
+
+def server_timing(timings_s: dict[str, float]) -> str:
+    """The `Server-Timing` header: https://www.w3.org/TR/server-timing/"""
+    return ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in timings_s.items())
+
+
+def segment_event(segment: Segment) -> dict[str, Any]:
+    return {
+        "type": "transcript.text.segment",
+        "id": str(segment.id),
+        "start": round(segment.start_s, 3),
+        "end": round(segment.end_s, 3),
+        "text": segment.text,
+    }
+
+
+def _logprob(word: Word) -> LogProb:
+    return LogProb(token=word.text, logprob=_log(word.confidence), bytes=list(word.text.encode()))
+
+
+def _log(confidence: float | None) -> float:
+    return 0.0 if confidence is None else math.log(max(confidence, 1e-10))
+
+
+def _rounded(confidence: float | None) -> float | None:
+    return None if confidence is None else round(confidence, 4)
