@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 LEVELS_OF_LIBRARIES = {
-    "uvicorn.access": logging.WARNING,
+    "uvicorn": logging.WARNING,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
 }
-"""Access lines are the server's own (`server/middleware.py`), with request id and duration."""
+"""Start, stop and access lines are the server's own, with request id and duration."""
 
 
 class _Intercept(logging.Handler):

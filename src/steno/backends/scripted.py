@@ -6,12 +6,14 @@ each word, as a real decoder would; a step costs the same however many slots are
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steno.backends.base import Align, Alignment, Capabilities, Finished, Hypothesis, Progress, Result, Work
+from steno.errors import SettingsError
 from steno.types import SAMPLE_RATE, Word
 
 if TYPE_CHECKING:
@@ -98,5 +100,13 @@ def _result(work: Work) -> Result:
 
 
 def create(options: BackendOptions) -> ScriptedBackend:
-    """For the registry; `workers` are its slots."""
-    return ScriptedBackend(slots=options.workers or 8)
+    """For the registry. `workers` are its slots; a `model_id` of `scripted@50ms` makes a step cost 50 ms.
+
+    Raises:
+        SettingsError: another `model_id`.
+    """
+    asked = re.fullmatch(r"scripted(?:@(\d+)ms)?", options.model_id or "scripted")
+    if asked is None:
+        raise SettingsError(f"MODEL_ID={options.model_id!r}: the scripted backend has only 'scripted@Nms'")
+    step_s = int(asked[1]) / 1000 if asked[1] else 0.005
+    return ScriptedBackend(slots=options.workers or 8, step_s=step_s)

@@ -72,9 +72,11 @@ class Engine:
         self._scheduler = self._make_scheduler()
         self._lifecycle = Lifecycle(backend.model_id, self._load_backend, self._unload_backend, limits.idle_timeout_s)
         self._worker: asyncio.Task[None] | None = None
+        self._jobs: set[Job] = set()
         self._uploads = 0
         self._live = 0
         self._draining = False
+        self._stopped = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._rate = ServiceRate()
@@ -88,8 +90,7 @@ class Engine:
         assert self._worker is not None
         self._worker.cancel()
         await asyncio.wait([self._worker])
-        for job in list(self._queue):
-            job.settle(DrainingError(STOPPING))
+        self.cut_off()
         await self._lifecycle.close()
         if self._thread is not None:
             self._thread.shutdown(wait=False)
@@ -135,6 +136,12 @@ class Engine:
     def drain(self) -> None:
         """Let nothing new in. What is in goes on."""
         self._draining = True
+
+    def cut_off(self) -> None:
+        """End all work now, and let none begin: whoever waits for some gets a `DrainingError`."""
+        self._draining = self._stopped = True
+        for job in list(self._jobs):
+            job.settle(DrainingError(STOPPING))
 
     @property
     def draining(self) -> bool:
@@ -182,11 +189,12 @@ class Engine:
     def submit(self, work: Work, priority: Priority, deadline: float) -> Job:
         """Enqueue `work`; for `Ticket`. The job's future ends with the result, an error, or the deadline."""
         loop = asyncio.get_running_loop()
-        if not self.worker_alive:
+        if self._stopped or not self.worker_alive:
             raise DrainingError(STOPPING)
         job = Job(work, priority, loop.time(), deadline, loop.create_future())
         timer = loop.call_at(deadline, self._expire, job)
         job.future.add_done_callback(lambda _: self._settled(job, timer))
+        self._jobs.add(job)
         try:
             self._queue.put(job)
         except OverloadedError:
@@ -249,6 +257,7 @@ class Engine:
 
     def _settled(self, job: Job, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
+        self._jobs.discard(job)
         self._queue.discard(job)
         self._scheduler.abandon(job)
         error = None if job.future.cancelled() else job.future.exception()

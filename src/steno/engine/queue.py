@@ -83,9 +83,6 @@ class PriorityInferQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __iter__(self) -> Iterator[Job]:
-        return iter(self._waiting)
-
     def depth(self) -> dict[Priority, int]:
         """Waiting jobs by class."""
         counts = dict.fromkeys(Priority, 0)

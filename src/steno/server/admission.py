@@ -77,6 +77,8 @@ async def _serve(app: ASGIApp, scope: Scope, exchange: _Exchange) -> None:
         for task in (serving, watching):
             task.cancel()
         await asyncio.wait([serving, watching])
+    if exchange.error is not None:
+        raise exchange.error
     if not serving.cancelled():
         serving.result()
 
@@ -89,7 +91,8 @@ class _Exchange:
         self._send = send
         self._limits = limits
         self._bytes = 0
-        self._error: StenoError | None = None
+        self.error: StenoError | None = None
+        """What was wrong with the body."""
         self._body_done = asyncio.Event()
         self._gone = asyncio.Event()
         self.answered = False
@@ -112,9 +115,8 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        if self._error is not None and not self.answered:
-            # The framework turns errors of `receive` into answers of its own; ours is the better one.
-            raise self._error
+        if self.error is not None:
+            return  # the framework makes an answer of its own out of an error of `receive`; ours is the better one
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.answered = True
@@ -127,7 +129,7 @@ class _Exchange:
         self._gone.set()
 
     def _fail(self, error: StenoError) -> StenoError:
-        self._error = error
+        self.error = error
         return error
 
 

@@ -83,9 +83,8 @@ async def _serve_uvicorn(
 
     server = Server(config)
 
-    def stop(now: bool) -> None:
+    def stop() -> None:
         server.should_exit = True
-        server.force_exit = now
 
     drain = asyncio.create_task(_drain_on_signal(app, settings.drain_timeout, stop), name="drain")
     try:
@@ -114,10 +113,7 @@ async def _serve_granian(
         backpressure=settings.max_connections,
     )
 
-    def stop(now: bool) -> None:
-        server.stop()
-
-    drain = asyncio.create_task(_drain_on_signal(app, settings.drain_timeout, stop), name="drain")
+    drain = asyncio.create_task(_drain_on_signal(app, settings.drain_timeout, lambda: server.stop()), name="drain")
     answering = asyncio.create_task(_when_answering(host, port, on_start), name="startup watch")
     try:
         await server.serve()
@@ -127,8 +123,8 @@ async def _serve_granian(
         await asyncio.wait([drain, answering])
 
 
-async def _drain_on_signal(app: FastAPI, timeout_s: float, stop: Callable[[bool], None]) -> None:
-    """Wait for a signal, then for the work to end, then stop the server; a second signal stops it now."""
+async def _drain_on_signal(app: FastAPI, timeout_s: float, stop: Callable[[], None]) -> None:
+    """Wait for a signal, then for the work to end, then stop the server; a second signal ends the work."""
     signals: asyncio.Queue[int] = asyncio.Queue()
 
     def received(number: int, frame: FrameType | None) -> None:
@@ -148,9 +144,9 @@ async def _drain_on_signal(app: FastAPI, timeout_s: float, stop: Callable[[bool]
         await asyncio.wait([idle, impatient], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if engine.active:
             logger.warning("{} requests are cut off", engine.active)
-        stop(bool(engine.active))
+            engine.cut_off()
+        stop()
         await impatient
-        stop(True)
     finally:
         idle.cancel()
         impatient.cancel()

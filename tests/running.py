@@ -1,0 +1,98 @@
+"""A real server in a process of its own, as users run it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import IO
+
+import httpx
+import psutil
+
+START_S = 30.0
+STOP_S = 30.0
+
+
+class RunningServer:
+    """`python -m steno serve` on a free port; the environment's variables are its settings.
+
+    `log()` is what it has written to stderr, line by line.
+    """
+
+    def __init__(self, **environment: str) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("STENO_")}
+        self._environment = {**inherited, "HOST": "127.0.0.1", "PORT": "0", "LOG_LEVEL": "DEBUG", **environment}
+        self._log: list[str] = []
+        self._readers: list[threading.Thread] = []
+        self.url = ""
+        self.banner: list[str] = []
+
+    def __enter__(self) -> RunningServer:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "steno", "serve"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environment,
+        )
+        lines: queue.Queue[str | None] = queue.Queue()
+        self._follow(self.process.stdout, lines.put)
+        self._follow(self.process.stderr, lambda line: self._log.append(line or ""))
+        while not (self.banner and "Ctrl-C" in self.banner[-1]):
+            line = lines.get(timeout=START_S)
+            assert line is not None, f"the server did not start:\n{self.log()}"
+            self.banner.append(line)
+            if "is listening on" in line:
+                self.url = line.split()[-1]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
+        for reader in self._readers:
+            reader.join(STOP_S)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
+    def log(self) -> str:
+        return "".join(self._log)
+
+    def health(self) -> dict[str, object]:
+        answer: dict[str, object] = httpx.get(f"{self.url}/health").raise_for_status().json()
+        return answer
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_S)
+
+    def _follow(self, stream: IO[str] | None, take: Callable[[str | None], object]) -> None:
+        """Give `take` each line, then None. A pipe that nobody reads would stop the server."""
+        assert stream is not None
+
+        def read() -> None:
+            for line in stream:
+                take(line)
+            take(None)
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        self._readers.append(thread)

@@ -1,0 +1,305 @@
+"""The server as a process: start, stop, overload, and clients that misbehave. Recognition is scripted here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from running import RunningServer
+
+SLOW = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@100ms", "SPHINX_WORKERS": "4"}
+"""A minute of audio takes some six seconds, however many requests share the steps."""
+
+
+def post(server: RunningServer, file: Path, timeout: float = 60, **fields: str) -> httpx.Response:
+    with file.open("rb") as audio:
+        url = f"{server.url}/v1/audio/transcriptions"
+        return httpx.post(url, files={"file": audio}, data=fields, timeout=timeout)
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND="scripted") as server:
+        yield server
+
+
+@pytest.fixture(params=["uvicorn", "granian"])
+def slow_server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+    with RunningServer(**SLOW, USE_GRANIAN=str(request.param == "granian"), MAX_QUEUE="16") as server:
+        yield server
+
+
+# Start
+
+
+def test_the_banner_has_commands_that_work_when_pasted(server: RunningServer) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    commands = [line.strip() for line in server.banner if line.strip().startswith(("curl ", "steno transcribe ", ".venv/"))]
+    assert len(commands) == 3
+    for command in commands:
+        words = shlex.split(command)
+        if words[0].endswith("steno"):
+            words[:1] = [sys.executable, "-m", "steno"]
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, ended.stderr
+        assert "w0 w1 w2 w3" in ended.stdout
+
+
+def test_health_says_what_serves(server: RunningServer) -> None:
+    health = server.health()
+    assert (health["status"], health["backend"], health["worker_alive"]) == ("ok", "scripted", True)
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [sys.executable, "-m", "steno", "serve", "--port", port], capture_output=True, text=True, timeout=30
+        )
+    assert ended.returncode == 2
+    assert f"cannot listen on HOST=127.0.0.1 PORT={port}: Address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_open_server_on_a_public_address_is_warned_about() -> None:
+    with RunningServer(ASR_BACKEND="scripted", HOST="0.0.0.0") as server:
+        until(lambda: "open to the network without API_KEYS" in server.log())
+    with RunningServer(ASR_BACKEND="scripted", HOST="0.0.0.0", API_KEYS="k") as server:
+        server.url = server.url.replace("localhost", "127.0.0.1")
+        server.health()
+        assert "open to the network" not in server.log()
+
+
+@pytest.mark.parametrize("use_granian", ["false", "true"])
+def test_it_serves_https(tmp_path: Path, use_granian: str) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
+         "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+        capture_output=True,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    with RunningServer(
+        ASR_BACKEND="scripted", SSL_CERTFILE=str(certificate), SSL_KEYFILE=str(key), USE_GRANIAN=use_granian
+    ) as server:
+        assert server.url.startswith("https://")
+        answer = httpx.get(f"{server.url}/health", verify=ssl.create_default_context(cafile=str(certificate)))
+        assert answer.json()["status"] == "ok"
+
+
+def test_log_lines_are_json_with_the_request_id(fixtures: Path) -> None:
+    with RunningServer(ASR_BACKEND="scripted", LOG_JSON="true") as server:
+        httpx.get(f"{server.url}/v1/models", headers={"X-Request-ID": "abc-123"})
+        until(lambda: "abc-123" in server.log())
+        lines = [json.loads(line) for line in server.log().splitlines()]
+    (line,) = [line for line in lines if line["request_id"] == "abc-123"]
+    assert line["message"].startswith("GET /v1/models 200 in ")
+    assert (line["level"], line["logger"]) == ("INFO", "steno.server.context")
+
+
+# Stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_what_runs_refuses_what_comes_and_exits_with_0(
+    slow_server: RunningServer, fixtures: Path, number: signal.Signals
+) -> None:
+    server = slow_server
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(post, server, fixtures / "weather.flac")
+        until(lambda: server.health()["active_requests"] == 1)
+        server.process.send_signal(number)
+        until(lambda: server.health()["status"] == "draining")
+        refused = post(server, fixtures / "letter.flac")
+        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert httpx.get(f"{server.url}/ready").status_code == 503
+        assert running.result().status_code == 200
+    assert server.process.wait(15) == 0
+
+
+def test_a_second_signal_does_not_wait(slow_server: RunningServer, fixtures: Path) -> None:
+    server = slow_server
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(post, server, fixtures / "address.opus")
+        until(lambda: server.health()["active_requests"] == 1)
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: server.health()["status"] == "draining")
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(15)
+        assert time.monotonic() - began < 5
+        assert (running.result().status_code, running.result().json()["code"]) == (503, "draining")
+        assert server.process.returncode == 0
+
+
+# Load and hostile clients
+
+
+def test_fifty_uploads_at_once_are_served_or_honestly_refused(slow_server: RunningServer, fixtures: Path) -> None:
+    server = slow_server
+    expected = post(server, fixtures / "letter.flac").json()
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: post(server, fixtures / "letter.flac"), range(50)))
+    served = [answer for answer in answers if answer.status_code == 200]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(served) + len(refused) == 50
+    assert len(served) >= 16
+    assert refused
+    assert all(answer.json() == expected for answer in served)
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    assert all(answer.json()["error"]["code"] == "overloaded" for answer in refused)
+    health = server.health()
+    assert (health["status"], health["active_requests"], health["queued_jobs"]) == ("ok", 0, 0)
+    assert post(server, fixtures / "letter.flac").json() == expected
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_a_client_that_hangs_up_takes_its_work_with_it(
+    slow_server: RunningServer, fixtures: Path, stream: str
+) -> None:
+    server = slow_server
+    with pytest.raises(httpx.ReadTimeout):
+        post(server, fixtures / "address.opus", timeout=1.0, stream=stream)
+    until(lambda: server.health()["active_requests"] == 0, 3)
+    assert "steno_running_jobs 0.0" in httpx.get(f"{server.url}/metrics").text
+    assert post(server, fixtures / "letter.flac").status_code == 200
+
+
+def test_a_client_that_vanishes_in_the_middle_of_its_upload_leaves_nothing(slow_server: RunningServer) -> None:
+    server = slow_server
+    address = urlsplit(server.url)
+    head = (
+        b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    )
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(head + b"x" * 100_000)
+        until(lambda: server.health()["active_requests"] == 1)
+    until(lambda: server.health()["active_requests"] == 0, 3)
+
+
+def test_an_upload_over_the_limit_is_refused_by_its_header_or_when_it_gets_there() -> None:
+    with RunningServer(ASR_BACKEND="scripted", MAX_UPLOAD_MB="1") as server:
+        url = f"{server.url}/v1/audio/transcriptions"
+        by_header = httpx.post(url, files={"file": b"x" * 2_000_000})
+        assert (by_header.status_code, by_header.json()["code"]) == (413, "audio_too_large")
+
+        def chunks() -> Iterator[bytes]:
+            yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+            for _ in range(20):
+                yield b"x" * 100_000
+
+        unannounced = httpx.post(url, content=chunks(), headers={"Content-Type": "multipart/form-data; boundary=b"})
+        assert (unannounced.status_code, unannounced.json()["code"]) == (413, "audio_too_large")
+        assert server.health()["active_requests"] == 0
+
+
+def test_a_recording_over_the_limit_is_refused(fixtures: Path) -> None:
+    with RunningServer(ASR_BACKEND="scripted", MAX_AUDIO_S="10") as server:
+        answer = post(server, fixtures / "address.opus")
+        assert (answer.status_code, answer.json()["code"]) == (413, "audio_too_long")
+
+
+def test_a_request_that_runs_out_of_time_gets_a_504_and_the_server_goes_on(fixtures: Path) -> None:
+    with RunningServer(**SLOW, REQUEST_TIMEOUT="1.5") as server:
+        answer = post(server, fixtures / "address.opus")
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+        assert post(server, fixtures / "letter.flac").status_code in (200, 504)
+        assert server.health()["worker_alive"] is True
+
+
+def test_a_stream_that_fails_midway_ends_with_an_error_event(fixtures: Path) -> None:
+    with RunningServer(**{**SLOW, "SPHINX_WORKERS": "1"}, REQUEST_TIMEOUT="8") as server:
+        lines = [line for line in post(server, fixtures / "address.opus", stream="true").text.splitlines() if line]
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert events[0]["type"] == "transcript.text.delta"
+    assert events[-1]["error"]["code"] == "deadline_exceeded"
+
+
+# Dialects and headers
+
+
+def test_the_older_event_dialect(server: RunningServer, fixtures: Path) -> None:
+    with (fixtures / "address.opus").open("rb") as audio:
+        answer = httpx.post(f"{server.url}/v1/audio/transcriptions/stream", files={"file": audio}, timeout=60)
+    events = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line]
+    assert events[-1] == {"done": True}
+    assert [event["chunk_index"] for event in events[:-1]] == list(range(len(events) - 1))
+    assert all(event["is_final"] and event["text"] and event["language"] == "en" for event in events[:-1])
+
+
+def test_answers_carry_request_id_and_timings(server: RunningServer, fixtures: Path) -> None:
+    given = httpx.get(f"{server.url}/health", headers={"X-Request-ID": "mine-1"})
+    assert given.headers["x-request-id"] == "mine-1"
+    harmful = httpx.get(f"{server.url}/health", headers={"X-Request-ID": "a b\tc"})
+    assert harmful.headers["x-request-id"] != "a b\tc"
+    answer = post(server, fixtures / "letter.flac")
+    stages = [entry.partition(";")[0] for entry in answer.headers["server-timing"].split(", ")]
+    assert stages == ["decode", "vad", "load", "queue", "recognize"]
+
+
+def test_unknown_routes_and_methods_have_the_same_error_shape(server: RunningServer) -> None:
+    for answer, status in (
+        (httpx.get(f"{server.url}/v2/nothing"), 404),
+        (httpx.delete(f"{server.url}/health"), 405),
+        (httpx.post(f"{server.url}/v1/audio/transcriptions", data={"model": "whisper-1"}), 400),
+    ):
+        body = answer.json()
+        assert answer.status_code == body["statusCode"] == status
+        assert body["error"]["message"] == body["message"]
+        assert body["context"]["requestId"] == answer.headers["x-request-id"]
+
+
+def test_no_page_of_another_origin_may_read_answers(server: RunningServer) -> None:
+    answer = httpx.get(f"{server.url}/v1/models", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_metrics_tell_of_requests_queue_and_recognition(server: RunningServer, fixtures: Path) -> None:
+    post(server, fixtures / "letter.flac")
+    text = httpx.get(f"{server.url}/metrics").text
+    for name in (
+        'steno_http_requests_total{route="/v1/audio/transcriptions",status="200"}',
+        'steno_queue_depth{class="interactive"} 0.0',
+        'steno_queue_wait_seconds_count{class="interactive"}',
+        "steno_batch_size_count",
+        "steno_step_seconds_sum",
+        "steno_real_time_factor_count",
+        "steno_event_loop_lag_seconds",
+        "steno_model_loaded 1.0",
+        "process_resident_memory_bytes",
+    ):
+        assert name in text, name
+
+
+def test_the_docs_need_no_network(server: RunningServer) -> None:
+    page = httpx.get(f"{server.url}/docs").text
+    assert "swagger-ui" in page
+    assert "cdn" not in page
+    assert httpx.get(f"{server.url}/").headers["location"] == "/docs"
