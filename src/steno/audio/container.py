@@ -1,0 +1,177 @@
+"""FFmpeg, held at arm's length: which containers and codecs it may read, and what its errors mean.
+
+Not bounded here: the memory that FFmpeg takes for an index while it opens a file. An MP4 of 20 KB that claims 80
+million samples cost 2.9 GB and 9 s; none of FFmpeg's options prevents it. The process needs a limit of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from steno.audio.resample import MAX_RATE, MIN_RATE
+from steno.audio.source import GuardedReader
+from steno.errors import AudioError, EmptyAudioError, NotAudioError, UndecodableAudioError
+
+if TYPE_CHECKING:
+    from av import AudioFrame, AudioStream
+    from av.container import InputContainer
+
+FORMATS = "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,w64,wav,wv"
+"""FFmpeg's demuxers that we use. Each reads one file and nothing else, unlike `hls`, `dash`, `concat`, `sdp`, …"""
+
+EXACT_LENGTH = ("caf", "flac", "matroska", "mov", "ogg", "w64", "wav")
+"""Those whose length comes from the container, not from a guess at the bit rate."""
+
+CODECS = (
+    "aac,aac_latm,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_swf,adpcm_yamaha,alac,amrnb,"
+    "amrwb,dca,eac3,flac,g722,g726,gsm,gsm_ms,libopus,mlp,mp1,mp1float,mp2,mp2float,mp3,"
+    "mp3float,nellymoser,opus,pcm_alaw,pcm_bluray,pcm_dvd,pcm_f32be,pcm_f32le,pcm_f64be,"
+    "pcm_f64le,pcm_mulaw,pcm_s16be,pcm_s16be_planar,pcm_s16le,pcm_s16le_planar,pcm_s24be,"
+    "pcm_s24le,pcm_s24le_planar,pcm_s32be,pcm_s32le,pcm_s32le_planar,pcm_s8,pcm_s8_planar,"
+    "pcm_u16be,pcm_u16le,pcm_u24be,pcm_u24le,pcm_u32be,pcm_u32le,pcm_u8,speex,truehd,vorbis,"
+    "wavpack,wmalossless,wmapro,wmav1,wmav2"
+)
+"""FFmpeg's decoders that we use. No picture is ever decoded, not even to find out what it is."""
+
+MAX_CHANNELS = 64
+
+ACCEPTED = "Send WAV, FLAC, MP3, M4A/AAC, Ogg, WebM, or a video (MP4, Matroska) with an audio track."
+
+_MAGIC = (
+    *(b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"caff", b".snd", b"fLaC", b"wvpk", b"NIST_1A"),
+    *(b"OggS", b"\x1aE\xdf\xa3", b"0&\xb2u", b"FLV", b"#!AMR", b"ID3"),
+    *(b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"\x0bw"),
+)
+"""How files of these formats begin: what cannot be opened though it begins so is damaged, not something else."""
+
+
+@dataclass(slots=True)
+class Media:
+    """An open file and its first audio track."""
+
+    container: InputContainer
+    stream: AudioStream
+    reader: GuardedReader
+    damaged_packets: int = 0
+    """How much of it could not be decoded."""
+
+    @property
+    def format(self) -> str:
+        """`mp4`, `matroska`, `wav`, …"""
+        name = self.container.format.name.split(",")[0]
+        return "mp4" if name == "mov" else name
+
+    @property
+    def start_s(self) -> float | None:
+        """When its earliest track begins, by its own timestamps."""
+        start = self.container.start_time
+        return None if start is None else start / 1e6
+
+    @property
+    def claimed_s(self) -> float | None:
+        """The track's length as the file states it."""
+        if self.stream.duration is not None and self.stream.time_base is not None:
+            duration_s = float(self.stream.duration * self.stream.time_base)
+        else:
+            duration_s = (self.container.duration or 0) / 1e6
+        return duration_s if duration_s > 0 else None
+
+    @property
+    def exact_s(self) -> float | None:
+        """`claimed_s`, where it is more than an estimate (FFmpeg checks WAV's against the size, if it can seek)."""
+        exact = self.reader.seekable() and self.container.format.name.split(",")[0] in EXACT_LENGTH
+        return self.claimed_s if exact else None
+
+    def frames(self) -> Iterator[AudioFrame]:
+        """Decoded frames. Damaged packets are counted and left out; where the file breaks off, it ends."""
+        from av import FFmpegError
+
+        packets = self.container.demux(self.stream)
+        while True:
+            self.reader.check()
+            try:
+                packet = next(packets, None)
+            except FFmpegError:
+                self.damaged_packets += 1
+                packet = None
+            self.reader.check()
+            if packet is None:
+                return
+            try:
+                frames = packet.decode()
+            except FFmpegError:
+                self.damaged_packets += 1
+                continue
+            yield from frames
+
+
+@contextmanager
+def open_media(source: BinaryIO, cancelled: threading.Event | None) -> Iterator[Media]:
+    """Open `source` as audio.
+
+    Raises `NotAudioError`, `UndecodableAudioError`, `EmptyAudioError`, `DecodeCancelled`, and what `source` raises.
+    """
+    import av
+
+    reader = GuardedReader(source, cancelled)
+    reader.check()
+    options = {
+        "format_whitelist": FORMATS,
+        "codec_whitelist": CODECS,
+        "protocol_whitelist": "none",
+        "max_streams": "100",
+    }
+    try:
+        container = av.open(reader, "r", container_options=options, metadata_errors="replace", io_open=_refuse_to_open)
+    except (av.FFmpegError, _OtherFileError) as error:
+        reader.check()
+        raise _unreadable(reader.head) from error
+    with container:
+        reader.check()
+        yield Media(container, _first_audio_track(container), reader)
+
+
+class _OtherFileError(Exception):
+    """The file named another one to be opened."""
+
+
+def _refuse_to_open(_url: str, _flags: int, _options: dict[str, Any]) -> NoReturn:
+    """What FFmpeg gets in place of `open`: the second lock, should a demuxer ever look for another file."""
+    raise _OtherFileError
+
+
+def _unreadable(head: bytes) -> AudioError:
+    if not head:
+        return EmptyAudioError("The file is empty.")
+    if head.startswith(_MAGIC) or head[4:8] == b"ftyp":
+        return UndecodableAudioError(
+            "The file begins like audio, but is damaged or incomplete: its header cannot be read."
+        )
+    return NotAudioError(f"This is not an audio file of a kind that we read. {ACCEPTED}")
+
+
+def _first_audio_track(container: InputContainer) -> AudioStream:
+    if not container.streams.audio:
+        raise NotAudioError(f"The file has no audio track. {ACCEPTED}")
+    stream = container.streams.audio[0]
+    # PyAV leaves out the context where it knows no decoder; its type hints don't.
+    context: Any = stream.codec_context
+    if context is None or context.codec.name not in CODECS.split(","):
+        raise UndecodableAudioError(f"The audio track is in a codec that we do not read. {ACCEPTED}")
+    if context.sample_rate and context.layout.nb_channels:  # else only the frames will tell
+        check_shape(context.sample_rate, context.layout.nb_channels)
+    return stream
+
+
+def check_shape(sample_rate: int, channels: int) -> None:
+    """Refuse what no recording has, before anything is allocated for it."""
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise UndecodableAudioError(
+            f"The audio claims a sample rate of {sample_rate} Hz; we read {MIN_RATE} to {MAX_RATE}."
+        )
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise UndecodableAudioError(f"The audio claims {channels} channels; we read 1 to {MAX_CHANNELS}.")

@@ -1,0 +1,78 @@
+"""Frames of any sample format and channel layout to one channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from av import AudioFrame, AudioLayout
+
+    from steno.types import Audio
+
+CHANNEL_WEIGHTS = {
+    "FC": 1.0,
+    "FL": 0.7071,
+    "FR": 0.7071,
+    "DL": 0.7071,
+    "DR": 0.7071,
+    "BL": 0.5,
+    "BR": 0.5,
+    "BC": 0.5,
+    "SL": 0.5,
+    "SR": 0.5,
+    "FLC": 0.7071,
+    "FRC": 0.7071,
+    "LFE": 0.0,
+    "LFE2": 0.0,
+}
+"""ITU-R BS.775-3, table 2, the row for mono; by FFmpeg's names. LFE has no speech."""
+
+
+class Mixer:
+    """Mixes to mono by a weighted mean, so that the result can never leave [-1, 1] and needs no limiter.
+
+    Stereo is the plain mean: one silent channel costs 6 dB. In 5.1 the centre, where dialogue is, counts most.
+    A layout that is unknown (a WAV file of six microphones) is the plain mean. Float samples beyond [-1, 1] are
+    clipped; samples that are not numbers are silence.
+    """
+
+    def __init__(self) -> None:
+        self._layout: AudioLayout | None = None
+        self._weights: Audio = np.ones(1, np.float32)
+
+    def mix(self, frame: AudioFrame) -> Audio:
+        """`frame` as mono float32 at its own rate, shape [n]."""
+        if frame.layout != self._layout:
+            self._layout = frame.layout
+            self._weights = channel_weights([channel.name for channel in frame.layout.channels])
+        samples = _to_float(frame.to_ndarray())
+        if len(self._weights) == 1:
+            alone: Audio = samples[0]
+            return alone
+        channels = samples if frame.format.is_planar else samples.reshape(-1, len(self._weights)).T
+        mono: Audio = self._weights @ channels
+        return mono
+
+
+def channel_weights(names: list[str]) -> Audio:
+    """One weight for each channel; they sum to 1."""
+    weights = np.array([CHANNEL_WEIGHTS.get(name, -1.0) for name in names], np.float32)
+    if weights.min() < 0 or weights.max() == 0:
+        weights = np.ones(len(names), np.float32)
+    normalised: Audio = weights / weights.sum()
+    return normalised
+
+
+def _to_float(samples: NDArray[Any]) -> Audio:
+    kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
+    if kind == "f":
+        if not np.isfinite(samples).all():
+            samples = np.where(np.isfinite(samples), samples, 0)
+        clipped: Audio = np.clip(samples, -1, 1).astype(np.float32, copy=False)
+        return clipped
+    centre = 2 ** (bits - 1) if kind == "u" else 0
+    audio: Audio = (samples.astype(np.float32) - np.float32(centre)) * np.float32(2.0 ** (1 - bits))
+    return audio

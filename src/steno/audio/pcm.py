@@ -1,0 +1,99 @@
+"""Raw audio frames, as live clients send them, to and from float32."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+Encoding: TypeAlias = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+
+BYTES_PER_SAMPLE: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+
+
+class PcmDecoder:
+    """Decodes mono frames of any size; a sample may be split between two of them. Not thread-safe."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        if encoding not in ENCODINGS:
+            raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {encoding!r}")
+        self.encoding = encoding
+        self._width = BYTES_PER_SAMPLE[encoding]
+        self._rest = b""
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a sample whose end has not come yet. Not 0 at the end of a stream: the client cut it."""
+        return len(self._rest)
+
+    def feed(self, data: bytes) -> Audio:
+        """All samples that are complete by now, shape [n], in [-1, 1]."""
+        data = self._rest + data
+        whole = len(data) - len(data) % self._width
+        self._rest = data[whole:]
+        return decode_pcm(data[:whole], self.encoding)
+
+    def reset(self) -> None:
+        self._rest = b""
+
+
+def decode_pcm(data: bytes, encoding: Encoding) -> Audio:
+    """Whole samples to float32, shape [n], in [-1, 1].
+
+    Float samples beyond that are clipped, and those that are not numbers are silence: one NaN would stay in every
+    filter and model state after it.
+    """
+    match encoding:
+        case "pcm_s16le":
+            return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+        case "pcm_f32le":
+            samples = np.frombuffer(data, "<f4").astype(np.float32)
+            samples[~np.isfinite(samples)] = 0
+            return np.clip(samples, -1, 1, out=samples)
+        case "mulaw":
+            return _mulaw_table()[np.frombuffer(data, np.uint8)]
+        case "alaw":
+            return _alaw_table()[np.frombuffer(data, np.uint8)]
+
+
+def to_s16le(audio: Audio) -> bytes:
+    """16-bit samples; what came from `pcm_s16le` comes out the same. Values beyond [-1, 1] are clipped."""
+    samples: NDArray[np.int16] = np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype("<i2")
+    return samples.tobytes()
+
+
+@cache
+def _mulaw_table() -> Audio:
+    """The values of the 256 µ-law codes: ITU-T G.711 (11/1988), tables 2a and 2b, at 16 bits (14 in the standard).
+
+    Inverted: sign, 3 bits of segment s, 4 bits of step q; |value| = (2q + 33) · 2^s − 33, times 4.
+    """
+    code = ~np.arange(256, dtype=np.uint8)
+    segment, step = (code >> 4 & 7).astype(np.int32), (code & 15).astype(np.int32)
+    magnitude = (((2 * step + 33) << segment) - 33) * 4
+    return _read_only(np.where(code & 0x80, -magnitude, magnitude))
+
+
+@cache
+def _alaw_table() -> Audio:
+    """The values of the 256 A-law codes: ITU-T G.711 (11/1988), tables 1a and 1b, at 16 bits (13 in the standard).
+
+    Even bits inverted: sign (1 is positive), 3 bits of segment s, 4 bits of step q; |value| = 2q + 1 in segment 0
+    and (2q + 33) · 2^(s − 1) above, times 8.
+    """
+    code = np.arange(256, dtype=np.uint8) ^ 0x55
+    segment, step = (code >> 4 & 7).astype(np.int32), (code & 15).astype(np.int32)
+    magnitude = np.where(segment == 0, 2 * step + 1, (2 * step + 33) << np.maximum(segment - 1, 0)) * 8
+    return _read_only(np.where(code & 0x80, magnitude, -magnitude))
+
+
+def _read_only(values: NDArray[np.int32]) -> Audio:
+    table = values.astype(np.float32) / np.float32(32768)
+    table.setflags(write=False)
+    return table

@@ -1,0 +1,184 @@
+"""A live stream's probabilities → utterances. Sans-IO, frame by frame; numbers in, events out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steno.types import SAMPLE_RATE
+from steno.vad.config import SegmenterConfig, frames_of
+from steno.vad.gate import SpeechGate
+from steno.vad.levels import quietest
+from steno.vad.silero import FRAME
+
+Reason: TypeAlias = Literal["endpoint", "onset", "cut", "flush"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """An utterance began. Its span opens at sample `start`; it is voiced from sample `onset` on."""
+
+    start: int
+    onset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A closed stretch of the stream, samples [start, end).
+
+    `reason`: `endpoint` (silence came), `onset` (speech came), `cut` (it got long), `flush` (the caller's wish).
+    `voiced`: the first and the last sample in it that are speech; None in silence.
+    """
+
+    kind: Literal["speech", "silence"]
+    start: int
+    end: int
+    reason: Reason
+    voiced: tuple[int, int] | None = None
+
+
+Event: TypeAlias = SpeechStarted | Span
+
+
+class Segmenter:
+    """Partitions a stream into speech and silence.
+
+    1. The spans tile the stream: in order, none empty, none overlapping, none missing, none longer than `max_s`.
+    2. Speech begins with the first of `min_speech_ms` voiced frames, and its span `pre_roll_ms` earlier, but never
+       before the end of the span before it. `SpeechStarted` comes once for each speech span, before it.
+    3. It ends after `silence_ms` without voice: the span goes up to that moment (`endpoint`).
+    4. From `search_from_s` on, a pause of `cut_silence_ms` is enough to end it (`cut`).
+    5. At `max_s` it is cut where it is quietest from `search_from_s` on, and the next utterance begins right there. The
+       caller can hold this cut away from audio that it has used already (`feed`'s `seen`).
+    6. A stretch after such a cut in which no voice comes is silence after all.
+    7. Silence is closed when speech begins, and at `max_s` up to `pre_roll_ms` before now (`cut`): the rest may yet
+       belong to speech.
+
+    However the frames are split between calls, the events are the same. Not thread-safe.
+    """
+
+    def __init__(self, config: SegmenterConfig | None = None) -> None:
+        self._config = config = config or SegmenterConfig()
+        self._pre_roll = round(config.pre_roll_ms / 1000 * SAMPLE_RATE)
+        self._silence_frames = frames_of(config.silence_ms / 1000)
+        self._cut_silence_frames = frames_of(config.cut_silence_ms / 1000)
+        self._search_from = round(config.search_from_s * SAMPLE_RATE)
+        self._max = round(config.max_s * SAMPLE_RATE)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the stream begins anew at sample 0."""
+        config = self._config
+        self._gate = SpeechGate(config.threshold, config.release, frames_of(config.min_speech_ms / 1000))
+        self._undecided: list[tuple[float, float]] = []
+        self._now = 0
+        self._open(start=0, in_speech=False)
+
+    @property
+    def settled(self) -> int:
+        """No span that is still to come begins before this sample: older audio can be let go."""
+        if self._in_speech:
+            return self._start
+        return max(self._start, self._now - self._pre_roll)
+
+    def feed(
+        self, probabilities: NDArray[np.float32], levels: NDArray[np.float32] | None = None, *, seen: int = 0
+    ) -> list[Event]:
+        """Take the next frames of `FRAME` samples: their probabilities and, for good cuts, levels in dBFS.
+
+        No utterance is cut in two before sample `seen`.
+        """
+        if levels is None:
+            levels = np.zeros(len(probabilities), np.float32)
+        events: list[Event] = []
+        for probability, level in zip(probabilities.tolist(), levels.tolist(), strict=True):
+            self._undecided.append((probability, level))
+            for is_voiced in self._gate.feed(probability):
+                self._step(is_voiced, *self._undecided.pop(0), seen, events)
+        return events
+
+    def flush(self, end: int | None = None) -> list[Event]:
+        """Close all that is open; the stream goes on in silence from sample `end`.
+
+        `end`: where it really ends, if its last frame was partial and not fed.
+        """
+        events: list[Event] = []
+        for is_voiced in self._gate.flush():
+            self._step(is_voiced, *self._undecided.pop(0), 0, events)
+        end = self._now if end is None else end
+        if not self._now <= end < self._now + FRAME:
+            raise ValueError(f"{self._now} samples were fed; the end must lie less than a frame further, got {end}")
+        self._now = end
+        self._close(end, "flush", events)
+        self._open(end, in_speech=False)
+        return events
+
+    def _open(self, start: int, *, in_speech: bool) -> None:
+        self._start = start
+        self._in_speech = in_speech
+        self._announced = False
+        self._quiet_frames = 0
+        self._frames: list[_Frame] = []
+        """Those of the open utterance, up to now; none in silence."""
+
+    def _step(self, is_voiced: bool, probability: float, level: float, seen: int, events: list[Event]) -> None:
+        self._now += FRAME
+        if is_voiced and not self._in_speech:
+            start = max(self._start, self._now - FRAME - self._pre_roll)
+            self._close(start, "onset", events)
+            self._open(start, in_speech=True)
+        if self._in_speech:
+            self._hear(_Frame(self._now - FRAME, is_voiced, probability, level), events)
+            self._end_if_due(seen, events)
+        elif self._now + FRAME - self._start > self._max:
+            self._close(self._now - self._pre_roll, "cut", events)
+            self._open(self._now - self._pre_roll, in_speech=False)
+
+    def _hear(self, frame: _Frame, events: list[Event]) -> None:
+        self._frames.append(frame)
+        self._quiet_frames = 0 if frame.is_voiced else self._quiet_frames + 1
+        if frame.is_voiced and not self._announced:
+            self._announced = True
+            events.append(SpeechStarted(self._start, frame.start))
+
+    def _end_if_due(self, seen: int, events: list[Event]) -> None:
+        length = self._now - self._start
+        if self._quiet_frames >= self._silence_frames:
+            self._close(self._now, "endpoint", events)
+            self._open(self._now, in_speech=False)
+        elif length >= self._search_from and self._quiet_frames >= self._cut_silence_frames:
+            self._close(self._now, "cut", events)
+            self._open(self._now, in_speech=False)
+        elif length + FRAME > self._max:
+            self._cut_in_two(max(seen, self._start + self._search_from), events)
+
+    def _cut_in_two(self, earliest: int, events: list[Event]) -> None:
+        choice = [frame for frame in self._frames if frame.start >= earliest]
+        cut = self._now
+        if choice:
+            probabilities = np.array([frame.probability for frame in choice], np.float32)
+            levels = np.array([frame.level for frame in choice], np.float32)
+            cut = choice[quietest(probabilities, levels)].start
+        rest = [frame for frame in self._frames if frame.start >= cut]
+        self._close(cut, "cut", events)
+        self._open(cut, in_speech=True)
+        for frame in rest:
+            self._hear(frame, events)
+
+    def _close(self, end: int, reason: Reason, events: list[Event]) -> None:
+        if end <= self._start:
+            return
+        voiced = [frame.start for frame in self._frames if frame.is_voiced and frame.start < end]
+        heard = (voiced[0], voiced[-1] + FRAME) if voiced else None
+        events.append(Span("speech" if heard else "silence", self._start, end, reason, heard))
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    start: int
+    is_voiced: bool
+    probability: float
+    level: float

@@ -1,0 +1,130 @@
+"""Silero VAD v6: how likely each 32 ms frame is speech.
+
+Two exports of one model (`data/README.md`): `SileroVad` runs many frames of one file in a call, `BatchedVad` one
+frame of many live streams. Both see each frame with the last 64 samples of the one before, as the model was trained.
+
+No level normalisation comes before it: the model hears clean speech with peaks at −46 dBFS as surely as at −6 (in
+`tests/vad`), and a gain that follows the signal would make noise loud in every pause.
+
+`onnxruntime` is imported when a model is loaded, with one thread: parallelism is the server's, across streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from steno.types import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+FRAME = 512
+"""Samples in a frame: 32 ms."""
+
+CONTEXT = 64
+STATE = 128
+FRAMES_PER_CALL = 256
+"""Bounds the memory of a call (0.6 MB of input); more than this saves no time."""
+
+_DATA = Path(__file__).parent / "data"
+
+
+class SileroVad:
+    """Speech probabilities of one file or stream. One thread at a time; `fresh` ones share the weights safely."""
+
+    def __init__(self) -> None:
+        self._session = _load("silero_vad_16k_sequence.onnx")
+        self._rest: Audio
+        self.reset()
+
+    def fresh(self) -> SileroVad:
+        """Another one at its beginning, without loading the model again; it may run in another thread."""
+        other = object.__new__(SileroVad)
+        other._session = self._session
+        other.reset()
+        return other
+
+    def feed(self, audio: Audio) -> NDArray[np.float32]:
+        """Take audio of any length; return a probability in [0, 1] for each frame that it completes, shape [frames]."""
+        samples = np.concatenate([self._rest, audio])
+        frames = (len(samples) - CONTEXT) // FRAME
+        self._rest = samples[frames * FRAME :].copy()
+        if not frames:
+            return np.zeros(0, np.float32)
+        windows = sliding_window_view(samples, CONTEXT + FRAME)[::FRAME]
+        return np.concatenate([self._run(windows[i : i + FRAMES_PER_CALL]) for i in range(0, frames, FRAMES_PER_CALL)])
+
+    def flush(self) -> NDArray[np.float32]:
+        """Complete the last frame with silence and return its probability, if there is one. Begins a new stream."""
+        missing = -(len(self._rest) - CONTEXT) % FRAME
+        last = self.feed(np.zeros(missing, np.float32))
+        self.reset()
+        return last
+
+    def reset(self) -> None:
+        self._rest = np.zeros(CONTEXT, np.float32)
+        self._h = np.zeros((1, 1, STATE), np.float32)
+        self._c = np.zeros((1, 1, STATE), np.float32)
+
+    def _run(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        inputs = {"input": np.ascontiguousarray(windows), "h": self._h, "c": self._c}
+        probabilities: NDArray[np.float32]
+        probabilities, self._h, self._c = self._session.run(["speech_probs", "hn", "cn"], inputs)
+        return probabilities
+
+
+@dataclass(slots=True, eq=False)
+class VadState:
+    """What the model remembers of one stream. A new one is a new stream."""
+
+    memory: NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, STATE), np.float32))
+    context: Audio = field(default_factory=lambda: np.zeros(CONTEXT, np.float32))
+
+
+class BatchedVad:
+    """One step for many streams at once; per stream, a batch of 32 costs less than half of a batch of one.
+
+    Keeps nothing of a stream: its `VadState` is the caller's. Calls may run in several threads at once, as long as no
+    state is in two of them.
+    """
+
+    def __init__(self) -> None:
+        self._session = _load("silero_vad_16k_op15.onnx")
+        self._sample_rate = np.array(SAMPLE_RATE, np.int64)
+
+    def step(self, frames: NDArray[np.float32], states: Sequence[VadState]) -> NDArray[np.float32]:
+        """`frames`, shape [streams, 512], one of each stream; returns probabilities, shape [streams].
+
+        Moves `states` on by a frame. No two of them may be the same object.
+        """
+        if frames.shape != (len(states), FRAME):
+            raise ValueError(f"frames must have the shape ({len(states)}, {FRAME}), got {frames.shape}")
+        if not states:
+            return np.zeros(0, np.float32)
+        inputs = {
+            "input": np.concatenate([np.stack([state.context for state in states]), frames], axis=1),
+            "state": np.stack([state.memory for state in states], axis=1),
+            "sr": self._sample_rate,
+        }
+        probabilities: NDArray[np.float32]
+        probabilities, memories = self._session.run(["output", "stateN"], inputs)
+        for i, state in enumerate(states):
+            state.memory = memories[:, i]
+            state.context = frames[i, -CONTEXT:].copy()
+        return probabilities[:, 0]
+
+
+def _load(name: str) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(_DATA / name, options, providers=["CPUExecutionProvider"])
