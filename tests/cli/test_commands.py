@@ -1,0 +1,215 @@
+"""The command line as a process: output, exit codes, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running import RunningServer
+from speech import word_error_rate
+
+SCRIPTED = {**os.environ, "ASR_BACKEND": "scripted"}
+
+
+def steno(*words: str | Path, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "steno", *words],
+        capture_output=True, text=True, timeout=timeout, env={**SCRIPTED, **environment},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND="scripted", API_KEYS="k") as server:
+        yield server
+
+
+# help
+
+
+@pytest.mark.parametrize("command", ["serve", "transcribe", "models", "doctor", "demo"])
+def test_every_command_has_help_and_is_listed(command: str) -> None:
+    assert command in steno("--help").stdout
+    helped = steno(command, "--help")
+    assert helped.returncode == 0
+    assert "Usage:" in helped.stdout
+
+
+def test_the_help_of_serve_lists_the_environment_variables_with_their_defaults() -> None:
+    text = " ".join(steno("serve", "--help").stdout.split())
+    for name in ("PORT", "API_KEYS", "MAX_QUEUE", "IDLE_TIMEOUT", "ASR_BACKEND", "MODEL_ALIASES", "LOG_JSON"):
+        assert name in text
+    assert "more get a 429. [32]" in text
+    assert "USE_SPECULATIVE" not in text, "a variable without effect is not advertised"
+
+
+def test_an_unknown_command_and_a_bad_variable_are_usage_errors() -> None:
+    assert steno("transcibe").returncode == 2
+    ended = steno("serve", PORT="eighty")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("steno: PORT='eighty'")
+
+
+# transcribe
+
+
+def test_real_speech_becomes_text_on_stdout_and_a_summary_on_stderr(fixtures: Path) -> None:
+    ended = steno("transcribe", fixtures / "market.flac", ASR_BACKEND="sphinx")
+    assert ended.returncode == 0
+    assert word_error_rate("market.flac", ended.stdout) <= 0.35
+    assert "s of audio in" in ended.stderr
+    assert "real-time factor" in ended.stderr
+
+
+def test_json_formats_are_json(fixtures: Path) -> None:
+    plain = json.loads(steno("transcribe", "-f", "json", fixtures / "letter.flac").stdout)
+    assert plain["text"].startswith("w0 w1")
+    verbose = json.loads(steno("transcribe", "-f", "verbose_json", "-q", fixtures / "letter.flac").stdout)
+    assert verbose["words"][1] == {"word": "w1", "start": 0.5, "end": 1.0, "confidence": 1.0}
+
+
+def test_several_files_go_into_a_folder_and_one_failure_does_not_stop_the_others(
+    fixtures: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no audio in here")
+    out = tmp_path / "out"
+    ended = steno("transcribe", fixtures / "letter.flac", bad, fixtures / "train.flac", "--output-dir", out)
+    assert ended.returncode == 1
+    assert sorted(path.name for path in out.iterdir()) == ["letter.txt", "train.txt"]
+    assert f"steno: {bad}: " in ended.stderr
+    assert "not an audio file" in ended.stderr
+
+
+def test_a_missing_file_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    ended = steno("transcribe", tmp_path / "none.mp4", "-o", tmp_path / "out.txt")
+    assert ended.returncode == 1
+    assert "none.mp4: No such file or directory" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_that_contradict_each_other_are_usage_errors(fixtures: Path, tmp_path: Path) -> None:
+    file = fixtures / "letter.flac"
+    assert steno("transcribe", file, "-o", tmp_path / "a", "--output-dir", tmp_path).returncode == 2
+    assert steno("transcribe", file, file, "-o", tmp_path / "a").returncode == 2
+    assert steno("transcribe").returncode == 2
+
+
+def test_a_language_that_the_backend_lacks_is_refused(fixtures: Path) -> None:
+    ended = steno("transcribe", "-l", "French", fixtures / "letter.flac", ASR_BACKEND="sphinx")
+    assert ended.returncode == 1
+    assert "speaks en only" in ended.stderr
+
+
+def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file_and_no_process(
+    fixtures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "steno", "transcribe", fixtures / "address.opus", "--output-dir", out],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "ASR_BACKEND": "sphinx"},
+    )  # fmt: skip
+    time.sleep(3)
+    os.killpg(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert list(out.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(running.pid, 0)
+
+
+def test_a_terminal_sees_a_progress_bar(fixtures: Path) -> None:
+    leader, follower = pty.openpty()
+    environment = {**SCRIPTED, "TERM": "xterm", "COLUMNS": "120", "MODEL_ID": "scripted@30ms"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "steno", "transcribe", fixtures / "address.opus"],
+        stdout=subprocess.DEVNULL, stderr=follower, env=environment,
+    )  # fmt: skip
+    os.close(follower)
+    seen = b""
+    while True:
+        try:
+            data = os.read(leader, 4096)
+        except OSError:  # Linux says EIO when the other side has closed
+            break
+        if not data:
+            break
+        seen += data
+    os.close(leader)
+    assert running.wait(30) == 0
+    shown = seen.decode()
+    assert "address.opus" in shown
+    assert "real time" in shown
+    assert "%" in shown
+
+
+# transcribe --url, models, doctor
+
+
+def test_a_server_does_the_same_work(server: RunningServer, fixtures: Path) -> None:
+    here = steno("transcribe", "-f", "json", fixtures / "train.flac")
+    there = steno("transcribe", "-f", "json", "--url", server.url, "--api-key", "k", fixtures / "train.flac")
+    assert there.returncode == 0, there.stderr
+    assert json.loads(there.stdout) == json.loads(here.stdout)
+
+
+def test_a_server_s_refusal_is_passed_on(server: RunningServer, fixtures: Path) -> None:
+    ended = steno("transcribe", "--url", server.url, "--api-key", "wrong", fixtures / "train.flac")
+    assert ended.returncode == 1
+    assert "the server says 401: the API key is not valid here" in ended.stderr
+
+
+def test_a_server_that_is_not_there_is_named(fixtures: Path) -> None:
+    ended = steno("transcribe", "--url", "http://127.0.0.1:9", fixtures / "train.flac")
+    assert ended.returncode == 1
+    assert "nothing answers at http://127.0.0.1:9/" in ended.stderr
+
+
+def test_models_of_a_server_and_of_this_machine(server: RunningServer) -> None:
+    there = steno("models", "--url", server.url, "--api-key", "k")
+    assert there.stdout.startswith("scripted  (")
+    assert "whisper-1" in there.stdout
+    here = steno("models").stdout
+    assert "sphinx" in here
+    assert "available" in here
+
+
+def test_doctor_tells_what_works_and_why_the_rest_does_not() -> None:
+    report = json.loads(steno("doctor", "--json", ASR_BACKEND="auto").stdout)
+    assert report["backends"]["sphinx"]["ok"] is True
+    assert report["backends"]["vllm"]["ok"] is False
+    assert report["backends"]["vllm"]["reason"]
+    assert report["serves_with"] in ("sphinx", "qwen")
+    assert report["packages"]["pocketsphinx"]
+    text = steno("doctor", ASR_BACKEND="auto")
+    assert text.returncode == 0
+    assert "steno serve would use: " in text.stdout
+
+
+def test_doctor_names_wrong_settings_and_fails() -> None:
+    ended = steno("doctor", PORT="x")
+    assert ended.returncode == 1
+    assert "problem: PORT='x'" in ended.stdout
+
+
+# demo
+
+
+def test_the_demo_goes_all_the_way() -> None:
+    ended = steno("demo", ASR_BACKEND="sphinx")
+    assert ended.returncode == 0, ended.stderr
+    heard = ended.stdout.split("included:")[1].split("server stopped")[0]
+    assert word_error_rate("weather.flac", heard) <= 0.25
+    assert "server stopped with exit code 0" in ended.stdout

@@ -1,0 +1,209 @@
+"""The file pipeline on the scripted backend: order, bounds, cancellation, failure."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recordings import wav
+
+from steno.backends.base import Hypothesis
+from steno.backends.scripted import ScriptedBackend
+from steno.engine.engine import Engine, Limits
+from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
+from steno.pipelines.file import FileOptions, FileTranscription, Recognized
+from steno.pipelines.pieces import PieceSettings, PieceSource
+from steno.types import SAMPLE_RATE
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    async with Engine(ScriptedBackend(slots=4, step_s=0), Limits()) as engine:
+        yield engine
+
+
+async def transcribe(engine: Engine, source: Path | io.BytesIO, **settings: float) -> list[Recognized]:
+    pieces = PieceSource(PieceSettings(**settings))
+    async with engine.admit() as ticket:
+        options = FileOptions(words=True)
+        async with FileTranscription(pieces.open(source), ticket, options, parallel=3, speech_only=False) as run:
+            return [part async for part in run.run()]
+
+
+async def test_segments_come_in_order_numbered_and_on_the_recording_s_clock(engine: Engine, fixtures: Path) -> None:
+    parts = await transcribe(engine, fixtures / "address.opus", max_piece_s=10)
+    segments = [segment for part in parts for segment in part.segments]
+    assert [segment.id for segment in segments] == list(range(len(segments)))
+    starts = [word.start_s for segment in segments for word in segment.words]
+    assert starts == sorted(starts)
+    assert len(parts) >= 6
+    ends = [part.end_s for part in parts]
+    assert ends == sorted(ends)
+    assert ends[-1] == pytest.approx(66.8, abs=0.5)
+
+
+async def test_a_transcript_adds_up(engine: Engine, fixtures: Path) -> None:
+    async with engine.admit() as ticket:
+        pieces = PieceSource(PieceSettings()).open(fixtures / "address.opus")
+        async with FileTranscription(pieces, ticket, FileOptions(language="en"), speech_only=False) as run:
+            transcript = await run.transcript()
+    assert transcript.text == " ".join(segment.text for segment in transcript.segments)
+    assert transcript.duration_s == pytest.approx(66.8, abs=0.5)
+    assert transcript.language == "en"
+    assert transcript.words == (), "words were not asked for"
+    assert set(transcript.timings_s) == {"decode", "vad", "load", "queue", "recognize"}
+
+
+async def test_silence_and_noise_are_kept_from_a_backend_that_would_hear_words_in_them(engine: Engine) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.1, 10 * SAMPLE_RATE).astype(np.float32)
+    async with engine.admit() as ticket:
+        pieces = PieceSource(PieceSettings()).open(io.BytesIO(wav(noise)))
+        async with FileTranscription(pieces, ticket, FileOptions(), speech_only=True) as run:
+            transcript = await run.transcript()
+    assert (transcript.text, transcript.segments, transcript.duration_s) == ("", (), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [(b"hello, I am text", NotAudioError), (b"", EmptyAudioError), (wav(np.zeros(0, np.float32)), EmptyAudioError)],
+)
+async def test_unusable_audio_is_found_out_before_anything_is_answered(
+    engine: Engine, content: bytes, error: type[Exception]
+) -> None:
+    async with engine.admit() as ticket:
+        pieces = PieceSource(PieceSettings()).open(io.BytesIO(content))
+        async with FileTranscription(pieces, ticket, FileOptions()) as run:
+            with pytest.raises(error):
+                await run.open()
+
+
+async def test_a_recording_that_is_too_long_is_refused(engine: Engine, fixtures: Path) -> None:
+    with pytest.raises(AudioTooLongError):
+        await transcribe(engine, fixtures / "address.opus", max_audio_s=20)
+
+
+async def test_a_few_samples_are_no_error(engine: Engine) -> None:
+    parts = await transcribe(engine, io.BytesIO(wav(np.full(7, 0.1, np.float32))))
+    assert [part.segments for part in parts] == [()]
+
+
+class Counting(ScriptedBackend):
+    """Knows how much it held at once."""
+
+    def __init__(self) -> None:
+        super().__init__(slots=8, step_s=0.001)
+        self.most_audio_s = 0.0
+
+    def step(self) -> object:  # type: ignore[override]
+        held = sum(len(slot.work.audio) for slot in self._occupied) / SAMPLE_RATE
+        self.most_audio_s = max(self.most_audio_s, held)
+        return super().step()
+
+
+async def test_only_as_many_pieces_as_are_under_way_are_in_memory(fixtures: Path) -> None:
+    backend = Counting()
+    async with Engine(backend, Limits()) as engine:
+        await transcribe(engine, fixtures / "address.opus", max_piece_s=5)
+    assert 5 < backend.most_audio_s <= 15
+
+
+class Failing(ScriptedBackend):
+    """Fails on its third piece."""
+
+    count = 0
+
+    def admit(self, work: object) -> None:
+        self.count += 1
+        if self.count == 3:
+            from steno.errors import BackendError
+
+            raise BackendError("no more")
+        super().admit(work)  # type: ignore[arg-type]
+
+
+async def test_a_piece_that_fails_ends_the_run_after_what_was_given_out(fixtures: Path) -> None:
+    from steno.errors import BackendError
+
+    async with Engine(Failing(slots=1, step_s=0), Limits()) as engine, engine.admit() as ticket:
+        pieces = PieceSource(PieceSettings(max_piece_s=8)).open(fixtures / "address.opus")
+        given: list[Recognized] = []
+        async with FileTranscription(pieces, ticket, FileOptions(), parallel=1, speech_only=False) as run:
+            with pytest.raises(BackendError, match="no more"):
+                async for part in run.run():
+                    given.append(part)
+        assert len(given) == 2
+        assert engine.running == 0
+
+
+class Blocking(io.BytesIO):
+    """A file whose reads wait until they are let go."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.reading, self.go = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reading.set()
+        self.go.wait(10)
+        return super().read(size)
+
+
+async def test_cancelling_waits_for_the_decoder_and_leaves_no_thread_in_it(engine: Engine, fixtures: Path) -> None:
+    source = Blocking((fixtures / "letter.flac").read_bytes())
+    async with engine.admit() as ticket:
+        run = FileTranscription(PieceSource(PieceSettings()).open(source), ticket, FileOptions())
+        opening = asyncio.create_task(run.open())
+        await asyncio.to_thread(source.reading.wait, 10)
+        opening.cancel()
+        closing = asyncio.create_task(run.aclose())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+        source.go.set()
+        await asyncio.wait_for(closing, 10)
+        assert opening.cancelled()
+
+
+def heard(text: str, times: list[tuple[float, float]]) -> Hypothesis:
+    from steno.types import Word
+
+    words = tuple(Word(word, *time, 0.5) for word, time in zip(text.split(), times, strict=True))
+    return Hypothesis(text, "en", words)
+
+
+@pytest.mark.parametrize(
+    ("text", "times", "expected"),
+    [
+        ("a b c", [(0, 1), (1, 2), (2.7, 9)], ["a b", "c"]),
+        ("Yes. No", [(0, 1), (1, 2)], ["Yes.", "No"]),
+        ("one", [(0, 1)], ["one"]),
+    ],
+)
+def test_segments_end_at_pauses_and_sentences(
+    text: str, times: list[tuple[float, float]], expected: list[str]
+) -> None:
+    from steno.pipelines.pieces import Piece
+    from steno.pipelines.segments import segments_of
+
+    piece = Piece(np.zeros(0, np.float32), 10.0, 13.5, None)
+    segments = segments_of(heard(text, times), piece, 4)
+    assert [segment.text for segment in segments] == expected
+    assert segments[0].id == 4
+    assert segments[0].start_s == 10.0
+    assert segments[-1].end_s <= 13.5, "words do not leave their piece"
+
+
+def test_text_without_word_times_spans_the_speech_of_its_piece() -> None:
+    from steno.pipelines.pieces import Piece
+    from steno.pipelines.segments import segments_of
+
+    piece = Piece(np.zeros(0, np.float32), 10.0, 20.0, (11.0, 19.0))
+    (segment,) = segments_of(Hypothesis("hello", "en"), piece, 0)
+    assert (segment.start_s, segment.end_s, segment.text) == (11.0, 19.0, "hello")
+    assert segments_of(Hypothesis("", None), piece, 0) == ()
+
+

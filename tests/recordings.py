@@ -1,0 +1,22 @@
+"""Recordings made on the spot."""
+
+from __future__ import annotations
+
+import io
+import wave
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steno.types import SAMPLE_RATE
+
+
+def wav(audio: NDArray[np.float32]) -> bytes:
+    """A 16-bit mono WAV file at 16 kHz."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((audio * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()

@@ -1,0 +1,82 @@
+"""No container engine runs in the tests: what the files copy and run is checked to exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from running import RunningServer
+
+from steno.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8"))
+
+
+def test_everything_that_is_copied_exists_and_is_not_ignored() -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    sources = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.M)
+    for source in " ".join(sources).split():
+        assert (ROOT / source).exists(), source
+        assert f"!{source.split('/')[0]}" in ignored, f"{source} does not reach the build"
+
+
+def test_everything_that_the_package_needs_to_build_is_copied() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    copied = " ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.M)).split()
+    for name in (project["readme"], project["license-files"][0], "pyproject.toml", "src"):
+        assert name in copied, name
+
+
+def test_the_command_is_one_that_the_package_installs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    command = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.M)[-1])
+    assert command[0] in project["scripts"]
+    helped = subprocess.run([sys.executable, "-m", *command, "--help"], capture_output=True, text=True, timeout=30)
+    assert helped.returncode == 0
+
+
+def test_it_does_not_run_as_root_and_has_extras_a_health_check_and_a_volume() -> None:
+    lines = DOCKERFILE.splitlines()
+    last_user = next(line for line in reversed(lines) if line.startswith("USER"))
+    assert last_user == "USER steno"
+    assert DOCKERFILE.count("FROM ") == 2
+    for needed in ('ARG EXTRAS=""', "HEALTHCHECK", "VOLUME /models", "STOPSIGNAL SIGTERM"):
+        assert needed in DOCKERFILE
+
+
+def test_the_variables_that_are_set_are_ones_that_steno_knows() -> None:
+    known = {name.upper() for name in Settings.model_fields} | {"PATH", "PYTHONUNBUFFERED"}
+    block = re.search(r"^ENV (.+?)(?<!\\)\n", DOCKERFILE, re.M | re.S)
+    assert block is not None
+    assert set(re.findall(r"([A-Z_]+)=", block[1])) <= known
+    assert set(COMPOSE["services"]["steno"]["environment"]) <= known
+
+
+def test_compose_builds_this_dockerfile_and_gives_the_drain_its_time() -> None:
+    service = COMPOSE["services"]["steno"]
+    folder = (ROOT / "docker" / service["build"]["context"]).resolve()
+    assert folder == ROOT
+    assert (folder / service["build"]["dockerfile"]).exists()
+    assert int(service["stop_grace_period"].rstrip("s")) > Settings.model_fields["drain_timeout"].default
+    assert [volume.partition(":")[0] for volume in service["volumes"]] == list(COMPOSE["volumes"])
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_the_health_check_tells_a_live_server_from_a_dead_one(up: bool) -> None:
+    with RunningServer(ASR_BACKEND="scripted") as server:
+        port = server.url.rpartition(":")[2]
+        if not up:
+            server.stop()
+        checked = subprocess.run(
+            [sys.executable, ROOT / "docker" / "healthcheck.py"],
+            env={"PORT": port}, capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+    assert (checked.returncode == 0) is up

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from steno import settings
+from steno.errors import SettingsError
+from steno.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    chosen = settings.load()
+    assert (chosen.host, chosen.port, chosen.backend, chosen.api_keys) == ("127.0.0.1", 8000, "auto", ())
+    assert chosen.set_but_planned() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("PORT", "99999", "PORT='99999': Input should be less than or equal to 65535"),
+        ("PORT", "eighty", "PORT='eighty': Input should be a valid integer"),
+        ("IDLE_TIMEOUT", "-1", "IDLE_TIMEOUT='-1': Input should be greater than or equal to 0"),
+        ("ASR_BACKEND", "whisper", "ASR_BACKEND='whisper': Input should be 'auto', 'sphinx', 'qwen'"),
+        ("USE_GRANIAN", "perhaps", "USE_GRANIAN='perhaps': Input should be a valid boolean"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL='LOUD': Input should be 'TRACE', 'DEBUG'"),
+        ("SSL_CERTFILE", "/tmp/c.pem", "SSL_CERTFILE and SSL_KEYFILE go together"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    assert complaint in caught.value.message
+
+
+def test_all_bad_values_are_named_at_once_and_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "x")
+    monkeypatch.setenv("MAX_QUEUE", "y")
+    monkeypatch.setenv("API_KEYS", "my secret")
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    lines = caught.value.message.splitlines()
+    assert sorted(line.partition("=")[0].partition(":")[0] for line in lines) == ["API_KEYS", "MAX_QUEUE", "PORT"]
+    assert "secret" not in caught.value.message
+
+
+def test_options_win_over_the_environment_and_absent_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "1234")
+    assert settings.load(port=None).port == 1234
+    assert settings.load(port=4321).port == 4321
+
+
+def test_lists_are_comma_separated_and_empty_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_ALIASES", " a, b ,,c")
+    monkeypatch.setenv("API_KEYS", "")
+    chosen = settings.load()
+    assert chosen.model_aliases == ("a", "b", "c")
+    assert chosen.api_keys == ()
+
+
+def test_use_vllm_means_the_backend_and_contradictions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USE_VLLM", "true")
+    assert settings.load().backend == "vllm"
+    monkeypatch.setenv("ASR_BACKEND", "sphinx")
+    with pytest.raises(SettingsError, match="USE_VLLM=true contradicts ASR_BACKEND=sphinx"):
+        settings.load()
+
+
+def test_variables_of_later_versions_are_known_checked_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USE_SPECULATIVE", "true")
+    assert settings.load().set_but_planned() == ["USE_SPECULATIVE"]
+    monkeypatch.setenv("QUANTIZE", "int3")
+    with pytest.raises(SettingsError, match="QUANTIZE='int3'"):
+        settings.load()
+
+
+@pytest.mark.parametrize(
+    ("host", "public"),
+    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("10.1.2.3", True), ("box", True)],
+)
+def test_it_knows_whether_others_can_reach_it(host: str, public: bool) -> None:
+    assert settings.load(host=host).is_public is public
+
+
+def test_every_setting_has_a_group_and_a_description() -> None:
+    listed = settings.table()
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert f"| `{name.upper()}` |" in listed
+
+
+def test_the_documentation_of_the_settings_is_current() -> None:
+    docs = Path(__file__).parent.parent / "docs"
+    namespace: dict[str, object] = {"__file__": str(docs / "generate.py"), "__name__": "generate"}
+    exec((docs / "generate.py").read_text(encoding="utf-8"), namespace)
+    page = namespace["settings_page"]
+    assert callable(page)
+    assert (docs / "settings.md").read_text(encoding="utf-8") == page(), "run `make docs`"
