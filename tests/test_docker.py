@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from running import RunningServer
 
+from running import RunningServer
 from steno.settings import Settings
 
 ROOT = Path(__file__).parent.parent

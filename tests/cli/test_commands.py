@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from running import RunningServer
 from speech import word_error_rate
 
@@ -109,9 +110,7 @@ def test_a_language_that_the_backend_lacks_is_refused(fixtures: Path) -> None:
     assert "speaks en only" in ended.stderr
 
 
-def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file_and_no_process(
-    fixtures: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file_and_no_process(fixtures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     running = subprocess.Popen(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recordings import wav
 
+from recordings import wav
 from steno.backends.base import Hypothesis
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine, Limits
@@ -133,9 +133,10 @@ async def test_a_piece_that_fails_ends_the_run_after_what_was_given_out(fixtures
         pieces = PieceSource(PieceSettings(max_piece_s=8)).open(fixtures / "address.opus")
         given: list[Recognized] = []
         async with FileTranscription(pieces, ticket, FileOptions(), parallel=1, speech_only=False) as run:
+            parts = run.run()
+            given += [await anext(parts), await anext(parts)]
             with pytest.raises(BackendError, match="no more"):
-                async for part in run.run():
-                    given.append(part)
+                await anext(parts)
         assert len(given) == 2
         assert engine.running == 0
 
@@ -183,9 +184,7 @@ def heard(text: str, times: list[tuple[float, float]]) -> Hypothesis:
         ("one", [(0, 1)], ["one"]),
     ],
 )
-def test_segments_end_at_pauses_and_sentences(
-    text: str, times: list[tuple[float, float]], expected: list[str]
-) -> None:
+def test_segments_end_at_pauses_and_sentences(text: str, times: list[tuple[float, float]], expected: list[str]) -> None:
     from steno.pipelines.pieces import Piece
     from steno.pipelines.segments import segments_of
 
@@ -205,5 +204,3 @@ def test_text_without_word_times_spans_the_speech_of_its_piece() -> None:
     (segment,) = segments_of(Hypothesis("hello", "en"), piece, 0)
     assert (segment.start_s, segment.end_s, segment.text) == (11.0, 19.0, "hello")
     assert segments_of(Hypothesis("", None), piece, 0) == ()
-
-

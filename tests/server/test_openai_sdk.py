@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import openai
 import pytest
+
 from running import RunningServer
 from speech import word_error_rate
 
@@ -169,10 +171,10 @@ def test_an_overload_is_a_rate_limit_error_that_says_when_to_come_back(fixtures:
                 try:
                     client.audio.transcriptions.create(model="whisper-1", file=fixtures / "address.opus")
                 except openai.RateLimitError as error:
-                    assert int(error.response.headers["retry-after"]) >= 1
-                    return "refused"
+                    return f"come back in {error.response.headers['retry-after']} s"
                 return "served"
 
         with ThreadPoolExecutor(3) as pool:
             outcomes = list(pool.map(upload, range(3)))
-    assert sorted(outcomes) == ["refused", "refused", "served"]
+    assert outcomes.count("served") == 1
+    assert sum(re.fullmatch(r"come back in [1-9]\d* s", outcome) is not None for outcome in outcomes) == 2

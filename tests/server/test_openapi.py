@@ -10,8 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 import schemathesis
-from running import RunningServer
 from schemathesis.core.transport import Response
+
+from running import RunningServer
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+
 from running import RunningServer
 
 SLOW = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@100ms", "SPHINX_WORKERS": "4"}
@@ -56,7 +57,9 @@ def slow_server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
 def test_the_banner_has_commands_that_work_when_pasted(server: RunningServer) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    commands = [line.strip() for line in server.banner if line.strip().startswith(("curl ", "steno transcribe ", ".venv/"))]
+    commands = [
+        line.strip() for line in server.banner if line.strip().startswith(("curl ", "steno transcribe ", ".venv/"))
+    ]
     assert len(commands) == 3
     for command in commands:
         words = shlex.split(command)
@@ -179,9 +182,7 @@ def test_fifty_uploads_at_once_are_served_or_honestly_refused(slow_server: Runni
 
 
 @pytest.mark.parametrize("stream", ["false", "true"])
-def test_a_client_that_hangs_up_takes_its_work_with_it(
-    slow_server: RunningServer, fixtures: Path, stream: str
-) -> None:
+def test_a_client_that_hangs_up_takes_its_work_with_it(slow_server: RunningServer, fixtures: Path, stream: str) -> None:
     server = slow_server
     with pytest.raises(httpx.ReadTimeout):
         post(server, fixtures / "address.opus", timeout=1.0, stream=stream)

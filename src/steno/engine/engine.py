@@ -108,6 +108,11 @@ class Engine:
         return self._lifecycle.state
 
     @property
+    def has_been_loaded(self) -> bool:
+        """Whether the model has ever been in memory: that it can be loaded is known then."""
+        return self._lifecycle.loads > 0
+
+    @property
     def load_progress(self) -> tuple[float, str]:
         return self._lifecycle.progress
 

@@ -51,6 +51,8 @@ class Lifecycle:
         self._failure: ModelLoadError | None = None
         self._failed_at = 0.0
         self.progress: tuple[float, str] = (0.0, "")
+        self.loads = 0
+        """Loads that succeeded."""
 
     @property
     def state(self) -> State:
@@ -119,6 +121,7 @@ class Lifecycle:
         finally:
             self._state = State.READY if loaded else State.UNLOADED
         if loaded:
+            self.loads += 1
             logger.info("loaded {} in {:.1f} s", self._name, loop.time() - began)
             self._start_idling()
 

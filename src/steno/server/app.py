@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from loguru import logger
 
@@ -18,7 +19,7 @@ from steno.server.admission import Admission, UploadLimits
 from steno.server.auth import Auth, Keys
 from steno.server.context import RequestContext
 from steno.server.metrics import Metrics
-from steno.server.routes import status, transcriptions
+from steno.server.routes import models, status, transcriptions
 from steno.server.services import Services
 from steno.settings import Settings
 
@@ -57,7 +58,10 @@ def create_app(settings: Settings) -> FastAPI:
         engine, metrics, compose.pieces_of(settings, engine), settings.model_aliases, wait_for_model=settings.preload
     )
     app.include_router(status.router)
-    app.include_router(transcriptions.router)
+    # For the docs' "Authorize" button; `Auth` does the checking.
+    key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, where the server has some."))
+    app.include_router(models.router, dependencies=[key])
+    app.include_router(transcriptions.router, dependencies=[key])
     errors.install(app)
     # The last one added is the outermost.
     app.add_middleware(Admission, engine=engine, limits=UploadLimits(settings.max_upload_mb * 2**20))

@@ -113,7 +113,7 @@ async def _serve_granian(
         backpressure=settings.max_connections,
     )
 
-    drain = asyncio.create_task(_drain_on_signal(app, settings.drain_timeout, lambda: server.stop()), name="drain")
+    drain = asyncio.create_task(_drain_on_signal(app, settings.drain_timeout, server.stop), name="drain")
     answering = asyncio.create_task(_when_answering(host, port, on_start), name="startup watch")
     try:
         await server.serve()

@@ -1,4 +1,4 @@
-"""Health, readiness, metrics and the list of models. None of these loads anything."""
+"""Health, readiness and metrics. None of these loads anything."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ from pydantic import BaseModel
 
 from steno import __version__
 from steno.engine.lifecycle import State
-from steno.server.errors import documented
 from steno.server.services import Services, services_of
 
 router = APIRouter()
 With = Annotated[Services, Depends(services_of)]
-
-CREATED = 1_735_689_600
-"""OpenAI's list wants a creation time; the weights' is not known here, so it is 2025-01-01 for all."""
 
 
 class Loading(BaseModel):
@@ -50,22 +46,6 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     status: Literal["ready", "draining", "loading"]
-
-
-class Model(BaseModel):
-    """OpenAI's model object; `loaded` and `aliases` are ours."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int = CREATED
-    owned_by: str
-    loaded: bool
-    aliases: list[str]
-
-
-class ModelList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[Model]
 
 
 @router.get("/", include_in_schema=False)
@@ -102,11 +82,11 @@ async def health(services: With) -> Health:
 
 @router.get("/ready", tags=["status"], responses={503: {"model": Ready}})
 async def ready(services: With, response: Response) -> Ready:
-    """Whether to send requests here: 503 while draining, or while a model that is to be warm is loading."""
+    """Whether to send requests here: 503 while draining, or until a model that is loaded at the start is there."""
     if services.engine.draining:
         response.status_code = 503
         return Ready(status="draining")
-    if services.wait_for_model and services.engine.model_state is State.LOADING:
+    if services.wait_for_model and not services.engine.has_been_loaded:
         response.status_code = 503
         return Ready(status="loading")
     return Ready(status="ready")
@@ -116,26 +96,3 @@ async def ready(services: With, response: Response) -> Ready:
 async def metrics(services: With) -> Response:
     """Prometheus' text format."""
     return Response(services.metrics.render(), media_type=services.metrics.content_type)
-
-
-@router.get("/v1/models", tags=["models"], responses=documented(401))
-async def models(services: With) -> ModelList:
-    """The model that is served."""
-    return ModelList(data=[_model(services)])
-
-
-@router.get("/v1/models/{model:path}", tags=["models"], responses=documented(401, 404))
-async def model(model: str, services: With) -> Model:
-    """The served model, by its id or an alias."""
-    services.check_model(model)
-    return _model(services)
-
-
-def _model(services: Services) -> Model:
-    backend = services.engine.backend
-    return Model(
-        id=backend.model_id,
-        owned_by=backend.name,
-        loaded=services.engine.model_state is State.READY,
-        aliases=list(services.aliases),
-    )

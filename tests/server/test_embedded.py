@@ -1,0 +1,70 @@
+"""The server with the embedded recogniser: its processes come on demand, go when idle, and may die."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+
+from running import RunningServer
+from speech import word_error_rate
+
+
+def post(server: RunningServer, file: Path) -> httpx.Response:
+    with file.open("rb") as audio:
+        return httpx.post(f"{server.url}/v1/audio/transcriptions", files={"file": audio}, timeout=60)
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def test_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
+    with RunningServer(ASR_BACKEND="auto", IDLE_TIMEOUT="1") as server:
+        assert server.children() == []
+        assert server.health()["model_loaded"] is False
+        assert word_error_rate("weather.flac", post(server, fixtures / "weather.flac").json()["text"]) <= 0.25
+        assert server.health()["model_loaded"] is True
+        recognisers = server.children()
+        assert recognisers
+        until(lambda: server.health()["model_loaded"] is False)
+        until(lambda: not any(process.is_running() for process in recognisers))
+        assert post(server, fixtures / "letter.flac").status_code == 200
+        assert "backend sphinx" in server.log()
+        assert "sphinx is a small offline recogniser; " in server.log()
+
+
+def test_a_recogniser_that_is_killed_costs_at_most_its_own_request(fixtures: Path) -> None:
+    with RunningServer(ASR_BACKEND="sphinx", SPHINX_WORKERS="1") as server, ThreadPoolExecutor() as pool:
+        running = pool.submit(post, server, fixtures / "market.flac")
+        until(lambda: server.health()["active_requests"] == 1 and bool(server.children()))
+        time.sleep(0.3)
+        for process in server.children():
+            process.kill()
+        assert running.result().status_code in (200, 500)
+        after = post(server, fixtures / "letter.flac")
+        assert word_error_rate("letter.flac", after.json()["text"]) <= 0.25
+        assert server.health()["worker_alive"] is True
+
+
+def test_a_server_that_is_killed_leaves_no_recogniser(fixtures: Path) -> None:
+    with RunningServer(ASR_BACKEND="sphinx") as server:
+        post(server, fixtures / "letter.flac")
+        recognisers = server.children()
+        assert recognisers
+        server.process.kill()
+        gone, alive = psutil.wait_procs(recognisers, timeout=10)
+        assert (len(gone), alive) == (len(recognisers), [])
+
+
+def test_a_preloaded_server_is_ready_when_its_model_is(fixtures: Path) -> None:
+    with RunningServer(ASR_BACKEND="sphinx", PRELOAD="true") as server:
+        until(lambda: httpx.get(f"{server.url}/ready").status_code == 200)
+        assert server.health()["model_loaded"] is True

@@ -1,0 +1,57 @@
+"""What the README shows works when it is pasted."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from running import RunningServer
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN_URL = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND="sphinx") as server:
+        yield server
+
+
+def blocks(language: str) -> list[str]:
+    return [re.sub(r"^ +", "", b, flags=re.M) if language == "bash" else b
+            for b in re.findall(rf"^ *```{language}\n(.*?)^ *```", README, re.M | re.S)]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_snippets_run(server: RunningServer, code: str) -> None:
+    code = code.replace(SHOWN_URL, server.url)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert "the weather will be" in ended.stdout
+
+
+def test_the_curl_command_runs(server: RunningServer) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("curl ")]
+    assert commands
+    for command in commands:
+        words = shlex.split(command.replace(SHOWN_URL, server.url), comments=True)
+        ended = subprocess.run([*words, "-s"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert "the weather will be" in ended.stdout, ended.stderr
+
+
+def test_every_target_and_file_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make ([a-z]+)`", README):
+        assert f"\n{target}:" in makefile, target
+    for path in re.findall(r"\]\(([^)#]+)\)", README):
+        assert path.startswith("http") or (ROOT / path).exists(), path
