@@ -1,0 +1,168 @@
+"""The way in for uploads, message by message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from engine.virtual import SleepingBackend, run
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from steno.engine.engine import Engine, Limits
+from steno.server.admission import Admission, UploadLimits, place_of
+
+LIMITS = UploadLimits(max_bytes=1000, idle_s=30)
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Client:
+    """Plays the server's part of ASGI: gives body parts when they are due, takes the answer.
+
+    Args:
+        parts: (seconds to wait, message) in turn; after them, silence.
+    """
+
+    def __init__(self, *parts: tuple[float, Message], path: str = "/v1/audio/transcriptions", length: int = 0) -> None:
+        self._parts = list(parts)
+        headers = [(b"content-length", str(length).encode())] if length else []
+        self.scope: Scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+        self.sent: list[Message] = []
+
+    async def receive(self) -> Message:
+        if not self._parts:
+            await asyncio.Event().wait()
+        wait_s, message = self._parts.pop(0)
+        await asyncio.sleep(wait_s)
+        return message
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    @property
+    def status(self) -> int:
+        return int(self.sent[0]["status"])
+
+    @property
+    def code(self) -> str:
+        return str(json.loads(self.sent[1]["body"])["code"])
+
+
+def body(size: int, *, more: bool) -> Message:
+    return {"type": "http.request", "body": b"x" * size, "more_body": more}
+
+
+GONE: Message = {"type": "http.disconnect"}
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that reads its body and answers; like FastAPI's, it answers errors of `receive` by itself."""
+    try:
+        text = f"{len(await Request(scope, receive).body())} bytes"
+    except ClientDisconnect:
+        raise
+    except Exception:
+        text = "the framework's own answer"
+    await PlainTextResponse(text)(scope, receive, send)
+
+
+def serve(client: Client, app: App = echo, max_waiting: int = 5) -> tuple[Engine, float]:
+    """One request through the middleware, in virtual time; returns the engine after it, and how long it took."""
+
+    async def main() -> tuple[Engine, float]:
+        async with Engine(SleepingBackend(), Limits(max_waiting=max_waiting)) as engine:
+            await Admission(app, engine, LIMITS)(client.scope, client.receive, client.send)
+            assert engine.active == 0
+            return engine, asyncio.get_running_loop().time()
+
+    return run(main())
+
+
+def test_a_body_reaches_the_app_and_its_answer_the_client() -> None:
+    client = Client((0, body(400, more=True)), (20, body(600, more=False)))
+    serve(client)
+    assert client.sent[1]["body"] == b"1000 bytes"
+
+
+def test_a_body_that_stops_coming_is_given_up() -> None:
+    client = Client((0, body(10, more=True)))
+    _, took = serve(client)
+    assert (client.status, client.code) == (408, "upload_stalled")
+    assert 30 <= took < 40
+
+
+def test_a_body_over_the_limit_is_cut_off_where_it_passes_it() -> None:
+    client = Client((0, body(600, more=True)), (0, body(600, more=True)), (0, body(600, more=False)))
+    serve(client)
+    assert (client.status, client.code) == (413, "audio_too_large")
+
+
+def test_a_body_that_announces_too_much_is_refused_unread() -> None:
+    client = Client((0, body(10, more=True)), length=1001)
+    serve(client)
+    assert (client.status, client.code) == (413, "audio_too_large")
+
+
+def test_a_client_that_leaves_cancels_what_it_asked_for() -> None:
+    ended: list[str] = []
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+        place_of(scope).cleanup.callback(ended.append, "cleaned up")
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    client = Client((0, body(10, more=False)), (5, GONE))
+    _, took = serve(client, endless)
+    assert ended == ["cancelled", "cleaned up"]
+    assert (client.sent, took < 6) == ([], True)
+
+
+def test_a_client_that_leaves_after_its_answer_does_not_cancel_what_follows_it() -> None:
+    ended: list[str] = []
+
+    async def tidy(scope: Scope, receive: Receive, send: Send) -> None:
+        await echo(scope, receive, send)
+        await asyncio.sleep(10)
+        ended.append("in peace")
+
+    serve(Client((0, body(10, more=False)), (1, GONE)), tidy)
+    assert ended == ["in peace"]
+
+
+def test_an_app_that_fails_gives_its_place_back() -> None:
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("oops")
+
+    caught: list[Any] = []
+
+    async def main() -> None:
+        async with Engine(SleepingBackend(), Limits()) as engine:
+            client = Client((0, body(10, more=False)))
+            try:
+                await Admission(failing, engine, LIMITS)(client.scope, client.receive, client.send)
+            except RuntimeError as error:
+                caught.append(str(error))
+            assert engine.active == 0
+
+    run(main())
+    assert caught == ["oops"]
+
+
+def test_other_routes_need_no_place() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(workers=1), Limits(max_waiting=0)) as engine, engine.admit():
+            client = Client((0, body(10, more=False)), path="/v1/other")
+            await Admission(echo, engine, LIMITS)(client.scope, client.receive, client.send)
+            assert client.status == 200
+            full = Client((0, body(10, more=False)))
+            await Admission(echo, engine, LIMITS)(full.scope, full.receive, full.send)
+            assert (full.status, full.code) == (429, "overloaded")
+
+    run(main())
