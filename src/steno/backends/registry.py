@@ -1,0 +1,198 @@
+"""The backends there are, which of them can run here, and how to make one. A backend is imported when it is made."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from steno.backends.base import AsyncBackend, StepBackend
+from steno.errors import BackendUnavailableError, SettingsError
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendOptions:
+    """What a factory is told. It takes what concerns it and ignores the rest."""
+
+    model_id: str | None = None
+    """A folder, or a name on Hugging Face; None = the backend's default."""
+    workers: int | None = None
+    """How many calls (slots, processes) at once; None = as many as fit the machine."""
+
+
+Factory: TypeAlias = Callable[[BackendOptions], AsyncBackend | StepBackend]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """A backend that is known by name.
+
+    Args:
+        module: where it lives; imported by `create`.
+        requires: packages without which it cannot run, by the name that is imported.
+        install: the command that installs them.
+        summary: for lists: what it is.
+        factory: the function in `module` that makes one from `BackendOptions`.
+        auto: whether `auto` may choose it.
+        public: whether users are told of it.
+    """
+
+    name: str
+    module: str
+    requires: tuple[str, ...]
+    install: str
+    summary: str
+    factory: str = "create"
+    auto: bool = True
+    public: bool = True
+
+
+SPECS: tuple[BackendSpec, ...] = (
+    BackendSpec(
+        name="qwen",
+        module="steno.backends.qwen.backend",
+        requires=("torch", "transformers"),
+        install="pip install 'steno[qwen]'",
+        summary="Qwen3-ASR with steno's own incremental, batched engine",
+    ),
+    BackendSpec(
+        name="sphinx",
+        module="steno.backends.sphinx.backend",
+        requires=("pocketsphinx",),
+        install="pip install pocketsphinx",
+        summary="embedded PocketSphinx: English, any CPU, nothing to download",
+    ),
+    BackendSpec(
+        name="vllm",
+        module="steno.backends.vllm",
+        requires=("vllm",),
+        install="pip install 'steno[vllm]'",
+        summary="Qwen3-ASR on vLLM, which does its own batching",
+        auto=False,
+    ),
+    BackendSpec(
+        name="scripted",
+        module="steno.backends.scripted",
+        requires=(),
+        install="",
+        summary="known text at a known cost: for tests and benchmarks",
+        auto=False,
+        public=False,
+    ),
+)
+"""`auto` takes the first that can run."""
+
+_BETTER_THAN_SPHINX = (
+    "sphinx is a small offline recogniser; for far better accuracy {how} "
+    "on a machine with a GPU and set MODEL_ID=Qwen/Qwen3-ASR-0.6B"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a backend can run here, and if not, what is missing."""
+
+    ok: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A backend that can run here, why this one, and what would recognise better, if anything."""
+
+    name: str
+    reason: str
+    better: str | None = None
+
+
+def public_names() -> list[str]:
+    """The backends that users choose from, the best first."""
+    return [spec.name for spec in SPECS if spec.public]
+
+
+def spec_of(name: str) -> BackendSpec:
+    """Raises SettingsError naming the known ones."""
+    for spec in SPECS:
+        if spec.name == name:
+            return spec
+    known = ", ".join([AUTO, *public_names()])
+    raise SettingsError(f"there is no backend {name!r}; known are {known}", param="ASR_BACKEND")
+
+
+def availability(name: str) -> Availability:
+    """Whether the backend `name` and the packages that it needs are installed; they are looked for, not imported."""
+    return _availability(spec_of(name))
+
+
+def choose(requested: str) -> Choice:
+    """The backend for `requested`: a name, or `auto` for the best that can run here.
+
+    Raises:
+        SettingsError: an unknown name.
+        BackendUnavailableError: it cannot run here; says what to install.
+    """
+    if requested == AUTO:
+        return _best(SPECS)
+    found = availability(requested)
+    if not found.ok:
+        raise BackendUnavailableError(f"backend {requested!r} cannot run here: {found.reason}")
+    return Choice(requested, "it was asked for", _better(requested))
+
+
+def create(name: str, options: BackendOptions) -> AsyncBackend | StepBackend:
+    """Import the backend's module and make one; nothing is loaded yet.
+
+    Raises:
+        SettingsError: an unknown name.
+        BackendUnavailableError: it cannot run here; says what to install.
+    """
+    spec = spec_of(name)
+    found = _availability(spec)
+    if not found.ok:
+        raise BackendUnavailableError(f"backend {name!r} cannot run here: {found.reason}")
+    factory = cast("Factory", getattr(importlib.import_module(spec.module), spec.factory))
+    return factory(options)
+
+
+def _best(specs: tuple[BackendSpec, ...]) -> Choice:
+    passed_over: list[str] = []
+    for spec in specs:
+        if not spec.auto:
+            continue
+        found = _availability(spec)
+        if found.ok:
+            return Choice(spec.name, "; ".join(["the best that can run here", *passed_over]), _better(spec.name))
+        passed_over.append(f"{spec.name} {found.reason}")
+    raise BackendUnavailableError(f"no backend can run here: {'; '.join(passed_over)}")
+
+
+def _availability(spec: BackendSpec) -> Availability:
+    if not _is_there(spec.module):
+        return Availability(False, "is not part of this version of steno yet")
+    missing = [package for package in spec.requires if not _is_there(package)]
+    if missing:
+        return Availability(False, f"needs {' and '.join(missing)}: {spec.install}")
+    return Availability(True, spec.summary)
+
+
+def _is_there(module: str) -> bool:
+    """`find_spec` imports the parents of a dotted name: ours are empty, and one that is missing means no."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _better(name: str) -> str | None:
+    if name != "sphinx":
+        return None
+    qwen = spec_of("qwen")
+    if _availability(qwen).ok:
+        return _BETTER_THAN_SPHINX.format(how="use ASR_BACKEND=qwen")
+    if not _is_there(qwen.module):
+        return "sphinx is a small offline recogniser; a later version of steno brings the far more accurate Qwen3-ASR"
+    return _BETTER_THAN_SPHINX.format(how=f"run {qwen.install}")

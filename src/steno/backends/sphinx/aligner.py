@@ -1,0 +1,69 @@
+"""When each token of a text is spoken, in a child process."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from pocketsphinx import Decoder
+
+from steno.backends.sphinx.pronounce import pronounce
+from steno.backends.sphinx.recogniser import SpokenWord, words_of
+from steno.backends.sphinx.spelling import spoken
+
+Span: TypeAlias = tuple[float, float]
+"""Start and end, in seconds from the start of the audio. (The decoder's probabilities say nothing here: it only ever
+compares two pronunciations of the words that it was told.)"""
+
+_SEARCH = {"lm": None, "bestpath": False, "beam": 1e-120, "pbeam": 1e-120, "wbeam": 1e-100}
+"""Beams so wide that a name with the wrong sounds does not lose the rest of the text, for a fifth more time. The search
+for the best path through the lattice, which is made for language models, leaves out words at the end."""
+
+_HISSES = {"S", "Z", "SH", "ZH", "CH", "JH"}
+_VOICELESS = {"P", "T", "K", "F", "TH"}
+
+
+class Aligner:
+    """A decoder without a language model: the text says what comes, only the times are searched for."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder(samprate=16_000, loglevel="FATAL", **_SEARCH)
+
+    def align(self, pcm: bytes, tokens: list[str]) -> list[Span | None] | None:
+        """The span of each token, None for one without sounds; None as a whole = the audio does not hold the text."""
+        said = [[word for word in spoken(token, self._knows) if self._can_say(word)] for token in tokens]
+        text = " ".join(word for words in said for word in words)
+        if not text:
+            return [None] * len(tokens)
+        self._decoder.reinit_feat()
+        self._decoder.set_align_text(text)
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm, False, True)
+        self._decoder.end_utt()
+        found = words_of(self._decoder, done=True) if self._decoder.hyp() else []
+        if [word for word, *_ in found] != text.split():
+            return None
+        return [_span([found.pop(0) for _ in words]) for words in said]
+
+    def _knows(self, word: str) -> bool:
+        return self._decoder.lookup_word(word) is not None
+
+    def _can_say(self, word: str) -> bool:
+        """Make sure that the dictionary has `word`; False where no letter of it sounds."""
+        if self._knows(word):
+            return True
+        phones = self._phones(word)
+        if phones:
+            self._decoder.add_word(word, " ".join(phones), False)
+        return bool(phones)
+
+    def _phones(self, word: str) -> list[str]:
+        stem = word.removesuffix("'s")
+        known = self._decoder.lookup_word(stem)
+        phones: list[str] = known.split() if known else list(pronounce(stem.replace("'", "")))
+        if stem != word and phones:
+            phones += ["IH", "Z"] if phones[-1] in _HISSES else ["S"] if phones[-1] in _VOICELESS else ["Z"]
+        return phones
+
+
+def _span(parts: list[SpokenWord]) -> Span | None:
+    return (parts[0][1], parts[-1][2]) if parts else None

@@ -1,0 +1,134 @@
+"""One child process as its parent sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+
+from steno.backends.sphinx.protocol import Header, Message, ProtocolError, pack, receive
+from steno.errors import BackendCrashedError, BackendError
+
+START_TIMEOUT_S = 30.0
+"""A start takes 0.2 to 0.4 s; thirty on a machine that has much else to do."""
+
+STOP_GRACE_S = 1.0
+"""An idle child ends within milliseconds of the end of its input."""
+
+
+class DecodingTimeoutError(BackendCrashedError):
+    """The child was killed because it did not answer in time: trying again would take as long."""
+
+
+class Child:
+    """Answers one call at a time. A call that is cancelled, times out or finds the child dead leaves it killed.
+
+    Whoever started a child ends it with `stop`, killed or not: only then is the process reaped and its pipes closed.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+        self._killed = False
+        self.calls = 0
+        self.peak_rss_mb = 0.0
+
+    @classmethod
+    async def start(cls) -> Child:
+        """Start a child and wait until its decoder is ready.
+
+        Raises:
+            BackendCrashedError: it ended, or was not ready in time. Its standard error is ours: the trace is there.
+        """
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # what lies in the current folder is none of its modules
+            "-m",
+            "steno.backends.sphinx.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C must not reach it while Python starts and it can't yet ignore it
+        )
+        child = cls(process)
+        try:
+            await child._reply(b"", START_TIMEOUT_S)
+        except BaseException:
+            await asyncio.shield(child.stop())
+            raise
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def usable(self) -> bool:
+        return not self._killed and self._process.returncode is None and not self._stdout.at_eof()
+
+    async def call(self, header: Header, payload: bytes = b"", *, timeout_s: float) -> Header:
+        """Send a request and wait for the reply.
+
+        Raises:
+            BackendCrashedError: the child died.
+            DecodingTimeoutError: it did not answer within `timeout_s`.
+            BackendError: it answered that something went wrong.
+        """
+        self.calls += 1
+        reply = await self._reply(pack(Message(header, payload)), timeout_s)
+        self.peak_rss_mb = reply.get("peak_rss_mb", 0.0)
+        if "error" in reply:
+            self.kill()  # whatever its decoder was in the middle of is not known
+            raise BackendError(f"the decoder failed: {reply['error']}")
+        return reply
+
+    def kill(self) -> None:
+        """Give its CPU back at once. The process is reaped by `stop`."""
+        self._killed = True
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def stop(self) -> None:
+        """Let it end by itself, kill it where it does not, and reap it."""
+        self._stdin.close()
+        try:
+            async with asyncio.timeout(STOP_GRACE_S):
+                await self._gone()
+        except TimeoutError:
+            self.kill()
+            await self._gone()
+
+    async def _gone(self) -> None:
+        # Reading up to the end lets the pipe's transport close: without it, an unread reply would hold `wait` for ever.
+        with suppress(ConnectionError):
+            await self._stdout.read()
+        await self._process.wait()
+
+    async def _reply(self, request: bytes, timeout_s: float) -> Header:
+        answered = False
+        try:
+            async with asyncio.timeout(timeout_s):
+                if request:
+                    self._stdin.write(request)
+                    await self._stdin.drain()
+                reply = await receive(self._stdout)
+            answered = True
+            return reply.header
+        except TimeoutError:
+            raise DecodingTimeoutError(f"a decoding process did not answer within {timeout_s:.0f} s") from None
+        except (ConnectionError, asyncio.IncompleteReadError):
+            raise BackendCrashedError(f"a decoding process died ({await self._cause()})") from None
+        except ProtocolError as error:
+            raise BackendCrashedError(f"a decoding process sent something else than a reply: {error}") from error
+        finally:
+            if not answered:
+                self.kill()
+
+    async def _cause(self) -> str:
+        """How it ended, for people: its pipes are closed, so its exit status comes at once."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_GRACE_S):
+                status = await self._process.wait()
+                return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return "it closed its pipes"

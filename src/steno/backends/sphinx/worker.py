@@ -1,0 +1,92 @@
+"""A child process that decodes: `python -m steno.backends.sphinx.worker`.
+
+It answers one request after the other and ends when its standard input does, which is also how it notices that its
+parent was killed. Ctrl-C is the parent's business.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import BinaryIO
+
+from steno.backends.sphinx.protocol import Header, Message, pack, read
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, replies = sys.stdin.buffer, _own_stdout()
+    serve = _service()
+    _send(replies, {"ready": True})
+    while (request := read(requests)) is not None:
+        _send(replies, _answer(serve, request))
+
+
+def _own_stdout() -> BinaryIO:
+    """Standard output for replies only: what a library prints goes to standard error from here on."""
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return replies
+
+
+def _service() -> Callable[[Message], Header]:
+    from steno.backends.sphinx.recogniser import Recogniser
+
+    recogniser = Recogniser()
+    aligner = None
+
+    def serve(request: Message) -> Header:
+        nonlocal aligner
+        match request.header["op"]:
+            case "recognise":
+                return {"words": recogniser.recognise(request.payload)}
+            case "begin":
+                return {"words": recogniser.begin(request.payload)}
+            case "feed":
+                return {"words": recogniser.feed(request.payload)}
+            case "finish":
+                return {"words": recogniser.finish(request.payload)}
+            case "align":
+                from steno.backends.sphinx.aligner import Aligner
+
+                # Its own decoder (29 MB, made when the first text comes): what is added to its dictionary must not
+                # change what is recognised, and the growing utterance goes on beside it.
+                aligner = aligner or Aligner()
+                return {"spans": aligner.align(request.payload, request.header["tokens"])}
+            case unknown:
+                raise ValueError(f"unknown op {unknown!r}")
+
+    return serve
+
+
+def _answer(serve: Callable[[Message], Header], request: Message) -> Header:
+    try:
+        reply = serve(request)
+    except Exception as error:  # noqa: BLE001  the outermost boundary: whoever asked gets it, and stderr has the trace
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {**reply, "peak_rss_mb": _peak_rss_mb()}
+
+
+def _peak_rss_mb() -> float:
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def _send(replies: BinaryIO, header: Header) -> None:
+    replies.write(pack(Message(header)))
+    replies.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BrokenPipeError:  # the parent went away while it was waiting for this reply
+        os._exit(0)

@@ -1,0 +1,452 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from difflib import SequenceMatcher
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pytest
+
+from speech import TRANSCRIPTS, word_error_rate
+from steno.backends.base import Align, AsyncBackend, Hypothesis, Recognize
+from steno.backends.sphinx.backend import SphinxBackend, check_model
+from steno.errors import (
+    AudioTooLongError,
+    BackendCrashedError,
+    BackendError,
+    BackendUnavailableError,
+    StenoError,
+    UnsupportedFeatureError,
+    UnsupportedLanguageError,
+)
+from steno.types import SAMPLE_RATE, Word
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+Recording = Callable[[str], "Audio"]
+
+SENTENCES = sorted(name for name in TRANSCRIPTS if name.endswith(".flac"))
+STEP = SAMPLE_RATE * 48 // 100
+"""Samples between two partials."""
+
+
+async def grow(backend: SphinxBackend, audio: Audio, key: str) -> list[Hypothesis]:
+    """The partials of an utterance as it grows, then its final."""
+    partials = [
+        await backend.recognize(Recognize(audio[:end], utterance=key, final=False))
+        for end in range(STEP, len(audio), STEP)
+    ]
+    return [*partials, await backend.recognize(Recognize(audio, utterance=key))]
+
+
+def cpu_s(backend: SphinxBackend) -> float:
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in backend.pids)
+
+
+async def running(call: asyncio.Task[object] | asyncio.Future[object], backend: SphinxBackend) -> psutil.Process:
+    """The child that is at work on `call`."""
+    before = {pid: sum(psutil.Process(pid).cpu_times()[:2]) for pid in backend.pids}
+    while not call.done():
+        for pid in backend.pids:
+            if sum(psutil.Process(pid).cpu_times()[:2]) - before.get(pid, 0.0) > 0.1:
+                return psutil.Process(pid)
+        await asyncio.sleep(0.01)
+    raise AssertionError("the call was done before its child could be seen at work")
+
+
+# --- recognition ------------------------------------------------------------------------------------------------------
+
+
+async def test_it_hears_what_is_said(backend: SphinxBackend, recording: Recording) -> None:
+    heard = {name: await backend.recognize(Recognize(recording(name))) for name in SENTENCES}
+    rates = {name: word_error_rate(name, heard[name].text) for name in SENTENCES}
+    assert max(rates.values()) < 0.2, rates
+    assert sum(rates.values()) / len(rates) < 0.1, rates
+
+
+async def test_words_come_in_order_with_times_inside_the_audio(backend: SphinxBackend, recording: Recording) -> None:
+    audio = recording("market.flac")
+    heard = await backend.recognize(Recognize(audio, language="en"))
+    times = [time_s for word in heard.words for time_s in (word.start_s, word.end_s)]
+    assert times == sorted(times)
+    assert 0.2 <= times[0] < times[-1] <= len(audio) / SAMPLE_RATE
+    assert heard.text == " ".join(word.text for word in heard.words)
+    assert re.fullmatch("[a-z' ]+", heard.text)
+    assert heard.language == "en"
+    assert all(word.confidence is not None and 0 <= word.confidence <= 1 for word in heard.words)
+    assert heard.confidence is not None
+    assert 0.6 < heard.confidence < 1
+
+
+async def test_what_was_decoded_before_changes_nothing(backend: SphinxBackend, recording: Recording) -> None:
+    first = await backend.recognize(Recognize(recording("train.flac")))
+    for other in (recording("doctor.flac"), np.full(SAMPLE_RATE, 1e-5, np.float32), recording("train.flac")[:2000]):
+        await backend.recognize(Recognize(other))
+    await grow(backend, recording("letter.flac"), "a")
+    await backend.align(Align(recording("train.flac"), "The last train to Zakopane."))
+    assert await backend.recognize(Recognize(recording("train.flac"))) == first
+
+
+@pytest.mark.parametrize("samples", [0, 1, 400, 1599, 1600])
+@pytest.mark.parametrize("final", [True, False])
+async def test_too_little_to_be_a_word_is_no_text_and_no_error(
+    backend: SphinxBackend, recording: Recording, samples: int, final: bool
+) -> None:
+    for audio in (np.zeros(samples, np.float32), recording("train.flac")[:samples]):
+        heard = await backend.recognize(Recognize(audio, utterance=None if final else "a", final=final))
+        assert (heard.text, heard.words, heard.confidence) == ("", (), None)
+
+
+async def test_a_single_word_of_half_a_second_is_heard(backend: SphinxBackend, recording: Recording) -> None:
+    whole = await backend.recognize(Recognize(recording("market.flac")))
+    today = next(word for word in whole.words if word.text == "today")
+    cut = recording("market.flac")[int((today.start_s - 0.1) * SAMPLE_RATE) : int((today.end_s + 0.1) * SAMPLE_RATE)]
+    assert len(cut) < SAMPLE_RATE
+    assert (await backend.recognize(Recognize(cut))).text.endswith("today")
+
+
+async def test_digital_silence_is_no_text(backend: SphinxBackend) -> None:
+    heard = await backend.recognize(Recognize(np.zeros(3 * SAMPLE_RATE, np.float32)))
+    assert (heard.text, heard.words) == ("", ())
+
+
+async def test_audio_past_full_scale_is_clipped_and_not_wrapped(backend: SphinxBackend, recording: Recording) -> None:
+    heard = await backend.recognize(Recognize(recording("market.flac") * 3))
+    assert word_error_rate("market.flac", heard.text) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "message"),
+    [
+        (Recognize(np.zeros(1600, np.float32), language="de"), UnsupportedLanguageError, "speaks en only, not de"),
+        (Align(np.zeros(1600, np.float32), "x", language="de"), UnsupportedLanguageError, "speaks en only, not de"),
+        (Recognize(np.zeros(1600, np.float32), context="Steno"), UnsupportedFeatureError, "no prompt and no hot words"),
+        (Recognize(np.zeros(61 * SAMPLE_RATE, np.float32)), AudioTooLongError, "takes 60 s at once, this is 61.0 s"),
+        (Align(np.zeros(61 * SAMPLE_RATE, np.float32), "x"), AudioTooLongError, "takes 60 s at once, this is 61.0 s"),
+        (Align(np.zeros(1600, np.float32), "x" * 6001), UnsupportedFeatureError, "6000 characters at most"),
+    ],
+)
+async def test_what_it_lacks_is_refused_by_name(
+    backend: SphinxBackend, work: Recognize | Align, error: type[StenoError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        await (backend.recognize(work) if isinstance(work, Recognize) else backend.align(work))
+
+
+# --- live utterances --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+async def test_a_live_utterance_ends_with_nearly_the_text_of_the_whole_piece(
+    backend: SphinxBackend, recording: Recording, name: str
+) -> None:
+    *partials, final = await grow(backend, recording(name), "a")
+    assert word_error_rate(name, final.text) < 0.2
+    lengths = [len(partial.words) for partial in partials]
+    assert lengths[-1] > 6
+    assert all(later >= earlier - 2 for earlier, later in pairwise(lengths)), lengths
+    assert all(word.confidence is None for partial in partials for word in partial.words)
+    assert all(word.confidence is not None for word in final.words)
+
+
+async def test_a_partial_costs_what_is_new_and_not_what_went_before(
+    backend: SphinxBackend, recording: Recording
+) -> None:
+    audio = np.concatenate([recording("market.flac"), recording("train.flac"), recording("doctor.flac")])
+    await backend.recognize(Recognize(audio[: 12 * SAMPLE_RATE], utterance="a", final=False))
+    before_s = cpu_s(backend)
+    for end in range(12 * SAMPLE_RATE + STEP, 16 * SAMPLE_RATE, STEP):
+        await backend.recognize(Recognize(audio[:end], utterance="a", final=False))
+    growing_s = cpu_s(backend) - before_s
+    await backend.forget("a")
+    before_s = cpu_s(backend)
+    await backend.recognize(Recognize(audio[: 16 * SAMPLE_RATE], utterance="b", final=False))
+    from_scratch_s = cpu_s(backend) - before_s
+    assert growing_s < from_scratch_s * 0.6, "eight partials over 4 s cost less than one over all 16 s"
+
+
+async def test_more_utterances_than_places_all_end_with_their_text(
+    backend: SphinxBackend, recording: Recording
+) -> None:
+    names = SENTENCES[:4]
+    finals = await asyncio.gather(*(grow(backend, recording(name), name) for name in names))
+    assert len(backend.pids) == 2
+    for name, (*_, final) in zip(names, finals, strict=True):
+        assert word_error_rate(name, final.text) < 0.2
+
+
+async def test_a_forgotten_utterance_starts_over(backend: SphinxBackend, recording: Recording) -> None:
+    await backend.recognize(Recognize(recording("train.flac"), utterance="a", final=False))
+    await backend.forget("a")
+    await backend.forget("a")
+    heard = await backend.recognize(Recognize(recording("market.flac"), utterance="a"))
+    assert word_error_rate("market.flac", heard.text) == 0
+
+
+async def test_an_utterance_that_got_shorter_starts_over(backend: SphinxBackend, recording: Recording) -> None:
+    await backend.recognize(Recognize(recording("market.flac"), utterance="a", final=False))
+    heard = await backend.recognize(Recognize(recording("letter.flac"), utterance="a"))
+    assert word_error_rate("letter.flac", heard.text) == 0
+
+
+async def test_silence_before_the_first_word_does_no_harm(backend: SphinxBackend, recording: Recording) -> None:
+    audio = np.concatenate([np.zeros(2 * SAMPLE_RATE, np.float32), recording("market.flac")])
+    *partials, final = await grow(backend, audio, "a")
+    assert partials[1].text == ""
+    assert word_error_rate("market.flac", final.text) < 0.2
+    assert final.words[0].start_s > 2
+
+
+async def test_two_calls_of_one_utterance_at_once_both_give_its_text(
+    backend: SphinxBackend, recording: Recording
+) -> None:
+    audio = recording("market.flac")
+    await backend.recognize(Recognize(audio[: 3 * SAMPLE_RATE], utterance="a", final=False))
+    partial, final = await asyncio.gather(
+        backend.recognize(Recognize(audio[: 5 * SAMPLE_RATE], utterance="a", final=False)),
+        backend.recognize(Recognize(audio, utterance="a")),
+    )
+    assert partial.text.startswith("the stock market was higher today")
+    assert word_error_rate("market.flac", final.text) < 0.1
+
+
+# --- when things go wrong ---------------------------------------------------------------------------------------------
+
+
+async def test_a_call_whose_child_dies_is_tried_once_more(
+    backend: SphinxBackend, recording: Recording, logs: list[str]
+) -> None:
+    call = asyncio.ensure_future(backend.recognize(Recognize(recording("market.flac"))))
+    (await running(call, backend)).kill()
+    assert word_error_rate("market.flac", (await call).text) == 0
+    assert [line for line in logs if line.startswith("WARNING")] == [
+        "WARNING a decoding process died (SIGKILL); trying once more in a fresh one"
+    ]
+
+
+async def test_a_call_that_kills_every_child_fails_alone(backend: SphinxBackend, recording: Recording) -> None:
+    call = asyncio.ensure_future(backend.recognize(Recognize(recording("market.flac"))))
+    for _ in range(2):
+        os.kill((await running(call, backend)).pid, signal.SIGKILL)
+        await asyncio.sleep(0.05)
+    with pytest.raises(BackendCrashedError, match="a decoding process died"):
+        await call
+    heard = await backend.recognize(Recognize(recording("market.flac")))
+    assert word_error_rate("market.flac", heard.text) == 0
+
+
+async def test_an_utterance_survives_the_death_of_its_child(backend: SphinxBackend, recording: Recording) -> None:
+    audio = recording("market.flac")
+    await backend.recognize(Recognize(audio[: 3 * SAMPLE_RATE], utterance="a", final=False))
+    for pid in backend.pids:
+        os.kill(pid, signal.SIGKILL)
+    heard = await backend.recognize(Recognize(audio, utterance="a"))
+    assert word_error_rate("market.flac", heard.text) == 0
+
+
+async def test_a_cancelled_call_frees_its_cpu_and_the_next_one_works(
+    backend: SphinxBackend, recording: Recording
+) -> None:
+    audio = recording("market.flac")
+    for work in (Recognize(np.tile(audio, 8)), Recognize(np.tile(audio, 8), utterance="a", final=False)):
+        call = asyncio.ensure_future(backend.recognize(work))
+        child = await running(call, backend)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        async with asyncio.timeout(1):
+            while child.is_running():
+                await asyncio.sleep(0.01)
+    heard = await backend.recognize(Recognize(audio, utterance="a"))
+    assert word_error_rate("market.flac", heard.text) == 0
+
+
+async def test_two_calls_run_side_by_side(backend: SphinxBackend, recording: Recording) -> None:
+    audio = recording("market.flac")
+    await asyncio.gather(*(backend.recognize(Recognize(recording("letter.flac"))) for _ in range(2)))
+    children = [psutil.Process(pid) for pid in backend.pids]
+    before_s = [sum(child.cpu_times()[:2]) for child in children]
+    calls = [asyncio.ensure_future(backend.recognize(Recognize(audio))) for _ in range(2)]
+    at_work: set[int] = set()
+    while not any(call.done() for call in calls):
+        used_s = [sum(child.cpu_times()[:2]) - before for child, before in zip(children, before_s, strict=True)]
+        at_work.update(child.pid for child, used in zip(children, used_s, strict=True) if used > 0.05)
+        await asyncio.sleep(0.01)
+    assert at_work == {child.pid for child in children}, "both had decoded for a while before either was done"
+    assert len({heard.text for heard in await asyncio.gather(*calls)}) == 1
+
+
+async def test_the_event_loop_stays_free_while_speech_is_decoded(backend: SphinxBackend, recording: Recording) -> None:
+    call = asyncio.ensure_future(backend.recognize(Recognize(recording("address.opus")[: 15 * SAMPLE_RATE])))
+    late_s: list[float] = []
+    while not call.done():
+        asked = time.perf_counter()
+        await asyncio.sleep(0.001)
+        late_s.append(time.perf_counter() - asked)
+    assert len((await call).words) > 30
+    assert len(late_s) > 100
+    assert sorted(late_s)[len(late_s) * 99 // 100] < 0.05
+    assert max(late_s) < 0.5, "holding the GIL, a piece of this length would stop it for seconds"
+
+
+# --- life cycle -------------------------------------------------------------------------------------------------------
+
+
+async def test_it_is_an_async_backend_and_constructing_it_starts_nothing() -> None:
+    before = psutil.Process().children()
+    backend: AsyncBackend = SphinxBackend()
+    assert isinstance(backend, AsyncBackend)
+    assert (backend.workers, backend.live_workers) == (len(os.sched_getaffinity(0)), 2)
+    assert psutil.Process().children() == before
+    await backend.forget("anything")
+    with pytest.raises(BackendUnavailableError, match="not loaded"):
+        await backend.recognize(Recognize(np.ones(SAMPLE_RATE, np.float32)))
+
+
+async def test_unloading_ends_every_child_and_loading_again_works(recording: Recording) -> None:
+    before = psutil.Process().children()
+    backend = SphinxBackend(workers=2)
+    told: list[tuple[float, str]] = []
+    for _ in range(2):
+        await backend.load(lambda part, doing: told.append((part, doing)))
+        assert len(backend.pids) == 1
+        await asyncio.gather(*(backend.recognize(Recognize(recording("letter.flac"))) for _ in range(2)))
+        await backend.recognize(Recognize(recording("letter.flac"), utterance="a", final=False))
+        assert len(backend.pids) == 2
+        await backend.unload()
+        assert psutil.Process().children() == before
+    assert told == [(0.0, "starting a decoder"), (1.0, "ready")] * 2
+    await backend.unload()
+
+
+async def test_a_child_is_replaced_after_its_calls(recording: Recording) -> None:
+    backend = SphinxBackend(workers=1, live_workers=0, recycle_after=2)
+    await backend.load(lambda part, doing: None)
+    first = backend.pids
+    for _ in range(3):
+        await backend.recognize(Recognize(recording("letter.flac")))
+    assert len(backend.pids) == 1
+    assert backend.pids != first
+    await backend.unload()
+
+
+def test_a_missing_part_of_the_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "en-us/en-us").mkdir(parents=True)
+    (tmp_path / "en-us/en-us/mdef").touch()
+    with pytest.raises(BackendUnavailableError, match=re.escape(str(tmp_path / "en-us/en-us.lm.bin"))):
+        check_model(tmp_path)
+
+
+async def test_loading_without_the_model_says_so_and_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POCKETSPHINX_PATH", str(tmp_path))
+    before = psutil.Process().children()
+    with pytest.raises(BackendUnavailableError, match="lacks a part of its model"):
+        await SphinxBackend().load(lambda part, doing: None)
+    assert psutil.Process().children() == before
+
+
+async def test_loading_with_a_damaged_model_fails_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("en-us/en-us/mdef", "en-us/en-us.lm.bin", "en-us/cmudict-en-us.dict"):
+        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / part).write_bytes(b"damaged")
+    monkeypatch.setenv("POCKETSPHINX_PATH", str(tmp_path))
+    before = psutil.Process().children()
+    with pytest.raises(BackendUnavailableError, match=r"does not start: a decoding process died \(exit status 1\)"):
+        await SphinxBackend().load(lambda part, doing: None)
+    assert psutil.Process().children() == before
+
+
+# --- alignment --------------------------------------------------------------------------------------------------------
+
+
+def middle_s(word: Word) -> float:
+    return (word.start_s + word.end_s) / 2
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+async def test_alignment_agrees_with_what_recognition_heard(
+    backend: SphinxBackend, recording: Recording, name: str
+) -> None:
+    aligned = await backend.align(Align(recording(name), TRANSCRIPTS[name], language="en"))
+    assert [word.text for word in aligned.words] == TRANSCRIPTS[name].split()
+    heard = await backend.recognize(Recognize(recording(name)))
+    given = [re.sub("[^a-z]", "", word.text.lower()) for word in aligned.words]
+    blocks = SequenceMatcher(None, given, [word.text for word in heard.words], autojunk=False).get_matching_blocks()
+    right = [(aligned.words[a + n], heard.words[b + n]) for a, b, size in blocks for n in range(size)]
+    assert len(right) > len(given) * 0.7
+    for mine, other in right:
+        assert middle_s(mine) == pytest.approx(middle_s(other), abs=0.15), other
+
+
+async def test_every_word_gets_its_time_whatever_it_is_made_of(backend: SphinxBackend, recording: Recording) -> None:
+    audio = recording("meeting.flac")
+    plain = await backend.align(Align(audio, TRANSCRIPTS["meeting.flac"]))
+    text = "— Mr. Thómas “Braun” will meat … 你好 the PRESIDENT, on the 23rd of March! 😀"
+    aligned = await backend.align(Align(audio, text))
+    assert [word.text for word in aligned.words] == text.split()
+    times = [time_s for word in aligned.words for time_s in (word.start_s, word.end_s)]
+    assert times == sorted(times)
+    assert 0 <= times[0] < times[-1] <= len(audio) / SAMPLE_RATE
+    by_text = {word.text: word for word in reversed(aligned.words)}
+    said = {word.text: word for word in plain.words}
+    for written, spoken in {"Mr.": "Mister", "“Braun”": "Brown", "PRESIDENT,": "president", "March!": "March."}.items():
+        assert middle_s(by_text[written]) == pytest.approx(middle_s(said[spoken]), abs=0.15)
+    assert by_text["23rd"].start_s == pytest.approx(said["twenty"].start_s, abs=0.1)
+    assert by_text["23rd"].end_s == pytest.approx(said["third"].end_s, abs=0.1)
+    assert by_text["…"].start_s == by_text["meat"].end_s
+    assert by_text["你好"].end_s == by_text["the"].start_s
+    assert by_text["😀"].start_s == by_text["😀"].end_s == by_text["March!"].end_s
+    assert by_text["—"].end_s == by_text["Mr."].start_s
+
+
+async def test_a_name_that_no_dictionary_has_keeps_its_neighbours_in_place(
+    backend: SphinxBackend, recording: Recording
+) -> None:
+    audio = recording("doctor.flac")
+    plain = await backend.align(Align(audio, TRANSCRIPTS["doctor.flac"]))
+    swapped = await backend.align(Align(audio, TRANSCRIPTS["doctor.flac"].replace("water,", "Wotterski's")))
+    for word, other in zip(plain.words, swapped.words, strict=True):
+        assert middle_s(other) == pytest.approx(middle_s(word), abs=0.15)
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_no_text_is_no_words(backend: SphinxBackend, recording: Recording, text: str) -> None:
+    assert (await backend.align(Align(recording("letter.flac"), text))).words == ()
+
+
+async def test_a_text_without_any_sound_shares_the_audio(backend: SphinxBackend) -> None:
+    aligned = await backend.align(Align(np.full(2 * SAMPLE_RATE, 0.01, np.float32), "你好 世界"))
+    assert aligned.words == (Word("你好", 0.0, 1.0), Word("世界", 1.0, 2.0))
+
+
+async def test_a_text_that_the_audio_cannot_hold_is_an_error(backend: SphinxBackend, recording: Recording) -> None:
+    text = " ".join([TRANSCRIPTS["doctor.flac"]] * 3)
+    with pytest.raises(BackendError, match=r"the text \(69 words\) could not be found in the audio \(3.7 s\)"):
+        await backend.align(Align(recording("letter.flac"), text))
+    with pytest.raises(BackendError, match="could not be found"):
+        await backend.align(Align(np.zeros(100, np.float32), "hello"))
+    assert len((await backend.align(Align(recording("letter.flac"), TRANSCRIPTS["letter.flac"]))).words) == 13
+
+
+async def test_aligning_leaves_a_live_utterance_where_it_is(recording: Recording) -> None:
+    backend = SphinxBackend(workers=1, live_workers=0)
+    await backend.load(lambda part, doing: None)
+    *_, alone = await grow(backend, recording("market.flac"), "a")
+    await backend.recognize(Recognize(recording("market.flac")[: 4 * SAMPLE_RATE], utterance="b", final=False))
+    await backend.align(Align(recording("letter.flac"), TRANSCRIPTS["letter.flac"]))
+    heard = await backend.recognize(Recognize(recording("market.flac"), utterance="b"))
+    assert heard.text == alone.text
+    await backend.unload()
