@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,10 +8,20 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from loguru import logger
 
+NO_SKIPS = "STENO_NO_SKIPS"
+"""Set where everything is installed (`.ci/run`): a test that skips there is one that nobody runs."""
+
 FIXTURES = Path(__file__).parent / "fixtures"
 
 hypothesis_settings.register_profile("default", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("default")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get(NO_SKIPS) and reporter is not None and reporter.stats.get("skipped"):
+        reporter.write_line(f"\nskipped tests are failures where {NO_SKIPS} is set", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True)

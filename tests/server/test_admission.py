@@ -7,11 +7,11 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from engine.virtual import SleepingBackend, run
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from engine.virtual import SleepingBackend, run
 from steno.engine.engine import Engine, Limits
 from steno.server.admission import Admission, UploadLimits, place_of
 

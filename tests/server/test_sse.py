@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from engine.virtual import run
-
 from steno.server import sse
 
 
