@@ -187,7 +187,7 @@ def test_a_client_that_hangs_up_takes_its_work_with_it(slow_server: RunningServe
     with pytest.raises(httpx.ReadTimeout):
         post(server, fixtures / "address.opus", timeout=1.0, stream=stream)
     until(lambda: server.health()["active_requests"] == 0, 3)
-    assert "steno_running_jobs 0.0" in httpx.get(f"{server.url}/metrics").text
+    until(lambda: "steno_running_jobs 0.0" in httpx.get(f"{server.url}/metrics").text, 3)
     assert post(server, fixtures / "letter.flac").status_code == 200
 
 

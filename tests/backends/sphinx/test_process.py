@@ -32,7 +32,7 @@ async def test_a_child_answers_one_call_after_the_other(child: Child) -> None:
         assert isinstance(reply["words"], list)
     assert child.calls == 2
     assert child.usable
-    assert 50 < child.peak_rss_mb < 200
+    assert 50 < child.rss_mb < 200
 
 
 async def test_a_child_that_is_killed_in_a_call_says_how_it_died(child: Child) -> None:

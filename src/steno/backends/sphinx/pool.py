@@ -123,7 +123,7 @@ class Pool:
 
     def _put_back(self, place: Place) -> None:
         child = place.child
-        is_worn = child.calls >= self._recycle_after or child.peak_rss_mb >= self._recycle_rss_mb
+        is_worn = child.calls >= self._recycle_after or child.rss_mb >= self._recycle_rss_mb
         if self._closed or not child.usable or (is_worn and place.growing is None):
             self._stop(place)
         else:

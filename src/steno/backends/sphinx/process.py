@@ -33,7 +33,7 @@ class Child:
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._killed = False
         self.calls = 0
-        self.peak_rss_mb = 0.0
+        self.rss_mb = 0.0
 
     @classmethod
     async def start(cls) -> Child:
@@ -77,7 +77,7 @@ class Child:
         """
         self.calls += 1
         reply = await self._reply(pack(Message(header, payload)), timeout_s)
-        self.peak_rss_mb = reply.get("peak_rss_mb", 0.0)
+        self.rss_mb = reply.get("rss_mb", 0.0)
         if "error" in reply:
             self.kill()  # whatever its decoder was in the middle of is not known
             raise BackendError(f"the decoder failed: {reply['error']}")

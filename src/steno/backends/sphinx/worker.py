@@ -68,16 +68,20 @@ def _answer(serve: Callable[[Message], Header], request: Message) -> Header:
     except Exception as error:  # noqa: BLE001  the outermost boundary: whoever asked gets it, and stderr has the trace
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}"}
-    return {**reply, "peak_rss_mb": _peak_rss_mb()}
+    return {**reply, "rss_mb": _rss_mb()}
 
 
-def _peak_rss_mb() -> float:
+def _rss_mb() -> float:
+    """Resident memory now. Not `ru_maxrss` where it can be helped: on Linux a child inherits its parent's peak."""
+    if sys.platform == "linux":
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     if sys.platform == "win32":
         return 0.0
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _send(replies: BinaryIO, header: Header) -> None:
