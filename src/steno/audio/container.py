@@ -1,7 +1,7 @@
 """FFmpeg, held at arm's length: which containers and codecs it may read, and what its errors mean.
 
-Not bounded here: the memory that FFmpeg takes for an index while it opens a file. An MP4 of 20 KB that claims 80
-million samples cost 2.9 GB and 9 s; none of FFmpeg's options prevents it. The process needs a limit of its own.
+What an MP4 makes FFmpeg allocate is checked before (`boxes`) if the source can seek. From one that cannot, nothing
+can be read ahead: 20 KB of it may cost 2.9 GB and 9 s. Whoever takes files from strangers passes seekable ones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
+from steno.audio.boxes import check_boxes
+from steno.audio.chunks import check_chunks
 from steno.audio.resample import MAX_RATE, MIN_RATE
 from steno.audio.source import GuardedReader
 from steno.errors import AudioError, EmptyAudioError, NotAudioError, UndecodableAudioError
@@ -119,12 +121,18 @@ def open_media(source: BinaryIO, cancelled: threading.Event | None) -> Iterator[
 
     reader = GuardedReader(source, cancelled)
     reader.check()
+    if reader.seekable():
+        check_boxes(reader)
+        check_chunks(reader)
+        reader.check()
     options = {
         "format_whitelist": FORMATS,
         "codec_whitelist": CODECS,
         "protocol_whitelist": "none",
         "max_streams": "100",
     }
+    if reader.head.startswith(b"FLV"):
+        options["fflags"] = "+ignidx"  # else 9 KB can take 2 GB, for a table of key frames
     try:
         container = av.open(reader, "r", container_options=options, metadata_errors="replace", io_open=_refuse_to_open)
     except (av.FFmpegError, _OtherFileError) as error:
