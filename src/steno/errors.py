@@ -20,6 +20,8 @@
     │       ├── DrainingError                  it is shutting down
     │       └── ModelLoadError                 the model did not load, or not in time
     ├── DeadlineExceededError      the request's own time is up
+    ├── TranslationError           the LLM gave no translation
+    ├── TranslationNotConfiguredError    there is no LLM to ask
     ├── SupersededError            a newer job of the same utterance took its place
     └── BackendError               the recogniser failed
         ├── BackendUnavailableError      it cannot run on this machine
@@ -123,6 +125,14 @@ class ModelLoadError(UnavailableError):
 
 class DeadlineExceededError(StenoError):
     code = "deadline_exceeded"
+
+
+class TranslationError(StenoError):
+    code = "translation_failed"
+
+
+class TranslationNotConfiguredError(StenoError):
+    code = "translation_not_configured"
 
 
 class SupersededError(StenoError):
