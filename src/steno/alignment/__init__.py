@@ -1,0 +1,1 @@
+"""When each word was said: a guess that costs nothing, where no recogniser or aligner knows it."""

@@ -1,0 +1,136 @@
+"""Cues, the units of subtitles, from timed words.
+
+The rules, in the order in which they win where they cannot all be kept:
+
+1. Every character of the text is kept, in order. Only white space changes: a run of it is one space or a line break.
+2. Cues are in order, do not overlap, have a duration, and end within the audio. They begin when their first word does.
+3. A cue has at most `max_lines` lines of at most `max_line_chars` columns (`captions/script.py` says how wide a
+   character is). A word that is wider is cut between its characters, never inside one.
+4. No cue lasts longer than `max_duration_s`. Of a single word that does, the cue goes early.
+5. No cue spans a pause of `pause_s` or more. A pause within a sentence is bridged, up to twice that, where one side
+   would otherwise be an orphan or too short (rule 6).
+6. A cue stays for `min_duration_s` and goes `gap_s` before the next one. No cue is an orphan: one short word that could
+   join its neighbour in the sentence, or the next sentence if it is a sentence of its own.
+7. A cue ends where its sentence does, unless one of two sentences is too short to stand alone (rule 6).
+8. A cue is on screen long enough to be read at `max_cps`. It stays on after its words for that, as far as rules 2, 4
+   and 6 allow; if it then is still too fast, it is cut or joined differently, if that helps.
+9. Within a sentence there are as few cues as possible, of about the same size, broken at commas and the like, then at
+   short pauses and before conjunctions, and not after a short word (an article, a preposition); phrases of Chinese and
+   Japanese stay whole. The same goes for lines: as few as possible, balanced, broken where the sense allows it.
+
+After all this a gap shorter than `pause_s` is closed up to `gap_s`, for cues that flicker are hard to read.
+
+Where two words follow each other faster than `gap_s`, so that keeping the gap would take more than half of a cue, the
+gap is half of the cue's time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from steno.captions.clock import Span, ms, repair
+from steno.captions.cuts import cuts
+from steno.captions.lines import lines_of, rebreak, text_of
+from steno.captions.locate import Located, locate
+from steno.captions.pieces import Piece, pieces_of, set_times
+from steno.captions.script import needs_space
+from steno.captions.style import CueStyle
+from steno.types import Segment, Word
+
+__all__ = ["Cue", "CueStyle", "cues_of", "rebreak", "reworded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What is on screen from `start_s` to `end_s`; both are whole milliseconds."""
+
+    start_s: float
+    end_s: float
+    lines: tuple[str, ...]
+    text: str = ""
+    """The lines as one: joined as the script wants it, with a space or without."""
+    words: tuple[Word, ...] = ()
+    """The text in pieces that no line divides, with their times; empty where the text has none (a translation)."""
+    language: str | None = None
+
+
+def cues_of(segments: Iterable[Segment], style: CueStyle, *, audio_end_s: float | None) -> list[Cue]:
+    """Cues of segments whose words have times.
+
+    A segment's own text is what is shown; its words are looked up in it and only give the times, which are repaired
+    where they overlap, run backwards or have no duration. A segment without words counts as one long word.
+
+    Args:
+        audio_end_s: finite; no cue ends after this. None if it is unknown.
+    """
+    end_ms = None if audio_end_s is None else ms(math.floor(audio_end_s * 1000 + 1e-6) / 1000)
+    pieces = _timed_pieces(segments, style, end_ms)
+    if not pieces:
+        return []
+    if end_ms is not None:
+        end_ms = max(end_ms, pieces[-1].end_ms)
+    ranges = cuts(pieces, style, end_ms)
+    starts: list[int | None] = [*(pieces[cue.start].start_ms for cue in ranges[1:]), None]
+    return [
+        _cue(pieces[cue.start : cue.stop], style, following, end_ms)
+        for cue, following in zip(ranges, starts, strict=True)
+    ]
+
+
+def reworded(cue: Cue, text: str, style: CueStyle, language: str | None = None) -> Cue:
+    """The cue with other words at the same time: a translation."""
+    return replace(cue, lines=rebreak(text, style, language), text=" ".join(text.split()), words=(), language=language)
+
+
+def _timed_pieces(segments: Iterable[Segment], style: CueStyle, end_ms: int | None) -> list[Piece]:
+    located: list[tuple[Located, str | None]] = []
+    for segment in segments:
+        if (found := locate(segment)).text:
+            located.append((found, segment.language))
+    spans = [
+        Span(place.end - place.begin, ms(place.start_s), ms(place.end_s))
+        for found, _ in located
+        for place in found.places
+    ]
+    repair(spans, end_ms)
+    pieces: list[Piece] = []
+    remaining = iter(spans)
+    for found, language in located:
+        here = pieces_of(found.text, style.max_line_chars, language, found.places)
+        set_times(here, found.places, list(islice(remaining, len(found.places))))
+        if pieces:
+            here[0].spaced = needs_space(pieces[-1].text[-1], here[0].text[0])
+        pieces += here
+    return pieces
+
+
+def _cue(pieces: Sequence[Piece], style: CueStyle, following_ms: int | None, end_ms: int | None) -> Cue:
+    text = text_of(pieces)
+    columns = sum(piece.width + piece.spaced for piece in pieces) - pieces[0].spaced
+    start_ms = pieces[0].start_ms
+    return Cue(
+        start_s=start_ms / 1000,
+        end_s=_end_ms(start_ms, pieces[-1].end_ms, columns, style, following_ms, end_ms) / 1000,
+        lines=lines_of(pieces, style.max_line_chars),
+        text=text,
+        words=tuple(Word(piece.text, piece.start_ms / 1000, piece.end_ms / 1000) for piece in pieces),
+        language=pieces[0].language,
+    )
+
+
+def _end_ms(
+    start_ms: int, spoken_ms: int, columns: int, style: CueStyle, following_ms: int | None, end_ms: int | None
+) -> int:
+    """When the cue goes: after its words, later if there is time and need, before the next one."""
+    wanted = max(spoken_ms, start_ms + ms(style.min_duration_s), start_ms + math.ceil(1000 * columns / style.max_cps))
+    if following_ms is not None:
+        latest = following_ms - min(ms(style.gap_s), (following_ms - start_ms) // 2)
+        if following_ms - wanted < ms(style.pause_s):
+            wanted = latest
+        wanted = min(wanted, latest)
+    elif end_ms is not None:
+        wanted = min(wanted, end_ms)
+    return min(wanted, start_ms + ms(style.max_duration_s))

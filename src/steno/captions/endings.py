@@ -1,0 +1,84 @@
+"""What ends with a piece of text: a sentence, a clause, a phrase, or nothing."""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+
+from steno.captions.script import kind
+
+
+class Ending(IntEnum):
+    """The better a place for a break, the higher."""
+
+    INSIDE = 0
+    """In the middle of a word that is too long for a line."""
+    PLAIN = 1
+    PHRASE = 2
+    """What follows begins with a conjunction, a preposition, a bracket or a quotation."""
+    CLAUSE = 3
+    SENTENCE = 4
+
+
+_CLOSERS = "\"'”’»›)]}」』）】》〉\u200e\u200f\u061c\u2069\u202c"
+_FULL_STOPS = tuple("?!。？！｡؟۔।॥።။៕‼⁇⁈⁉…")
+_CLAUSE_MARKS = tuple(",;:،؛、，；：–—")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:mr|mrs|ms|dr|prof|st|sr|jr|vs|etc|ca|bzw|gen|gov|capt|lt|col|sgt|rev|hon|mme|mlle)"
+    r"|\b[^\W\d_]|\.[^\W\d_]+)\.$",
+    re.IGNORECASE,
+)
+_BEFORE_NUMBER = re.compile(r"\b(?:no|nr|fig|vol|p|pp|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.$", re.IGNORECASE)
+
+_OPENERS = re.compile(r"[(\[{«‹“‘„「『（【《〈¿¡]")
+LINKS = frozenset(
+    # English
+    "and but or nor because that which who whom whose when while where if unless until although though than as "
+    "of in on at to for from with without by into onto over under about after before between through during since "
+    # German
+    "und aber oder denn weil dass daß wenn als ob obwohl während der im am um zu mit von vom bei beim nach aus durch für "
+    # French
+    "et mais ou car que qui quand lorsque dont où parce puisque de du des à au aux dans sur sous avec sans pour par "
+    # Spanish, Portuguese, Italian
+    "y e pero mas porque cuando mientras donde quien cual en con sin para por entre hasta desde "
+    "quando onde quem em com sem até di da che ma perché dove con per tra fra".split()
+)
+"""Conjunctions and prepositions: a line may well end before one, not after. One set for all: a clash does no harm."""
+
+
+def ending(text: str, following: str, *, spaced: bool, cased: bool) -> Ending:
+    """What ends with `text`, when `following` comes next.
+
+    Args:
+        spaced: whether there is a space between the two.
+        cased: whether the text has capital letters, so that a small one means that the sentence goes on.
+    """
+    bare = text.rstrip(_CLOSERS)
+    last = bare[-1:]
+    if last == "." or last in _FULL_STOPS:
+        if last == "." and _is_abbreviation(bare, following):
+            return Ending.PLAIN
+        return Ending.CLAUSE if cased and _goes_on(following) else Ending.SENTENCE
+    if last in _CLAUSE_MARKS or (len(bare) < len(text) and text[-1] not in "\"'’"):
+        return Ending.CLAUSE
+    if spaced and _without_spaces(text[-1]) and _without_spaces(following[:1]):
+        return Ending.CLAUSE
+    return Ending.PHRASE if following.lower() in LINKS or _OPENERS.match(following) else Ending.PLAIN
+
+
+def _is_abbreviation(text: str, following: str) -> bool:
+    if text.endswith(".."):
+        return False
+    if following[:1].isdigit() and _BEFORE_NUMBER.search(text):
+        return True
+    return _ABBREVIATION.search(text) is not None
+
+
+def _goes_on(following: str) -> bool:
+    letter = following.lstrip("\"'“‘«‹([{「『（")[:1]
+    return letter.islower()
+
+
+def _without_spaces(char: str) -> bool:
+    """In such scripts a space is a mark of punctuation."""
+    return bool(char) and (kind(char).ideographic or kind(char).south_east_asian)

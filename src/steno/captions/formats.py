@@ -1,0 +1,53 @@
+"""The subtitle formats, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, Protocol, get_args
+
+from steno.captions.cues import Cue
+from steno.captions.lrc import lrc
+from steno.captions.srt import srt
+from steno.captions.tsv import tsv
+from steno.captions.vtt import vtt
+
+FormatName = Literal["srt", "vtt", "lrc", "tsv"]
+NAMES: tuple[FormatName, ...] = get_args(FormatName)
+
+
+class Write(Protocol):
+    def __call__(self, cues: Iterable[Cue], /) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way to write cues down."""
+
+    name: FormatName
+    write: Write
+    media_type: str
+    extension: str
+    """With its dot."""
+
+
+FORMATS: Mapping[FormatName, Format] = MappingProxyType(
+    {
+        "srt": Format("srt", srt, "application/x-subrip", ".srt"),
+        "vtt": Format("vtt", vtt, "text/vtt", ".vtt"),
+        "lrc": Format("lrc", lrc, "text/plain", ".lrc"),
+        "tsv": Format("tsv", tsv, "text/tab-separated-values", ".tsv"),
+    }
+)
+
+
+def render(name: FormatName, cues: Iterable[Cue], *, language: str | None = None) -> str:
+    """Cues as the text of a file.
+
+    Args:
+        language: a code, for formats that name it (WebVTT).
+    """
+    if name == "vtt":
+        return vtt(cues, language=language)
+    return FORMATS[name].write(cues)

@@ -1,0 +1,43 @@
+"""LRC, the format of lyrics: `[mm:ss.xx]` and a line. A line stays until the next one, so an empty one clears it.
+
+There is no way to escape. A bracket that could begin a time within the text (`[12:30`, or `<12:30` of the format's
+extension for words) becomes a full-width one; others, as in `[Music]`, stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from steno.captions.cues import Cue
+from steno.captions.payload import shown_text, times_ms
+
+CLEAR_AFTER_MS = 1000
+"""A line is cleared where nothing is said for this long after it."""
+_TAG = re.compile(r"[\[<](?=\s*\d+\s*:)")
+_WIDE = {"[": "［", "<": "＜"}
+
+
+def lrc(cues: Iterable[Cue]) -> str:
+    """The file's text. Cues with nothing to show are left out."""
+    lines: list[str] = []
+    ended_ms: int | None = None
+    for cue in cues:
+        text = _TAG.sub(lambda found: _WIDE[found.group()], shown_text(cue))
+        if not text:
+            continue
+        start_ms, end_ms = times_ms(cue)
+        if ended_ms is not None and start_ms - ended_ms >= CLEAR_AFTER_MS:
+            lines.append(_tag(ended_ms))
+        lines.append(_tag(start_ms) + text)
+        ended_ms = end_ms
+    if ended_ms is not None:
+        lines.append(_tag(ended_ms))
+    return "".join(line + "\n" for line in lines)
+
+
+def _tag(time_ms: int) -> str:
+    """Rounded to hundredths; minutes go beyond 59, for there are no hours."""
+    seconds, hundredths = divmod((time_ms + 5) // 10, 100)
+    minutes, seconds = divmod(seconds, 60)
+    return f"[{minutes:02}:{seconds:02}.{hundredths:02}]"
