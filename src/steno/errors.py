@@ -118,6 +118,9 @@ class UnavailableError(RetryableError):
 class DrainingError(UnavailableError):
     code = "draining"
 
+    def __init__(self, message: str = "the server is shutting down; try again", *, retry_after_s: float = 5.0) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+
 
 class ModelLoadError(UnavailableError):
     code = "model_load_failed"

@@ -124,8 +124,9 @@ def test_a_job_times_out_in_the_queue_too() -> None:
                     await ticket.recognize(recognize(1))
                 assert now() == 11
                 await asyncio.sleep(0.1)
-                with pytest.raises(DeadlineExceededError):
-                    ticket.check_deadline()
+                with pytest.raises(DeadlineExceededError, match="before it was read"):
+                    async with ticket.in_time("it was read"):
+                        await asyncio.sleep(1)
             assert sum(engine.queue_depth().values()) == 0
             await long
 
@@ -300,5 +301,54 @@ def test_stopping_the_engine_tells_everybody_who_waits(kind: str) -> None:
         outcomes = await asyncio.gather(*requests, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [DrainingError] * 3
         assert (engine.active, engine.model_state) == (0, State.UNLOADED)
+
+    run(main())
+
+
+def test_cutting_off_ends_every_wait_and_lets_none_begin() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(load_s=100), Limits()) as engine:
+
+            async def uploading() -> None:
+                async with engine.admit() as ticket, ticket.in_time("it was received"):
+                    await asyncio.sleep(1000)
+
+            waits = [asyncio.create_task(uploading()), asyncio.create_task(transcribe(engine, 1))]
+            await asyncio.sleep(5)
+            engine.cut_off()
+            outcomes = await asyncio.gather(*waits, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [DrainingError, DrainingError]
+            assert (now(), engine.active) == (5, 0)
+
+    run(main())
+
+
+class Clumsy(ScriptedBackend):
+    """Raises what it should not, where it should not."""
+
+    def admit(self, work: Work) -> None:
+        if len(work.audio) > 16_000:
+            raise IndexError("no such slot")
+        super().admit(work)
+
+    def release(self, work: Work) -> None:
+        super().release(work)
+        raise KeyError("released already")
+
+
+def test_a_step_backend_that_raises_anything_anywhere_keeps_its_slots_straight() -> None:
+    async def main() -> None:
+        backend = Clumsy(slots=2, sleep=lambda _: None)
+        async with step_engine(backend=backend) as engine:
+            for _ in range(5):
+                with pytest.raises(BackendError):
+                    await transcribe(engine, 5)
+                cancelled = asyncio.create_task(transcribe(engine, 1))
+                await asyncio.sleep(0.15)
+                cancelled.cancel()
+                await asyncio.wait([cancelled])
+            await asyncio.sleep(0.2)
+            assert backend._occupied == []
+            assert await transcribe(engine, 1) > 0
 
     run(main())

@@ -157,9 +157,12 @@ class StepBackend(Backend, Protocol):
         """Take `work` into a free slot. Cheap: what costs happens in `step`."""
 
     def step(self) -> Sequence[Finished]:
-        """One prefill chunk or one decode iteration over all occupied slots. Raises = every slot is lost."""
+        """One prefill chunk or one decode iteration over all occupied slots.
+
+        If it raises, all work in slots has failed; the engine releases it.
+        """
 
     def release(self, work: Work) -> None:
-        """Drop unfinished work: it was cancelled or timed out."""
+        """Drop unfinished work: it was cancelled, timed out or failed. Work that is in no slot is fine."""
 
     def forget(self, utterance: str) -> None: ...

@@ -22,7 +22,7 @@ from steno.backends.base import (
 )
 from steno.engine.lifecycle import Lifecycle, State
 from steno.engine.queue import Job, Priority, PriorityInferQueue
-from steno.engine.scheduler import STOPPING, AsyncScheduler, RunInThread, Scheduler, StepScheduler
+from steno.engine.scheduler import AsyncScheduler, RunInThread, Scheduler, StepScheduler
 from steno.engine.telemetry import Silent, Telemetry
 from steno.engine.ticket import ServiceRate, Ticket
 from steno.errors import DeadlineExceededError, DrainingError, ModelLoadError, OverloadedError, StenoError
@@ -72,7 +72,7 @@ class Engine:
         self._scheduler = self._make_scheduler()
         self._lifecycle = Lifecycle(backend.model_id, self._load_backend, self._unload_backend, limits.idle_timeout_s)
         self._worker: asyncio.Task[None] | None = None
-        self._jobs: set[Job] = set()
+        self._tickets: set[Ticket] = set()
         self._uploads = 0
         self._live = 0
         self._draining = False
@@ -113,6 +113,11 @@ class Engine:
         return self._lifecycle.loads > 0
 
     @property
+    def load_failure(self) -> str | None:
+        """Why the model could not be loaded the last time; None where it could."""
+        return self._lifecycle.failure
+
+    @property
     def load_progress(self) -> tuple[float, str]:
         return self._lifecycle.progress
 
@@ -145,8 +150,8 @@ class Engine:
     def cut_off(self) -> None:
         """End all work now, and let none begin: whoever waits for some gets a `DrainingError`."""
         self._draining = self._stopped = True
-        for job in list(self._jobs):
-            job.settle(DrainingError(STOPPING))
+        for ticket in list(self._tickets):
+            ticket.cut_off()
 
     @property
     def draining(self) -> bool:
@@ -183,9 +188,11 @@ class Engine:
         self._rate.entered(loop.time())
         try:
             with self._lifecycle.lease():
+                self._tickets.add(ticket)
                 try:
                     yield ticket
                 finally:
+                    self._tickets.discard(ticket)
                     ticket.close()
         finally:
             self._count(priority, -1)
@@ -195,11 +202,10 @@ class Engine:
         """Enqueue `work`; for `Ticket`. The job's future ends with the result, an error, or the deadline."""
         loop = asyncio.get_running_loop()
         if self._stopped or not self.worker_alive:
-            raise DrainingError(STOPPING)
+            raise DrainingError()
         job = Job(work, priority, loop.time(), deadline, loop.create_future())
         timer = loop.call_at(deadline, self._expire, job)
         job.future.add_done_callback(lambda _: self._settled(job, timer))
-        self._jobs.add(job)
         try:
             self._queue.put(job)
         except OverloadedError:
@@ -262,7 +268,6 @@ class Engine:
 
     def _settled(self, job: Job, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
-        self._jobs.discard(job)
         self._queue.discard(job)
         self._scheduler.abandon(job)
         error = None if job.future.cancelled() else job.future.exception()

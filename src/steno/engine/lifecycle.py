@@ -59,6 +59,11 @@ class Lifecycle:
         return self._state
 
     @property
+    def failure(self) -> str | None:
+        """Why the last load failed; None where it did not."""
+        return self._failure.message if self._failure is not None else None
+
+    @property
     def holders(self) -> int:
         return self._holders
 

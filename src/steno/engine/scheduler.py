@@ -22,8 +22,6 @@ from steno.errors import BackendError, DrainingError, StenoError
 T = TypeVar("T")
 RunInThread: TypeAlias = Callable[[Callable[[], T]], Awaitable[T]]
 
-STOPPING = "the server is shutting down"
-
 
 class Scheduler(Protocol):
     @property
@@ -99,7 +97,7 @@ class AsyncScheduler:
         except StenoError as error:
             outcome = error
         except asyncio.CancelledError:
-            job.settle(DrainingError(STOPPING))  # unless the job was abandoned, it is the server that stops
+            job.settle(DrainingError())  # unless the job was abandoned, it is the server that stops
             return
         except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered
             outcome = _translate(error)
@@ -157,7 +155,7 @@ class StepScheduler:
                 await self._run_once()
         finally:
             for job in self._jobs.values():
-                job.settle(DrainingError(STOPPING))
+                job.settle(DrainingError())
 
     async def _run_once(self) -> None:
         released = self._take_abandoned()
@@ -195,24 +193,32 @@ class StepScheduler:
         return admitted
 
     async def _turn(self, released: Sequence[Work], admitted: Sequence[Work]) -> list[Finished]:
-        try:
-            return await self._run_in_thread(lambda: self._in_thread(released, admitted))
-        except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered to every slot
-            lost = _translate(error)
-            return [Finished(work, lost) for work in self._jobs]
+        return await self._run_in_thread(lambda: self._in_thread(released, admitted, list(self._jobs)))
 
-    def _in_thread(self, released: Sequence[Work], admitted: Sequence[Work]) -> list[Finished]:
-        for work in released:
-            self._backend.release(work)
+    def _in_thread(self, released: Sequence[Work], admitted: Sequence[Work], held: Sequence[Work]) -> list[Finished]:
+        """The worker's boundary: whatever the backend raises is logged, and delivered to those it concerns."""
+        self._release(released)
         refused: list[Finished] = []
         for work in admitted:
             try:
                 self._backend.admit(work)
-            except StenoError as error:
-                refused.append(Finished(work, error))
-        if len(refused) == len(self._jobs):
+            except Exception as error:  # noqa: BLE001
+                refused.append(Finished(work, _translate(error)))
+        if len(refused) == len(held):
             return refused
-        return [*refused, *self._backend.step()]
+        try:
+            return [*refused, *self._backend.step()]
+        except Exception as error:  # noqa: BLE001
+            lost = _translate(error)
+            self._release(held)
+            return [Finished(work, lost) for work in held]
+
+    def _release(self, works: Sequence[Work]) -> None:
+        for work in works:
+            try:
+                self._backend.release(work)
+            except Exception as error:  # noqa: BLE001
+                logger.opt(exception=error).error("the backend failed to release a slot: {}", error)
 
     def _finish(self, finished: Finished) -> None:
         job = self._jobs.pop(finished.work, None)

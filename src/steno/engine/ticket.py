@@ -7,11 +7,13 @@ it ends.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from steno.backends.base import Align, Alignment, Hypothesis, Recognize, Result, Work
 from steno.engine.queue import Job, Priority
-from steno.errors import DeadlineExceededError
+from steno.errors import DeadlineExceededError, DrainingError
 
 
 class Runner(Protocol):
@@ -35,8 +37,10 @@ class Ticket:
         self._priority = priority
         self._deadline = deadline
         self._job_timeout_s = job_timeout_s
-        self._futures: set[asyncio.Future[Result]] = set()
-        self._closed = False
+        self._jobs: set[Job] = set()
+        self._waits: set[asyncio.Timeout] = set()
+        self._is_closed = False
+        self._is_cut_off = False
         self.load_s = 0.0
         """Seconds spent waiting for the model to load."""
         self.queue_s = 0.0
@@ -62,20 +66,47 @@ class Ticket:
         assert isinstance(result, Alignment)
         return result
 
-    def check_deadline(self) -> None:
-        """Called between the parts of long work that are not jobs, such as decoding.
+    def time_left_s(self) -> float | None:
+        """Until the request's time is up; None for a session."""
+        return None if self._deadline is None else max(self._deadline - asyncio.get_running_loop().time(), 0.0)
+
+    async def ready(self) -> None:
+        """Wait for the model, so that a load which fails is known before an answer begins.
 
         Raises:
-            DeadlineExceededError: the request's time is up.
+            ModelLoadError: it did not load, or not in the request's time.
         """
-        if self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline:
-            raise DeadlineExceededError("the request's time was up before all of its audio was read")
+        began = asyncio.get_running_loop().time()
+        await self._load(began + self._job_timeout_s if self._deadline is None else self._deadline)
+
+    @asynccontextmanager
+    async def in_time(self, what: str) -> AsyncIterator[None]:
+        """Bounds what is not a job, such as receiving and decoding, by the request's time and the engine's.
+
+        Raises:
+            DeadlineExceededError: the request's time was up before `what`.
+            DrainingError: the engine's work was cut off.
+        """
+        try:
+            async with self._bounded(self._deadline):
+                yield
+        except TimeoutError:
+            raise DeadlineExceededError(f"the request's time was up before {what}") from None
+
+    def cut_off(self) -> None:
+        """The engine stops: end with a `DrainingError` whatever is waited for, and whatever is asked for later."""
+        self._is_cut_off = True
+        now = asyncio.get_running_loop().time()
+        for timeout in list(self._waits):
+            timeout.reschedule(now)
+        for job in list(self._jobs):
+            job.settle(DrainingError())
 
     def close(self) -> None:
         """Cancel what is not finished, and whatever is asked for later. Idempotent."""
-        self._closed = True
-        for future in list(self._futures):
-            future.cancel()
+        self._is_closed = True
+        for job in list(self._jobs):
+            job.future.cancel()
 
     async def _run(self, work: Work, priority: Priority | None, timeout_s: float | None) -> Result:
         loop = asyncio.get_running_loop()
@@ -83,18 +114,41 @@ class Ticket:
         deadline = began + (self._job_timeout_s if timeout_s is None else timeout_s)
         if self._deadline is not None:
             deadline = min(deadline, self._deadline)
-        await self._runner.ready(deadline)
-        self.load_s = max(self.load_s, loop.time() - began)
-        if self._closed:
+        await self._load(deadline)
+        if self._is_closed:
             raise asyncio.CancelledError("the request has ended")
         job = self._runner.submit(work, self._priority if priority is None else priority, deadline)
-        self._futures.add(job.future)
-        job.future.add_done_callback(self._futures.discard)
+        self._jobs.add(job)
+        job.future.add_done_callback(lambda _: self._jobs.discard(job))
         result = await job.future
         if job.started is not None:
             self.queue_s += job.started - job.submitted
             self.busy_s += loop.time() - job.started
         return result
+
+    async def _load(self, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with self._bounded(None):
+            await self._runner.ready(deadline)
+        self.load_s = max(self.load_s, loop.time() - began)
+
+    @asynccontextmanager
+    async def _bounded(self, deadline: float | None) -> AsyncIterator[None]:
+        """Raises TimeoutError at `deadline`, and DrainingError when the ticket is cut off."""
+        if self._is_cut_off:
+            raise DrainingError
+        try:
+            async with asyncio.timeout_at(deadline) as timeout:
+                self._waits.add(timeout)
+                try:
+                    yield
+                finally:
+                    self._waits.discard(timeout)
+        except TimeoutError:
+            if self._is_cut_off:
+                raise DrainingError from None
+            raise
 
 
 class ServiceRate:
