@@ -46,7 +46,9 @@ class RunningServer:
         self._follow(self.process.stderr, lambda line: self._log.append(line or ""))
         while not (self.banner and "Ctrl-C" in self.banner[-1]):
             line = lines.get(timeout=START_S)
-            assert line is not None, f"the server did not start:\n{self.log()}"
+            if line is None:
+                self.__exit__(None, None, None)
+                raise AssertionError(f"the server did not start:\n{self.log()}")
             self.banner.append(line)
             if "is listening on" in line:
                 self.url = line.split()[-1]

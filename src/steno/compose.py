@@ -5,10 +5,13 @@ from __future__ import annotations
 from loguru import logger
 
 from steno.backends import registry
+from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine, Limits
 from steno.engine.telemetry import Telemetry
 from steno.pipelines.pieces import PieceSettings, PieceSource
 from steno.settings import Settings
+from steno.translation.llm import Llm, LlmSettings
+from steno.translation.translator import Translator
 
 MAX_PIECE_S = 30.0
 """Longer pieces buy no accuracy, and cost latency: the next one is not begun before there is a worker for it."""
@@ -35,6 +38,28 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
         idle_timeout_s=settings.idle_timeout,
     )
     return Engine(backend, limits, telemetry)
+
+
+def translator_of(settings: Settings) -> Translator | None:
+    """None where no LLM is configured. Nothing is connected yet."""
+    if not (settings.openai_base_url and settings.translate_model):
+        return None
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    patience = (settings.translate_timeout, settings.translate_retries)
+    return Translator(Llm(LlmSettings(settings.openai_base_url, key, settings.translate_model, *patience)))
+
+
+def caption_style_of(settings: Settings, max_line_chars: int, max_lines: int) -> CueStyle:
+    """The rules for cues, with a request's own lines."""
+    return CueStyle(
+        max_line_chars=max_line_chars,
+        max_lines=max_lines,
+        max_cps=settings.subtitle_max_cps,
+        min_duration_s=settings.subtitle_min_duration_s,
+        max_duration_s=settings.subtitle_max_duration_s,
+        gap_s=settings.subtitle_gap_s,
+        pause_s=settings.subtitle_pause_s,
+    )
 
 
 def pieces_of(settings: Settings, engine: Engine) -> PieceSource:

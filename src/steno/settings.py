@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     align_piece_s: float = _field(
         "Model", "Longest piece that the aligner gets, in seconds.", 30.0, planned=True, gt=0, le=300
     )
-    hf_home: Path | None = _field("Model", "Where hub models are cached.", None, planned=True)
+    hf_home: Path | None = _field("Model", "Where Hugging Face's libraries cache models.", None)
 
     vad_threshold: float = _field("Live", "Probability above which a frame is speech.", 0.5, gt=0, lt=1)
     vad_silence_ms: int = _field(
@@ -112,19 +112,23 @@ class Settings(BaseSettings):
     )
 
     subtitle_max_cps: float = _field(
-        "Subtitles", "Reading speed, in characters a second.", 17.0, planned=True, gt=0, le=100
+        "Subtitles", "Reading speed, in characters a second.", 17.0, gt=0, le=100
     )
-    subtitle_min_duration_s: float = _field("Subtitles", "Shortest cue.", 0.833, planned=True, gt=0, le=10)
-    subtitle_max_duration_s: float = _field("Subtitles", "Longest cue.", 7.0, planned=True, gt=0, le=60)
-    subtitle_gap_s: float = _field("Subtitles", "Smallest gap between cues.", 0.083, planned=True, ge=0, le=2)
-    subtitle_pause_s: float = _field("Subtitles", "A pause that breaks a cue.", 0.5, planned=True, gt=0, le=10)
+    subtitle_min_duration_s: float = _field("Subtitles", "Shortest cue.", 0.833, gt=0, le=10)
+    subtitle_max_duration_s: float = _field("Subtitles", "Longest cue.", 7.0, gt=0, le=60)
+    subtitle_gap_s: float = _field("Subtitles", "Smallest gap between cues.", 0.083, ge=0, le=2)
+    subtitle_pause_s: float = _field("Subtitles", "A pause that breaks a cue.", 0.5, gt=0, le=10)
 
-    openai_base_url: str | None = _field("Translation", "Base URL of an OpenAI-compatible LLM.", None, planned=True)
-    openai_api_key: SecretStr | None = _field("Translation", "Its key.", None, planned=True)
-    translate_model: str | None = _field("Translation", "Its model.", None, planned=True)
-    translate_temperature: float = _field("Translation", "Temperature for plain text.", 0.3, planned=True, ge=0, le=2)
+    openai_base_url: str | None = _field("Translation", "Base URL of an OpenAI-compatible LLM that translates.", None)
+    openai_api_key: SecretStr | None = _field("Translation", "The LLM's key.", None)
+    translate_model: str | None = _field("Translation", "The LLM's model; needed with `OPENAI_BASE_URL`.", None)
+    translate_temperature: float = _field("Translation", "Temperature for plain text.", 0.3, ge=0, le=2)
     translate_srt_temperature: float = _field(
-        "Translation", "Temperature for subtitles.", 0.0, planned=True, ge=0, le=2
+        "Translation", "Temperature for subtitles.", 0.0, ge=0, le=2
+    )
+    translate_timeout: float = _field("Translation", "Seconds the LLM gets for an answer.", 60.0, gt=0, le=3600)
+    translate_retries: int = _field(
+        "Translation", "Times a request is sent again on 429, 5xx, time-out or disconnect.", 3, ge=0, le=20
     )
 
     use_vllm: bool = _field("Qwen engine", "The same as `ASR_BACKEND=vllm`.", False)
@@ -154,7 +158,10 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
+            names = tuple(name.strip() for name in value.split(",") if name.strip())
+            if value and not names:
+                raise ValueError("names none; leave it out to have none")
+            return names
         return value
 
     @field_validator("log_level", mode="before")

@@ -166,3 +166,24 @@ def test_other_routes_need_no_place() -> None:
             assert (full.status, full.code) == (429, "overloaded")
 
     run(main())
+
+
+def test_a_body_that_drips_is_given_up_when_the_request_s_time_is_over() -> None:
+    drips = [(20.0, body(1, more=True)) for _ in range(100)]
+    client = Client(*drips)
+    _, took = serve(client)
+    assert (client.status, client.code) == (504, "deadline_exceeded")
+    assert 600 <= took < 610
+
+
+def test_an_upload_under_way_is_told_when_the_server_stops() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(), Limits()) as engine:
+            client = Client((0, body(10, more=True)))
+            serving = asyncio.create_task(Admission(echo, engine, LIMITS)(client.scope, client.receive, client.send))
+            await asyncio.sleep(1)
+            engine.cut_off()
+            await serving
+            assert (client.status, client.code) == (503, "draining")
+
+    run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -16,7 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import av
 import httpx
+import numpy as np
 import pytest
 
 from running import RunningServer
@@ -160,7 +163,58 @@ def test_a_second_signal_does_not_wait(slow_server: RunningServer, fixtures: Pat
         assert server.process.returncode == 0
 
 
+@pytest.mark.parametrize("use_granian", ["false", "true"])
+@pytest.mark.parametrize("half", ["a body", "a head"])
+def test_a_client_that_stalls_does_not_hold_up_the_end(use_granian: str, half: str) -> None:
+    with RunningServer(**SLOW, USE_GRANIAN=use_granian, DRAIN_TIMEOUT="1") as server:
+        address = urlsplit(server.url)
+        head = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Le"
+        rest = b"ngth: 5000000\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            connection.sendall(head + rest if half == "a body" else head)
+            if half == "a body":
+                until(lambda: server.health()["active_requests"] == 1)
+            began = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - began < 12
+            if half == "a body":
+                connection.settimeout(5)
+                assert b" 503 " in connection.recv(100)
+        assert "Traceback" not in server.log()
+
+
 # Load and hostile clients
+
+
+def test_hours_of_silence_do_not_outlast_the_request_s_time_or_hold_up_others(tmp_path: Path, fixtures: Path) -> None:
+    silence = tmp_path / "silence.flac"
+    with av.open(str(silence), "w") as out:
+        stream = out.add_stream("flac", rate=16_000, layout="mono")
+        hour = np.zeros((1, 16_000 * 600), np.int16)
+        for _ in range(6 * 4 - 1):
+            frame = av.AudioFrame.from_ndarray(hour, format="s16", layout="mono")
+            frame.sample_rate = 16_000
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with RunningServer(ASR_BACKEND="scripted", REQUEST_TIMEOUT="3") as server, ThreadPoolExecutor() as pool:
+        bombs = [pool.submit(post, server, silence) for _ in range(6)]
+        until(lambda: server.health()["active_requests"] == 6)
+        began = time.monotonic()
+        assert post(server, fixtures / "letter.flac").status_code == 200
+        assert time.monotonic() - began < 3
+        assert {bomb.result().status_code for bomb in bombs} <= {200, 504}
+        assert time.monotonic() - began < 12
+        until(lambda: server.health()["active_requests"] == 0, 3)
+
+
+def test_a_connection_that_sends_no_request_is_closed(server: RunningServer) -> None:
+    from steno.server.uvicorn import HEAD_S
+
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHo")
+        connection.settimeout(HEAD_S + 5)
+        assert connection.recv(100) == b""
 
 
 def test_fifty_uploads_at_once_are_served_or_honestly_refused(slow_server: RunningServer, fixtures: Path) -> None:
@@ -270,6 +324,7 @@ def test_unknown_routes_and_methods_have_the_same_error_shape(server: RunningSer
         (httpx.get(f"{server.url}/v2/nothing"), 404),
         (httpx.delete(f"{server.url}/health"), 405),
         (httpx.post(f"{server.url}/v1/audio/transcriptions", data={"model": "whisper-1"}), 400),
+        (httpx.post(f"{server.url}/v1/audio/transcriptions", files=[("file", b"a"), ("file", b"b")]), 400),
     ):
         body = answer.json()
         assert answer.status_code == body["statusCode"] == status
@@ -304,3 +359,42 @@ def test_the_docs_need_no_network(server: RunningServer) -> None:
     assert "swagger-ui" in page
     assert "cdn" not in page
     assert httpx.get(f"{server.url}/").headers["location"] == "/docs"
+
+
+def test_what_has_no_effect_is_said(server: RunningServer, fixtures: Path) -> None:
+    fields = {"chunking_strategy": "auto", "timestamp_granularities[]": "word", "made up": "x"}
+    answer = post(server, fixtures / "letter.flac", **fields)
+    assert answer.headers["x-steno-ignored"] == "timestamp_granularities[], chunking_strategy, made_up"
+    speakers = post(server, fixtures / "letter.flac", **{"known_speaker_names[]": "Ann"})
+    assert (speakers.status_code, speakers.json()["code"]) == (400, "unsupported_feature")
+
+
+def test_probes_may_use_head(server: RunningServer) -> None:
+    assert httpx.head(f"{server.url}/health").status_code == 200
+    assert httpx.head(f"{server.url}/ready").status_code == 200
+
+
+def test_a_backend_that_cannot_run_is_a_sentence_and_not_a_traceback() -> None:
+    environment = {**os.environ, "ASR_BACKEND": "sphinx", "POCKETSPHINX_PATH": "/nonexistent", "PORT": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "steno", "serve"], capture_output=True, text=True, timeout=30, env=environment
+    )
+    assert ended.returncode == 1
+    assert "backend 'sphinx' cannot run here: lacks its acoustic model" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--host", "a..b"], "cannot listen on HOST=a..b"),
+        (["--ssl-certfile", __file__, "--ssl-keyfile", __file__], "SSL_CERTFILE and SSL_KEYFILE are no PEM"),
+    ],
+)
+def test_bad_options_of_serve_are_named(options: list[str], complaint: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "steno", "serve", *options], capture_output=True, text=True, timeout=30
+    )
+    assert ended.returncode == 2
+    assert complaint in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -89,7 +89,7 @@ class FileTranscription:
             AudioError: of the kind that befits it.
         """
         if not self._opened:
-            self._first = await self._reader.read()
+            self._first = await self._read()
             self._opened = True
 
     async def run(self) -> AsyncGenerator[Recognized, None]:
@@ -103,8 +103,7 @@ class FileTranscription:
         while piece is not None or self._under_way:
             while piece is not None and len(self._under_way) < self._parallel:
                 self._under_way.append((piece, self._start(piece)))
-                self._ticket.check_deadline()
-                piece = await self._reader.read()
+                piece = await self._read()
             done, task = self._under_way[0]
             added = segments_of(await task, done, len(self._segments)) if task is not None else ()
             self._under_way.popleft()
@@ -135,6 +134,10 @@ class FileTranscription:
                 "recognize": self._ticket.busy_s,
             },
         )
+
+    async def _read(self) -> Piece | None:
+        async with self._ticket.in_time("all of its audio was read"):
+            return await self._reader.read()
 
     def _start(self, piece: Piece) -> asyncio.Task[Hypothesis] | None:
         if self._speech_only and piece.speech is None:

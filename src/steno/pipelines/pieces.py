@@ -11,6 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -52,17 +53,26 @@ class Piece:
         return self.speech or (self.start_s, self.end_s)
 
 
+DECODERS = 4
+"""Recordings that are decoded at the same moment. A turn is `TURN_S` of audio, a few milliseconds of work, so many
+more can be under way; threads of their own keep them from starving whatever else uses the default executor."""
+
+TURN_S = 60.0
+"""Audio after which a decoder gives its thread back, whether it has found a piece or not: silence has none."""
+
+
 class PieceSource:
-    """Opens recordings. Holds the VAD's weights, loaded at the first one. Thread-safe."""
+    """Opens recordings. Holds the VAD's weights, loaded at the first one, and the threads that decode."""
 
     def __init__(self, settings: PieceSettings) -> None:
         self._settings = settings
         self._vad: SileroVad | None = None
         self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
 
     def open(self, recording: BinaryIO | Path) -> PieceReader:
         """Begin to read; nothing is touched until the first `read`."""
-        return PieceReader(recording, self._settings, self._fresh_vad)
+        return PieceReader(recording, self._settings, self._fresh_vad, self._threads)
 
     def _fresh_vad(self) -> SileroVad:
         from steno.vad.silero import SileroVad
@@ -75,27 +85,34 @@ class PieceSource:
 class PieceReader:
     """Reads one recording. `read` and `aclose` belong to one task."""
 
-    def __init__(self, recording: BinaryIO | Path, settings: PieceSettings, make_vad: Callable[[], SileroVad]) -> None:
+    def __init__(
+        self, recording: BinaryIO | Path, settings: PieceSettings, make_vad: Callable[[], SileroVad], threads: Executor
+    ) -> None:
         self._recording = recording
         self._settings = settings
         self._make_vad = make_vad
+        self._threads = threads
         self._cancelled = threading.Event()
         self._pieces = self._cut()
-        self._reading: asyncio.Future[Piece | None] | None = None
+        self._reading: asyncio.Future[Piece | _Turn | None] | None = None
         self.duration_s = 0.0
         """Of what has been decoded so far."""
         self.decode_s = 0.0
         self.vad_s = 0.0
 
     async def read(self) -> Piece | None:
-        """The next piece, or None at the end.
+        """The next piece, or None at the end. May be cancelled at any time, and `aclose` is due then.
 
         Raises:
             AudioError: as `decode` does.
         """
-        self._reading = asyncio.ensure_future(asyncio.to_thread(next, self._pieces, None))
-        # Shielded: a thread cannot be interrupted, so that `aclose` must still be able to wait for it.
-        return await asyncio.shield(self._reading)
+        loop = asyncio.get_running_loop()
+        while True:
+            self._reading = loop.run_in_executor(self._threads, next, self._pieces, None)
+            # Shielded: a thread cannot be interrupted, so that `aclose` must still be able to wait for it.
+            found = await asyncio.shield(self._reading)
+            if not isinstance(found, _Turn):
+                return found
 
     async def aclose(self) -> None:
         """Stop decoding and close the recording's container. Idempotent."""
@@ -104,9 +121,9 @@ class PieceReader:
             await asyncio.wait([self._reading])
             if not self._reading.cancelled():
                 self._reading.exception()  # seen by `read`, or of no interest any more
-        await asyncio.to_thread(self._pieces.close)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._pieces.close)
 
-    def _cut(self) -> Generator[Piece, None, None]:
+    def _cut(self) -> Generator[Piece | _Turn, None, None]:
         """In a worker thread."""
         from steno.audio.decode import decode
         from steno.vad.config import SegmenterConfig
@@ -124,6 +141,7 @@ class PieceReader:
         vad = self._make_vad()
         kept = _Kept()
         heard = 0
+        turn_began_s = 0.0
         chunks = decode(self._recording, max_seconds=self._settings.max_audio_s, cancelled=self._cancelled)
         for chunk in self._timed(chunks):
             kept.append(chunk)
@@ -135,6 +153,9 @@ class PieceReader:
             self.vad_s += time.perf_counter() - began
             yield from (_piece(span, kept) for span in spans if isinstance(span, Span))
             kept.forget_before(min(cutter.settled, heard))
+            if self.duration_s - turn_began_s >= TURN_S:
+                turn_began_s = self.duration_s
+                yield _Turn()
         yield from (_piece(span, kept) for span in cutter.flush(kept.end) if isinstance(span, Span))
 
     def _timed(self, chunks: Iterator[Audio]) -> Iterator[Audio]:
@@ -146,6 +167,10 @@ class PieceReader:
                 return
             self.duration_s += len(chunk) / SAMPLE_RATE
             yield chunk
+
+
+class _Turn:
+    """No piece yet; somebody else's turn."""
 
 
 class _Kept:

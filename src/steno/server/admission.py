@@ -52,7 +52,7 @@ class Admission:
             _check_length(scope, self._limits)
             async with self._engine.admit() as ticket, AsyncExitStack() as cleanup:
                 scope["steno.place"] = Place(ticket, cleanup)
-                await _serve(self._app, scope, _Exchange(receive, send, self._limits))
+                await _serve(self._app, scope, _Exchange(receive, send, ticket, self._limits))
         except StenoError as error:
             await refuse(error, scope, receive, send)
 
@@ -86,7 +86,8 @@ async def _serve(app: ASGIApp, scope: Scope, exchange: _Exchange) -> None:
 class _Exchange:
     """One request's messages: bounds the body, and notices when the client is gone."""
 
-    def __init__(self, receive: Receive, send: Send, limits: UploadLimits) -> None:
+    def __init__(self, receive: Receive, send: Send, ticket: Ticket, limits: UploadLimits) -> None:
+        self._ticket = ticket
         self._receive = receive
         self._send = send
         self._limits = limits
@@ -102,14 +103,15 @@ class _Exchange:
             await self._gone.wait()
             return {"type": "http.disconnect"}
         try:
-            async with asyncio.timeout(self._limits.idle_s):
-                message = await self._receive()
-        except TimeoutError:
-            text = f"the upload sent nothing for {self._limits.idle_s:g} s; send it again"
-            raise self._fail(UploadStalledError(text)) from None
+            async with self._ticket.in_time("all of its audio had arrived"):
+                message = await self._next_message()
+        except StenoError as error:
+            self.error = error
+            raise
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._limits.max_bytes:
-            raise self._fail(_too_large(self._limits))
+            self.error = _too_large(self._limits)
+            raise self.error
         if not message.get("more_body", False):
             self._body_done.set()
         return message
@@ -128,9 +130,13 @@ class _Exchange:
             pass
         self._gone.set()
 
-    def _fail(self, error: StenoError) -> StenoError:
-        self.error = error
-        return error
+    async def _next_message(self) -> Message:
+        try:
+            async with asyncio.timeout(self._limits.idle_s):
+                return await self._receive()
+        except TimeoutError:
+            text = f"the upload sent nothing for {self._limits.idle_s:g} s; send it again"
+            raise UploadStalledError(text) from None
 
 
 def _check_length(scope: Scope, limits: UploadLimits) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from itertools import chain, repeat
 
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
@@ -19,7 +21,7 @@ from steno.server.admission import Admission, UploadLimits
 from steno.server.auth import Auth, Keys
 from steno.server.context import RequestContext
 from steno.server.metrics import Metrics
-from steno.server.routes import models, status, transcriptions
+from steno.server.routes import models, status, subtitles, transcriptions, translations
 from steno.server.services import Services
 from steno.settings import Settings
 
@@ -27,6 +29,7 @@ DESCRIPTION = """Speech to text over OpenAI's API. `model` may be left out; erro
 with a request id that the server's log knows."""
 
 LOOP_PROBE_S = 0.5
+PRELOAD_PAUSES_S = (6.0, 15.0, 30.0, 60.0)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -38,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
     engine = compose.engine_of(settings, metrics)
     metrics.watch(engine)
+    translator = compose.translator_of(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -51,17 +55,28 @@ def create_app(settings: Settings) -> FastAPI:
                 for task in helpers:
                     task.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
+                if translator is not None:
+                    await translator.aclose()
 
     # Swagger UI comes from the package, not from a CDN: the docs work without a network.
     app = FastAPIOffline(title="steno", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
     app.state.services = Services(
-        engine, metrics, compose.pieces_of(settings, engine), settings.model_aliases, wait_for_model=settings.preload
+        engine=engine,
+        metrics=metrics,
+        pieces=compose.pieces_of(settings, engine),
+        aliases=settings.model_aliases,
+        style=partial(compose.caption_style_of, settings),
+        translator=translator,
+        text_temperature=settings.translate_temperature,
+        caption_temperature=settings.translate_srt_temperature,
+        wait_for_model=settings.preload,
     )
     app.include_router(status.router)
     # For the docs' "Authorize" button; `Auth` does the checking.
     key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, where the server has some."))
     app.include_router(models.router, dependencies=[key])
-    app.include_router(transcriptions.router, dependencies=[key])
+    for audio in (transcriptions, subtitles, translations):
+        app.include_router(audio.router, dependencies=[key])
     errors.install(app)
     # The last one added is the outermost.
     app.add_middleware(Admission, engine=engine, limits=UploadLimits(settings.max_upload_mb * 2**20))
@@ -80,7 +95,11 @@ async def _probe_loop(metrics: Metrics) -> None:
 
 
 async def _preload(engine: Engine) -> None:
-    try:
-        await engine.preload()
-    except StenoError as error:
-        logger.error("{}", error.message)
+    """Until it is there: nothing else would try again, for no request comes while `/ready` says 503."""
+    for pause_s in chain(PRELOAD_PAUSES_S, repeat(PRELOAD_PAUSES_S[-1])):
+        try:
+            await engine.preload()
+            return
+        except StenoError as error:
+            logger.error("{}; next try in {:g} s", error.message, pause_s)
+            await asyncio.sleep(pause_s)

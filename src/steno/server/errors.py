@@ -18,6 +18,7 @@ from steno.errors import StenoError
 
 STATUS: dict[type[StenoError], int] = {
     errors.InvalidRequestError: 400,
+    errors.TranslationNotConfiguredError: 400,
     errors.UnknownModelError: 404,
     errors.AuthenticationError: 401,
     errors.NotAudioError: 415,

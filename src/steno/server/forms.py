@@ -1,33 +1,45 @@
-"""What a transcription request may say, and what of it this server's backend can do."""
+"""What requests may say, and what of it this server's backend can do."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import File, Form, UploadFile
 
 from steno.backends.base import Capabilities
-from steno.errors import InvalidRequestError, UnsupportedFeatureError, UnsupportedLanguageError
-from steno.languages import code_of
+from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions
+from steno.pipelines.request import TimingMode, check_language
 
 MAX_CONTEXT = 4000
 """Characters of `prompt` and `hotwords`; more would crowd the audio out of a model's window."""
 
-Format = Literal["json", "text", "verbose_json"]
+Format = Literal["json", "text", "verbose_json", "srt", "vtt", "lrc", "tsv"]
+CaptionFormat = Literal["srt", "vtt", "lrc", "tsv"]
 Granularity = Literal["word", "segment"]
+
+
+Recording = Annotated[UploadFile, File(description="The recording: any audio or video file.")]
+Model = Annotated[str | None, Form(description="The served model, or an alias of it. May be left out.")]
+Spoken = Annotated[
+    str | None, Form(description="Spoken language: ISO 639-1 code (`en`) or name; `auto` or nothing = detect.")
+]
+Timing = Annotated[
+    TimingMode, Form(description="Subtitle times: from the words as they were heard, or spread by their length.")
+]
+LineChars = Annotated[int, Form(ge=10, le=200, description="Columns of a subtitle line; a CJK character takes two.")]
+Lines = Annotated[int, Form(ge=1, le=4, description="Lines of a subtitle.")]
 
 
 @dataclass(slots=True)
 class TranscriptionForm:
     """The fields of OpenAI's API, then ours. For `Depends`."""
 
-    file: Annotated[UploadFile, File(description="The recording: any audio or video file.")]
-    model: Annotated[str | None, Form(description="The served model, or an alias of it. May be left out.")] = None
-    language: Annotated[
-        str | None, Form(description="ISO 639-1 code (`en`) or name (`English`); `auto` or nothing = detect.")
-    ] = None
+    file: Recording
+    model: Model = None
+    language: Spoken = None
     prompt: Annotated[str, Form(description="Context for the recogniser.", max_length=MAX_CONTEXT)] = ""
     response_format: Annotated[Format, Form()] = "json"
     temperature: Annotated[float, Form(ge=0, le=1, description="Accepted; decoding is greedy.")] = 0.0
@@ -39,9 +51,13 @@ class TranscriptionForm:
     ] = None
     stream: Annotated[bool, Form(description="Answer with server-sent events, as text becomes known.")] = False
     hotwords: Annotated[str, Form(description="Words to expect, comma-separated.", max_length=MAX_CONTEXT)] = ""
+    mode: Timing = "accurate"
+    max_line_chars: LineChars = 42
+    max_lines: Lines = 2
 
     @property
     def wants_words(self) -> bool:
+        """Whether the answer is made of words and cannot do without them; subtitles can."""
         return "word" in (self.granularities or []) or bool(self.include)
 
     def options(self, capabilities: Capabilities, backend: str) -> FileOptions:
@@ -50,8 +66,8 @@ class TranscriptionForm:
         Raises:
             InvalidRequestError: options that contradict each other, or that the backend cannot fulfil.
         """
-        if self.stream and self.response_format == "verbose_json":
-            text = "stream=true gives events; response_format=verbose_json does not go with it: use json"
+        if self.stream and self.response_format not in ("json", "text"):
+            text = f"stream=true gives events; response_format={self.response_format} does not go with it: use json"
             raise InvalidRequestError(text, param="response_format")
         if self.hotwords and not capabilities.context:
             text = f"backend {backend!r} takes no hot words; leave them out, or set MODEL_ID to a model that does"
@@ -60,31 +76,49 @@ class TranscriptionForm:
             text = f"backend {backend!r} gives no word times; ask for segment"
             raise UnsupportedFeatureError(text, param="timestamp_granularities[]")
         context = ", ".join(part for part in (self.prompt, self.hotwords) if part) if capabilities.context else ""
-        return FileOptions(check_language(self.language, capabilities, backend), context, self.wants_words)
+        words = self.wants_words or self.response_format in get_args(CaptionFormat)
+        return FileOptions(check_language(self.language, capabilities, backend), context, words)
 
-    def ignored(self, capabilities: Capabilities) -> list[str]:
-        """Hints that clients send as a matter of course and that this backend cannot follow."""
-        hints = {"prompt": bool(self.prompt) and not capabilities.context, "temperature": self.temperature > 0}
-        return [name for name, given in hints.items() if given]
+    def ignored(self, capabilities: Capabilities, unknown: Sequence[str]) -> list[str]:
+        """What was sent and has no effect: hints that this backend cannot follow, options of another format, fields
+        that nobody here knows."""
+        hints = {
+            "prompt": bool(self.prompt) and not capabilities.context,
+            "temperature": self.temperature > 0,
+            "timestamp_granularities[]": bool(self.granularities) and self.response_format != "verbose_json",
+            "include[]": bool(self.include) and self.response_format != "json",
+        }
+        return [*(name for name, given in hints.items() if given), *unknown]
 
 
-def check_language(language: str | None, capabilities: Capabilities, backend: str) -> str | None:
-    """A request's `language` as an ISO 639-1 code; None = detect.
+@dataclass(slots=True)
+class SubtitleForm:
+    """Just what subtitles need. For `Depends`."""
 
-    Raises:
-        UnsupportedLanguageError: nobody knows it, or this backend does not speak it.
-    """
-    if not language or language.strip().lower() in ("", "auto"):
-        return None
-    code = code_of(language)
-    if code is None:
-        text = f"unsupported_language: {language!r} is not a known ISO 639-1 code or English name of a language"
-        raise UnsupportedLanguageError(text, param="language")
-    if capabilities.languages is not None and code not in capabilities.languages:
-        spoken = ", ".join(sorted(capabilities.languages))
-        text = (
-            f"unsupported_language: backend {backend!r} speaks {spoken} only, not {code!r}; "
-            "set MODEL_ID to a multilingual model such as Qwen/Qwen3-ASR-0.6B"
-        )
-        raise UnsupportedLanguageError(text, param="language")
-    return code
+    file: Recording
+    model: Model = None
+    language: Spoken = None
+    response_format: Annotated[CaptionFormat, Form()] = "srt"
+    mode: Timing = "accurate"
+    max_line_chars: LineChars = 42
+    max_lines: Lines = 2
+
+
+@dataclass(slots=True)
+class TranslationForm:
+    """OpenAI's fields, then ours; `language` is the target. For `Depends`."""
+
+    file: Recording
+    model: Model = None
+    prompt: Annotated[str, Form(description="Context for the recogniser.", max_length=MAX_CONTEXT)] = ""
+    response_format: Annotated[Literal["json", "text", "verbose_json", "srt", "vtt"], Form()] = "json"
+    temperature: Annotated[float, Form(ge=0, le=1, description="Accepted; decoding is greedy.")] = 0.0
+    language: Annotated[str, Form(description="Into what: a code or name.", max_length=50)] = "en"
+    source_language: Spoken = None
+    glossary: Annotated[
+        str, Form(description="`term=translation`, one a line or comma-separated.", max_length=MAX_CONTEXT)
+    ] = ""
+    bilingual: Annotated[bool, Form(description="Subtitles: the source text below the translation.")] = False
+    mode: Timing = "accurate"
+    max_line_chars: LineChars = 42
+    max_lines: Lines = 2

@@ -1,129 +1,81 @@
 """Running the app: uvicorn by default, granian on demand, one way to drain for both.
 
 SIGTERM or Ctrl-C: `/ready` says 503, newcomers get a 503 with `Retry-After`, what runs is finished (for up to
-`DRAIN_TIMEOUT`), exit code 0. A second signal ends at once.
+`DRAIN_TIMEOUT`), exit code 0. A second signal ends the work: whoever waits is told. A third ends the process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import Callable, Coroutine
 from types import FrameType
+from typing import Any
 
 from fastapi import FastAPI
 from loguru import logger
 
 from steno.errors import SettingsError
+from steno.server.running import CLOSE_S, Running
 from steno.server.services import Services
 from steno.settings import Settings
-
-CLOSE_S = 5
-"""Seconds that connections without a request get to close, once the work is done."""
 
 
 def serve(app: FastAPI, settings: Settings, on_start: Callable[[str], None]) -> None:
     """Serve until a signal; `on_start` gets the URL once the server answers.
 
     Raises:
-        SettingsError: the address cannot be listened on.
+        SettingsError: the address cannot be listened on, or the certificate cannot be used.
     """
-    if settings.is_public and not settings.api_keys:
-        logger.warning(
-            "{}:{} is open to the network without API_KEYS: anybody can use it", settings.host, settings.port
-        )
+    _check_certificate(settings)
     with _listen(settings.host, settings.port) as listener:
+        if settings.is_public and not settings.api_keys:
+            logger.warning("{} is open to the network without API_KEYS: anybody can use it", settings.host)
         scheme = "https" if settings.ssl_certfile else "http"
         url = f"{scheme}://{_printable(settings.host)}:{listener.getsockname()[1]}"
-        run = _serve_granian if settings.use_granian else _serve_uvicorn
-        with contextlib.suppress(KeyboardInterrupt):
-            _run(run(app, settings, listener, lambda: on_start(url)))
+        _run(_serve(app, settings, listener, lambda: on_start(url)))
 
 
-def _run(main: object) -> None:
+def _run(main: Coroutine[Any, Any, None]) -> None:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(main)  # type: ignore[arg-type]
+        asyncio.run(main)
     else:
-        uvloop.run(main)  # type: ignore[arg-type]
+        uvloop.run(main)
 
 
-async def _serve_uvicorn(
-    app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]
-) -> None:
-    import uvicorn
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ssl_certfile=settings.ssl_certfile,
-        ssl_keyfile=settings.ssl_keyfile,
-        limit_concurrency=settings.max_connections,
-        timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=CLOSE_S,
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-    )
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Signals are ours: they drain first."""
-            yield
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                on_start()
-
-    server = Server(config)
-
-    def stop() -> None:
-        server.should_exit = True
-
-    drain = asyncio.create_task(_drain_on_signal(app, settings.drain_timeout, stop), name="drain")
+async def _serve(app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> None:
+    server = _server(app, settings, listener, on_start)
+    running = asyncio.create_task(server.run(), name="server")
+    draining = asyncio.create_task(_drain_on_signal(app, settings.drain_timeout, server), name="drain")
     try:
-        await server.serve([listener])
+        await asyncio.wait([running, draining], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            await asyncio.wait([running], timeout=CLOSE_S + 1)
+        if not running.done():
+            logger.warning("connections did not close in {} s; leaving them", CLOSE_S)
+            os._exit(0)  # the server's own threads would keep the process alive; decoders end with their pipe
+        running.result()
     finally:
-        drain.cancel()
-        await asyncio.wait([drain])
+        draining.cancel()
+        await asyncio.wait([draining])
 
 
-async def _serve_granian(
-    app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]
-) -> None:
-    from granian.constants import Interfaces
-    from granian.server.embed import Server
+def _server(app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> Running:
+    if settings.use_granian:
+        from steno.server.granian import Granian
 
-    host, port = listener.getsockname()[:2]
-    listener.close()  # granian binds for itself
-    server = Server(
-        app,
-        address=host,
-        port=port,
-        interface=Interfaces.ASGI,
-        log_enabled=False,
-        ssl_cert=settings.ssl_certfile,
-        ssl_key=settings.ssl_keyfile,
-        backpressure=settings.max_connections,
-    )
+        return Granian(app, settings, listener, on_start)
+    from steno.server.uvicorn import Uvicorn
 
-    drain = asyncio.create_task(_drain_on_signal(app, settings.drain_timeout, server.stop), name="drain")
-    answering = asyncio.create_task(_when_answering(host, port, on_start), name="startup watch")
-    try:
-        await server.serve()
-    finally:
-        for task in (drain, answering):
-            task.cancel()
-        await asyncio.wait([drain, answering])
+    return Uvicorn(app, settings, listener, on_start)
 
 
-async def _drain_on_signal(app: FastAPI, timeout_s: float, stop: Callable[[], None]) -> None:
+async def _drain_on_signal(app: FastAPI, timeout_s: float, server: Running) -> None:
     """Wait for a signal, then for the work to end, then stop the server; a second signal ends the work."""
     signals: asyncio.Queue[int] = asyncio.Queue()
 
@@ -145,35 +97,38 @@ async def _drain_on_signal(app: FastAPI, timeout_s: float, stop: Callable[[], No
         if engine.active:
             logger.warning("{} requests are cut off", engine.active)
             engine.cut_off()
-        stop()
-        await impatient
+            await asyncio.wait([idle], timeout=CLOSE_S)
     finally:
         idle.cancel()
         impatient.cancel()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
+    server.stop()
 
 
-async def _when_answering(host: str, port: int, then: Callable[[], None]) -> None:
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(host, port)
-        except OSError:
-            await asyncio.sleep(0.02)
-            continue
-        writer.close()
-        await writer.wait_closed()
-        then()
+def _check_certificate(settings: Settings) -> None:
+    if settings.ssl_certfile is None or settings.ssl_keyfile is None:
         return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+    except (OSError, ssl.SSLError) as error:
+        text = "SSL_CERTFILE and SSL_KEYFILE are no PEM certificate and its key"
+        raise SettingsError(f"{text}: {error.strerror or error}") from None
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listener: socket.socket | None = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as error:
-        raise SettingsError(f"cannot listen on HOST={host} PORT={port}: {error.strerror}; choose another") from None
-    listener.listen(1024)
+        listener.listen(1024)
+    except (OSError, UnicodeError) as error:
+        if listener is not None:
+            listener.close()
+        reason = error.strerror if isinstance(error, OSError) else "this is no host name"
+        raise SettingsError(f"cannot listen on HOST={host} PORT={port}: {reason}; choose another") from None
     return listener
 
 

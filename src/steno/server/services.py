@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.errors import UnknownModelError
 from steno.pipelines.pieces import PieceSource
 from steno.server.metrics import Metrics
+from steno.translation.translator import Translator
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,11 @@ class Services:
     metrics: Metrics
     pieces: PieceSource
     aliases: Sequence[str]
+    style: Callable[[int, int], CueStyle]
+    """Caption rules for (columns of a line, lines of a cue)."""
+    translator: Translator | None
+    text_temperature: float
+    caption_temperature: float
     wait_for_model: bool
     """Whether `/ready` waits for the model: it does where the model is loaded at the start."""
     started: float = field(default_factory=time.monotonic)
@@ -34,7 +41,7 @@ class Services:
         if not model or model == served or model in self.aliases:
             return served
         known = ", ".join([served, *self.aliases])
-        raise UnknownModelError(f"model {model!r} is not served here; use one of: {known}", param="model")
+        raise UnknownModelError(f"model {model[:100]!r} is not served here; use one of: {known}", param="model")
 
 
 def services_of(request: Request) -> Services:

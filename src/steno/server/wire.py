@@ -52,10 +52,12 @@ class WireSegment(BaseModel):
     compression_ratio: float
     no_speech_prob: float = 0.0
     confidence: float | None = None
+    translated: bool | None = None
+    """Of a translation: False where the source text was kept."""
 
 
 class VerboseTranscript(BaseModel):
-    task: Literal["transcribe"] = "transcribe"
+    task: Literal["transcribe", "translate"] = "transcribe"
     language: str
     duration: float
     text: str

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from steno import __version__
+from steno.engine.engine import Engine
 from steno.engine.lifecycle import State
 from steno.server.services import Services, services_of
 
@@ -40,12 +41,14 @@ class Health(BaseModel):
     active_requests: int
     queued_jobs: int
     loading: Loading | None
+    load_error: str | None
+    """Why the model could not be loaded the last time; the log has the details."""
     version: str
     uptime_s: float
 
 
 class Ready(BaseModel):
-    status: Literal["ready", "draining", "loading"]
+    status: Literal["ready", "draining", "loading", "failed"]
 
 
 @router.get("/", include_in_schema=False)
@@ -53,6 +56,7 @@ async def root() -> RedirectResponse:
     return RedirectResponse("/docs")
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", tags=["status"])
 async def health(services: With) -> Health:
     """Whether the server works, and on what. Always 200 while the process can answer."""
@@ -60,7 +64,7 @@ async def health(services: With) -> Health:
     backend = engine.backend
     state = engine.model_state
     return Health(
-        status="draining" if engine.draining else "ok" if engine.worker_alive else "degraded",
+        status=_status(engine),
         mode="embedded" if backend.name == "sphinx" else backend.name,
         model_loaded=state is State.READY,
         model_state=state,
@@ -75,11 +79,13 @@ async def health(services: With) -> Health:
         active_requests=engine.active,
         queued_jobs=sum(engine.queue_depth().values()),
         loading=Loading(done=engine.load_progress[0], what=engine.load_progress[1]) if state is State.LOADING else None,
+        load_error=engine.load_failure,
         version=__version__,
         uptime_s=round(time.monotonic() - services.started, 3),
     )
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", tags=["status"], responses={503: {"model": Ready}})
 async def ready(services: With, response: Response) -> Ready:
     """Whether to send requests here: 503 while draining, or until a model that is loaded at the start is there."""
@@ -88,7 +94,7 @@ async def ready(services: With, response: Response) -> Ready:
         return Ready(status="draining")
     if services.wait_for_model and not services.engine.has_been_loaded:
         response.status_code = 503
-        return Ready(status="loading")
+        return Ready(status="failed" if services.engine.load_failure else "loading")
     return Ready(status="ready")
 
 
@@ -96,3 +102,9 @@ async def ready(services: With, response: Response) -> Ready:
 async def metrics(services: With) -> Response:
     """Prometheus' text format."""
     return Response(services.metrics.render(), media_type=services.metrics.content_type)
+
+
+def _status(engine: Engine) -> Literal["ok", "draining", "degraded"]:
+    if engine.draining:
+        return "draining"
+    return "ok" if engine.worker_alive and engine.load_failure is None else "degraded"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -11,9 +11,10 @@ from loguru import logger
 
 from steno.errors import StenoError
 from steno.pipelines.file import FileTranscription
-from steno.server import errors, sse, wire
-from steno.server.admission import place_of
-from steno.server.errors import documented
+from steno.pipelines.subtitle import subtitles_of
+from steno.server import errors, recording, sse, wire
+from steno.server.captions import caption_response
+from steno.server.documentation import EVENTS, REFUSALS, TRANSCRIPT
 from steno.server.forms import TranscriptionForm
 from steno.server.services import Services, services_of
 from steno.types import Transcript
@@ -21,78 +22,56 @@ from steno.types import Transcript
 router = APIRouter(tags=["audio"])
 Sent = Annotated[TranscriptionForm, Depends()]
 With = Annotated[Services, Depends(services_of)]
-REFUSALS = documented(400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504)
-
-TRANSCRIPT: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The transcript, in the format asked for.",
-        "content": {
-            "application/json": {
-                "schema": {
-                    "anyOf": [
-                        {"$ref": "#/components/schemas/JsonTranscript"},
-                        {"$ref": "#/components/schemas/VerboseTranscript"},
-                    ]
-                }
-            },
-            "text/plain": {"schema": {"type": "string"}},
-            "text/event-stream": {"schema": {"type": "string"}},
-        },
-    }
-}
-EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 
 @router.post("/v1/audio/transcriptions", response_class=Response, responses={**TRANSCRIPT, **REFUSALS})
 async def transcriptions(request: Request, form: Sent, services: With) -> Response:
     """Transcribe a recording. OpenAI's SDKs work against this; further fields are steno's."""
+    headers = await _headers(request, form, services)
     transcription = await _begin(request, form, services)
-    headers = _headers(form, services)
     if form.stream:
         return _event_stream(_openai_events(transcription, request, logprobs=bool(form.include)), headers)
     transcript = await transcription.transcript()
     headers["Server-Timing"] = wire.server_timing(transcript.timings_s)
-    return _answer(form, transcript, headers)
+    return _answer(form, transcript, headers, services)
 
 
 @router.post("/v1/audio/transcriptions/stream", response_class=Response, responses={**EVENTS, **REFUSALS})
 async def transcriptions_stream(request: Request, form: Sent, services: With) -> Response:
     """The same as server-sent events of the older dialect: `{text, language, is_final, chunk_index}`."""
     transcription = await _begin(request, form, services)
-    return _event_stream(_older_events(transcription, request), _headers(form, services))
+    headers = await _headers(request, form, services)
+    return _event_stream(_older_events(transcription, request), headers)
 
 
 async def _begin(request: Request, form: TranscriptionForm, services: Services) -> FileTranscription:
-    """Check everything that can be checked before the answer begins, the first piece of audio included."""
+    """Check everything that can be checked before the answer begins."""
     engine = services.engine
     services.check_model(form.model)
     options = form.options(engine.capabilities, engine.backend.name)
-    place = place_of(request.scope)
-    transcription = FileTranscription(
-        services.pieces.open(form.file.file),
-        place.ticket,
-        options,
-        parallel=engine.parallelism,
-        speech_only=not engine.capabilities.rejects_non_speech,
-    )
-    await place.cleanup.enter_async_context(transcription)
-    await transcription.open()
-    return transcription
+    return await recording.begin(request, form.file, options, services)
 
 
-def _headers(form: TranscriptionForm, services: Services) -> dict[str, str]:
-    ignored = form.ignored(services.engine.capabilities)
+async def _headers(request: Request, form: TranscriptionForm, services: Services) -> dict[str, str]:
+    ignored = form.ignored(services.engine.capabilities, await recording.unknown_fields(request, form))
     return {"X-Steno-Ignored": ", ".join(ignored)} if ignored else {}
 
 
-def _answer(form: TranscriptionForm, transcript: Transcript, headers: dict[str, str]) -> Response:
-    if form.response_format == "text":
-        return PlainTextResponse(transcript.text + "\n", headers=headers)
-    if form.response_format == "verbose_json":
-        verbose = wire.verbose_transcript(transcript, set(form.granularities or ()))
-        return JSONResponse(verbose.model_dump(exclude_none=True), headers=headers)
-    plain = wire.json_transcript(transcript, logprobs=bool(form.include))
-    return JSONResponse(plain.model_dump(exclude_none=True), headers=headers)
+def _answer(form: TranscriptionForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
+    match form.response_format:
+        case "text":
+            return PlainTextResponse(transcript.text + "\n", headers=headers)
+        case "json":
+            plain = wire.json_transcript(transcript, logprobs=bool(form.include))
+            return JSONResponse(plain.model_dump(exclude_none=True), headers=headers)
+        case "verbose_json":
+            verbose = wire.verbose_transcript(transcript, set(form.granularities or ()))
+            return JSONResponse(verbose.model_dump(exclude_none=True), headers=headers)
+        case captions:
+            made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
+            return caption_response(
+                made.cues, captions, made.timing, headers, language=transcript.language, upload=form.file.filename
+            )
 
 
 def _event_stream(events: AsyncIterator[bytes], headers: dict[str, str]) -> StreamingResponse:

@@ -1,0 +1,48 @@
+"""A transcript as subtitles: words with times, then cues, then a format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from steno.alignment.heuristic import spread
+from steno.captions.cues import Cue, CueStyle, cues_of
+from steno.pipelines.request import TimingMode
+from steno.types import Segment, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How the words got their times; `reason`, where it is not the way that was asked for."""
+
+    mode: TimingMode
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subtitles:
+    """What a transcript becomes."""
+
+    cues: tuple[Cue, ...]
+    timing: Timing
+
+
+def subtitles_of(transcript: Transcript, style: CueStyle, mode: TimingMode) -> Subtitles:
+    """Cues from the words as they were heard (`accurate`), or spread over each segment by their length (`fast`).
+
+    Segments without word times are spread in either mode, and the timing says so.
+    """
+    timed = [segment if segment.words and mode == "accurate" else _spread(segment) for segment in transcript.segments]
+    cues = tuple(cues_of(timed, style, audio_end_s=transcript.duration_s))
+    return Subtitles(cues, _timing(transcript.segments, mode))
+
+
+def _timing(segments: Sequence[Segment], mode: TimingMode) -> Timing:
+    without = sum(not segment.words for segment in segments)
+    if mode == "fast" or not without:
+        return Timing(mode)
+    return Timing("fast", f"{without} of {len(segments)} segments have no word times from the recogniser")
+
+
+def _spread(segment: Segment) -> Segment:
+    return replace(segment, words=spread(segment.text, segment.start_s, segment.end_s, segment.language))

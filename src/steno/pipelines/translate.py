@@ -1,0 +1,93 @@
+"""A transcript, or its cues, in another language. Times are ours and stay as they are; only text goes to the LLM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from steno.captions.cues import Cue, CueStyle, reworded
+from steno.engine.ticket import Ticket
+from steno.errors import TranslationNotConfiguredError
+from steno.translation.translator import Line, Translator, Wanted
+from steno.types import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedTranscript:
+    transcript: Transcript
+    untranslated: dict[int, str]
+    """Ids of segments that kept their source text, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedCues:
+    cues: tuple[Cue, ...]
+    untranslated: dict[int, str]
+    """Numbers of cues, from 1, that kept their source text, and why."""
+
+
+def needs_llm(target: str, source: str | None, spoken: frozenset[str] | None) -> bool:
+    """Whether a translation into `target` can need an LLM: not where nothing but `target` can be spoken."""
+    known = source or (next(iter(spoken)) if spoken is not None and len(spoken) == 1 else None)
+    return known != target
+
+
+def check_configured(translator: Translator | None, target: str) -> None:
+    """Raise TranslationNotConfiguredError where there is no LLM to translate into `target`."""
+    if translator is None:
+        text = f"translating into {target!r} needs an LLM: set OPENAI_BASE_URL and TRANSLATE_MODEL (and OPENAI_API_KEY)"
+        raise TranslationNotConfiguredError(text)
+
+
+async def translate_transcript(
+    transcript: Transcript, translator: Translator | None, wanted: Wanted, ticket: Ticket | None = None
+) -> TranslatedTranscript:
+    """Each segment's text in the language wanted; words fall away, for their times are of other words."""
+    lines = await _lines([segment.text for segment in transcript.segments], translator, wanted, ticket)
+    segments = tuple(
+        replace(segment, text=line.text, language=_language(line, wanted), words=())
+        for segment, line in zip(transcript.segments, lines, strict=True)
+    )
+    problems = {
+        segment.id: line.problem for segment, line in zip(segments, lines, strict=True) if line.problem is not None
+    }
+    text = " ".join(segment.text for segment in segments)
+    return TranslatedTranscript(replace(transcript, text=text, language=wanted.target, segments=segments), problems)
+
+
+async def translate_cues(
+    cues: Sequence[Cue],
+    translator: Translator | None,
+    wanted: Wanted,
+    style: CueStyle,
+    *,
+    bilingual: bool = False,
+    ticket: Ticket | None = None,
+) -> TranslatedCues:
+    """The same cues with other text, broken again to fit; `bilingual` keeps the source lines below."""
+    lines = await _lines([cue.text for cue in cues], translator, wanted, ticket)
+    translated = tuple(
+        _translated(cue, line, style, wanted.target, bilingual) for cue, line in zip(cues, lines, strict=True)
+    )
+    return TranslatedCues(translated, {n: line.problem for n, line in enumerate(lines, 1) if line.problem is not None})
+
+
+async def _lines(
+    texts: Sequence[str], translator: Translator | None, wanted: Wanted, ticket: Ticket | None
+) -> list[Line]:
+    if translator is None:
+        if wanted.source != wanted.target:
+            check_configured(translator, wanted.target)
+        return [Line(text) for text in texts]
+    return await translator.translate(texts, wanted, ticket.time_left_s() if ticket else None)
+
+
+def _translated(cue: Cue, line: Line, style: CueStyle, target: str, bilingual: bool) -> Cue:
+    if line.problem is not None or line.text == cue.text:
+        return cue
+    translated = reworded(cue, line.text, style, target)
+    return replace(translated, lines=(*translated.lines, *cue.lines)) if bilingual else translated
+
+
+def _language(line: Line, wanted: Wanted) -> str | None:
+    return wanted.source if line.problem is not None else wanted.target

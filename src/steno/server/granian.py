@@ -1,0 +1,61 @@
+"""granian as `Running`, embedded in our event loop. Its keep-alive is its own: `KEEP_ALIVE_S` does not reach it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from steno.server.running import announce
+from steno.settings import Settings
+
+HEAD_MS = 20_000
+"""A connection that has not sent a request's head in this time is closed."""
+
+
+class Granian:
+    def __init__(self, app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> None:
+        self._address = listener.getsockname()[:2]
+        listener.close()  # granian binds for itself
+        self._on_start = on_start
+        host, port = self._address
+        self._server = Server(
+            app,
+            address=host,
+            port=port,
+            interface=Interfaces.ASGI,
+            log_enabled=False,
+            ssl_cert=settings.ssl_certfile,
+            ssl_key=settings.ssl_keyfile,
+            backpressure=settings.max_connections,
+            http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS),
+        )
+
+    async def run(self) -> None:
+        announcing = asyncio.create_task(self._announce(), name="startup watch")
+        try:
+            await self._server.serve()
+        finally:
+            announcing.cancel()
+            await asyncio.wait([announcing])
+
+    def stop(self) -> None:
+        self._server.stop()  # type: ignore[no-untyped-call]
+
+    async def _announce(self) -> None:
+        """granian does not tell when it answers; a connection does."""
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(*self._address)
+            except OSError:
+                await asyncio.sleep(0.02)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            announce(self._on_start)
+            return

@@ -1,0 +1,58 @@
+"""From an upload to a running transcription: the same for every route that takes a recording."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import Any
+
+from fastapi import Request, UploadFile
+
+from steno.errors import InvalidRequestError, UnsupportedFeatureError
+from steno.pipelines.file import FileOptions, FileTranscription
+from steno.server.admission import place_of
+from steno.server.services import Services
+
+MAX_UNKNOWN = 20
+_SPEAKERS = ("known_speaker_names", "known_speaker_references")
+_ALIASES = {"granularities": "timestamp_granularities[]", "include": "include[]"}
+
+
+async def begin(request: Request, file: UploadFile, options: FileOptions, services: Services) -> FileTranscription:
+    """Start, decode the first piece, load the model: what cannot work is found out before the answer begins.
+
+    The transcription ends with the request (`Place.cleanup`).
+
+    Raises:
+        AudioError: of the kind that befits the recording.
+        ModelLoadError: the model did not load.
+    """
+    if len((await request.form()).getlist("file")) > 1:
+        raise InvalidRequestError("one file at a time: the field 'file' was sent more than once", param="file")
+    engine = services.engine
+    place = place_of(request.scope)
+    transcription = FileTranscription(
+        services.pieces.open(file.file),
+        place.ticket,
+        options,
+        parallel=engine.parallelism,
+        speech_only=not engine.capabilities.rejects_non_speech,
+    )
+    await place.cleanup.enter_async_context(transcription)
+    await transcription.open()
+    await place.ticket.ready()
+    return transcription
+
+
+async def unknown_fields(request: Request, form: Any) -> list[str]:
+    """Names of fields that were sent and that `form`, a dataclass, does not have.
+
+    Raises:
+        UnsupportedFeatureError: they ask for speakers to be told apart, which changes what the answer means.
+    """
+    known = {_ALIASES.get(field.name, field.name) for field in fields(form)}
+    unknown = [name for name in dict.fromkeys((await request.form()).keys()) if name not in known]
+    for name in unknown:
+        if name.startswith(_SPEAKERS):
+            raise UnsupportedFeatureError("speakers are not told apart here; leave the field out", param=name[:50])
+    return [re.sub(r"[^\w\[\]-]", "_", name, flags=re.ASCII)[:50] for name in unknown[:MAX_UNKNOWN]]

@@ -1,0 +1,39 @@
+"""`POST /v1/audio/subtitles`: a subtitle file, and nothing else to decide."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from steno.pipelines.file import FileOptions
+from steno.pipelines.request import check_language
+from steno.pipelines.subtitle import subtitles_of
+from steno.server import recording, wire
+from steno.server.captions import caption_response
+from steno.server.documentation import CAPTIONS, REFUSALS
+from steno.server.forms import SubtitleForm
+from steno.server.services import Services, services_of
+
+router = APIRouter(tags=["audio"])
+
+
+@router.post("/v1/audio/subtitles", response_class=Response, responses={**CAPTIONS, **REFUSALS})
+async def subtitles(
+    request: Request, form: Annotated[SubtitleForm, Depends()], services: Annotated[Services, Depends(services_of)]
+) -> Response:
+    """Subtitles of a recording: SRT, or VTT, LRC, TSV. `X-Timing-Mode` says how the times were found."""
+    engine = services.engine
+    services.check_model(form.model)
+    options = FileOptions(check_language(form.language, engine.capabilities, engine.backend.name), words=True)
+    transcript = await (await recording.begin(request, form.file, options, services)).transcript()
+    made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
+    headers = {"Server-Timing": wire.server_timing(transcript.timings_s)}
+    return caption_response(
+        made.cues,
+        form.response_format,
+        made.timing,
+        headers,
+        language=transcript.language,
+        upload=form.file.filename,
+    )

@@ -1,0 +1,94 @@
+"""uvicorn as `Running`, with two things it lacks: our signals, and a limit on the time a request's head takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from steno.server.running import CLOSE_S, announce
+from steno.settings import Settings
+
+HEAD_S = 20.0
+"""A connection that has not sent a request's head in this time is closed; `KEEP_ALIVE_S` is for the pause before it."""
+
+
+class Uvicorn:
+    def __init__(self, app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            http=PatientProtocol,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ssl_certfile=settings.ssl_certfile,
+            ssl_keyfile=settings.ssl_keyfile,
+            limit_concurrency=settings.max_connections + 1,  # the one that asks is counted too
+            timeout_keep_alive=settings.keep_alive_s,
+            timeout_graceful_shutdown=CLOSE_S,
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+        )
+        self._server = _Server(config, on_start)
+        self._listener = listener
+
+    async def run(self) -> None:
+        await self._server.serve([self._listener])
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """Closes a connection whose request's head does not come."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._expect_head()
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._forget_timer()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_timer()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _forget_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are ours: they drain first."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            announce(self._on_start)

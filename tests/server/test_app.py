@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from engine.virtual import SleepingBackend, now, run
+from steno.engine.engine import Engine, Limits
+from steno.errors import BackendUnavailableError
+from steno.server.app import PRELOAD_PAUSES_S, _preload, create_app
+from steno.settings import Settings
+
+
+def test_a_preload_that_fails_is_tried_again_until_it_succeeds() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(load_s=1)
+        backend.load_errors = [BackendUnavailableError("no weights"), BackendUnavailableError("no weights")]
+        async with Engine(backend, Limits()) as engine:
+            preloading = asyncio.create_task(_preload(engine))
+            await asyncio.sleep(2)
+            assert (engine.load_failure, engine.has_been_loaded) == ("sleeping could not be loaded: no weights", False)
+            await preloading
+            assert (engine.load_failure, engine.has_been_loaded) == (None, True)
+            assert now() == 3 + sum(PRELOAD_PAUSES_S[:2])
+
+    run(main())
+
+
+def test_a_server_whose_model_must_be_there_is_not_ready_before_it_is() -> None:
+    async def main() -> None:
+        app = create_app(Settings(asr_backend="scripted", preload=True))
+        engine = app.state.services.engine
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            early = await client.get("/ready")
+            assert (early.status_code, early.json()) == (503, {"status": "loading"})
+            async with engine:
+                await engine.preload()
+                assert (await client.get("/ready")).status_code == 200
+                engine.drain()
+                assert (await client.get("/ready")).json() == {"status": "draining"}
+                assert (await client.get("/health")).json()["status"] == "draining"
+
+    asyncio.run(main())
