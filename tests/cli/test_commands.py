@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import srt
 
+from llm_server import Answer, LlmServer
 from running import RunningServer
 from speech import word_error_rate
 
@@ -85,7 +87,7 @@ def test_several_files_go_into_a_folder_and_one_failure_does_not_stop_the_others
     out = tmp_path / "out"
     ended = steno("transcribe", fixtures / "letter.flac", bad, fixtures / "train.flac", "--output-dir", out)
     assert ended.returncode == 1
-    assert sorted(path.name for path in out.iterdir()) == ["letter.txt", "train.txt"]
+    assert sorted(path.name for path in out.iterdir()) == [".steno.json", "letter.txt", "train.txt"]
     assert f"steno: {bad}: " in ended.stderr
     assert "not an audio file" in ended.stderr
 
@@ -152,6 +154,101 @@ def test_a_terminal_sees_a_progress_bar(fixtures: Path) -> None:
     assert "address.opus" in shown
     assert "real time" in shown
     assert "%" in shown
+
+
+# subtitles, several formats, resuming, standard input
+
+
+def test_several_formats_are_made_in_one_pass_and_a_second_run_makes_nothing(fixtures: Path, tmp_path: Path) -> None:
+    words = ["transcribe", str(fixtures / "*er.flac"), "-f", "srt,vtt,txt", "-d", str(tmp_path)]
+    first = steno(*words, ASR_BACKEND="sphinx")
+    assert first.returncode == 0, first.stderr
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == [
+        ".steno.json",
+        *(f"{name}.{form}" for name in ("letter", "weather") for form in ("srt", "txt", "vtt")),
+    ]
+    assert "2 transcribed; " in first.stderr
+    (cue, *_) = srt.parse((tmp_path / "letter.srt").read_text())
+    assert (
+        word_error_rate("letter.flac", " ".join(c.content for c in srt.parse((tmp_path / "letter.srt").read_text())))
+        < 0.3
+    )
+    assert cue.start.total_seconds() >= 0
+    second = steno(*words, ASR_BACKEND="sphinx")
+    assert second.stderr.count("done before, skipped") == 2
+    (tmp_path / "letter.vtt").unlink()
+    third = steno(*words, ASR_BACKEND="sphinx")
+    assert "1 transcribed, 1 skipped" in third.stderr
+    assert (tmp_path / "letter.vtt").exists()
+
+
+def test_a_changed_recording_or_option_is_done_again(fixtures: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "talk.flac"
+    recording.write_bytes((fixtures / "letter.flac").read_bytes())
+    words = ["transcribe", recording, "-f", "srt", "-d", tmp_path / "out"]
+    assert "skipped" not in steno(*words).stderr
+    assert "skipped" in steno(*words).stderr
+    assert "skipped" not in steno(*words, "--max-line-chars", "20").stderr
+    recording.write_bytes((fixtures / "train.flac").read_bytes())
+    assert "skipped" not in steno(*words).stderr
+
+
+def test_standard_input_is_a_recording(fixtures: Path) -> None:
+    with (fixtures / "letter.flac").open("rb") as audio:
+        ended = subprocess.run(
+            [sys.executable, "-m", "steno", "transcribe", "-"],
+            stdin=audio,
+            capture_output=True,
+            text=True,
+            env=SCRIPTED,
+        )
+    assert ended.stdout.startswith("w0 w1")
+    assert "stdin: 3.7 s of audio" in ended.stderr
+
+
+def test_a_format_that_does_not_exist_is_named_with_those_that_do(fixtures: Path) -> None:
+    ended = steno("transcribe", fixtures / "letter.flac", "-f", "srt,docx")
+    assert ended.returncode == 2
+    assert "'docx' is not a format; there are text, json, verbose_json, srt" in ended.stderr
+
+
+# translation
+
+
+def test_translations_are_made_beside_the_source(fixtures: Path, tmp_path: Path) -> None:
+    with LlmServer() as llm:
+        ended = steno(
+            "transcribe", fixtures / "letter.flac", "-f", "srt,txt", "-d", tmp_path, "--translate-to", "French,zh",
+            OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test",
+        )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made[1:] == ["letter.fr.srt", "letter.fr.txt", "letter.srt", "letter.txt", "letter.zh.srt", "letter.zh.txt"]
+    source, french = (list(srt.parse((tmp_path / name).read_text())) for name in ("letter.srt", "letter.fr.srt"))
+    assert [(cue.start, cue.end) for cue in french] == [(cue.start, cue.end) for cue in source]
+    assert "(fr)" in french[0].content
+    assert "好的" in (tmp_path / "letter.zh.txt").read_text()
+
+
+def test_without_an_llm_a_translation_is_refused_before_anything_is_done(fixtures: Path) -> None:
+    ended = steno("transcribe", fixtures / "letter.flac", "--translate-to", "fr", OPENAI_BASE_URL="")
+    assert ended.returncode == 1
+    assert "set OPENAI_BASE_URL and TRANSLATE_MODEL" in ended.stderr
+    assert "of audio" not in ended.stderr
+
+
+def test_an_llm_that_is_down_costs_the_translation_and_not_the_transcript(fixtures: Path, tmp_path: Path) -> None:
+    with LlmServer(then=lambda *_: Answer(status=500)) as llm:
+        words = ["transcribe", fixtures / "letter.flac", "-d", tmp_path, "--translate-to", "fr"]
+        ended = steno(*words, OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test", TRANSLATE_RETRIES="0")
+        assert ended.returncode == 1
+        assert "could not be translated and keep the source text" in ended.stderr
+        assert (tmp_path / "letter.txt").read_text() == (tmp_path / "letter.fr.txt").read_text()
+    with LlmServer() as llm:
+        again = steno(*words, OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test")
+    assert again.returncode == 0
+    assert "(fr)" in (tmp_path / "letter.fr.txt").read_text()
 
 
 # transcribe --url, models, doctor

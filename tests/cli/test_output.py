@@ -3,14 +3,38 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import click
 import pytest
 
-from steno.cli.output import Output, write_whole
+from steno.cli.inputs import recordings_of
+from steno.cli.output import RECORD, Folder, OneFile, Terminal, write_whole
 
 
-def test_a_file_is_named_after_its_input(tmp_path: Path) -> None:
-    Output(None, tmp_path / "new" / "folder", ".txt", several=True).write(Path("/some/where/talk.mp4"), "hello")
-    assert (tmp_path / "new" / "folder" / "talk.txt").read_text() == "hello\n"
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_named_after_its_recording(tmp_path: Path) -> None:
+    Folder(tmp_path / "new" / "folder").write("talk", ".fr.srt", "x", "hello\n\n")
+    assert (tmp_path / "new" / "folder" / "talk.fr.srt").read_text() == "hello\n"
+
+
+def test_what_is_done_is_known_in_the_next_run_but_not_under_other_wishes(tmp_path: Path) -> None:
+    Folder(tmp_path).write("talk", ".srt", "content and options", "hello")
+    later = Folder(tmp_path)
+    assert later.has("talk", ".srt", "content and options")
+    assert not later.has("talk", ".srt", "other content")
+    assert not later.has("talk", ".vtt", "content and options")
+    assert not Folder(tmp_path, again=True).has("talk", ".srt", "content and options")
+    (tmp_path / "talk.srt").unlink()
+    assert not Folder(tmp_path).has("talk", ".srt", "content and options")
+
+
+@pytest.mark.parametrize("record", ["", "[1]", "{", '{"talk.srt": 5}'])
+def test_a_damaged_record_only_means_that_work_is_done_again(tmp_path: Path, record: str) -> None:
+    (tmp_path / RECORD).write_text(record)
+    (tmp_path / "talk.srt").write_text("x")
+    assert not Folder(tmp_path).has("talk", ".srt", "x")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -19,15 +43,44 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     with pytest.raises(UnicodeEncodeError):
         write_whole(target, "new \ud800")
     assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
+    assert names(tmp_path) == ["a.txt"]
 
 
 def test_others_may_read_what_is_written(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a.txt", "x")
+    OneFile(tmp_path / "a.txt").write("whatever", ".txt", "", "x")
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
 
 
 def test_several_results_on_the_terminal_say_whose_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    Output(None, None, ".txt", several=True).write(Path("a.mp3"), "hello")
-    Output(None, None, ".txt", several=False).write(Path("b.mp3"), "bye")
-    assert capsys.readouterr().out == "a.mp3:\nhello\n\nbye\n"
+    Terminal(headings=True).write("a", ".srt", "", "hello\n")
+    Terminal(headings=False).write("b", ".txt", "", "bye")
+    assert capsys.readouterr().out == "==> a.srt <==\nhello\n\nbye\n"
+
+
+# Inputs
+
+
+def test_patterns_are_expanded_and_equal_stems_keep_their_endings(tmp_path: Path) -> None:
+    for name in ("talk.mp3", "talk.mp4", "walk.mp3"):
+        (tmp_path / name).touch()
+    with recordings_of([str(tmp_path / "*.mp?")]) as recordings:
+        assert [recording.name for recording in recordings] == ["talk.mp3", "talk.mp4", "walk"]
+
+
+def test_a_name_with_magic_characters_that_exists_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "what[1].wav").touch()
+    with recordings_of([str(tmp_path / "what[1].wav")]) as recordings:
+        assert [recording.name for recording in recordings] == ["what[1]"]
+
+
+def test_files_whose_results_would_overwrite_each_other_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "talk.mp4").touch()
+    with pytest.raises(click.UsageError, match="several files are called talk.mp4"):
+        recordings_of([str(tmp_path / "*" / "talk.mp4")]).__enter__()
+
+
+def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(click.UsageError, match="no file matches"):
+        recordings_of([str(tmp_path / "*.wav")]).__enter__()

@@ -6,48 +6,105 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import as_file, files
+from typing import IO
 
 import click
 
 from steno.client import Client, ServerError
+from steno.errors import StenoError
 
-START_S = 30.0
+SERVE = (sys.executable, "-m", "steno", "serve")
+START_S = 60.0
+STOP_S = 45.0
+"""More than a server takes to cut off what runs."""
+
+OF_THE_RECOGNISER = ("Model", "Qwen engine", "Logs")
+"""The groups of settings that hold for the demo too."""
 
 
 @click.command()
 def command() -> None:
-    """Start a server on a free port, transcribe the shipped sample through it, print the text, stop."""
-    with tempfile.TemporaryFile("w+") as log:
-        environment = {**os.environ, "PORT": "0", "HOST": "127.0.0.1"}
-        server = subprocess.Popen(
-            [sys.executable, "-m", "steno", "serve"], stdout=subprocess.PIPE, stderr=log, text=True, env=environment
-        )
+    """Start a server on a free port, transcribe the shipped sample through it, print the text, stop.
+
+    The recogniser is the one that `steno serve` would use; ports, keys, certificates and limits are the demo's own.
+    """
+    demonstrate(SERVE)
+
+
+def demonstrate(serve: Sequence[str], stop_s: float = STOP_S) -> None:
+    """Run the demo on the server that the command `serve` starts.
+
+    Raises:
+        StenoError: any part of it failed; what the server has logged is on stderr by then.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         try:
-            url = _wait_for_url(server)
-            click.echo(f"server up at {url}")
-            with Client(url) as client, as_file(files("steno") / "sample.flac") as sample:
-                began = time.monotonic()
-                answer = client.transcribe(sample, {"response_format": "verbose_json"}).json()
-                took = time.monotonic() - began
-            click.echo(f"{answer['duration']:.1f} s of audio in {took:.1f} s, the start of the recogniser included:")
-            click.echo(f"\n  {answer['text']}\n")
-        except ServerError:
+            with _server(serve, log, stop_s) as server:
+                url = _wait_for_url(server)
+                click.echo(f"server up at {url}")
+                _transcribe(url)
+            click.echo(f"server stopped with exit code {server.returncode}")
+            if server.returncode:
+                raise ServerError(f"the server ended with exit code {server.returncode}, not with 0")
+        except StenoError:
             log.seek(0)
             click.echo(log.read(), err=True)
             raise
+
+
+def environment_of(inherited: Mapping[str, str]) -> dict[str, str]:
+    """For the demo's server: a free port of this machine, and no setting that keeps the demo out of it."""
+    from steno.settings import Settings
+
+    dropped = {
+        name.upper()
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra["group"] not in OF_THE_RECOGNISER
+    }
+    kept = {name: value for name, value in inherited.items() if name.upper() not in dropped}
+    return {**kept, "HOST": "127.0.0.1", "PORT": "0"}
+
+
+@contextmanager
+def _server(serve: Sequence[str], log: IO[str], stop_s: float) -> Iterator[subprocess.Popen[str]]:
+    """Start it; at the end stop it, by force where it does not end in time."""
+    with subprocess.Popen(
+        serve, stdout=subprocess.PIPE, stderr=log, text=True, env=environment_of(os.environ)
+    ) as server:
+        try:
+            yield server
         finally:
             server.terminate()
-            code = server.wait(START_S)
-            assert server.stdout is not None
-            server.stdout.close()
-        click.echo(f"server stopped with exit code {code}")
+            try:
+                server.wait(stop_s)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
 def _wait_for_url(server: subprocess.Popen[str]) -> str:
     assert server.stdout is not None
-    for line in server.stdout:
-        if "is listening on" in line:
-            return line.split()[-1]
+    too_late = threading.Timer(START_S, server.kill)
+    too_late.start()
+    try:
+        for line in server.stdout:
+            if "is listening on" in line:
+                return line.split()[-1]
+    finally:
+        too_late.cancel()
     raise ServerError("the server ended before it was up")
+
+
+def _transcribe(url: str) -> None:
+    with Client(url) as client, as_file(files("steno") / "sample.flac") as sample:
+        began = time.monotonic()
+        answer = client.transcribe(sample, {"response_format": "verbose_json"}).json()
+        took = time.monotonic() - began
+    if not answer["text"].strip():
+        raise ServerError("the server heard nothing in the sample, which is a sentence about the weather")
+    click.echo(f"{answer['duration']:.1f} s of audio in {took:.1f} s, the start of the recogniser included:")
+    click.echo(f"\n  {answer['text']}\n")

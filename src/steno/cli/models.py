@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from steno.client import Client
+from steno.client import Client, ServerError
 
 
 @click.command()
@@ -14,9 +16,8 @@ def command(url: str | None, api_key: str | None) -> None:
     """List models: what a server serves (--url), or what this machine could serve."""
     if url:
         with Client(url, api_key) as client:
-            for model in client.get("/v1/models")["data"]:
-                state = "loaded" if model["loaded"] else "not loaded"
-                click.echo(f"{model['id']}  ({state}; also known as {', '.join(model['aliases'])})")
+            for line in _lines(client.get("/v1/models")):
+                click.echo(line)
         return
     from steno.backends import registry
 
@@ -24,3 +25,20 @@ def command(url: str | None, api_key: str | None) -> None:
         spec, available = registry.spec_of(name), registry.availability(name)
         click.echo(f"{name:8} {spec.summary}")
         click.echo(f"{'':8} {'available' if available.ok else 'not available: ' + available.reason}")
+
+
+def _lines(answer: Any) -> list[str]:
+    """One a model. `loaded` and `aliases` are steno's own: other servers of OpenAI's API have neither."""
+    try:
+        return [" ".join([str(model["id"]), *_known(model)]) for model in answer["data"]]
+    except (KeyError, TypeError):
+        raise ServerError("the server's answer is not OpenAI's list of models") from None
+
+
+def _known(model: dict[str, Any]) -> list[str]:
+    known = []
+    if "loaded" in model:
+        known.append("loaded" if model["loaded"] else "not loaded")
+    if model.get("aliases"):
+        known.append(f"also known as {', '.join(model['aliases'])}")
+    return [f" ({'; '.join(known)})"] if known else []

@@ -1,39 +1,83 @@
-"""Where results go: the terminal, a file, or a folder. Files appear whole or not at all."""
+"""Where results go: the terminal, a file, or a folder. Files appear whole or not at all, and are not made twice."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Protocol
 
 import click
 
+RECORD = ".steno.json"
+"""In an output folder: which result was made from what, so that a second run skips what is done."""
 
-class Output:
-    """Writes the result of each input.
+
+class Sink(Protocol):
+    """Takes the results of one recording after the other; `kind` is a format, or a language and a format."""
+
+    def has(self, name: str, extension: str, made_from: str) -> bool:
+        """Whether this result is there already, made from the same content in the same way."""
+
+    def write(self, name: str, extension: str, made_from: str, text: str) -> None:
+        """Raises OSError where the target cannot be written."""
+
+
+class Terminal:
+    """Prints. Several results are told apart by a line with their name.
 
     Args:
-        path: one file for the one input; or
-        folder: a file for each input, named after it with `extension`; both None = the terminal.
-        several: whether results on the terminal need the name of their input.
+        headings: whether there will be several.
     """
 
-    def __init__(self, path: Path | None, folder: Path | None, extension: str, *, several: bool) -> None:
-        self._path = path
-        self._folder = folder
-        self._extension = extension
-        self._several = several
+    def __init__(self, *, headings: bool) -> None:
+        self._headings = headings
 
-    def write(self, source: Path, text: str) -> None:
-        """Raises OSError where the target cannot be written."""
-        if self._path is not None:
-            write_whole(self._path, text + "\n")
-        elif self._folder is not None:
-            write_whole(self._folder / (source.stem + self._extension), text + "\n")
-        elif self._several:
-            click.echo(f"{source}:\n{text}\n")
-        else:
-            click.echo(text)
+    def has(self, name: str, extension: str, made_from: str) -> bool:
+        return False
+
+    def write(self, name: str, extension: str, made_from: str, text: str) -> None:
+        if self._headings:
+            click.echo(f"==> {name}{extension} <==")
+        click.echo(text.rstrip("\n"))
+        if self._headings:
+            click.echo()
+
+
+class OneFile:
+    """Writes the one result there is to `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def has(self, name: str, extension: str, made_from: str) -> bool:
+        return False
+
+    def write(self, name: str, extension: str, made_from: str, text: str) -> None:
+        write_whole(self._path, text.rstrip("\n") + "\n")
+
+
+class Folder:
+    """Writes `NAME.EXTENSION` into `path`, and keeps a record of what each was made from.
+
+    Args:
+        again: make everything, also what is there.
+    """
+
+    def __init__(self, path: Path, *, again: bool = False) -> None:
+        self._path = path
+        self._record = {} if again else _read_record(path / RECORD)
+
+    def has(self, name: str, extension: str, made_from: str) -> bool:
+        file = name + extension
+        return self._record.get(file) == made_from and (self._path / file).exists()
+
+    def write(self, name: str, extension: str, made_from: str, text: str) -> None:
+        file = name + extension
+        write_whole(self._path / file, text.rstrip("\n") + "\n")
+        self._record[file] = made_from
+        write_whole(self._path / RECORD, json.dumps(self._record, indent=1, sort_keys=True) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -41,10 +85,19 @@ def write_whole(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _read_record(path: Path) -> dict[str, str]:
+    """A record that is missing or damaged is an empty one: the worst that follows is work done twice."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(made_from) for name, made_from in record.items()} if isinstance(record, dict) else {}

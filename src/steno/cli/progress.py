@@ -1,90 +1,132 @@
-"""Progress on stderr: a bar where somebody watches, one line a file where nobody does."""
+"""Progress on stderr: bars where somebody watches, one line a file where nobody does, and a summary at the end."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
+    from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
 
-class Progress:
-    """Use it as a context manager."""
+class Shown:
+    """The progress of one recording. Methods may be called from other threads."""
 
-    def __init__(self, *, enabled: bool = True) -> None:
-        self._enabled = enabled
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
+    def __init__(self, bars: Bars | None, task: TaskID | None) -> None:
+        self._bars = bars
+        self._task = task
+        self._began = time.monotonic()
+        self.audio_s = 0.0
+
+    def total(self, seconds: float | None) -> None:
+        """The recording's length, if its header tells."""
+        self._update(total=seconds)
+
+    def done(self, seconds: float) -> None:
+        """So much of the recording is recognised."""
+        elapsed = time.monotonic() - self._began
+        self.audio_s = seconds
+        self._update(completed=seconds, note=f"{seconds / elapsed:.1f}× real time" if elapsed > 0 else "")
+
+    def sent(self, part: float) -> None:
+        """So much of the upload, in [0, 1], is with the server."""
+        self._update(total=1, completed=part, note="uploading" if part < 1 else "at the server")
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def _update(self, **fields: object) -> None:
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, **fields)  # type: ignore[arg-type]
+
+
+class Progress:
+    """Of a whole run. Use it as a context manager.
+
+    Args:
+        quiet: no progress and no summary; failures are told all the same.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bars: Bars | None = None
+        self._began = time.monotonic()
+        self._finished = self._skipped = self.failures = 0
+        self._audio_s = 0.0
 
     def __enter__(self) -> Progress:
-        if self._enabled and sys.stderr.isatty():
-            self._bar = _make_bar()
-            self._bar.start()
+        if not self._quiet and sys.stderr.isatty():
+            self._bars = _make_bars()
+            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._bars is not None:
+            self._bars.stop()
 
-    def begin(self, file: Path, total_s: float | None) -> None:
-        """`total_s`: the recording's length, if its header tells."""
-        self._start(file.name, total_s)
+    @contextmanager
+    def of(self, name: str) -> Iterator[Shown]:
+        """Show one recording while it is worked on."""
+        task = self._bars.add_task(name, total=None, note="") if self._bars is not None else None
+        try:
+            yield Shown(self._bars, task)
+        finally:
+            if self._bars is not None and task is not None:
+                self._bars.remove_task(task)
 
-    def advance(self, done_s: float, elapsed_s: float) -> None:
-        """So much of the recording is done, after so long."""
-        if self._bar is not None and self._task is not None:
-            speed = f"{done_s / elapsed_s:.1f}× real time" if elapsed_s > 0 else ""
-            self._bar.update(self._task, completed=done_s, speed=speed)
+    def finished(self, name: str, shown: Shown) -> None:
+        self._finished += 1
+        self._audio_s += shown.audio_s
+        self._tell(f"{name}: {_speed(shown.audio_s, shown.elapsed_s)}")
 
-    def begin_upload(self, file: Path, size: int) -> None:
-        self._start(f"{file.name} (uploading)", size)
+    def skipped(self, name: str) -> None:
+        self._skipped += 1
+        self._tell(f"{name}: done before, skipped")
 
-    def sent(self, size: int) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=size)
+    def failed(self, name: str, message: str) -> None:
+        self.failures += 1
+        self._say(f"steno: {name}: {message}")
 
-    def done(self, file: Path, audio_s: float, elapsed_s: float) -> None:
-        self._finish()
-        if self._enabled:
-            factor = f", real-time factor {elapsed_s / audio_s:.2f}" if audio_s else ""
-            self._say(f"{file}: {audio_s:.1f} s of audio in {elapsed_s:.1f} s{factor}")
+    def summary(self) -> None:
+        """For more than one recording: what came of them."""
+        if self._finished + self._skipped + self.failures > 1:
+            counts = [f"{self._finished} transcribed"]
+            counts += [f"{self._skipped} skipped"] if self._skipped else []
+            counts += [f"{self.failures} failed"] if self.failures else []
+            self._tell(f"{', '.join(counts)}; {_speed(self._audio_s, time.monotonic() - self._began)}")
 
-    def failed(self, file: Path, message: str) -> None:
-        """Shown even where progress is off."""
-        self._finish()
-        self._say(f"steno: {file}: {message}")
-
-    def _start(self, name: str, total: float | None) -> None:
-        if self._bar is not None:
-            self._task = self._bar.add_task(name, total=total, speed="")
-
-    def _finish(self) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.remove_task(self._task)
-            self._task = None
+    def _tell(self, line: str) -> None:
+        if not self._quiet:
+            self._say(line)
 
     def _say(self, line: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if self._bars is not None:
+            self._bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             click.echo(line, err=True)
 
 
-def _make_bar() -> Bar:
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+def _speed(audio_s: float, elapsed_s: float) -> str:
+    factor = f", real-time factor {elapsed_s / audio_s:.2f}" if audio_s else ""
+    return f"{audio_s:.1f} s of audio in {elapsed_s:.1f} s{factor}"
 
-    return Bar(
+
+def _make_bars() -> Bars:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )

@@ -3,158 +3,183 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+from steno.cli.inputs import Recording, recordings_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
-from steno.cli.output import Output
+from steno.cli.output import Folder, OneFile, Sink, Terminal
 from steno.cli.progress import Progress
-from steno.client import Client
+from steno.cli.render import Renderer
+from steno.cli.wishes import Listed, Wishes, check_format
+from steno.cli.work import Transcriber, at_server, here
 from steno.errors import StenoError
 
-EXTENSION = {"text": ".txt", "json": ".json", "verbose_json": ".json"}
+if TYPE_CHECKING:
+    from steno.pipelines.request import TimingMode
+
+
+def _check_target(name: str) -> str:
+    from steno.pipelines.request import check_target
+
+    try:
+        return check_target(name)
+    except StenoError as error:
+        raise ValueError(error.message) from None
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True)
 @click.option(
-    "--format", "-f", "form", type=click.Choice(list(EXTENSION)), default="text", show_default=True,
-    help="text: what is said. json: OpenAI's. verbose_json: with segments and word times.",
+    "--format", "-f", "formats", type=Listed(check_format), default="text", show_default=True, metavar="A,B,…",
+    help="text (or txt), json, verbose_json, srt, vtt, lrc, tsv; several are made in one pass.",
+)  # fmt: skip
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write here, not to the terminal."
+)
+@click.option(
+    "--output-dir", "-d", type=click.Path(path_type=Path, file_okay=False),
+    help="Write NAME.srt, … here. What is there already, made from the same content, is skipped.",
 )  # fmt: skip
 @click.option("--language", "-l", metavar="LANG", help="Code (en) or name (English). Default: detect.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write here instead of to the terminal.")
 @click.option(
-    "--output-dir", type=click.Path(path_type=Path, file_okay=False), help="Write NAME.txt or NAME.json here."
+    "--mode", type=click.Choice(["accurate", "fast"]), default="accurate", show_default=True,
+    help="Subtitle times: from the words as they were heard, or spread by their length.",
+)  # fmt: skip
+@click.option(
+    "--max-line-chars", type=click.IntRange(10, 200), default=42, show_default=True, help="Of a subtitle line."
 )
+@click.option("--max-lines", type=click.IntRange(1, 4), default=2, show_default=True, help="Of a subtitle.")
+@click.option(
+    "--translate-to", "targets", type=Listed(_check_target), default=(), metavar="LANG,…",
+    help="Also make NAME.LANG.srt, …: translated by the LLM of OPENAI_BASE_URL and TRANSLATE_MODEL.",
+)  # fmt: skip
+@click.option("--bilingual", is_flag=True, help="Translated subtitles keep the source text below.")
+@click.option(
+    "--glossary", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="File of term=translation lines."
+)
+@click.option("--jobs", "-j", type=click.IntRange(1, 64), default=2, show_default=True, help="Files under way at once.")
+@click.option("--again", is_flag=True, help="Make everything, also what is there already.")
 @click.option("--url", envvar="STENO_URL", metavar="URL", help="Let this server do it, not this process. [STENO_URL]")
 @click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, no summary.")
 def command(
-    files: tuple[Path, ...],
-    form: str,
-    language: str | None,
+    files: tuple[str, ...],
+    formats: tuple[str, ...],
     output: Path | None,
     output_dir: Path | None,
+    language: str | None,
+    mode: TimingMode,
+    max_line_chars: int,
+    max_lines: int,
+    targets: tuple[str, ...],
+    bilingual: bool,
+    glossary: Path | None,
+    jobs: int,
+    again: bool,
     url: str | None,
     api_key: str | None,
     quiet: bool,
 ) -> int:
-    """Print what is said in audio or video files.
+    """Print what is said in audio or video files, make subtitles of them, and translate them.
 
-    Without --url no server is needed: the recogniser runs here, chosen by the same environment variables as
-    `steno serve`. A file that fails does not stop the others; the exit code is 1 if any did.
+    FILES may be patterns ('talks/*.mp4') and - for standard input. Without --url no server is needed: the recogniser
+    runs here, chosen by the same environment variables as `steno serve`. A file that fails does not stop the others;
+    the exit code is 1 if any did.
 
     \b
     steno transcribe talk.mp4
-    steno transcribe --format verbose_json --output-dir out *.mp3
-    steno transcribe --url http://gpu-box:8000 call.wav
+    steno transcribe 'talks/*.mp4' --format srt,vtt,txt --output-dir out
+    steno transcribe talk.mp4 -f srt -d out --translate-to fr,zh
+    ffmpeg -i call.ts -f wav - | steno transcribe -
+    steno transcribe --url http://gpu-box:8000 -f verbose_json call.wav
     """
+    from steno import compose, logs, settings
+    from steno.pipelines.request import parse_glossary
+    from steno.pipelines.translate import check_configured
+
     if output and output_dir:
         raise click.UsageError("--output and --output-dir exclude each other")
-    if output and len(files) > 1:
-        raise click.UsageError("--output takes one file; use --output-dir for several")
-    sink = Output(output, output_dir, EXTENSION[form], several=len(files) > 1)
+    chosen = settings.load()
+    logs.setup("WARNING" if chosen.log_level == "INFO" else chosen.log_level, chosen.log_json)
+    terms = parse_glossary(glossary.read_text(encoding="utf-8")) if glossary else {}
+    style = compose.caption_style_of(chosen, max_line_chars, max_lines)
+    wishes = Wishes(formats, language, mode, style, targets, bilingual, terms)
+    translator = compose.translator_of(chosen)
+    if targets and targets != ("en",):
+        check_configured(translator, targets[0])
+    renderer = Renderer(wishes, translator, chosen.translate_temperature, chosen.translate_srt_temperature)
+    worker = at_server(url, api_key) if url else here(chosen)
     try:
-        with Progress(enabled=not quiet) as progress:
-            if url:
-                failed = _by_server(files, form, language, url, api_key, sink, progress)
-            else:
-                failed = asyncio.run(_here(files, form, language, sink, progress))
+        with recordings_of(files) as recordings, Progress(quiet=quiet) as progress:
+            sink, at_once = _sink(recordings, wishes, output, output_dir, again), jobs if output_dir else 1
+            asyncio.run(_all(recordings, renderer, worker, sink, progress, at_once))
+            progress.summary()
     except KeyboardInterrupt:
         click.echo("steno: interrupted; nothing half-written is left", err=True)
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if failed else 0
+    return EXIT_FAILED if progress.failures else 0
 
 
-async def _here(files: tuple[Path, ...], form: str, language: str | None, sink: Output, progress: Progress) -> int:
-    from steno import compose, logs, settings
-
-    chosen = settings.load()
-    logs.setup("WARNING" if chosen.log_level == "INFO" else chosen.log_level, chosen.log_json)
-    engine = compose.engine_of(chosen)
-    pieces = compose.pieces_of(chosen, engine)
-    failed = 0
-    async with engine:
-        for file in files:
-            try:
-                sink.write(file, await _one_here(engine, pieces, file, form, language, progress))
-            except (StenoError, OSError) as error:
-                failed += 1
-                progress.failed(file, _message(error))
-    return failed
+def _sink(
+    recordings: Sequence[Recording], wishes: Wishes, output: Path | None, output_dir: Path | None, again: bool
+) -> Sink:
+    count = len(recordings) * len(list(wishes.results()))
+    if output and count > 1:
+        raise click.UsageError("--output takes one file in one format; use --output-dir for several")
+    if output:
+        return OneFile(output)
+    return Folder(output_dir, again=again) if output_dir else Terminal(headings=count > 1)
 
 
-async def _one_here(engine: Any, pieces: Any, file: Path, form: str, language: str | None, progress: Progress) -> str:
-    from contextlib import aclosing
-
-    from steno.audio.decode import probe
-    from steno.pipelines.file import FileOptions, FileTranscription
-    from steno.server import wire
-    from steno.server.forms import check_language
-
-    began = time.monotonic()
-    options = FileOptions(check_language(language, engine.capabilities, engine.backend.name), words=True)
-    total_s = (await asyncio.to_thread(probe, file)).duration_s
-    progress.begin(file, total_s)
-    speech_only = not engine.capabilities.rejects_non_speech
-    async with (
-        engine.admit() as ticket,
-        FileTranscription(
-            pieces.open(file), ticket, options, parallel=engine.parallelism, speech_only=speech_only
-        ) as transcription,
-        aclosing(transcription.run()) as parts,
-    ):
-        async for part in parts:
-            progress.advance(part.end_s, time.monotonic() - began)
-        transcript = transcription.so_far()
-    progress.done(file, transcript.duration_s, time.monotonic() - began)
-    if form == "text":
-        return transcript.text
-    if form == "json":
-        return wire.json_transcript(transcript, logprobs=False).model_dump_json(exclude_none=True)
-    return wire.verbose_transcript(transcript, {"segment", "word"}).model_dump_json(exclude_none=True)
-
-
-def _by_server(
-    files: tuple[Path, ...],
-    form: str,
-    language: str | None,
-    url: str,
-    api_key: str | None,
-    sink: Output,
+async def _all(
+    recordings: Sequence[Recording],
+    renderer: Renderer,
+    worker: AbstractAsyncContextManager[Transcriber],
+    sink: Sink,
     progress: Progress,
-) -> int:
-    fields: dict[str, Any] = {"response_format": "verbose_json", "timestamp_granularities[]": ["segment", "word"]}
-    if language:
-        fields["language"] = language
-    failed = 0
-    with Client(url, api_key) as client:
-        for file in files:
-            began = time.monotonic()
+    at_once: int,
+) -> None:
+    """`at_once` is 1 on a terminal, where results come in the order of the files."""
+    turns = asyncio.Semaphore(at_once)
+
+    async def in_turn(recording: Recording, transcriber: Transcriber) -> None:
+        async with turns:
             try:
-                progress.begin_upload(file, file.stat().st_size)
-                answer = client.transcribe(file, fields, progress.sent).json()
-                progress.done(file, answer["duration"], time.monotonic() - began)
-                sink.write(file, _in_format(answer, form))
-            except (StenoError, OSError) as error:
-                failed += 1
-                progress.failed(file, _message(error))
-    return failed
+                await _one(recording, renderer, transcriber, sink, progress)
+            except StenoError as error:
+                progress.failed(recording.shown, error.message)
+            except OSError as error:
+                progress.failed(recording.shown, error.strerror or str(error))
+
+    async with worker as transcriber, asyncio.TaskGroup() as group:
+        for recording in recordings:
+            group.create_task(in_turn(recording, transcriber))
+    if renderer.translator is not None:
+        await renderer.translator.aclose()
 
 
-def _in_format(answer: dict[str, Any], form: str) -> str:
-    if form == "text":
-        return str(answer["text"])
-    if form == "json":
-        answer = {"text": answer["text"], "usage": answer["usage"]}
-    return json.dumps(answer, ensure_ascii=False)
-
-
-def _message(error: StenoError | OSError) -> str:
-    if isinstance(error, StenoError):
-        return error.message
-    return error.strerror or str(error)
+async def _one(
+    recording: Recording, renderer: Renderer, transcriber: Transcriber, sink: Sink, progress: Progress
+) -> None:
+    wishes = renderer.wishes
+    digest = await asyncio.to_thread(recording.digest)
+    made_from = {result: f"{digest} {wishes.fingerprint(result, transcriber.identity)}" for result in wishes.results()}
+    missing = [result for result in made_from if not sink.has(recording.name, result.extension, made_from[result])]
+    if not missing:
+        progress.skipped(recording.shown)
+        return
+    with progress.of(recording.shown) as shown:
+        transcript = await transcriber.transcribe(recording, wishes.language, shown)
+        for result in missing:
+            text, untranslated = await renderer.render(transcript, result)
+            # What is flawed is not remembered as done: another run tries again.
+            sink.write(recording.name, result.extension, "" if untranslated else made_from[result], text)
+            if untranslated:
+                what = f"{untranslated} lines of {recording.name}{result.extension} could not be translated"
+                progress.failed(recording.shown, f"{what} and keep the source text")
+    progress.finished(recording.shown, shown)

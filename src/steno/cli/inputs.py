@@ -1,0 +1,78 @@
+"""What is to be transcribed: files, patterns, standard input."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+
+import click
+
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file to transcribe, and the name that its results are called by."""
+
+    path: Path
+    shown: str
+    """As the user wrote it."""
+    name: str
+    """Of its results, without an extension."""
+
+    def digest(self) -> str:
+        """SHA-256 of its content."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def recordings_of(arguments: Sequence[str]) -> Iterator[list[Recording]]:
+    """Arguments as recordings: patterns are expanded, `-` is standard input, kept in a file while it is needed.
+
+    Raises:
+        click.UsageError: a pattern that matches nothing, `-` twice, or two files with results of the same name.
+    """
+    with tempfile.TemporaryDirectory(prefix="steno-") as folder:
+        paths: list[tuple[Path, str]] = []
+        for argument in arguments:
+            if argument == STDIN:
+                paths.append((_keep_stdin(Path(folder)), "stdin"))
+            else:
+                paths += [(Path(match), match) for match in _expand(argument)]
+        yield [Recording(path, shown, name) for (path, shown), name in zip(paths, _names(paths), strict=True)]
+
+
+def _expand(argument: str) -> list[str]:
+    if not has_magic(argument) or Path(argument).exists():
+        return [argument]
+    matches = sorted(match for match in glob(argument, recursive=True) if Path(match).is_file())
+    if not matches:
+        raise click.UsageError(f"no file matches {argument!r}")
+    return matches
+
+
+def _keep_stdin(folder: Path) -> Path:
+    kept = folder / "stdin"
+    if kept.exists():
+        raise click.UsageError("standard input (-) can be given once")
+    with kept.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return kept
+
+
+def _names(paths: Sequence[tuple[Path, str]]) -> list[str]:
+    """`talk` for `talk.mp4`, but `talk.mp4` and `talk.mp3` where both are there."""
+    stems = ["stdin" if shown == "stdin" else path.stem for path, shown in paths]
+    names = [stem if stems.count(stem) == 1 else path.name for (path, _), stem in zip(paths, stems, strict=True)]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise click.UsageError(f"several files are called {doubled[0]}: their results would overwrite each other")
+    return names

@@ -1,0 +1,71 @@
+"""A transcript as the file that was asked for, translated if that was asked for too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from steno.cli.wishes import CAPTIONS, Result, Wishes
+
+if TYPE_CHECKING:
+    from steno.captions.formats import FormatName
+    from steno.translation.translator import Translator, Wanted
+    from steno.types import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """Makes the text of results.
+
+    `translator` None = no LLM is configured; then only a translation into the language that is spoken works.
+    """
+
+    wishes: Wishes
+    translator: Translator | None
+    text_temperature: float
+    caption_temperature: float
+
+    async def render(self, transcript: Transcript, result: Result) -> tuple[str, int]:
+        """The text, and how many of its lines could not be translated.
+
+        Raises:
+            TranslationNotConfiguredError: it needs a translation, and there is no LLM.
+        """
+        if result.form in CAPTIONS:
+            return await self._captions(transcript, result)
+        return await self._text(transcript, result)
+
+    async def _captions(self, transcript: Transcript, result: Result) -> tuple[str, int]:
+        from steno.captions.formats import render
+        from steno.pipelines.subtitle import subtitles_of
+        from steno.pipelines.translate import translate_cues
+
+        wishes = self.wishes
+        cues, kept = subtitles_of(transcript, wishes.style, wishes.mode).cues, 0
+        if result.target is not None:
+            wanted = self._wanted(transcript, result.target, self.caption_temperature)
+            done = await translate_cues(cues, self.translator, wanted, wishes.style, bilingual=wishes.bilingual)
+            cues, kept = done.cues, len(done.untranslated)
+        language = result.target or transcript.language
+        return render(cast("FormatName", result.form), cues, language=language), kept
+
+    async def _text(self, transcript: Transcript, result: Result) -> tuple[str, int]:
+        from steno.pipelines.translate import translate_transcript
+
+        kept = 0
+        if result.target is not None:
+            wanted = self._wanted(transcript, result.target, self.text_temperature)
+            done = await translate_transcript(transcript, self.translator, wanted)
+            transcript, kept = done.transcript, len(done.untranslated)
+        if result.form == "text":
+            return transcript.text, kept
+        from steno.server import wire
+
+        if result.form == "json":
+            return wire.json_transcript(transcript, logprobs=False).model_dump_json(exclude_none=True), kept
+        return wire.verbose_transcript(transcript, {"segment", "word"}).model_dump_json(exclude_none=True), kept
+
+    def _wanted(self, transcript: Transcript, target: str, temperature: float) -> Wanted:
+        from steno.translation.translator import Wanted
+
+        return Wanted(target, transcript.language, self.wishes.glossary, temperature)

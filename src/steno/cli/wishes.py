@@ -1,0 +1,95 @@
+"""What is to be made of each recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from steno.captions.cues import CueStyle
+    from steno.pipelines.request import TimingMode
+
+EXTENSION = {
+    "text": ".txt",
+    "json": ".json",
+    "verbose_json": ".verbose.json",
+    "srt": ".srt",
+    "vtt": ".vtt",
+    "lrc": ".lrc",
+    "tsv": ".tsv",
+}
+CAPTIONS = ("srt", "vtt", "lrc", "tsv")
+ALSO_KNOWN_AS = {"txt": "text"}
+
+
+class Listed(click.ParamType[tuple[str, ...]]):
+    """`a,b,c`, each checked by `check`, which returns what it is really called or raises ValueError."""
+
+    name = "list"
+
+    def __init__(self, check: Callable[[str], str]) -> None:
+        self._check = check
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            given = [self._check(name.strip()) for name in value.split(",") if name.strip()]
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not given:
+            self.fail("at least one is needed", param, ctx)
+        return tuple(dict.fromkeys(given))
+
+
+def check_format(name: str) -> str:
+    """For `Listed`."""
+    name = ALSO_KNOWN_AS.get(name, name)
+    if name not in EXTENSION:
+        raise ValueError(f"{name!r} is not a format; there are {', '.join([*EXTENSION, *ALSO_KNOWN_AS])}")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One file to make: a format, and the language to translate into, if any."""
+
+    form: str
+    target: str | None
+
+    @property
+    def extension(self) -> str:
+        return f".{self.target}{EXTENSION[self.form]}" if self.target else EXTENSION[self.form]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The options of the command line."""
+
+    formats: tuple[str, ...]
+    language: str | None
+    mode: TimingMode
+    style: CueStyle
+    targets: tuple[str, ...] = ()
+    bilingual: bool = False
+    glossary: dict[str, str] = field(default_factory=dict)
+
+    def results(self) -> Iterator[Result]:
+        """The source text's first, then those of each translation."""
+        for target in (None, *self.targets):
+            for form in self.formats:
+                yield Result(form, target)
+
+    def fingerprint(self, result: Result, identity: str) -> str:
+        """What a result depends on besides the recording; `identity` is the recogniser's."""
+        parts = [result.form, identity, self.language or "auto"]
+        if result.form in CAPTIONS:
+            parts += [self.mode, repr(self.style)]
+        if result.target:
+            parts += [result.target, "bilingual" if self.bilingual else "", repr(sorted(self.glossary.items()))]
+        return " ".join(parts)

@@ -1,0 +1,104 @@
+"""Who transcribes: this process, or a server. Both give a `Transcript`, so that everything after is the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from steno.cli.inputs import Recording
+from steno.cli.progress import Shown
+
+if TYPE_CHECKING:
+    from steno.client import Client
+    from steno.engine.engine import Engine
+    from steno.pipelines.pieces import PieceSource
+    from steno.settings import Settings
+    from steno.types import Transcript
+
+
+class Transcriber(Protocol):
+    @property
+    def identity(self) -> str:
+        """What recognises: results of another one are not the same results."""
+
+    async def transcribe(self, recording: Recording, language: str | None, shown: Shown) -> Transcript:
+        """With word times.
+
+        Raises:
+            StenoError, OSError: what befell this recording alone.
+        """
+
+
+@asynccontextmanager
+async def here(settings: Settings) -> AsyncIterator[Transcriber]:
+    """An engine in this process, loaded when the first recording wants it."""
+    from steno import compose
+
+    engine = compose.engine_of(settings)
+    async with engine:
+        yield _Here(engine, compose.pieces_of(settings, engine))
+
+
+@asynccontextmanager
+async def at_server(url: str, api_key: str | None) -> AsyncIterator[Transcriber]:
+    """A steno server."""
+    from steno.client import Client
+
+    with Client(url, api_key) as client:
+        yield _AtServer(client, url)
+
+
+class _Here:
+    def __init__(self, engine: Engine, pieces: PieceSource) -> None:
+        self._engine = engine
+        self._pieces = pieces
+
+    @property
+    def identity(self) -> str:
+        return self._engine.backend.model_id
+
+    async def transcribe(self, recording: Recording, language: str | None, shown: Shown) -> Transcript:
+        from steno.audio.decode import probe
+        from steno.pipelines.file import FileOptions, FileTranscription
+        from steno.pipelines.request import check_language
+
+        engine = self._engine
+        options = FileOptions(check_language(language, engine.capabilities, engine.backend.name), words=True)
+        shown.total((await asyncio.to_thread(probe, recording.path)).duration_s)
+        speech_only = not engine.capabilities.rejects_non_speech
+        async with (
+            engine.admit() as ticket,
+            FileTranscription(
+                self._pieces.open(recording.path),
+                ticket,
+                options,
+                parallel=engine.parallelism,
+                speech_only=speech_only,
+            ) as transcription,
+            aclosing(transcription.run()) as parts,
+        ):
+            async for part in parts:
+                shown.done(part.end_s)
+            transcript = transcription.so_far()
+        shown.done(transcript.duration_s)
+        return transcript
+
+
+class _AtServer:
+    def __init__(self, client: Client, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    @property
+    def identity(self) -> str:
+        return self._url
+
+    async def transcribe(self, recording: Recording, language: str | None, shown: Shown) -> Transcript:
+        size = max(recording.path.stat().st_size, 1)
+        transcript = await asyncio.to_thread(
+            self._client.transcript, recording.path, language, lambda sent: shown.sent(sent / size)
+        )
+        shown.done(transcript.duration_s)
+        return transcript
