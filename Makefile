@@ -5,6 +5,10 @@ EXTRAS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 comma := ,
+# One for each set of extras: with others than last time, they are installed.
+WITH := $(if $(EXTRAS),+$(subst $(comma),+,$(EXTRAS)))
+INSTALLED := $(VENV)/.installed$(WITH)
+INSTALLED_DEV := $(VENV)/.installed-dev$(WITH)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test demo check format docs bench clean
@@ -12,29 +16,29 @@ comma := ,
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-serve: $(VENV)/.installed ## Start the server on PORT (default 8000)
+serve: $(INSTALLED) ## Start the server on PORT (default 8000)
 	@exec $(BIN)/steno serve
 
-demo: $(VENV)/.installed ## Start a server, transcribe the shipped sample through it, stop
+demo: $(INSTALLED) ## Start a server, transcribe the shipped sample through it, stop
 	@$(BIN)/steno demo
 
-test: $(VENV)/.installed-dev ## Run the tests
+test: $(INSTALLED_DEV) ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.installed-dev ## ruff, mypy --strict and the import rules, as CI runs them
+check: $(INSTALLED_DEV) ## ruff, mypy --strict and the import rules, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.installed-dev ## Let ruff format and fix what it can
+format: $(INSTALLED_DEV) ## Let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.installed ## Write the generated parts of the documentation
+docs: $(INSTALLED) ## Write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.installed-dev ## Run the benchmarks, quickly; results go to out/
+bench: $(INSTALLED_DEV) ## Run the benchmarks, quickly; results go to out/
 	$(BIN)/python -m benchmarks.footprint --quick --json out/footprint.json
 
 clean: ## Remove everything that make has made
@@ -47,12 +51,12 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "Python's venv module is missing: on Debian and Ubuntu, 'apt install python3-venv'"; exit 1; }
 
-$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+$(INSTALLED): pyproject.toml | $(VENV)/bin/python
 	@echo "installing steno into $(VENV) (about half a minute, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
-	@touch $@
+	@touch $@ $(VENV)/.installed
 
-$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+$(INSTALLED_DEV): pyproject.toml | $(VENV)/bin/python
 	@echo "installing steno and its development tools into $(VENV) (about a minute, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev $(INSTALLED)

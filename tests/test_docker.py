@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from running import RunningServer
+from steno.server.serve import CLOSE_S
 from steno.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -65,18 +66,49 @@ def test_compose_builds_this_dockerfile_and_gives_the_drain_its_time() -> None:
     folder = (ROOT / "docker" / service["build"]["context"]).resolve()
     assert folder == ROOT
     assert (folder / service["build"]["dockerfile"]).exists()
-    assert int(service["stop_grace_period"].rstrip("s")) > Settings.model_fields["drain_timeout"].default
+    grace_s = int(_default(service["stop_grace_period"]).rstrip("s"))
+    assert grace_s > Settings.model_fields["drain_timeout"].default + CLOSE_S
     assert [volume.partition(":")[0] for volume in service["volumes"]] == list(COMPOSE["volumes"])
+
+
+def test_compose_takes_each_variable_from_the_environment_and_else_has_the_defaults_of_the_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    with monkeypatch.context() as image:
+        for name, value in re.findall(r"(LOG_\w+)=(\w+)", DOCKERFILE):
+            image.setenv(name, value)
+        expected = Settings()
+    variables = COMPOSE["services"]["steno"]["environment"]
+    for name, value in variables.items():
+        assert value.startswith(f"${{{name}:-"), name
+        monkeypatch.setenv(name, _default(value))
+    assert Settings() == expected
+    assert set(variables) >= {"ASR_BACKEND", "MODEL_ID", "REQUEST_TIMEOUT", "LOG_JSON", "USE_GRANIAN", "DRAIN_TIMEOUT"}
+
+
+def _default(value: str) -> str:
+    """What compose makes of `${NAME:-default}` where NAME is not set."""
+    return re.sub(r"\$\{\w+:-(.*)\}", r"\1", value)
 
 
 @pytest.mark.parametrize("up", [True, False])
 def test_the_health_check_tells_a_live_server_from_a_dead_one(up: bool) -> None:
     with RunningServer(ASR_BACKEND="scripted") as server:
-        port = server.url.rpartition(":")[2]
         if not up:
             server.stop()
-        checked = subprocess.run(
-            [sys.executable, ROOT / "docker" / "healthcheck.py"],
-            env={"PORT": port}, capture_output=True, text=True, timeout=30,
-        )  # fmt: skip
-    assert (checked.returncode == 0) is up
+        assert (_check_health(server).returncode == 0) is up
+
+
+def test_the_health_check_asks_the_server_itself_and_no_proxy() -> None:
+    with RunningServer(ASR_BACKEND="scripted") as server:
+        checked = _check_health(server, http_proxy="http://127.0.0.1:9", all_proxy="http://127.0.0.1:9")
+    assert checked.returncode == 0, checked.stderr
+
+
+def _check_health(server: RunningServer, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "docker" / "healthcheck.py"],
+        env={"PORT": server.url.rpartition(":")[2], **environment}, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip

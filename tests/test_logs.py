@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 from loguru import logger
@@ -53,3 +57,80 @@ def test_exceptions_are_in_the_json_without_the_values_of_variables(capsys: pyte
     line = json.loads(capsys.readouterr().err)
     assert "ValueError: bad" in line["exception"]
     assert secret not in line["exception"]
+
+
+def test_an_exception_is_whole_in_the_json_whatever_the_message(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("INFO", as_json=True)
+    try:
+        raise ValueError("bad")
+    except ValueError:
+        logger.exception("two\nlines")
+    line = json.loads(capsys.readouterr().err)
+    assert line["message"] == "two\nlines"
+    assert line["exception"].startswith("Traceback")
+    assert line["exception"].endswith("ValueError: bad")
+
+
+HOSTILE = "GET /\n2025-01-01 ERROR forged\r\x1b[2J\t\x00\x7f\x9b31m\x85\u2028你好 é"
+
+
+def test_what_a_client_sends_neither_begins_a_line_nor_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("INFO")
+    logger.info("{} 404", HOSTILE)
+    logging.getLogger("some.library").warning("%s", HOSTILE)
+    ours, theirs = capsys.readouterr().err.splitlines()
+    shown = r"GET /\n2025-01-01 ERROR forged\r\x1b[2J\t\x00\x7f\x9b31m\x85\u2028你好 é"
+    assert ours.endswith(f" {shown} 404")
+    assert theirs.endswith(f" {shown}")
+
+
+def test_json_lines_hold_the_message_as_it_was_without_a_control_character(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("INFO", as_json=True)
+    logger.info("{}", HOSTILE)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert json.loads(line)["message"] == HOSTILE
+
+
+def test_a_traceback_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("INFO")
+    try:
+        raise ValueError("bad")
+    except ValueError:
+        logger.exception("two\nlines")
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.endswith(r"two\nlines")
+    assert rest[0].startswith("Traceback")
+    assert rest[-1] == "ValueError: bad"
+
+
+def test_a_terminal_gets_colours_and_no_others_than_ours() -> None:
+    leader, follower = pty.openpty()
+    script = "from steno import logs; logs.setup(); logs.logger.info('<red>a</red> {}', '\\x1b[31mb')"
+    plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "PYCHARM_HOSTED")}
+    subprocess.run([sys.executable, "-c", script], stderr=follower, env={**plain, "TERM": "xterm"}, timeout=30)
+    os.close(follower)
+    shown = os.read(leader, 4096).decode()
+    os.close(leader)
+    assert "\x1b[32m" in shown
+    assert r"<red>a</red> \x1b[31mb" in shown
+    assert "\x1b[31m" not in shown
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_closed_stderr_stops_nothing_and_no_socket_takes_its_place(as_json: bool) -> None:
+    script = f"""
+import socket, subprocess, sys
+assert sys.stderr is None
+from steno import logs
+logs.setup(as_json={as_json})
+logs.logger.error("nobody reads this")
+with socket.socket() as first:
+    assert first.fileno() > 2, first
+subprocess.run(["sh", "-c", "echo nor this >&2"], check=True)
+print("up")
+"""
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script], stdout=subprocess.PIPE, text=True, timeout=30
+    )
+    assert (ended.returncode, ended.stdout) == (0, "up\n")

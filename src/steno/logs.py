@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ LEVELS_OF_LIBRARIES = {
     "httpcore": logging.WARNING,
 }
 """Start, stop and access lines are the server's own, with request id and duration."""
+
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]
+_AS_TEXT = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
+_AS_JSON = {code: f"\\u{code:04x}" for code in _CONTROLS}
+"""What a client sends may be in a message: it must not begin a line of its own, nor steer the terminal."""
 
 
 class _Intercept(logging.Handler):
@@ -36,11 +42,13 @@ class _Intercept(logging.Handler):
 
 
 def setup(level: str = "INFO", as_json: bool = False) -> None:
-    """Send all logs of this process to stderr. Call once, at the start of a process."""
+    """Send all logs of this process to stderr (nowhere, if that is closed). Call once, at the start of a process."""
     logger.remove()
     logger.configure(extra={"request_id": "-"})
-    if as_json:
-        logger.add(_write_json, level=level, diagnose=False)
+    if sys.stderr is None:
+        _keep_descriptor_2()
+    elif as_json:
+        logger.add(_write_json, level=level, format=lambda _: "{exception}", diagnose=False)
     else:
         logger.add(sys.stderr, level=level, format=_text_format, diagnose=False)
     logging.basicConfig(handlers=[_Intercept()], level=0, force=True)
@@ -52,11 +60,21 @@ def setup(level: str = "INFO", as_json: bool = False) -> None:
         logging.getLogger(name).setLevel(least)
 
 
+def _keep_descriptor_2() -> None:
+    """Where stderr is closed: else the next socket becomes descriptor 2, and a client gets what C libraries print."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    if null == 2:
+        os.set_inheritable(null, True)
+    else:
+        os.close(null)
+
+
 def _text_format(record: Record) -> str:
+    record["extra"]["line"] = record["message"].translate(_AS_TEXT)
     request = "" if record["extra"].get("request_id", "-") == "-" else " <dim>{extra[request_id]}</dim>"
     return (
         "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> <cyan>{name}</cyan>"
-        f"{request} {{message}}\n{{exception}}"
+        f"{request} {{extra[line]}}\n{{exception}}"
     )
 
 
@@ -70,5 +88,5 @@ def _write_json(message: Message) -> None:
         **record["extra"],
     }
     if record["exception"] is not None:
-        line["exception"] = str(message).partition("\n")[2].rstrip()
-    sys.stderr.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
+        line["exception"] = str(message).rstrip()
+    sys.stderr.write(json.dumps(line, default=str, ensure_ascii=False).translate(_AS_JSON) + "\n")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,68 @@ def test_a_backend_asked_for_by_name_is_never_replaced_by_another(monkeypatch: p
     with pytest.raises(BackendUnavailableError) as created:
         registry.create("lacking", BackendOptions())
     assert chosen.value.message == created.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("there", "lacks"),
+    [([], "acoustic model"), (["en-us/en-us/mdef"], "language model"),
+     (["en-us/en-us/mdef", "en-us/en-us.lm.bin"], "dictionary")],
+)  # fmt: skip
+def test_a_backend_without_its_model_cannot_run_and_only_the_log_knows_the_folder(
+    there: list[str], lacks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: list[str]
+) -> None:
+    for part in there:
+        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / part).touch()
+    monkeypatch.setenv("POCKETSPHINX_PATH", str(tmp_path))
+    reason = f"lacks its {lacks}: unset POCKETSPHINX_PATH or correct it"
+    assert registry.availability("sphinx") == registry.Availability(False, reason)
+    assert len(logs) == 1
+    assert f"lacks its {lacks}: there is no {tmp_path}/en-us/" in logs[0]
+
+
+def test_a_damaged_installation_is_to_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pocketsphinx").mkdir()
+    (tmp_path / "pocketsphinx" / "__init__.py").touch()
+    monkeypatch.delenv("POCKETSPHINX_PATH", raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "pocketsphinx", raising=False)
+    assert registry.availability("sphinx").reason == (
+        "lacks its acoustic model: pip install --force-reinstall pocketsphinx"
+    )
+
+
+def test_auto_passes_over_a_backend_without_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POCKETSPHINX_PATH", "/nonexistent")
+    with pytest.raises(BackendUnavailableError, match="sphinx lacks its acoustic model"):
+        registry.choose("auto")
+
+
+MISFIT = "MODEL_ID='Qwen/Qwen3-ASR-0.6B' is not something the sphinx backend can serve; unset it"
+
+
+@pytest.mark.parametrize(
+    ("module", "requires", "advice"),
+    [
+        ("steno.backends.no_such", (), ": Qwen3-ASR is not part of this version of steno yet"),
+        ("steno.types", ("no_such_package",), ", or for a Qwen3-ASR model pip install qwen and set ASR_BACKEND=qwen"),
+        ("steno.types", (), ", or for a Qwen3-ASR model set ASR_BACKEND=qwen"),
+    ],
+)
+def test_a_model_that_the_backend_cannot_serve_is_refused_with_what_to_do(
+    module: str, requires: tuple[str, ...], advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = (BackendSpec("qwen", module, requires, "pip install qwen", ""), registry.spec_of("sphinx"))
+    monkeypatch.setattr(registry, "SPECS", specs)
+    with pytest.raises(SettingsError) as refused:
+        registry.create("sphinx", BackendOptions(model_id="Qwen/Qwen3-ASR-0.6B"))
+    assert refused.value.message == MISFIT + advice
+    assert refused.value.param == "MODEL_ID"
+
+
+def test_the_embedded_model_may_be_asked_for_by_its_name() -> None:
+    backend = registry.create("sphinx", BackendOptions(model_id="pocketsphinx-en-us"))
+    assert registry.spec_of("sphinx").models == (backend.model_id,)
 
 
 @pytest.mark.parametrize("ask", [registry.choose, registry.availability])

@@ -77,7 +77,7 @@ def test_files_whose_results_would_overwrite_each_other_are_refused(tmp_path: Pa
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "talk.mp4").touch()
-    with pytest.raises(click.UsageError, match="several files are called talk.mp4"):
+    with pytest.raises(click.UsageError, match=r"several files are called talk\.mp4"):
         recordings_of([str(tmp_path / "*" / "talk.mp4")]).__enter__()
 
 

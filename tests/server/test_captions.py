@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -59,7 +60,7 @@ def test_srt_through_the_sdk_is_srt(client: openai.OpenAI, fixtures: Path) -> No
     cues = list(srt.parse(answer))
     assert [cue.index for cue in cues] == list(range(1, len(cues) + 1))
     assert word_error_rate("address.opus", texts(answer)) < 0.4
-    for cue, following in zip(cues, cues[1:], strict=False):
+    for cue, following in pairwise(cues):
         assert cue.end <= following.start
         assert (cue.end - cue.start).total_seconds() <= 7.001
     assert all(len(line) <= 42 for cue in cues for line in cue.content.splitlines())

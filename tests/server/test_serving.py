@@ -102,6 +102,8 @@ def test_an_open_server_on_a_public_address_is_warned_about() -> None:
 
 @pytest.mark.parametrize("use_granian", ["false", "true"])
 def test_it_serves_https(tmp_path: Path, use_granian: str) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,

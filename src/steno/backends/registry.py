@@ -37,6 +37,8 @@ class BackendSpec:
         install: the command that installs them.
         summary: for lists: what it is.
         factory: the function in `module` that makes one from `BackendOptions`.
+        check: `module:function`, light to import, which tells what else is missing, or None.
+        models: what `MODEL_ID` may be; None = the factory checks it.
         auto: whether `auto` may choose it.
         public: whether users are told of it.
     """
@@ -47,6 +49,8 @@ class BackendSpec:
     install: str
     summary: str
     factory: str = "create"
+    check: str | None = None
+    models: tuple[str, ...] | None = None
     auto: bool = True
     public: bool = True
 
@@ -65,6 +69,8 @@ SPECS: tuple[BackendSpec, ...] = (
         requires=("pocketsphinx",),
         install="pip install pocketsphinx",
         summary="embedded PocketSphinx: English, any CPU, nothing to download",
+        check="steno.backends.sphinx.installed:missing",
+        models=("pocketsphinx-en-us",),
     ),
     BackendSpec(
         name="vllm",
@@ -124,7 +130,7 @@ def spec_of(name: str) -> BackendSpec:
 
 
 def availability(name: str) -> Availability:
-    """Whether the backend `name` and the packages that it needs are installed; they are looked for, not imported."""
+    """Whether the backend `name` and all that it needs are installed; it is looked for, not imported."""
     return _availability(spec_of(name))
 
 
@@ -147,15 +153,26 @@ def create(name: str, options: BackendOptions) -> AsyncBackend | StepBackend:
     """Import the backend's module and make one; nothing is loaded yet.
 
     Raises:
-        SettingsError: an unknown name.
+        SettingsError: an unknown name, or a `MODEL_ID` that is not for this backend.
         BackendUnavailableError: it cannot run here; says what to install.
     """
     spec = spec_of(name)
+    check_model(name, options.model_id)
     found = _availability(spec)
     if not found.ok:
         raise BackendUnavailableError(f"backend {name!r} cannot run here: {found.reason}")
     factory = cast("Factory", getattr(importlib.import_module(spec.module), spec.factory))
     return factory(options)
+
+
+def check_model(name: str, model_id: str | None) -> None:
+    """Raises SettingsError where the backend `name` cannot serve `model_id`."""
+    models = spec_of(name).models
+    if model_id is None or models is None or model_id in models:
+        return
+    raise SettingsError(
+        f"MODEL_ID={model_id!r} is not something the {name} backend can serve; {_instead()}", param="MODEL_ID"
+    )
 
 
 def _best(specs: tuple[BackendSpec, ...]) -> Choice:
@@ -176,7 +193,18 @@ def _availability(spec: BackendSpec) -> Availability:
     missing = [package for package in spec.requires if not _is_there(package)]
     if missing:
         return Availability(False, f"needs {' and '.join(missing)}: {spec.install}")
+    lacking = _lacking(spec)
+    if lacking:
+        return Availability(False, lacking)
     return Availability(True, spec.summary)
+
+
+def _lacking(spec: BackendSpec) -> str | None:
+    if spec.check is None:
+        return None
+    module, _, function = spec.check.partition(":")
+    check = cast("Callable[[], str | None]", getattr(importlib.import_module(module), function))
+    return check()
 
 
 def _is_there(module: str) -> bool:
@@ -185,6 +213,15 @@ def _is_there(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
+
+
+def _instead() -> str:
+    """What to do about a `MODEL_ID` that the backend cannot serve."""
+    qwen = spec_of("qwen")
+    if not _is_there(qwen.module):
+        return "unset it: Qwen3-ASR is not part of this version of steno yet"
+    how = "" if _availability(qwen).ok else f"{qwen.install} and "
+    return f"unset it, or for a Qwen3-ASR model {how}set ASR_BACKEND=qwen"
 
 
 def _better(name: str) -> str | None:

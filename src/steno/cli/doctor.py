@@ -58,6 +58,7 @@ def examine() -> dict[str, Any]:
     try:
         chosen = settings.load()
         choice = registry.choose(chosen.backend)
+        registry.check_model(choice.name, chosen.model_id)
         report["serves_with"], report["better"] = choice.name, choice.better
         unheeded = [f"{name} is set, but this version does not act on it yet" for name in chosen.set_but_planned()]
         report["problems"] += unheeded

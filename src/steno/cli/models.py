@@ -30,15 +30,15 @@ def command(url: str | None, api_key: str | None) -> None:
 def _lines(answer: Any) -> list[str]:
     """One a model. `loaded` and `aliases` are steno's own: other servers of OpenAI's API have neither."""
     try:
-        return [" ".join([str(model["id"]), *_known(model)]) for model in answer["data"]]
+        return [f"{model['id']}{_known(model)}" for model in answer["data"]]
     except (KeyError, TypeError):
         raise ServerError("the server's answer is not OpenAI's list of models") from None
 
 
-def _known(model: dict[str, Any]) -> list[str]:
+def _known(model: dict[str, Any]) -> str:
     known = []
     if "loaded" in model:
         known.append("loaded" if model["loaded"] else "not loaded")
     if model.get("aliases"):
         known.append(f"also known as {', '.join(model['aliases'])}")
-    return [f" ({'; '.join(known)})"] if known else []
+    return f"  ({'; '.join(known)})" if known else ""

@@ -28,10 +28,7 @@ def check_language(language: str | None, capabilities: Capabilities, backend: st
         raise UnsupportedLanguageError(text, param="language")
     if capabilities.languages is not None and code not in capabilities.languages:
         spoken = ", ".join(sorted(capabilities.languages))
-        text = (
-            f"unsupported_language: backend {backend!r} speaks {spoken} only, not {code!r}; "
-            "set MODEL_ID to a multilingual model such as Qwen/Qwen3-ASR-0.6B"
-        )
+        text = f"unsupported_language: backend {backend!r} speaks {spoken} only, not {code!r}; it takes another backend"
         raise UnsupportedLanguageError(text, param="language")
     return code
 

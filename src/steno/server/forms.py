@@ -70,7 +70,7 @@ class TranscriptionForm:
             text = f"stream=true gives events; response_format={self.response_format} does not go with it: use json"
             raise InvalidRequestError(text, param="response_format")
         if self.hotwords and not capabilities.context:
-            text = f"backend {backend!r} takes no hot words; leave them out, or set MODEL_ID to a model that does"
+            text = f"backend {backend!r} takes no hot words; leave them out"
             raise UnsupportedFeatureError(text, param="hotwords")
         if self.wants_words and not capabilities.word_times:
             text = f"backend {backend!r} gives no word times; ask for segment"

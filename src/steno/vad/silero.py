@@ -11,6 +11,7 @@ No level normalisation comes before it: the model hears clean speech with peaks 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,8 +123,11 @@ class BatchedVad:
 
 
 def _load(name: str) -> Any:
+    # ONNX Runtime reports on its use unless it is told not to before it is imported, and keeps a database in ~/.cache.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

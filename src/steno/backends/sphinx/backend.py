@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 from loguru import logger
 
 from steno.backends.base import Align, Alignment, Capabilities, Hypothesis, Progress, Recognize
+from steno.backends.sphinx import installed
 from steno.backends.sphinx.pool import Growing, Place, Pool
 from steno.backends.sphinx.process import DecodingTimeoutError
 from steno.errors import (
@@ -106,7 +105,9 @@ class SphinxBackend:
         Raises:
             BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start.
         """
-        check_installed()
+        lacking = installed.missing()
+        if lacking:
+            raise BackendUnavailableError(f"backend 'sphinx' {lacking}")
         progress(0.0, "starting a decoder")
         pool = Pool(
             self._workers + self._live_workers,
@@ -118,7 +119,9 @@ class SphinxBackend:
                 pass
         except BackendCrashedError as error:
             await pool.close()
-            raise BackendUnavailableError(f"backend 'sphinx' does not start: {error}") from error
+            raise BackendUnavailableError(
+                f"backend 'sphinx' does not start: {error}; the log has the reason"
+            ) from error
         self._pool = pool
         progress(1.0, "ready")
 
@@ -221,30 +224,9 @@ def create(options: BackendOptions) -> SphinxBackend:
     return SphinxBackend(workers=options.workers)
 
 
-def check_installed() -> None:
-    """Raises BackendUnavailableError naming what is missing. Imports nothing."""
-    spec = importlib.util.find_spec("pocketsphinx")
-    if spec is None or not spec.submodule_search_locations:
-        raise BackendUnavailableError("backend 'sphinx' needs pocketsphinx: pip install pocketsphinx")
-    model = os.environ.get("POCKETSPHINX_PATH") or Path(spec.submodule_search_locations[0]) / "model"
-    check_model(Path(model))
-
-
-def check_model(folder: Path) -> None:
-    """Raises BackendUnavailableError where `folder` lacks a part of the US English model."""
-    for part in ("en-us/en-us/mdef", "en-us/en-us.lm.bin", "en-us/cmudict-en-us.dict"):
-        if not (folder / part).is_file():
-            raise BackendUnavailableError(
-                f"backend 'sphinx' lacks a part of its model, {folder / part}: "
-                "pip install --force-reinstall pocketsphinx, or set POCKETSPHINX_PATH"
-            )
-
-
 def _check(work: Work) -> None:
     if work.language not in (None, "en"):
-        raise UnsupportedLanguageError(
-            f"backend 'sphinx' speaks en only, not {work.language}; set MODEL_ID to a model that does", param="language"
-        )
+        raise UnsupportedLanguageError(f"backend 'sphinx' speaks en only, not {work.language}", param="language")
     if len(work.audio) > MAX_AUDIO_S * SAMPLE_RATE:
         raise AudioTooLongError(
             f"backend 'sphinx' takes {MAX_AUDIO_S:.0f} s at once, this is {len(work.audio) / SAMPLE_RATE:.1f} s"

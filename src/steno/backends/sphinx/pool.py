@@ -53,7 +53,7 @@ class Pool:
     @property
     def pids(self) -> list[int]:
         """Of the children that are there to be used."""
-        return [place.child.pid for place in (*self._idle, *self._lent)]
+        return [place.child.pid for place in (*self._idle, *self._lent) if place.child.usable]
 
     @asynccontextmanager
     async def place(self, key: str | None = None) -> AsyncIterator[Place]:

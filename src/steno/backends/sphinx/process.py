@@ -7,6 +7,8 @@ import signal
 import sys
 from contextlib import suppress
 
+from loguru import logger
+
 from steno.backends.sphinx.protocol import Header, Message, ProtocolError, pack, receive
 from steno.errors import BackendCrashedError, BackendError
 
@@ -80,7 +82,10 @@ class Child:
         self.rss_mb = reply.get("rss_mb", 0.0)
         if "error" in reply:
             self.kill()  # whatever its decoder was in the middle of is not known
-            raise BackendError(f"the decoder failed: {reply['error']}")
+            logger.error("a decoding process failed: {}", reply["error"])
+            raise BackendError(
+                "the decoder failed; try again, and where that does not help, the server's log has the reason"
+            )
         return reply
 
     def kill(self) -> None:
@@ -120,7 +125,8 @@ class Child:
         except (ConnectionError, asyncio.IncompleteReadError):
             raise BackendCrashedError(f"a decoding process died ({await self._cause()})") from None
         except ProtocolError as error:
-            raise BackendCrashedError(f"a decoding process sent something else than a reply: {error}") from error
+            logger.error("a decoding process sent something else than a reply: {}", error)
+            raise BackendCrashedError("a decoding process sent something else than a reply") from error
         finally:
             if not answered:
                 self.kill()
