@@ -39,7 +39,7 @@ docs: $(INSTALLED) ## Write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
 
 bench: $(INSTALLED_DEV) ## Run the benchmarks, quickly; results go to out/
-	$(BIN)/python -m benchmarks.footprint --quick --json out/footprint.json
+	for name in footprint captions batch; do $(BIN)/python -m benchmarks.$$name --quick --json out/$$name.json || exit 1; done
 
 clean: ## Remove everything that make has made
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

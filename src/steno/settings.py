@@ -111,9 +111,7 @@ class Settings(BaseSettings):
         "Live", "Seconds two hypotheses must agree before text is stable.", 1.0, planned=True, ge=0, le=10
     )
 
-    subtitle_max_cps: float = _field(
-        "Subtitles", "Reading speed, in characters a second.", 17.0, gt=0, le=100
-    )
+    subtitle_max_cps: float = _field("Subtitles", "Reading speed, in characters a second.", 17.0, gt=0, le=100)
     subtitle_min_duration_s: float = _field("Subtitles", "Shortest cue.", 0.833, gt=0, le=10)
     subtitle_max_duration_s: float = _field("Subtitles", "Longest cue.", 7.0, gt=0, le=60)
     subtitle_gap_s: float = _field("Subtitles", "Smallest gap between cues.", 0.083, ge=0, le=2)
@@ -123,9 +121,7 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = _field("Translation", "The LLM's key.", None)
     translate_model: str | None = _field("Translation", "The LLM's model; needed with `OPENAI_BASE_URL`.", None)
     translate_temperature: float = _field("Translation", "Temperature for plain text.", 0.3, ge=0, le=2)
-    translate_srt_temperature: float = _field(
-        "Translation", "Temperature for subtitles.", 0.0, ge=0, le=2
-    )
+    translate_srt_temperature: float = _field("Translation", "Temperature for subtitles.", 0.0, ge=0, le=2)
     translate_timeout: float = _field("Translation", "Seconds the LLM gets for an answer.", 60.0, gt=0, le=3600)
     translate_retries: int = _field(
         "Translation", "Times a request is sent again on 429, 5xx, time-out or disconnect.", 3, ge=0, le=20

@@ -36,9 +36,9 @@ def ms(seconds: float) -> int:
 def repair(spans: Sequence[Span], end_ms: int | None) -> None:
     """Make the spans' times valid, in place, and leave alone those that are.
 
-    Afterwards starts rise by at least a millisecond for each character, a span ends where the next one begins or before
-    that, and none ends after `end_ms`. Where the audio is shorter than a millisecond a character, it is taken to be that
-    long: there is no other way to show all of the text.
+    Afterwards starts rise by at least a millisecond for each character, a span ends where the next one begins or
+    before that, and none ends after `end_ms`. Where the audio is shorter than a millisecond a character, it is taken to
+    be that long: there is no other way to show all of the text.
     """
     if end_ms is not None:
         end_ms = max(end_ms, sum(span.size for span in spans))

@@ -13,7 +13,7 @@ The rules, in the order in which they win where they cannot all be kept:
    join its neighbour in the sentence, or the next sentence if it is a sentence of its own.
 7. A cue ends where its sentence does, unless one of two sentences is too short to stand alone (rule 6).
 8. A cue is on screen long enough to be read at `max_cps`. It stays on after its words for that, as far as rules 2, 4
-   and 6 allow; if it then is still too fast, it is cut or joined differently, if that helps.
+   and 6 allow. If it is still too fast, its sentence is cut elsewhere, where that gains more than it spoils (rule 9).
 9. Within a sentence there are as few cues as possible, of about the same size, broken at commas and the like, then at
    short pauses and before conjunctions, and not after a short word (an article, a preposition); phrases of Chinese and
    Japanese stay whole. The same goes for lines: as few as possible, balanced, broken where the sense allows it.

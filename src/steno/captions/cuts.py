@@ -18,13 +18,14 @@ ORPHAN_COLUMNS = 10
 HESITATION = 2.0
 """Times `pause_s`: a pause within a sentence up to here may be bridged, so that no word is left alone."""
 
-# Costs. Each rule outweighs what is below it in the sum: removing a cue that is too short or an orphan always pays, even
-# if a sentence then ends within a cue, and a sentence end within a cue is worse than any unevenness.
+# Costs. Each rule outweighs what is below it in the sum: removing a cue that is too short or an orphan always pays,
+# even if a sentence then ends within a cue, and a sentence end within a cue is worse than any unevenness.
 TOO_SHORT = 2000.0
 ORPHAN = 500.0
 PART_WITHIN = 150.0
 """The end of a sentence, or a pause, within a cue."""
 TOO_FAST = 100.0
+"""For a cue that takes twice its time to read, or more; in proportion for less, or sense would give way to seconds."""
 CUE = 30.0
 FULL = 60.0
 """Times the share of the box that is filled, squared: cues of a sentence come out about equal."""

@@ -31,18 +31,16 @@ _ABBREVIATION = re.compile(
 _BEFORE_NUMBER = re.compile(r"\b(?:no|nr|fig|vol|p|pp|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.$", re.IGNORECASE)
 
 _OPENERS = re.compile(r"[(\[{«‹“‘„「『（【《〈¿¡]")
-LINKS = frozenset(
-    # English
-    "and but or nor because that which who whom whose when while where if unless until although though than as "
-    "of in on at to for from with without by into onto over under about after before between through during since "
-    # German
-    "und aber oder denn weil dass daß wenn als ob obwohl während der im am um zu mit von vom bei beim nach aus durch für "
-    # French
-    "et mais ou car que qui quand lorsque dont où parce puisque de du des à au aux dans sur sous avec sans pour par "
-    # Spanish, Portuguese, Italian
-    "y e pero mas porque cuando mientras donde quien cual en con sin para por entre hasta desde "
-    "quando onde quem em com sem até di da che ma perché dove con per tra fra".split()
-)
+_LINKS = """
+    and but or nor because that which who whom whose when while where if unless until although though than as
+    of in on at to for from with without by into onto over under about after before between through during since
+    und aber oder denn weil dass daß wenn als ob obwohl während
+    der im am um zu mit von vom bei beim nach aus durch für
+    et mais ou car que qui quand lorsque dont où parce puisque de du des à au aux dans sur sous avec sans pour par
+    y e pero mas porque cuando mientras donde quien cual en con sin para por entre hasta desde
+    quando onde quem em com sem até di da che ma perché dove per tra fra
+"""
+LINKS = frozenset(_LINKS.split())
 """Conjunctions and prepositions: a line may well end before one, not after. One set for all: a clash does no harm."""
 
 

@@ -23,7 +23,7 @@ _STICKY = "\u00a0\u2007\u202f"
 SPACES = re.compile(rf"[^\S{_STICKY}]+")
 TOKENS = re.compile(rf"[\S{_STICKY}]+")
 UNSPACED = regex.compile(r"[\p{lb=ID}\p{lb=CJ}\p{lb=EB}\p{lb=SA}\p{lb=ZW}\p{lb=B2}]")
-"""What makes a break without a space possible: ideographs, kana, emoji, the scripts of South-East Asia, ZWSP, a long dash."""
+"""What makes a break without a space possible: ideographs, kana, emoji, South-East Asian scripts, ZWSP, long dashes."""
 
 _IDEOGRAPHIC = regex.compile(
     r"[\p{lb=ID}\p{lb=CJ}\p{lb=EB}]|[\p{lb=CL}\p{lb=OP}\p{lb=EX}\p{lb=NS}&&[\u3000-\u30ff\uff00-\uffef]]", regex.V1

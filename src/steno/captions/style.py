@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class CueStyle:
     """Limits of a cue. Raises `ValueError`, which names the field, where they make no sense.
 
-    The defaults are what broadcasters and streaming services ask for: Netflix's Timed Text Style Guide has 42 characters
-    in 2 lines, 5/6 s to 7 s, two frames between cues, and 17 characters a second for children's programmes.
+    The defaults are what broadcasters and streaming services ask for. Netflix's Timed Text Style Guide has 42
+    characters in 2 lines, 5/6 s to 7 s, two frames between cues, and 17 characters a second for children's programmes.
     """
 
     max_line_chars: int = 42
