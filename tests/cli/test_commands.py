@@ -261,6 +261,16 @@ def test_a_server_does_the_same_work(server: RunningServer, fixtures: Path) -> N
     assert json.loads(there.stdout) == json.loads(here.stdout)
 
 
+@pytest.mark.parametrize("form", ["srt", "vtt", "verbose_json"])
+def test_a_server_s_words_make_the_same_files(server: RunningServer, fixtures: Path, form: str) -> None:
+    here = steno("transcribe", "-f", form, fixtures / "doctor.flac").stdout
+    there = steno("transcribe", "-f", form, "--url", server.url, "--api-key", "k", fixtures / "doctor.flac").stdout
+    if form == "verbose_json":
+        assert json.loads(there)["words"] == json.loads(here)["words"]
+    else:
+        assert there == here
+
+
 def test_a_server_s_refusal_is_passed_on(server: RunningServer, fixtures: Path) -> None:
     ended = steno("transcribe", "--url", server.url, "--api-key", "wrong", fixtures / "train.flac")
     assert ended.returncode == 1

@@ -199,3 +199,18 @@ def test_without_an_llm_the_error_names_the_variable_and_nothing_is_transcribed(
         assert (answer.status_code, answer.json()["code"]) == (400, "translation_not_configured")
         assert "OPENAI_BASE_URL" in answer.json()["message"]
         assert server.health()["model_loaded"] is False
+
+
+def test_what_a_translation_cannot_follow_is_said(server: RunningServer, fixtures: Path) -> None:
+    answer = post(server, "translations", fixtures / "letter.flac", prompt="a letter", temperature="0.5", colour="red")
+    assert answer.headers["x-steno-ignored"] == "prompt, temperature, colour"
+
+
+def test_a_translation_that_runs_out_of_time_still_gives_the_transcript(fixtures: Path) -> None:
+    with LlmServer(then=lambda *_: Answer(hang_s=6)) as llm, RunningServer(
+        ASR_BACKEND="scripted", OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test", REQUEST_TIMEOUT="4"
+    ) as server:  # fmt: skip
+        answer = post(server, "translations", fixtures / "letter.flac", language="fr", source_language="en")
+    assert answer.status_code == 200
+    assert answer.json()["text"].startswith("w0 w1")
+    assert answer.headers["x-untranslated"] == "0"

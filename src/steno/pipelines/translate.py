@@ -11,6 +11,9 @@ from steno.errors import TranslationNotConfiguredError
 from steno.translation.translator import Line, Translator, Wanted
 from steno.types import Transcript
 
+ANSWER_S = 1.0
+"""Kept of a request's time to word its answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class TranslatedTranscript:
@@ -79,7 +82,12 @@ async def _lines(
         if wanted.source != wanted.target:
             check_configured(translator, wanted.target)
         return [Line(text) for text in texts]
-    return await translator.translate(texts, wanted, ticket.time_left_s() if ticket else None)
+    if ticket is None:
+        return await translator.translate(texts, wanted)
+    left_s = ticket.time_left_s()
+    async with ticket.in_time("it was translated"):
+        # A little before the request's time is up: the transcript is there, and is answered with what is translated.
+        return await translator.translate(texts, wanted, None if left_s is None else max(left_s - ANSWER_S, 0.0))
 
 
 def _translated(cue: Cue, line: Line, style: CueStyle, target: str, bilingual: bool) -> Cue:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
@@ -79,16 +78,14 @@ class TranscriptionForm:
         words = self.wants_words or self.response_format in get_args(CaptionFormat)
         return FileOptions(check_language(self.language, capabilities, backend), context, words)
 
-    def ignored(self, capabilities: Capabilities, unknown: Sequence[str]) -> list[str]:
-        """What was sent and has no effect: hints that this backend cannot follow, options of another format, fields
-        that nobody here knows."""
+    def ignored(self, capabilities: Capabilities) -> list[str]:
+        """What was sent and has no effect: hints that this backend cannot follow, options of another format."""
         hints = {
-            "prompt": bool(self.prompt) and not capabilities.context,
-            "temperature": self.temperature > 0,
+            **_hints(self, capabilities),
             "timestamp_granularities[]": bool(self.granularities) and self.response_format != "verbose_json",
             "include[]": bool(self.include) and self.response_format != "json",
         }
-        return [*(name for name, given in hints.items() if given), *unknown]
+        return [name for name, given in hints.items() if given]
 
 
 @dataclass(slots=True)
@@ -102,6 +99,10 @@ class SubtitleForm:
     mode: Timing = "accurate"
     max_line_chars: LineChars = 42
     max_lines: Lines = 2
+
+    def ignored(self, capabilities: Capabilities) -> list[str]:
+        """Nothing: there are no hints here."""
+        return []
 
 
 @dataclass(slots=True)
@@ -122,3 +123,11 @@ class TranslationForm:
     mode: Timing = "accurate"
     max_line_chars: LineChars = 42
     max_lines: Lines = 2
+
+    def ignored(self, capabilities: Capabilities) -> list[str]:
+        """Hints that this backend cannot follow."""
+        return [name for name, given in _hints(self, capabilities).items() if given]
+
+
+def _hints(form: TranscriptionForm | TranslationForm, capabilities: Capabilities) -> dict[str, bool]:
+    return {"prompt": bool(form.prompt) and not capabilities.context, "temperature": form.temperature > 0}

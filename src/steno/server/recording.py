@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from typing import Any
+from typing import TypeAlias
 
 from fastapi import Request, UploadFile
 
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.server.admission import place_of
+from steno.server.forms import SubtitleForm, TranscriptionForm, TranslationForm
 from steno.server.services import Services
+
+Form: TypeAlias = TranscriptionForm | SubtitleForm | TranslationForm
 
 MAX_UNKNOWN = 20
 _SPEAKERS = ("known_speaker_names", "known_speaker_references")
@@ -44,15 +47,17 @@ async def begin(request: Request, file: UploadFile, options: FileOptions, servic
     return transcription
 
 
-async def unknown_fields(request: Request, form: Any) -> list[str]:
-    """Names of fields that were sent and that `form`, a dataclass, does not have.
+async def ignored(request: Request, form: Form, services: Services) -> dict[str, str]:
+    """A header that names what was sent and has no effect; none where there is nothing.
 
     Raises:
-        UnsupportedFeatureError: they ask for speakers to be told apart, which changes what the answer means.
+        UnsupportedFeatureError: a field asks for speakers to be told apart, which changes what the answer means.
     """
     known = {_ALIASES.get(field.name, field.name) for field in fields(form)}
     unknown = [name for name in dict.fromkeys((await request.form()).keys()) if name not in known]
     for name in unknown:
         if name.startswith(_SPEAKERS):
             raise UnsupportedFeatureError("speakers are not told apart here; leave the field out", param=name[:50])
-    return [re.sub(r"[^\w\[\]-]", "_", name, flags=re.ASCII)[:50] for name in unknown[:MAX_UNKNOWN]]
+    harmless = [re.sub(r"[^\w\[\]-]", "_", name, flags=re.ASCII)[:50] for name in unknown[:MAX_UNKNOWN]]
+    names = [*form.ignored(services.engine.capabilities), *harmless]
+    return {"X-Steno-Ignored": ", ".join(names)} if names else {}

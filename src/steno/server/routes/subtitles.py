@@ -25,10 +25,11 @@ async def subtitles(
     """Subtitles of a recording: SRT, or VTT, LRC, TSV. `X-Timing-Mode` says how the times were found."""
     engine = services.engine
     services.check_model(form.model)
+    headers = await recording.ignored(request, form, services)
     options = FileOptions(check_language(form.language, engine.capabilities, engine.backend.name), words=True)
     transcript = await (await recording.begin(request, form.file, options, services)).transcript()
     made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
-    headers = {"Server-Timing": wire.server_timing(transcript.timings_s)}
+    headers["Server-Timing"] = wire.server_timing(transcript.timings_s)
     return caption_response(
         made.cues,
         form.response_format,

@@ -27,7 +27,7 @@ With = Annotated[Services, Depends(services_of)]
 @router.post("/v1/audio/transcriptions", response_class=Response, responses={**TRANSCRIPT, **REFUSALS})
 async def transcriptions(request: Request, form: Sent, services: With) -> Response:
     """Transcribe a recording. OpenAI's SDKs work against this; further fields are steno's."""
-    headers = await _headers(request, form, services)
+    headers = await recording.ignored(request, form, services)
     transcription = await _begin(request, form, services)
     if form.stream:
         return _event_stream(_openai_events(transcription, request, logprobs=bool(form.include)), headers)
@@ -40,7 +40,7 @@ async def transcriptions(request: Request, form: Sent, services: With) -> Respon
 async def transcriptions_stream(request: Request, form: Sent, services: With) -> Response:
     """The same as server-sent events of the older dialect: `{text, language, is_final, chunk_index}`."""
     transcription = await _begin(request, form, services)
-    headers = await _headers(request, form, services)
+    headers = await recording.ignored(request, form, services)
     return _event_stream(_older_events(transcription, request), headers)
 
 
@@ -50,11 +50,6 @@ async def _begin(request: Request, form: TranscriptionForm, services: Services) 
     services.check_model(form.model)
     options = form.options(engine.capabilities, engine.backend.name)
     return await recording.begin(request, form.file, options, services)
-
-
-async def _headers(request: Request, form: TranscriptionForm, services: Services) -> dict[str, str]:
-    ignored = form.ignored(services.engine.capabilities, await recording.unknown_fields(request, form))
-    return {"X-Steno-Ignored": ", ".join(ignored)} if ignored else {}
 
 
 def _answer(form: TranscriptionForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:

@@ -37,13 +37,14 @@ async def translations(request: Request, form: Sent, services: With) -> Response
     source = check_language(form.source_language, engine.capabilities, engine.backend.name)
     if needs_llm(target, source, engine.capabilities.languages):
         check_configured(services.translator, target)
+    headers = await recording.ignored(request, form, services)
     context = form.prompt if engine.capabilities.context else ""
     transcription = await recording.begin(request, form.file, FileOptions(source, context, words=True), services)
     transcript = await transcription.transcript()
     srt = form.response_format in ("srt", "vtt")
     temperature = services.caption_temperature if srt else services.text_temperature
     wanted = Wanted(target, transcript.language, glossary, temperature)
-    headers = {"Server-Timing": wire.server_timing(transcript.timings_s)}
+    headers["Server-Timing"] = wire.server_timing(transcript.timings_s)
     if srt:
         return await _captions(request, form, services, transcript, wanted, headers)
     return await _text(request, form, services, transcript, wanted, headers)
