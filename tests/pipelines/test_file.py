@@ -196,6 +196,33 @@ def test_segments_end_at_pauses_and_sentences(text: str, times: list[tuple[float
     assert segments[-1].end_s <= 13.5, "words do not leave their piece"
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ("今天天气很好。我们走吧。", "今 天 天 气 很 好。 我 们 走 吧。", ["今天天气很好。", "我们走吧。"]),
+        ("我用 GPU 算。 Fine then.", "我 用 GPU 算。 Fine then.", ["我用 GPU 算。", "Fine then."]),
+        ("“Yes.”  No, no", "Yes. No no", ["“Yes.”", "No, no"]),
+        ("something else", "other words. here", ["other words.", "here"]),
+    ],
+)
+def test_segments_keep_the_spacing_and_punctuation_of_the_text(text: str, words: str, expected: list[str]) -> None:
+    from steno.pipelines.pieces import Piece
+    from steno.pipelines.segments import segments_of
+    from steno.types import Word
+
+    times = tuple(Word(word, float(n), n + 1.0) for n, word in enumerate(words.split()))
+    piece = Piece(np.zeros(0, np.float32), 0.0, 20.0, None)
+    segments = segments_of(Hypothesis(text, "zh", times), piece, 0)
+    assert [segment.text for segment in segments] == expected
+
+
+def test_texts_are_joined_as_their_scripts_want() -> None:
+    from steno.captions.script import joined
+
+    assert joined(["今天。", "我们走吧。"]) == "今天。我们走吧。"
+    assert joined(["One.", "", "Two."]) == "One. Two."
+
+
 def test_text_without_word_times_spans_the_speech_of_its_piece() -> None:
     from steno.pipelines.pieces import Piece
     from steno.pipelines.segments import segments_of

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from steno.backends.base import Hypothesis, Recognize
+from steno.captions.script import joined
 from steno.engine.ticket import Ticket
 from steno.pipelines.pieces import Piece, PieceReader
 from steno.pipelines.segments import segments_of
@@ -122,7 +123,7 @@ class FileTranscription:
         segments = self._segments if self._options.words else [replace(s, words=()) for s in self._segments]
         language = self._options.language or next((s.language for s in segments if s.language), None)
         return Transcript(
-            text=" ".join(segment.text for segment in segments),
+            text=joined([segment.text for segment in segments]),
             language=language,
             duration_s=self._reader.duration_s,
             segments=tuple(segments),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from steno.backends.base import Hypothesis
+from steno.captions.script import joined, needs_space
 from steno.pipelines.pieces import Piece
 from steno.types import Segment, Word
 
@@ -24,18 +26,41 @@ def segments_of(heard: Hypothesis, piece: Piece, first_id: int) -> tuple[Segment
     if not heard.words:
         return (Segment(first_id, *piece.extent, heard.text, heard.language, (), heard.confidence),)
     words = [_on_clock(word, piece) for word in heard.words]
+    groups = list(_groups(words))
+    texts = _texts(heard.text, groups)
     return tuple(
         Segment(
             id=first_id + n,
             start_s=group[0].start_s,
             end_s=group[-1].end_s,
-            text=" ".join(word.text for word in group),
+            text=text,
             language=heard.language,
             words=tuple(group),
             confidence=_confidence(group),
         )
-        for n, group in enumerate(_groups(words))
+        for n, (group, text) in enumerate(zip(groups, texts, strict=True))
     )
+
+
+def separator(before: str, after: str) -> str:
+    """What stands between two texts: a space or nothing."""
+    return " " if before and after and needs_space(before[-1], after[0]) else ""
+
+
+def _texts(text: str, groups: Sequence[Sequence[Word]]) -> list[str]:
+    """The part of `text` that belongs to each group: its own spacing is kept. Joined words where they are not in it."""
+    begins = []
+    position = 0
+    for group in groups:
+        for n, word in enumerate(group):
+            found = text.find(word.text, position)
+            if found < 0:
+                return [joined([word.text for word in group]) for group in groups]
+            if n == 0:
+                begins.append(found)
+            position = found + len(word.text)
+    begins[0] = 0
+    return [text[begin:end].strip() for begin, end in pairwise([*begins, len(text)])]
 
 
 def _on_clock(word: Word, piece: Piece) -> Word:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from steno.captions.cues import Cue, CueStyle, reworded
+from steno.captions.script import joined
 from steno.engine.ticket import Ticket
 from steno.errors import TranslationNotConfiguredError
 from steno.translation.translator import Line, Translator, Wanted
@@ -54,7 +55,7 @@ async def translate_transcript(
     problems = {
         segment.id: line.problem for segment, line in zip(segments, lines, strict=True) if line.problem is not None
     }
-    text = " ".join(segment.text for segment in segments)
+    text = joined([segment.text for segment in segments])
     return TranslatedTranscript(replace(transcript, text=text, language=wanted.target, segments=segments), problems)
 
 

@@ -11,6 +11,7 @@ from loguru import logger
 
 from steno.errors import StenoError
 from steno.pipelines.file import FileTranscription
+from steno.pipelines.segments import separator
 from steno.pipelines.subtitle import subtitles_of
 from steno.server import errors, recording, sse, wire
 from steno.server.captions import caption_response
@@ -76,12 +77,12 @@ def _event_stream(events: AsyncIterator[bytes], headers: dict[str, str]) -> Stre
 
 
 async def _openai_events(transcription: FileTranscription, request: Request, *, logprobs: bool) -> AsyncIterator[bytes]:
-    said_something = False
+    said = ""
     try:
         async for part in transcription.run():
             for segment in part.segments:
-                delta = f" {segment.text}" if said_something else segment.text
-                said_something = True
+                delta = separator(said, segment.text) + segment.text
+                said = segment.text
                 yield sse.event({"type": "transcript.text.delta", "delta": delta})
                 yield sse.event(wire.segment_event(segment))
     except StenoError as error:
