@@ -22,6 +22,7 @@ class Answer:
         status: of HTTP; anything but 200 comes with an error body.
         hang_s: wait so long first.
         disconnect: close the connection without an answer.
+        raw: the body, in place of a chat completion.
     """
 
     def __init__(
@@ -30,10 +31,12 @@ class Answer:
         status: int = 200,
         hang_s: float = 0,
         disconnect: bool = False,
+        raw: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         self.text, self.status, self.hang_s, self.disconnect = text, status, hang_s, disconnect
         self.headers = headers or {}
+        self.raw = raw
 
 
 Behaviour: TypeAlias = Callable[[Lines, dict[str, Any]], Answer]
@@ -126,7 +129,7 @@ class LlmServer:
             }  # fmt: skip
         else:
             document = {"error": {"message": answer.text or "no", "type": "x", "code": "x"}}
-        body = json.dumps(document).encode()
+        body = answer.raw if answer.raw is not None else json.dumps(document).encode()
         handler.send_response(answer.status)
         for name, value in answer.headers.items():
             handler.send_header(name, value)

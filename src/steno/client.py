@@ -69,7 +69,7 @@ class Client:
             ServerError: with the server's own message.
         """
         with path.open("rb") as file, _translated():
-            upload = {"file": (path.name, _Counting(file, on_sent))}
+            upload = {"file": (path.name.encode("utf-8", "replace").decode(), _Counting(file, on_sent))}
             return _checked(self._http.post("/v1/audio/transcriptions", data=fields, files=upload))  # type: ignore[arg-type]
 
     def transcript(

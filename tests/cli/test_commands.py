@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -205,6 +206,36 @@ def test_standard_input_is_a_recording(fixtures: Path) -> None:
         )
     assert ended.stdout.startswith("w0 w1")
     assert "stdin: 3.7 s of audio" in ended.stderr
+
+
+def test_a_pipe_is_a_recording(fixtures: Path) -> None:
+    command = f"{sys.executable} -m steno transcribe <(cat {fixtures / 'letter.flac'})"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=SCRIPTED, timeout=60)
+    assert ended.stdout.startswith("w0 w1"), ended.stderr
+
+
+def test_results_that_would_overwrite_each_other_are_refused(fixtures: Path, tmp_path: Path) -> None:
+    for name in ("a.flac", "a.fr.flac"):
+        (tmp_path / name).write_bytes((fixtures / "letter.flac").read_bytes())
+    words = ["transcribe", tmp_path / "a.flac", tmp_path / "a.fr.flac", "-d", tmp_path / "out", "--translate-to", "fr"]
+    ended = steno(*words, OPENAI_BASE_URL="http://127.0.0.1:9/v1", TRANSLATE_MODEL="x")
+    assert ended.returncode == 2
+    assert "two results would be called a.fr.txt" in ended.stderr
+
+
+def test_ctrl_c_does_not_wait_for_a_server_that_never_answers(fixtures: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        running = subprocess.Popen(
+            [sys.executable, "-m", "steno", "transcribe", "--url", url, fixtures / "letter.flac"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=SCRIPTED,
+        )  # fmt: skip
+        connection, _ = deaf.accept()
+        connection.recv(1000)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=10)
+        connection.close()
+    assert (running.returncode, "Traceback" in errors) == (130, False)
 
 
 def test_a_format_that_does_not_exist_is_named_with_those_that_do(fixtures: Path) -> None:

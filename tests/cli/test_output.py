@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -25,7 +27,10 @@ def test_what_is_done_is_known_in_the_next_run_but_not_under_other_wishes(tmp_pa
     assert later.has("talk", ".srt", "content and options")
     assert not later.has("talk", ".srt", "other content")
     assert not later.has("talk", ".vtt", "content and options")
-    assert not Folder(tmp_path, again=True).has("talk", ".srt", "content and options")
+    again = Folder(tmp_path, again=True)
+    assert not again.has("talk", ".srt", "content and options")
+    again.write("walk", ".srt", "other", "x")
+    assert Folder(tmp_path).has("talk", ".srt", "content and options")
     (tmp_path / "talk.srt").unlink()
     assert not Folder(tmp_path).has("talk", ".srt", "content and options")
 
@@ -46,9 +51,28 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_others_may_read_what_is_written(tmp_path: Path) -> None:
-    OneFile(tmp_path / "a.txt").write("whatever", ".txt", "", "x")
-    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_who_may_read_a_result_is_the_user_s_umask(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        OneFile(tmp_path / "a.txt").write("whatever", ".txt", "", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == mode
+
+
+def test_a_link_is_followed_and_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    write_whole(tmp_path / "link.txt", "new")
+    assert (tmp_path / "real.txt").read_text() == "new"
+    assert (tmp_path / "link.txt").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((tmp_path / "pipe").read_text)
+        write_whole(tmp_path / "pipe", "through")
+        assert read.result(10) == "through"
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_several_results_on_the_terminal_say_whose_they_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from llm_server import Answer, Behaviour, Lines, as_json, good, question_of, translated
@@ -85,12 +86,21 @@ def obeying_the_transcript(lines: Lines, request: dict[str, Any]) -> Answer:
     return Answer('{"lines": []} HACKED')
 
 
+def broken_characters(lines: Lines, request: dict[str, Any]) -> Answer:
+    made = [{**line, "text": line["text"] + " \ud800"} for line in _good_lines(lines, request)]
+    return Answer(json.dumps({"lines": made}))
+
+
+def bottomless(lines: Lines, request: dict[str, Any]) -> Answer:
+    return Answer("[" * 100_000)
+
+
 BAD: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
     for behaviour in (
         dropped, renumbered_from_zero, merged, duplicated, emptied, with_timestamps, with_fences_inside,
         apologising_in_lines, apologising, truncated, wrong_language, repeating_the_source, rambling, plain_text,
-        nothing, wrong_types, obeying_the_transcript,
+        nothing, wrong_types, obeying_the_transcript, broken_characters, bottomless,
     )
 }  # fmt: skip
 

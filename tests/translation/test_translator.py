@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_server import Answer, Lines, LlmServer, as_json, good, question_of, translated
+from steno.translation.check import problem_with
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import BATCHES, Line, Translator, Wanted
 from translation.misbehaviours import BAD, HARMLESS
@@ -187,3 +188,31 @@ def test_whatever_an_llm_does_line_n_stays_line_n(seed: int, count: int) -> None
     for line, source in zip(lines, texts, strict=True):
         assert line.text == (source if line.problem else translated(source, target))
     assert len(llm.requests) <= sum(-(-count // size) + 1 for size in BATCHES)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"choices":[{"message":null}]}', b'{"choices":"many"}', b'{"choices":[]}', b'{"choi', b"[]", b"null", b"",
+        b'{"choices":[{"message":{"content":["a"]}}]}', b"<html>504</html>",
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_no_chat_completion_costs_no_text(raw: bytes) -> None:
+    with LlmServer(then=lambda *_: Answer(raw=raw)) as llm:
+        lines = translate(llm, TEXTS[:3])
+    assert [line.text for line in lines] == TEXTS[:3]
+    assert all(line.problem for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("bn", "আপনি আজ কেমন আছেন বন্ধু আমার"),
+        ("sr", "Добар дан, како сте данас"),
+        ("Kazakh", "Қайырлы күн, қалыңыз қалай"),
+        ("zh-TW", "你好，你今天好嗎，我的朋友"),
+        ("de", "Guten Tag, wie geht es Ihnen heute"),
+    ],
+)
+def test_every_script_is_a_language_to_translate_into(target: str, text: str) -> None:
+    assert problem_with(text, "good day, how are you doing today", target, {}) is None

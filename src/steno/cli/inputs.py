@@ -46,7 +46,7 @@ def recordings_of(arguments: Sequence[str]) -> Iterator[list[Recording]]:
             if argument == STDIN:
                 paths.append((_keep_stdin(Path(folder)), "stdin"))
             else:
-                paths += [(Path(match), match) for match in _expand(argument)]
+                paths += [(_regular(Path(match), Path(folder)), match) for match in _expand(argument)]
         yield [Recording(path, shown, name) for (path, shown), name in zip(paths, _names(paths), strict=True)]
 
 
@@ -57,6 +57,18 @@ def _expand(argument: str) -> list[str]:
     if not matches:
         raise click.UsageError(f"no file matches {argument!r}")
     return matches
+
+
+def _regular(path: Path, folder: Path) -> Path:
+    """The path itself, or a copy of what comes out of a pipe: it is read more than once."""
+    if path.is_fifo():
+        kept = folder / f"{len(list(folder.iterdir()))}-{path.name}"
+        with path.open("rb") as pipe, kept.open("wb") as file:
+            shutil.copyfileobj(pipe, file)
+        return kept
+    if path.exists() and not path.is_file():
+        raise click.UsageError(f"{path} is no file")
+    return path
 
 
 def _keep_stdin(folder: Path) -> Path:

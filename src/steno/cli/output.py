@@ -67,11 +67,12 @@ class Folder:
 
     def __init__(self, path: Path, *, again: bool = False) -> None:
         self._path = path
-        self._record = {} if again else _read_record(path / RECORD)
+        self._again = again
+        self._record = _read_record(path / RECORD)
 
     def has(self, name: str, extension: str, made_from: str) -> bool:
         file = name + extension
-        return self._record.get(file) == made_from and (self._path / file).exists()
+        return not self._again and self._record.get(file) == made_from and (self._path / file).exists()
 
     def write(self, name: str, extension: str, made_from: str, text: str) -> None:
         file = name + extension
@@ -81,17 +82,30 @@ class Folder:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside the target and move into place, so that nobody ever sees half a file."""
+    """Write beside the target and move into place, so that nobody ever sees half a file.
+
+    A link is followed; what is no regular file (a pipe, a device) is written to as it is.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8", newline="\n")
+        return
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _read_record(path: Path) -> dict[str, str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from loguru import logger
 
 from steno.cli.inputs import Recording, recordings_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
-from steno.cli.output import Folder, OneFile, Sink, Terminal
+from steno.cli.output import RECORD, Folder, OneFile, Sink, Terminal
 from steno.cli.progress import Progress
 from steno.cli.render import Renderer
 from steno.cli.wishes import Listed, Wishes, check_format
@@ -106,9 +108,11 @@ def command(
         raise click.UsageError("--output and --output-dir exclude each other")
     chosen = settings.load()
     logs.setup("WARNING" if chosen.log_level == "INFO" else chosen.log_level, chosen.log_json)
-    terms = parse_glossary(glossary.read_text(encoding="utf-8")) if glossary else {}
+    terms = parse_glossary(_text_of(glossary), "\n") if glossary else {}
     style = compose.caption_style_of(chosen, max_line_chars, max_lines)
-    wishes = Wishes(formats, language, mode, style, targets, bilingual, terms)
+    llm = f"{chosen.translate_model} {chosen.translate_temperature} {chosen.translate_srt_temperature}"
+    wishes = Wishes(formats, language, mode, style, targets, bilingual, terms, llm)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     translator = compose.translator_of(chosen)
     if targets and targets != ("en",):
         check_configured(translator, targets[0])
@@ -125,6 +129,13 @@ def command(
     return EXIT_FAILED if progress.failures else 0
 
 
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file}: not UTF-8 text") from None
+
+
 def _sink(
     recordings: Sequence[Recording], wishes: Wishes, output: Path | None, output_dir: Path | None, again: bool
 ) -> Sink:
@@ -133,6 +144,11 @@ def _sink(
         raise click.UsageError("--output takes one file in one format; use --output-dir for several")
     if output:
         return OneFile(output)
+    if output_dir:
+        files = [recording.name + result.extension for recording in recordings for result in wishes.results()]
+        doubled = next((file for file in files if file == RECORD or files.count(file) > 1), None)
+        if doubled:
+            raise click.UsageError(f"two results would be called {doubled}; give them folders of their own")
     return Folder(output_dir, again=again) if output_dir else Terminal(headings=count > 1)
 
 
@@ -155,6 +171,9 @@ async def _all(
                 progress.failed(recording.shown, error.message)
             except OSError as error:
                 progress.failed(recording.shown, error.strerror or str(error))
+            except Exception as error:  # noqa: BLE001 - one recording never stops the others
+                logger.opt(exception=error).error("unforeseen")
+                progress.failed(recording.shown, f"unforeseen: {type(error).__name__}")
 
     async with worker as transcriber, asyncio.TaskGroup() as group:
         for recording in recordings:

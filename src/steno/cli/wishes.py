@@ -78,6 +78,8 @@ class Wishes:
     targets: tuple[str, ...] = ()
     bilingual: bool = False
     glossary: dict[str, str] = field(default_factory=dict)
+    llm: str = ""
+    """What translates: its model and temperatures."""
 
     def results(self) -> Iterator[Result]:
         """The source text's first, then those of each translation."""
@@ -91,5 +93,10 @@ class Wishes:
         if result.form in CAPTIONS:
             parts += [self.mode, repr(self.style)]
         if result.target:
-            parts += [result.target, "bilingual" if self.bilingual else "", repr(sorted(self.glossary.items()))]
+            parts += [
+                result.target,
+                "bilingual" if self.bilingual else "",
+                repr(sorted(self.glossary.items())),
+                self.llm,
+            ]
         return " ".join(parts)

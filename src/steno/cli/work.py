@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -97,8 +99,35 @@ class _AtServer:
 
     async def transcribe(self, recording: Recording, language: str | None, shown: Shown) -> Transcript:
         size = max(recording.path.stat().st_size, 1)
-        transcript = await asyncio.to_thread(
-            self._client.transcript, recording.path, language, lambda sent: shown.sent(sent / size)
+        transcript = await _in_daemon_thread(
+            lambda: self._client.transcript(recording.path, language, lambda sent: shown.sent(sent / size))
         )
         shown.done(transcript.duration_s)
         return transcript
+
+
+async def _in_daemon_thread(call: Callable[[], Transcript]) -> Transcript:
+    """Like `asyncio.to_thread`, but Ctrl-C does not wait for a server that does not answer."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Transcript] = loop.create_future()
+
+    def settle(result: Transcript | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            assert result is not None
+            future.set_result(result)
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except Exception as problem:  # noqa: BLE001 - handed to whoever waits
+            error = problem
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=work, name="upload", daemon=True).start()
+    return await future

@@ -39,10 +39,13 @@ def check_target(language: str) -> str:
     Raises:
         UnsupportedLanguageError: it does not look like the name or code of a language.
     """
-    code = code_of(language)
-    if code is not None:
-        return code
     name = language.strip()
+    code = code_of(name)
+    if code is not None:
+        variant = re.fullmatch(r"[A-Za-z]{2,3}[-_]([A-Za-z]{2,8})", name)
+        return f"{code}-{variant[1]}" if variant else code
+    if name.lower() == "auto":
+        raise UnsupportedLanguageError("a translation needs a language to translate into, not 'auto'", param="language")
     if not re.fullmatch(r"[^\W\d_]+(?:[ -][^\W\d_]+){0,4}", name) or len(name) > 50:
         raise UnsupportedLanguageError(
             f"{language[:50]!r} is neither a code nor a name of a language", param="language"
@@ -50,13 +53,13 @@ def check_target(language: str) -> str:
     return name
 
 
-def parse_glossary(text: str) -> dict[str, str]:
-    """`term=translation` by lines or commas.
+def parse_glossary(text: str, separators: str = "\n,") -> dict[str, str]:
+    """`term=translation`, parted by any of `separators`.
 
     Raises:
         InvalidRequestError: an entry without `=`, or too many.
     """
-    entries = [entry.strip() for entry in re.split(r"[\n,]", text) if entry.strip()]
+    entries = [entry.strip() for entry in re.split(f"[{separators}]", text) if entry.strip()]
     if len(entries) > MAX_GLOSSARY:
         raise InvalidRequestError(
             f"the glossary has {len(entries)} entries; {MAX_GLOSSARY} are allowed", param="glossary"

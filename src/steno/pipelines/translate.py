@@ -95,7 +95,9 @@ def _translated(cue: Cue, line: Line, style: CueStyle, target: str, bilingual: b
     if line.problem is not None or line.text == cue.text:
         return cue
     translated = reworded(cue, line.text, style, target)
-    return replace(translated, lines=(*translated.lines, *cue.lines)) if bilingual else translated
+    if not bilingual:
+        return translated
+    return replace(translated, lines=(*translated.lines, *cue.lines), text=f"{translated.text} / {cue.text}")
 
 
 def _language(line: Line, wanted: Wanted) -> str | None:

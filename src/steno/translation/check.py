@@ -23,7 +23,13 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "hi": ("DEVANAGARI",),
     "th": ("THAI",),
 }
-"""How the names of their letters begin in Unicode; every other language is taken for one in Latin letters."""
+"""How the names of their letters begin in Unicode."""
+
+LATIN = frozenset([
+    "cs", "da", "de", "en", "es", "et", "fi", "fil", "fr", "hr", "hu", "id", "it", "lt", "lv", "ms", "nl", "no", "pl",
+    "pt", "ro", "sk", "sl", "sv", "sw", "tr", "vi",
+])  # fmt: skip
+"""Written in Latin letters. A language that is in neither list may be written in any."""
 
 ENOUGH_LETTERS = 12
 """Less may be a name, which stays as it is in any language."""
@@ -45,7 +51,7 @@ def lines_of(answer: str) -> dict[int, str]:
     """
     try:
         document = json.loads(_outermost(answer))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     entries = document.get("lines") if isinstance(document, dict) else document
     found: dict[int, str] = {}
@@ -63,6 +69,8 @@ def problem_with(text: str, source: str, target: str, glossary: Mapping[str, str
     """What is wrong with `text` as the translation of `source` into `target` (a code), or None."""
     if not text.strip():
         return "empty"
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        return "encoding"
     if _FENCE.search(text) and not _FENCE.search(source):
         return "fenced"
     if _TIMESTAMP.search(text) and not _TIMESTAMP.search(source):
@@ -106,7 +114,10 @@ def _in_script(text: str, source: str, target: str) -> bool:
     letters = [char for char in text if char.isalpha()]
     if len(letters) < ENOUGH_LETTERS and sum(char.isalpha() for char in source) < ENOUGH_LETTERS:
         return True
-    wanted = SCRIPTS.get(target, ("LATIN",))
+    base = target.partition("-")[0].lower()
+    wanted = SCRIPTS.get(base, ("LATIN",) if base in LATIN else ())
+    if not wanted:
+        return True
     fitting = sum(unicodedata.name(char, "").startswith(wanted) for char in letters)
     enough = len(letters) // 2 if wanted == ("LATIN",) else 1  # other scripts quote Latin names and brands freely
     return not letters or fitting >= enough

@@ -80,7 +80,7 @@ class Llm:
                     raise _translated(error) from error
                 logger.warning("the LLM refuses response_format {}; doing without", STRUCTURES[structure])
                 self._structure = max(self._structure, structure + 1)
-            except openai.OpenAIError as error:
+            except Exception as error:
                 raise _translated(error) from error
 
     async def aclose(self) -> None:
@@ -96,8 +96,8 @@ class Llm:
             temperature=temperature,
             **options,
         )
-        choices = getattr(answer, "choices", None)
-        return (choices[0].message.content or "") if choices else ""
+        content = answer.choices[0].message.content
+        return content if isinstance(content, str) else ""
 
     def _connect(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI

@@ -135,7 +135,7 @@ class _Task:
         wanted = self.wanted
         first, last = batch[0], batch[-1]
         document = {
-            "target": name_of(wanted.target),
+            "target": _called(wanted.target),
             "source": name_of(wanted.source) if wanted.source else "unknown",
             "glossary": dict(wanted.glossary),
             "before": list(self._lines[max(first - CONTEXT_LINES, 0) : first]),
@@ -173,3 +173,9 @@ class _Task:
             else Line(self._done.get(n, text))
             for n, text in enumerate(self._lines)
         ]
+
+
+def _called(language: str) -> str:
+    """`French`; with its variant, if it has one: `Chinese (zh-TW)`."""
+    base, _, variant = language.partition("-")
+    return f"{name_of(base)} ({language})" if variant else name_of(language)
