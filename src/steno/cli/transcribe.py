@@ -101,6 +101,7 @@ def command(
     steno transcribe --url http://gpu-box:8000 -f verbose_json call.wav
     """
     from steno import compose, logs, settings
+    from steno.languages import code_of
     from steno.pipelines.request import parse_glossary
     from steno.pipelines.translate import check_configured
 
@@ -114,8 +115,10 @@ def command(
     wishes = Wishes(formats, language, mode, style, targets, bilingual, terms, llm)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     translator = compose.translator_of(chosen)
-    if targets and targets != ("en",):
-        check_configured(translator, targets[0])
+    # English may be what is spoken; then it needs no translation, which is known only afterwards.
+    foreign = [target for target in targets if target not in ("en", code_of(language or ""))]
+    if foreign:
+        check_configured(translator, foreign[0])
     renderer = Renderer(wishes, translator, chosen.translate_temperature, chosen.translate_srt_temperature)
     worker = at_server(url, api_key) if url else here(chosen)
     try:
