@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import IO
 
@@ -98,3 +100,19 @@ class RunningServer:
         thread = threading.Thread(target=read, daemon=True)
         thread.start()
         self._readers.append(thread)
+
+
+def post(
+    server: RunningServer, file: Path, route: str = "transcriptions", timeout: float = 60, **fields: str
+) -> httpx.Response:
+    """Upload a recording under its own name."""
+    url = f"{server.url}/v1/audio/{route}"
+    return httpx.post(url, files={"file": (file.name, file.read_bytes())}, data=fields, timeout=timeout)
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)

@@ -15,7 +15,7 @@ import srt
 import webvtt
 
 from llm_server import Answer, LlmServer
-from running import RunningServer
+from running import RunningServer, post
 from speech import word_error_rate
 from translation.misbehaviours import BAD
 
@@ -38,11 +38,6 @@ def server(llm: LlmServer) -> Iterator[RunningServer]:
 def client(server: RunningServer) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="-", max_retries=0) as client:
         yield client
-
-
-def post(server: RunningServer, route: str, file: Path, **fields: str) -> httpx.Response:
-    upload = {"file": (file.name, file.read_bytes())}
-    return httpx.post(f"{server.url}/v1/audio/{route}", files=upload, data=fields, timeout=60)
 
 
 def texts(content: str) -> str:
@@ -75,7 +70,7 @@ def test_vtt_through_the_sdk_is_vtt(client: openai.OpenAI, fixtures: Path) -> No
 
 @pytest.mark.parametrize("form", ["srt", "vtt", "tsv", "lrc"])
 def test_every_format_has_its_type_and_a_name(server: RunningServer, fixtures: Path, form: str) -> None:
-    answer = post(server, "transcriptions", fixtures / "letter.flac", response_format=form)
+    answer = post(server, fixtures / "letter.flac", "transcriptions", response_format=form)
     assert answer.status_code == 200
     expected = {
         "srt": "application/x-subrip",
@@ -89,7 +84,7 @@ def test_every_format_has_its_type_and_a_name(server: RunningServer, fixtures: P
 
 
 def test_the_subtitles_route_gives_srt_with_nothing_else_asked(server: RunningServer, fixtures: Path) -> None:
-    answer = post(server, "subtitles", fixtures / "market.flac", max_line_chars="20", max_lines="1")
+    answer = post(server, fixtures / "market.flac", "subtitles", max_line_chars="20", max_lines="1")
     assert answer.headers["x-timing-mode"] == "accurate"
     assert len(pysubs2.SSAFile.from_string(answer.text)) >= 3
     assert all(len(line) <= 20 for cue in srt.parse(answer.text) for line in cue.content.splitlines())
@@ -97,8 +92,8 @@ def test_the_subtitles_route_gives_srt_with_nothing_else_asked(server: RunningSe
 
 
 def test_fast_times_are_spread_and_say_so(server: RunningServer, fixtures: Path) -> None:
-    fast = post(server, "subtitles", fixtures / "market.flac", mode="fast", max_line_chars="20")
-    accurate = post(server, "subtitles", fixtures / "market.flac", max_line_chars="20")
+    fast = post(server, fixtures / "market.flac", "subtitles", mode="fast", max_line_chars="20")
+    accurate = post(server, fixtures / "market.flac", "subtitles", max_line_chars="20")
     assert fast.headers["x-timing-mode"] == "fast"
     assert texts(fast.text).split() == texts(accurate.text).split()
     assert fast.text != accurate.text
@@ -113,7 +108,7 @@ def test_a_strange_file_name_does_not_break_the_header(server: RunningServer, fi
 
 
 def test_subtitles_do_not_go_with_events(server: RunningServer, fixtures: Path) -> None:
-    answer = post(server, "transcriptions", fixtures / "letter.flac", response_format="srt", stream="true")
+    answer = post(server, fixtures / "letter.flac", "transcriptions", response_format="srt", stream="true")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "response_format")
 
 
@@ -137,8 +132,8 @@ def test_a_translation_through_the_sdk(client: openai.OpenAI, fixtures: Path) ->
 
 
 def test_translated_subtitles_have_the_times_of_the_source(server: RunningServer, fixtures: Path) -> None:
-    source = list(srt.parse(post(server, "subtitles", fixtures / "address.opus").text))
-    answer = post(server, "translations", fixtures / "address.opus", language="zh", response_format="srt")
+    source = list(srt.parse(post(server, fixtures / "address.opus", "subtitles").text))
+    answer = post(server, fixtures / "address.opus", "translations", language="zh", response_format="srt")
     cues = list(srt.parse(answer.text))
     assert [(cue.start, cue.end) for cue in cues] == [(cue.start, cue.end) for cue in source]
     assert all("好的" in cue.content.replace("\n", "") for cue in cues)
@@ -147,14 +142,14 @@ def test_translated_subtitles_have_the_times_of_the_source(server: RunningServer
 
 def test_bilingual_subtitles_have_both(server: RunningServer, fixtures: Path) -> None:
     fields = {"language": "fr", "response_format": "srt", "bilingual": "true"}
-    (cue, *_) = srt.parse(post(server, "translations", fixtures / "letter.flac", **fields).text)
+    (cue, *_) = srt.parse(post(server, fixtures / "letter.flac", "translations", **fields).text)
     assert "(fr)" in cue.content
     assert cue.content.count("please") + cue.content.count("Please") == 2
 
 
 def test_verbose_json_says_which_segments_are_translated(server: RunningServer, fixtures: Path) -> None:
     answer = post(
-        server, "translations", fixtures / "letter.flac", language="fr", response_format="verbose_json"
+        server, fixtures / "letter.flac", "translations", language="fr", response_format="verbose_json"
     ).json()
     assert (answer["task"], answer["language"]) == ("translate", "french")
     assert all(segment["translated"] for segment in answer["segments"])
@@ -164,7 +159,7 @@ def test_verbose_json_says_which_segments_are_translated(server: RunningServer, 
     "fields", [{"language": "x-1"}, {"glossary": "no equals sign"}, {"source_language": "fr"}], ids=str
 )
 def test_bad_options_are_named(server: RunningServer, fixtures: Path, fields: dict[str, str]) -> None:
-    answer = post(server, "translations", fixtures / "letter.flac", **fields)
+    answer = post(server, fixtures / "letter.flac", "translations", **fields)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] in ("language", "glossary")
 
@@ -176,7 +171,7 @@ def test_a_misbehaving_llm_cannot_break_a_subtitle_file(fixtures: Path, name: st
         ASR_BACKEND="scripted", OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test", TRANSLATE_RETRIES="0"
     ) as server:  # fmt: skip
         fields = {"language": "fr", "source_language": "en", "response_format": "srt"}
-        answer = post(server, "translations", fixtures / "doctor.flac", **fields)
+        answer = post(server, fixtures / "doctor.flac", "translations", **fields)
         assert answer.status_code == 200
         assert len(llm.requests) <= 12
     source, cues = list(srt.parse(plain_srt)), list(srt.parse(answer.text))
@@ -190,19 +185,19 @@ def test_a_misbehaving_llm_cannot_break_a_subtitle_file(fixtures: Path, name: st
 @pytest.fixture(scope="module")
 def plain_srt(fixtures: Path) -> str:
     with RunningServer(ASR_BACKEND="scripted") as server:
-        return post(server, "subtitles", fixtures / "doctor.flac", language="en").text
+        return post(server, fixtures / "doctor.flac", "subtitles", language="en").text
 
 
 def test_without_an_llm_the_error_names_the_variable_and_nothing_is_transcribed(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="sphinx", OPENAI_BASE_URL="", TRANSLATE_MODEL="") as server:
-        answer = post(server, "translations", fixtures / "letter.flac", language="fr")
+        answer = post(server, fixtures / "letter.flac", "translations", language="fr")
         assert (answer.status_code, answer.json()["code"]) == (400, "translation_not_configured")
         assert "OPENAI_BASE_URL" in answer.json()["message"]
         assert server.health()["model_loaded"] is False
 
 
 def test_what_a_translation_cannot_follow_is_said(server: RunningServer, fixtures: Path) -> None:
-    answer = post(server, "translations", fixtures / "letter.flac", prompt="a letter", temperature="0.5", colour="red")
+    answer = post(server, fixtures / "letter.flac", "translations", prompt="a letter", temperature="0.5", colour="red")
     assert answer.headers["x-steno-ignored"] == "prompt, temperature, colour"
 
 
@@ -210,7 +205,7 @@ def test_a_translation_that_runs_out_of_time_still_gives_the_transcript(fixtures
     with LlmServer(then=lambda *_: Answer(hang_s=6)) as llm, RunningServer(
         ASR_BACKEND="scripted", OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test", REQUEST_TIMEOUT="4"
     ) as server:  # fmt: skip
-        answer = post(server, "translations", fixtures / "letter.flac", language="fr", source_language="en")
+        answer = post(server, fixtures / "letter.flac", "translations", language="fr", source_language="en")
     assert answer.status_code == 200
     assert answer.json()["text"].startswith("w0 w1")
     assert answer.headers["x-untranslated"] == "0"

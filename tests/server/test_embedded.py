@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import psutil
 
-from running import RunningServer
+from running import RunningServer, post, until
 from speech import word_error_rate
-
-
-def post(server: RunningServer, file: Path) -> httpx.Response:
-    with file.open("rb") as audio:
-        return httpx.post(f"{server.url}/v1/audio/transcriptions", files={"file": audio}, timeout=60)
-
-
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 def test_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,24 +22,10 @@ import httpx
 import numpy as np
 import pytest
 
-from running import RunningServer
+from running import RunningServer, post, until
 
 SLOW = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@100ms", "SPHINX_WORKERS": "4"}
 """A minute of audio takes some six seconds, however many requests share the steps."""
-
-
-def post(server: RunningServer, file: Path, timeout: float = 60, **fields: str) -> httpx.Response:
-    with file.open("rb") as audio:
-        url = f"{server.url}/v1/audio/transcriptions"
-        return httpx.post(url, files={"file": audio}, data=fields, timeout=timeout)
-
-
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

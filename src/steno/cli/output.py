@@ -17,6 +17,10 @@ RECORD = ".steno.json"
 class Sink(Protocol):
     """Takes the results of one recording after the other; `kind` is a format, or a language and a format."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether `made_from` matters: it takes reading all of a recording."""
+
     def has(self, name: str, extension: str, made_from: str) -> bool:
         """Whether this result is there already, made from the same content in the same way."""
 
@@ -30,6 +34,8 @@ class Terminal:
     Args:
         headings: whether there will be several.
     """
+
+    remembers = False
 
     def __init__(self, *, headings: bool) -> None:
         self._headings = headings
@@ -48,6 +54,8 @@ class Terminal:
 class OneFile:
     """Writes the one result there is to `path`."""
 
+    remembers = False
+
     def __init__(self, path: Path) -> None:
         self._path = path
 
@@ -64,6 +72,8 @@ class Folder:
     Args:
         again: make everything, also what is there.
     """
+
+    remembers = True
 
     def __init__(self, path: Path, *, again: bool = False) -> None:
         self._path = path

@@ -189,7 +189,7 @@ async def _one(
     recording: Recording, renderer: Renderer, transcriber: Transcriber, sink: Sink, progress: Progress
 ) -> None:
     wishes = renderer.wishes
-    digest = await asyncio.to_thread(recording.digest)
+    digest = await asyncio.to_thread(recording.digest) if sink.remembers else ""
     made_from = {result: f"{digest} {wishes.fingerprint(result, transcriber.identity)}" for result in wishes.results()}
     missing = [result for result in made_from if not sink.has(recording.name, result.extension, made_from[result])]
     if not missing:

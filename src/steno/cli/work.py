@@ -69,16 +69,9 @@ class _Here:
         engine = self._engine
         options = FileOptions(check_language(language, engine.capabilities, engine.backend.name), words=True)
         shown.total((await asyncio.to_thread(probe, recording.path)).duration_s)
-        speech_only = not engine.capabilities.rejects_non_speech
         async with (
             engine.admit() as ticket,
-            FileTranscription(
-                self._pieces.open(recording.path),
-                ticket,
-                options,
-                parallel=engine.parallelism,
-                speech_only=speech_only,
-            ) as transcription,
+            FileTranscription.on(engine, self._pieces.open(recording.path), ticket, options) as transcription,
             aclosing(transcription.run()) as parts,
         ):
             async for part in parts:

@@ -63,10 +63,6 @@ class Lifecycle:
         """Why the last load failed; None where it did not."""
         return self._failure.message if self._failure is not None else None
 
-    @property
-    def holders(self) -> int:
-        return self._holders
-
     @contextmanager
     def lease(self) -> Iterator[None]:
         """While it is held the model is not unloaded. It does not load it: that is `ready`."""

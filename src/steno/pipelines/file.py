@@ -14,6 +14,7 @@ from types import TracebackType
 
 from steno.backends.base import Hypothesis, Recognize
 from steno.captions.script import joined
+from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
 from steno.pipelines.pieces import Piece, PieceReader
 from steno.pipelines.segments import segments_of
@@ -65,6 +66,12 @@ class FileTranscription:
         self._opened = False
         self._under_way: deque[tuple[Piece, asyncio.Task[Hypothesis] | None]] = deque()
         self._segments: list[Segment] = []
+
+    @classmethod
+    def on(cls, engine: Engine, reader: PieceReader, ticket: Ticket, options: FileOptions) -> FileTranscription:
+        """With what suits the engine and its backend."""
+        speech_only = not engine.capabilities.rejects_non_speech
+        return cls(reader, ticket, options, parallel=engine.parallelism, speech_only=speech_only)
 
     async def __aenter__(self) -> FileTranscription:
         return self

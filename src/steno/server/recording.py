@@ -32,15 +32,8 @@ async def begin(request: Request, file: UploadFile, options: FileOptions, servic
     """
     if len((await request.form()).getlist("file")) > 1:
         raise InvalidRequestError("one file at a time: the field 'file' was sent more than once", param="file")
-    engine = services.engine
     place = place_of(request.scope)
-    transcription = FileTranscription(
-        services.pieces.open(file.file),
-        place.ticket,
-        options,
-        parallel=engine.parallelism,
-        speech_only=not engine.capabilities.rejects_non_speech,
-    )
+    transcription = FileTranscription.on(services.engine, services.pieces.open(file.file), place.ticket, options)
     await place.cleanup.enter_async_context(transcription)
     await transcription.open()
     await place.ticket.ready()
