@@ -28,6 +28,16 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What a backend heard; times are seconds from the start of the audio that it was given."""
+
+    text: str
+    language: str | None
+    words: tuple[Word, ...] = ()
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of speech with its text. Segments of a transcript are in order and do not overlap."""
 

@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
-from steno.backends.base import Finished, Hypothesis, Recognize, Work
+from steno.backends.base import Finished, Recognize, Work
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine, Limits
 from steno.engine.queue import Priority
 from steno.errors import BackendError, StenoError
+from steno.types import Hypothesis
 
 LIMITS = Limits(max_waiting=3, max_live=3, request_timeout_s=20, idle_timeout_s=5)
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import looptime
 import numpy as np
 
-from steno.backends.base import Align, Alignment, Capabilities, Hypothesis, Progress, Recognize
+from steno.backends.base import Align, Alignment, Capabilities, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine, Limits
-from steno.types import SAMPLE_RATE
+from steno.types import SAMPLE_RATE, Hypothesis
 
 T = TypeVar("T")
 VirtualLoop = looptime.make_event_loop_class(asyncio.SelectorEventLoop)

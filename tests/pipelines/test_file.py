@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from recordings import wav
-from steno.backends.base import Hypothesis
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine, Limits
 from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
 from steno.pipelines.file import FileOptions, FileTranscription, Recognized
 from steno.pipelines.pieces import PieceSettings, PieceSource
-from steno.types import SAMPLE_RATE
+from steno.types import SAMPLE_RATE, Hypothesis
 
 
 @pytest.fixture

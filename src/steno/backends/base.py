@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from steno.errors import StenoError
-from steno.types import Word
+from steno.types import Hypothesis, Word
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -70,16 +70,6 @@ class Align:
 
 
 Work: TypeAlias = Recognize | Align
-
-
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """What a backend heard; times are seconds from the start of the work's audio."""
-
-    text: str
-    language: str | None
-    words: tuple[Word, ...] = ()
-    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from steno.backends.base import Align, Alignment, Capabilities, Finished, Hypothesis, Progress, Result, Work
+from steno.backends.base import Align, Alignment, Capabilities, Finished, Progress, Result, Work
 from steno.errors import SettingsError
-from steno.types import SAMPLE_RATE, Word
+from steno.types import SAMPLE_RATE, Hypothesis, Word
 
 if TYPE_CHECKING:
     from steno.backends.registry import BackendOptions

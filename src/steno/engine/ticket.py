@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from steno.backends.base import Align, Alignment, Hypothesis, Recognize, Result, Work
+from steno.backends.base import Align, Alignment, Recognize, Result, Work
 from steno.engine.queue import Job, Priority
 from steno.errors import DeadlineExceededError, DrainingError
+from steno.types import Hypothesis
 
 
 class Runner(Protocol):

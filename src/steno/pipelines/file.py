@@ -12,13 +12,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from steno.backends.base import Hypothesis, Recognize
+from steno.backends.base import Recognize
 from steno.captions.script import joined
 from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
 from steno.pipelines.pieces import Piece, PieceReader
 from steno.pipelines.segments import segments_of
-from steno.types import Segment, Transcript
+from steno.types import Hypothesis, Segment, Transcript
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from steno.backends.base import Hypothesis
 from steno.captions.script import joined, needs_space
 from steno.pipelines.pieces import Piece
-from steno.types import Segment, Word
+from steno.types import Hypothesis, Segment, Word
 
 PAUSE_S = 0.6
 """A silence between two words that ends a segment."""

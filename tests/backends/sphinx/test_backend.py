@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from speech import TRANSCRIPTS, word_error_rate
-from steno.backends.base import Align, AsyncBackend, Hypothesis, Recognize
+from steno.backends.base import Align, AsyncBackend, Recognize
 from steno.backends.sphinx.backend import SphinxBackend
 from steno.errors import (
     AudioTooLongError,
@@ -27,7 +27,7 @@ from steno.errors import (
     UnsupportedFeatureError,
     UnsupportedLanguageError,
 )
-from steno.types import SAMPLE_RATE, Word
+from steno.types import SAMPLE_RATE, Hypothesis, Word
 
 if TYPE_CHECKING:
     from steno.types import Audio

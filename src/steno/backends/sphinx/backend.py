@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 from loguru import logger
 
-from steno.backends.base import Align, Alignment, Capabilities, Hypothesis, Progress, Recognize
+from steno.backends.base import Align, Alignment, Capabilities, Progress, Recognize
 from steno.backends.sphinx import installed
 from steno.backends.sphinx.pool import Growing, Place, Pool
 from steno.backends.sphinx.process import DecodingTimeoutError
@@ -23,7 +23,7 @@ from steno.errors import (
     UnsupportedFeatureError,
     UnsupportedLanguageError,
 )
-from steno.types import SAMPLE_RATE, Word
+from steno.types import SAMPLE_RATE, Hypothesis, Word
 
 if TYPE_CHECKING:
     from steno.backends.base import Work
