@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from loguru import logger
 
 from steno.backends import registry
 from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine, Limits
 from steno.engine.telemetry import Telemetry
+from steno.pipelines.live.hearing import Hearing, HearingTelemetry
+from steno.pipelines.live.service import Live
+from steno.pipelines.live.stream import LiveSettings, LiveTelemetry, Studio
 from steno.pipelines.pieces import PieceSettings, PieceSource
 from steno.settings import Settings
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import Translator
+from steno.vad.config import SegmenterConfig
 
 MAX_PIECE_S = 30.0
 """Longer pieces buy no accuracy, and cost latency: the next one is not begun before there is a worker for it."""
+
+LINE_CHARS, LINES = 42, 2
+
+
+class StreamTelemetry(LiveTelemetry, HearingTelemetry, Protocol):
+    """What live streams tell whoever measures them."""
 
 
 def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
@@ -34,6 +46,7 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
     )
     limits = Limits(
         max_waiting=settings.max_queue,
+        max_live=settings.max_sessions,
         request_timeout_s=settings.request_timeout,
         idle_timeout_s=settings.idle_timeout,
     )
@@ -60,6 +73,22 @@ def caption_style_of(settings: Settings, max_line_chars: int, max_lines: int) ->
         gap_s=settings.subtitle_gap_s,
         pause_s=settings.subtitle_pause_s,
     )
+
+
+def live_of(settings: Settings, engine: Engine, translator: Translator | None, telemetry: StreamTelemetry) -> Live:
+    """How live streams are heard, cut and told."""
+    threshold = settings.vad_threshold
+    max_s = min(MAX_PIECE_S, engine.capabilities.max_audio_s)
+    segmenter = SegmenterConfig(
+        threshold=threshold,
+        release=min(0.35, 0.7 * threshold),
+        silence_ms=settings.vad_silence_ms,
+        search_from_s=0.8 * max_s,
+        max_s=max_s,
+    )
+    live = LiveSettings(segmenter, settings.step_ms / 1000, settings.stable_hold_s)
+    style = caption_style_of(settings, max_line_chars=LINE_CHARS, max_lines=LINES)
+    return Live(Studio(engine, Hearing(telemetry), live, style, translator, telemetry))
 
 
 def pieces_of(settings: Settings, engine: Engine) -> PieceSource:

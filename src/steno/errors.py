@@ -4,9 +4,13 @@
     ├── SettingsError              an environment variable or an option of the command line is wrong
     ├── InvalidRequestError        the caller asked for something that does not exist
     │   ├── UnsupportedLanguageError
+    │   ├── UnsupportedSampleRateError
     │   ├── UnknownModelError
     │   └── UnsupportedFeatureError      a capability that this backend lacks
     ├── AuthenticationError
+    ├── ForbiddenOriginError       a web page of another site may not connect
+    ├── SessionEndedError          the server ends a live session: it was idle, or open for too long
+    ├── SlowReaderError            a live client does not read what it is told
     ├── UploadStalledError         the request's body stopped coming
     ├── AudioError                 the audio cannot be used
     │   ├── NotAudioError                it is something else
@@ -59,6 +63,10 @@ class UnsupportedLanguageError(InvalidRequestError):
     code = "unsupported_language"
 
 
+class UnsupportedSampleRateError(InvalidRequestError):
+    code = "unsupported_sample_rate"
+
+
 class UnknownModelError(InvalidRequestError):
     code = "model_not_found"
 
@@ -69,6 +77,18 @@ class UnsupportedFeatureError(InvalidRequestError):
 
 class AuthenticationError(StenoError):
     code = "invalid_api_key"
+
+
+class ForbiddenOriginError(StenoError):
+    code = "forbidden_origin"
+
+
+class SessionEndedError(StenoError):
+    code = "session_ended"
+
+
+class SlowReaderError(StenoError):
+    code = "slow_reader"
 
 
 class UploadStalledError(StenoError):

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
         "Keys that clients may use, comma-separated. Empty = open to everybody who can reach the port.",
         (),
     )
+    allowed_origins: Names = _field(
+        "Server",
+        "Web pages that may open live sessions, as origins (`https://example.org`), comma-separated; `*` = all. "
+        "Default: those of the server's own host, and those that bring a key.",
+        (),
+    )
     use_granian: bool = _field("Server", "Serve with granian in place of uvicorn.", False)
     gateway_mode: bool = _field(
         "Server", "A light gateway owns the port and ends the worker when idle.", False, planned=True
@@ -71,6 +77,20 @@ class Settings(BaseSettings):
     max_audio_s: float = _field("Limits", "Longest recording, in seconds.", 4 * 3600.0, gt=0, le=7 * 86_400)
     keep_alive_s: int = _field("Limits", "Seconds an idle HTTP connection is kept open.", 75, ge=1, le=3600)
     max_connections: int = _field("Limits", "Connections open at once; more are refused.", 1000, ge=1, le=100_000)
+
+    max_sessions: int = _field("Limits", "Live sessions open at once; more get a 429.", 256, ge=0, le=100_000)
+    max_sessions_per_key: int = _field(
+        "Limits", "Live sessions that one API key may have open; 0 = as many as there are.", 0, ge=0, le=100_000
+    )
+    session_idle_s: float = _field(
+        "Limits", "A live session in which nothing comes for so many seconds is closed.", 300.0, gt=0, le=86_400
+    )
+    session_max_s: float = _field(
+        "Limits", "A live session is closed after so many seconds; 0 = never.", 86_400.0, ge=0, le=31_536_000
+    )
+    slow_reader_s: float = _field(
+        "Limits", "A live client that does not read for so many seconds is cut off.", 20.0, gt=0, le=600
+    )
 
     asr_backend: Literal["auto", "sphinx", "qwen", "vllm", "scripted"] = _field(
         "Model",
@@ -103,12 +123,10 @@ class Settings(BaseSettings):
     hf_home: Path | None = _field("Model", "Where Hugging Face's libraries cache models.", None)
 
     vad_threshold: float = _field("Live", "Probability above which a frame is speech.", 0.5, gt=0, lt=1)
-    vad_silence_ms: int = _field(
-        "Live", "Silence that ends an utterance, in milliseconds.", 500, planned=True, ge=50, le=10_000
-    )
-    step_ms: int = _field("Live", "Cadence of partial results, in milliseconds.", 480, planned=True, ge=100, le=5000)
+    vad_silence_ms: int = _field("Live", "Silence that ends an utterance, in milliseconds.", 500, ge=100, le=10_000)
+    step_ms: int = _field("Live", "Cadence of partial results, in milliseconds.", 480, ge=100, le=5000)
     stable_hold_s: float = _field(
-        "Live", "Seconds two hypotheses must agree before text is stable.", 1.0, planned=True, ge=0, le=10
+        "Live", "Seconds of audio over which hypotheses must agree before text is stable.", 1.0, ge=0, le=10
     )
 
     subtitle_max_cps: float = _field("Subtitles", "Reading speed, in characters a second.", 17.0, gt=0, le=100)
@@ -150,7 +168,7 @@ class Settings(BaseSettings):
     )
     log_json: bool = _field("Logs", "One JSON object a line.", False)
 
-    @field_validator("api_keys", "model_aliases", "model_allowlist", mode="before")
+    @field_validator("api_keys", "model_aliases", "model_allowlist", "allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

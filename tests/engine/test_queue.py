@@ -72,7 +72,73 @@ def test_a_final_replaces_its_utterances_partial_but_no_final_replaces_a_final()
         for each in (partial, *finals):
             queue.put(each)
         assert isinstance(partial.future.exception(), SupersededError)
-        assert [queue.pop(0), queue.pop(0), queue.pop(0)] == [*finals, None]
+        assert queue.pop(0) is finals[0]
+        queue.done(finals[0])
+        assert [queue.pop(0), queue.pop(0)] == [finals[1], None]
+
+    run(main())
+
+
+def test_jobs_of_one_utterance_run_one_after_the_other() -> None:
+    async def main() -> None:
+        queue = PriorityInferQueue(10)
+        running, waiting, other = (job(Priority.LIVE_PARTIAL, utterance=name) for name in "aab")
+        queue.put(running)
+        assert queue.pop(0) is running
+        queue.put(waiting)
+        queue.put(other)
+        assert [queue.pop(0), queue.pop(0)] == [other, None]
+        assert queue.depth()[Priority.LIVE_PARTIAL] == 1
+        queue.done(running)
+        assert [queue.pop(0), queue.pop(0)] == [waiting, None]
+
+    run(main())
+
+
+def test_a_final_waits_for_its_utterances_running_partial_and_nobody_else_does() -> None:
+    async def main() -> None:
+        queue = PriorityInferQueue(10)
+        partial, final = job(Priority.LIVE_PARTIAL, utterance="a"), job(Priority.LIVE_FINAL, utterance="a")
+        upload = job(Priority.INTERACTIVE)
+        queue.put(partial)
+        assert queue.pop(0) is partial
+        queue.put(final)
+        queue.put(upload)
+        assert queue.pop(0) is upload
+        queue.done(upload)
+        assert queue.pop(0) is None
+        queue.done(partial)
+        assert queue.pop(0) is final
+
+    run(main())
+
+
+def test_a_job_that_was_cancelled_while_it_waited_for_its_utterance_is_skipped() -> None:
+    async def main() -> None:
+        queue = PriorityInferQueue(10)
+        running, cancelled = (job(Priority.LIVE_PARTIAL, utterance="a") for _ in range(2))
+        queue.put(running)
+        assert queue.pop(0) is running
+        queue.put(cancelled)
+        assert queue.pop(0) is None
+        cancelled.future.cancel()
+        queue.done(running)
+        assert queue.pop(0) is None
+        assert len(queue) == 0
+
+    run(main())
+
+
+def test_the_newest_partial_takes_the_place_of_the_one_it_replaces() -> None:
+    async def main() -> None:
+        queue = PriorityInferQueue(10)
+        first, other = job(Priority.LIVE_PARTIAL, deadline=10, utterance="a"), job(Priority.LIVE_PARTIAL, deadline=11)
+        newest = job(Priority.LIVE_PARTIAL, at=2, deadline=12, utterance="a")
+        for each in (first, other, newest):
+            queue.put(each)
+        assert isinstance(first.future.exception(), SupersededError)
+        assert queue.longest_live_wait_s(5) == 5
+        assert [queue.pop(2), queue.pop(2)] == [newest, other]
 
     run(main())
 

@@ -7,15 +7,15 @@ can be read ahead: 20 KB of it may cost 2.9 GB and 9 s. Whoever takes files from
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from steno.audio.boxes import check_boxes
 from steno.audio.chunks import check_chunks
 from steno.audio.resample import MAX_RATE, MIN_RATE
-from steno.audio.source import GuardedReader
+from steno.audio.source import GuardedReader, Source
 from steno.errors import AudioError, EmptyAudioError, NotAudioError, UndecodableAudioError
 
 if TYPE_CHECKING:
@@ -43,6 +43,23 @@ MAX_CHANNELS = 64
 
 ACCEPTED = "Send WAV, FLAC, MP3, M4A/AAC, Ogg, WebM, or a video (MP4, Matroska) with an audio track."
 
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What `open_media` takes, and the words for it."""
+
+    demuxer: str | None = None
+    """The only one, which is then not guessed; None = any of `FORMATS`, by how the source begins."""
+    codecs: str = CODECS
+    max_tracks: int = 100
+    options: Mapping[str, str] = field(default_factory=dict)
+    """More of FFmpeg's."""
+    noun: str = "file"
+    advice: str = ACCEPTED
+
+
+FILES = Accepted()
+
 _MAGIC = (
     *(b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"caff", b".snd", b"fLaC", b"wvpk", b"NIST_1A"),
     *(b"OggS", b"\x1aE\xdf\xa3", b"0&\xb2u", b"FLV", b"#!AMR", b"ID3"),
@@ -60,6 +77,8 @@ class Media:
     reader: GuardedReader
     damaged_packets: int = 0
     """How much of it could not be decoded."""
+    broke_off: bool = False
+    """The demuxer gave up before the end."""
 
     @property
     def format(self) -> str:
@@ -99,6 +118,7 @@ class Media:
                 packet = next(packets, None)
             except FFmpegError:
                 self.damaged_packets += 1
+                self.broke_off = True
                 packet = None
             self.reader.check()
             if packet is None:
@@ -112,7 +132,7 @@ class Media:
 
 
 @contextmanager
-def open_media(source: BinaryIO, cancelled: threading.Event | None) -> Iterator[Media]:
+def open_media(source: Source, cancelled: threading.Event | None, accepted: Accepted = FILES) -> Iterator[Media]:
     """Open `source` as audio.
 
     Raises `NotAudioError`, `UndecodableAudioError`, `EmptyAudioError`, `DecodeCancelled`, and what `source` raises.
@@ -126,21 +146,29 @@ def open_media(source: BinaryIO, cancelled: threading.Event | None) -> Iterator[
         check_chunks(reader)
         reader.check()
     options = {
-        "format_whitelist": FORMATS,
-        "codec_whitelist": CODECS,
+        "format_whitelist": accepted.demuxer or FORMATS,
+        "codec_whitelist": accepted.codecs,
         "protocol_whitelist": "none",
-        "max_streams": "100",
+        "max_streams": str(accepted.max_tracks),
+        **accepted.options,
     }
     if reader.head.startswith(b"FLV"):
         options["fflags"] = "+ignidx"  # else 9 KB can take 2 GB, for a table of key frames
     try:
-        container = av.open(reader, "r", container_options=options, metadata_errors="replace", io_open=_refuse_to_open)
+        container = av.open(
+            reader,
+            "r",
+            format=accepted.demuxer,
+            container_options=options,
+            metadata_errors="replace",
+            io_open=_refuse_to_open,
+        )
     except (av.FFmpegError, _OtherFileError) as error:
         reader.check()
-        raise _unreadable(reader.head) from error
+        raise _unreadable(reader.head, accepted) from error
     with container:
         reader.check()
-        yield Media(container, _first_audio_track(container), reader)
+        yield Media(container, _first_audio_track(container, accepted), reader)
 
 
 class _OtherFileError(Exception):
@@ -152,24 +180,24 @@ def _refuse_to_open(_url: str, _flags: int, _options: dict[str, Any]) -> NoRetur
     raise _OtherFileError
 
 
-def _unreadable(head: bytes) -> AudioError:
+def _unreadable(head: bytes, accepted: Accepted) -> AudioError:
     if not head:
-        return EmptyAudioError("The file is empty.")
+        return EmptyAudioError(f"The {accepted.noun} is empty.")
     if head.startswith(_MAGIC) or head[4:8] == b"ftyp":
         return UndecodableAudioError(
-            "The file begins like audio, but is damaged or incomplete: its header cannot be read."
+            f"The {accepted.noun} begins like audio, but is damaged or incomplete: its header cannot be read."
         )
-    return NotAudioError(f"This is not an audio file of a kind that we read. {ACCEPTED}")
+    return NotAudioError(f"This is not an audio {accepted.noun} of a kind that we read. {accepted.advice}")
 
 
-def _first_audio_track(container: InputContainer) -> AudioStream:
+def _first_audio_track(container: InputContainer, accepted: Accepted) -> AudioStream:
     if not container.streams.audio:
-        raise NotAudioError(f"The file has no audio track. {ACCEPTED}")
+        raise NotAudioError(f"The {accepted.noun} has no audio track. {accepted.advice}")
     stream = container.streams.audio[0]
     # PyAV leaves out the context where it knows no decoder; its type hints don't.
     context: Any = stream.codec_context
-    if context is None or context.codec.name not in CODECS.split(","):
-        raise UndecodableAudioError(f"The audio track is in a codec that we do not read. {ACCEPTED}")
+    if context is None or context.codec.name not in accepted.codecs.split(","):
+        raise UndecodableAudioError(f"The audio track is in a codec that we do not read. {accepted.advice}")
     if context.sample_rate and context.layout.nb_channels:  # else only the frames will tell
         check_shape(context.sample_rate, context.layout.nb_channels)
     return stream

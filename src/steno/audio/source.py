@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import threading
-from typing import BinaryIO
+from typing import Protocol
 
 MAX_TAGS = 1000
 
 
 class DecodeCancelled(Exception):
     """The caller set `cancelled`. Not a `StenoError`: whoever set it expects this, and nobody is told."""
+
+
+class Source(Protocol):
+    """What can be opened: any binary file, or what reads like one. Only a seekable one is ever moved."""
+
+    def read(self, size: int, /) -> bytes | None: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
+    def seekable(self) -> bool: ...
 
 
 class GuardedReader:
@@ -23,7 +32,7 @@ class GuardedReader:
     - ID3v2 tags before a seekable file are not shown: 200 KB with compressed frames can take 2.3 GB and 17 s.
     """
 
-    def __init__(self, source: BinaryIO, cancelled: threading.Event | None = None) -> None:
+    def __init__(self, source: Source, cancelled: threading.Event | None = None) -> None:
         self._source = source
         self._cancelled = cancelled
         self._failure: Exception | None = None
@@ -74,7 +83,7 @@ class GuardedReader:
         return self._failure is not None or (self._cancelled is not None and self._cancelled.is_set())
 
 
-def _after_tags(source: BinaryIO) -> int:
+def _after_tags(source: Source) -> int:
     """Where the file begins behind its ID3v2 tags (id3.org, ID3v2.4.0 structure, 3.1)."""
     start = 0
     for _ in range(MAX_TAGS):

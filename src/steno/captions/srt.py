@@ -12,12 +12,12 @@ from steno.captions.cues import Cue
 from steno.captions.payload import clock, shown_lines, times_ms
 
 
-def srt(cues: Iterable[Cue]) -> str:
-    """The file's text. Cues with nothing to show are left out."""
+def srt(cues: Iterable[Cue], *, first: int = 1) -> str:
+    """The file's text, its cues numbered from `first` on. Cues with nothing to show are left out."""
     blocks: list[str] = []
     for cue in cues:
         if lines := [line.replace("-->", "->") for line in shown_lines(cue)]:
             start_ms, end_ms = times_ms(cue)
-            head = f"{len(blocks) + 1}\n{clock(start_ms, ',')} --> {clock(end_ms, ',')}"
+            head = f"{len(blocks) + first}\n{clock(start_ms, ',')} --> {clock(end_ms, ',')}"
             blocks.append("\n".join([head, *lines, ""]))
     return "\n".join(blocks)

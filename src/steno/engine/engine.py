@@ -41,6 +41,8 @@ class Limits:
     """Uploads that may wait for a place beyond those that run."""
     max_live: int = 256
     """Live sessions open at once."""
+    max_live_wait_s: float = 2.0
+    """While live work waits longer than this for its turn, no further session is let in."""
     request_timeout_s: float = 600.0
     idle_timeout_s: float = 120.0
 
@@ -75,7 +77,7 @@ class Engine:
         self._tickets: set[Ticket] = set()
         self._uploads = 0
         self._live = 0
-        self._draining = False
+        self._draining = asyncio.Event()
         self._stopped = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,7 +88,7 @@ class Engine:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._draining = True
+        self.drain()
         assert self._worker is not None
         self._worker.cancel()
         await asyncio.wait([self._worker])
@@ -145,17 +147,22 @@ class Engine:
 
     def drain(self) -> None:
         """Let nothing new in. What is in goes on."""
-        self._draining = True
+        self._draining.set()
 
     def cut_off(self) -> None:
         """End all work now, and let none begin: whoever waits for some gets a `DrainingError`."""
-        self._draining = self._stopped = True
+        self._stopped = True
+        self.drain()
         for ticket in list(self._tickets):
             ticket.cut_off()
 
     @property
     def draining(self) -> bool:
-        return self._draining
+        return self._draining.is_set()
+
+    async def shutting_down(self) -> None:
+        """Return once `drain` was called: sessions, which have no end of their own, come to one."""
+        await self._draining.wait()
 
     async def idle(self) -> None:
         """Return once nothing is in."""
@@ -237,21 +244,27 @@ class Engine:
         return self._rate.time_for(max(self._uploads - self._scheduler.places, 1))
 
     def _refuse(self, priority: Priority) -> None:
-        if self._draining:
+        if self.draining:
             self._telemetry.refused(DrainingError.code)
             raise DrainingError(
                 "the server is shutting down; ask another one, or this one again soon", retry_after_s=10
             )
-        if priority.is_live and self._live < self._limits.max_live:
-            return
-        if not priority.is_live and self._uploads < self._scheduler.places + self._limits.max_waiting:
-            return
-        self._telemetry.refused(OverloadedError.code)
-        what = "live sessions" if priority.is_live else "requests"
-        count = self._live if priority.is_live else self._uploads
-        raise OverloadedError(
-            f"{count} {what} are in, as many as may; try again later", retry_after_s=self.retry_after_s()
-        )
+        full = self._too_many_live() if priority.is_live else self._too_many_uploads()
+        if full is not None:
+            self._telemetry.refused(OverloadedError.code)
+            raise OverloadedError(f"{full}; try again later", retry_after_s=self.retry_after_s())
+
+    def _too_many_uploads(self) -> str | None:
+        is_full = self._uploads >= self._scheduler.places + self._limits.max_waiting
+        return f"{self._uploads} requests are in, as many as may" if is_full else None
+
+    def _too_many_live(self) -> str | None:
+        if self._live >= self._limits.max_live:
+            return f"{self._live} live sessions are open, as many as may"
+        wait_s = self._queue.longest_live_wait_s(asyncio.get_running_loop().time())
+        if wait_s > self._limits.max_live_wait_s:
+            return f"the sessions that are open have to wait {wait_s:.1f} s for their text"
+        return None
 
     def _count(self, priority: Priority, change: int) -> None:
         if priority.is_live:

@@ -2,7 +2,9 @@
 
 Jobs are taken by class, then deadline, then arrival. Every `ageing_s` that a class's next job has waited lifts it by
 one class, so that a flood of live work slows uploads down but never starves them: at equal class the nearer deadline
-wins, and an aged job's deadline is near. A queued partial gives way to any newer job of its utterance; finals stay.
+wins, and an aged job's deadline is near. A queued partial gives way to any newer job of its utterance, which takes its
+place in the order: else, where the wait is longer than a partial's cadence, none would ever come to its turn. Finals
+stay. Jobs of one utterance run one after the other: a backend has one state of it.
 
 Whether a job is still wanted is its future's to say: whoever cancels or settles it has taken it out of the queue.
 """
@@ -15,6 +17,7 @@ from asyncio import Future
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TypeAlias
 
 from steno.backends.base import Recognize, Result, Work
 from steno.errors import OverloadedError, StenoError, SupersededError
@@ -45,6 +48,10 @@ class Job:
     deadline: float
     future: Future[Result]
     started: float | None = field(default=None)
+    order: float = field(default=0.0)
+    """The queue's: its deadline, or that of the job whose place it took …"""
+    since: float = field(default=0.0)
+    """… and when that place was taken."""
 
     @property
     def utterance(self) -> str | None:
@@ -69,6 +76,9 @@ class Job:
             self.future.set_result(outcome)
 
 
+_Entry: TypeAlias = tuple[float, int, Job]
+
+
 class PriorityInferQueue:
     """Bounded. Not thread-safe: it lives on the event loop."""
 
@@ -76,9 +86,13 @@ class PriorityInferQueue:
         self._capacity = capacity
         self._ageing_s = ageing_s
         self._arrivals = itertools.count()
-        self._heaps: dict[Priority, list[tuple[float, int, Job]]] = {priority: [] for priority in Priority}
+        self._heaps: dict[Priority, list[_Entry]] = {priority: [] for priority in Priority}
         self._waiting: set[Job] = set()
         self._partials: dict[str, Job] = {}
+        self._running: dict[str, Job] = {}
+        """By utterance, from `pop` to `done`."""
+        self._parked: dict[str, list[_Entry]] = {}
+        """Jobs that came to their turn while another of their utterance was running."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -97,25 +111,38 @@ class PriorityInferQueue:
             OverloadedError: the queue is full. A live final is taken all the same (admission bounds how many there
                 can be), and pushes out the newest waiting partial if there is one.
         """
-        self._supersede(job)
+        older = self._supersede(job)
         if len(self._waiting) >= self._capacity and not self._make_room(job):
             raise OverloadedError(f"{len(self._waiting)} pieces of work are waiting, as many as may")
-        heapq.heappush(self._heaps[job.priority], (job.deadline, next(self._arrivals), job))
+        deadline, since = (older.order, older.since) if older else (job.deadline, job.submitted)
+        job.order, job.since = deadline, since
+        heapq.heappush(self._heaps[job.priority], (deadline, next(self._arrivals), job))
         self._waiting.add(job)
         if job.priority is Priority.LIVE_PARTIAL and job.utterance is not None:
             self._partials[job.utterance] = job
 
     def pop(self, now: float, *, live_only: bool = False) -> Job | None:
         """Take the next job that somebody still waits for, or None."""
-        heads = [
-            (self._effective_class(head, now), head.deadline, head.priority, head) for head in self._heads(live_only)
-        ]
+        heads = [(self._effective_class(head, now), head.order, head.priority, head) for head in self._heads(live_only)]
         if not heads:
             return None
         job = min(heads, key=lambda entry: entry[:3])[3]
         heapq.heappop(self._heaps[job.priority])
         self.discard(job)
+        if job.utterance is not None:
+            self._running[job.utterance] = job
         return job
+
+    def done(self, job: Job) -> None:
+        """The backend has let go of a job that was popped; the next of its utterance may run."""
+        if job.utterance is not None and self._running.get(job.utterance) is job:
+            del self._running[job.utterance]
+            for entry in self._parked.pop(job.utterance, ()):
+                heapq.heappush(self._heaps[entry[2].priority], entry)
+
+    def longest_live_wait_s(self, now: float) -> float:
+        """How long the oldest live job has been waiting."""
+        return max((now - job.since for job in self._heads(live_only=True)), default=0.0)
 
     def discard(self, job: Job) -> None:
         """Forget a job that is no longer wanted; one that is not here is fine. Its heap entry is skipped later."""
@@ -125,19 +152,29 @@ class PriorityInferQueue:
 
     def _heads(self, live_only: bool) -> Iterator[Job]:
         for priority, heap in self._heaps.items():
-            while heap and (heap[0][2] not in self._waiting or not heap[0][2].pending):
-                self.discard(heapq.heappop(heap)[2])
+            while heap and not self._can_run(heap[0][2]):
+                entry = heapq.heappop(heap)
+                job = entry[2]
+                if job in self._waiting and job.pending and job.utterance is not None:
+                    self._parked.setdefault(job.utterance, []).append(entry)
+                else:
+                    self.discard(job)
             if heap and (priority.is_live or not live_only):
                 yield heap[0][2]
 
-    def _effective_class(self, job: Job, now: float) -> int:
-        return max(int(job.priority) - int((now - job.submitted) / self._ageing_s), Priority.LIVE_FINAL)
+    def _can_run(self, job: Job) -> bool:
+        return job in self._waiting and job.pending and job.utterance not in self._running
 
-    def _supersede(self, newer: Job) -> None:
+    def _effective_class(self, job: Job, now: float) -> int:
+        return max(int(job.priority) - int((now - job.since) / self._ageing_s), Priority.LIVE_FINAL)
+
+    def _supersede(self, newer: Job) -> Job | None:
+        """The waiting partial whose place `newer` takes, if there is one."""
         older = self._partials.get(newer.utterance) if newer.utterance is not None else None
         if older is not None:
             self.discard(older)
             older.settle(SupersededError("a newer piece of the same utterance took its place"))
+        return older if newer.priority is Priority.LIVE_PARTIAL else None
 
     def _make_room(self, job: Job) -> bool:
         if job.priority is not Priority.LIVE_FINAL:

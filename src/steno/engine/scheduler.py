@@ -87,6 +87,7 @@ class AsyncScheduler:
 
     def _finished(self, job: Job, _: asyncio.Task[None]) -> None:
         del self._tasks[job]
+        self._queue.done(job)
         self.wake()
 
     async def _serve(self, job: Job) -> None:
@@ -176,7 +177,7 @@ class StepScheduler:
         released = [work for work in self._abandoned if work in self._jobs]
         self._abandoned.clear()
         for work in released:
-            del self._jobs[work]
+            self._queue.done(self._jobs.pop(work))
         return released
 
     def _take_next(self) -> list[Work]:
@@ -223,6 +224,7 @@ class StepScheduler:
     def _finish(self, finished: Finished) -> None:
         job = self._jobs.pop(finished.work, None)
         if job is not None:
+            self._queue.done(job)
             _deliver(job, finished.outcome, self._telemetry)
 
 

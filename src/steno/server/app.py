@@ -20,7 +20,10 @@ from steno.server import errors
 from steno.server.admission import Admission, UploadLimits
 from steno.server.auth import Auth, Keys
 from steno.server.context import RequestContext
+from steno.server.live_entry import LiveEntry, Origins
+from steno.server.live_socket import SocketLimits
 from steno.server.metrics import Metrics
+from steno.server.routes import live as live_routes
 from steno.server.routes import models, status, subtitles, transcriptions, translations
 from steno.server.services import Services
 from steno.settings import Settings
@@ -42,6 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
     engine = compose.engine_of(settings, metrics)
     metrics.watch(engine)
     translator = compose.translator_of(settings)
+    live = compose.live_of(settings, engine, translator, metrics)
+    keys = Keys([key.get_secret_value() for key in settings.api_keys])
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -55,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
                 for task in helpers:
                     task.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
+                await live.aclose()
                 if translator is not None:
                     await translator.aclose()
 
@@ -67,6 +73,9 @@ def create_app(settings: Settings) -> FastAPI:
         aliases=settings.model_aliases,
         style=partial(compose.caption_style_of, settings),
         translator=translator,
+        live=live,
+        entry=LiveEntry(keys, Origins(settings.allowed_origins), settings.max_sessions_per_key),
+        socket_limits=SocketLimits(settings.session_idle_s, settings.session_max_s, settings.slow_reader_s),
         text_temperature=settings.translate_temperature,
         caption_temperature=settings.translate_srt_temperature,
         wait_for_model=settings.preload,
@@ -77,10 +86,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(models.router, dependencies=[key])
     for audio in (transcriptions, subtitles, translations):
         app.include_router(audio.router, dependencies=[key])
+    app.include_router(live_routes.router)
     errors.install(app)
     # The last one added is the outermost.
     app.add_middleware(Admission, engine=engine, limits=UploadLimits(settings.max_upload_mb * 2**20))
-    app.add_middleware(Auth, keys=Keys([key.get_secret_value() for key in settings.api_keys]))
+    app.add_middleware(Auth, keys=keys)
     app.add_middleware(RequestContext, metrics=metrics)
     return app
 

@@ -24,8 +24,28 @@ class Keys:
         return bool(self._keys)
 
     def accepts(self, given: str) -> bool:
+        return self.find(given) is not None
+
+    def find(self, given: str) -> int | None:
+        """Which of the keys it is."""
         offered = given.encode("utf-8", "surrogateescape")
-        return any([hmac.compare_digest(offered, key) for key in self._keys])  # noqa: C419 - no early end
+        same = [hmac.compare_digest(offered, key) for key in self._keys]  # all of them: no early end
+        return same.index(True) if any(same) else None
+
+    def check(self, given: str | None) -> int | None:
+        """Which of the keys it is; None where there are none.
+
+        Raises:
+            AuthenticationError: there are keys, and this is none of them.
+        """
+        if not self._keys:
+            return None
+        if not given:
+            raise AuthenticationError("this server wants an API key: send 'Authorization: Bearer YOUR_KEY'")
+        found = self.find(given)
+        if found is None:
+            raise AuthenticationError("the API key is not valid here")
+        return found
 
 
 class Auth:
@@ -36,21 +56,23 @@ class Auth:
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._keys and scope["path"].startswith(PROTECTED):
-            given = bearer_of(scope)
-            if given is None:
-                error = AuthenticationError("this server wants an API key: send 'Authorization: Bearer YOUR_KEY'")
+        if scope["type"] == "http" and scope["path"].startswith(PROTECTED):
+            try:
+                self._keys.check(bearer_of(scope))
+            except AuthenticationError as error:
                 return await refuse(error, scope, receive, send)
-            if not self._keys.accepts(given):
-                return await refuse(AuthenticationError("the API key is not valid here"), scope, receive, send)
         return await self._app(scope, receive, send)
 
 
 def bearer_of(scope: Scope) -> str | None:
     """The key in the `Authorization` header; the scheme's case does not matter."""
     for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, key = value.decode("latin-1").strip().partition(" ")
-            if scheme.lower() == "bearer" and key.strip():
-                return str(key.strip())
+        if name == b"authorization" and (key := bearer(value.decode("latin-1"))):
+            return key
     return None
+
+
+def bearer(authorization: str, schemes: Sequence[str] = ("bearer",)) -> str | None:
+    """The key in such a header's value."""
+    scheme, _, key = authorization.strip().partition(" ")
+    return (key.strip() or None) if scheme.lower() in schemes else None

@@ -25,7 +25,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
 
 
 class Metrics:
-    """Implements the engine's `Telemetry`; routes and middleware add theirs."""
+    """Implements the engine's, the live streams' and the VAD's telemetry; routes and middleware add theirs."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -64,6 +64,30 @@ class Metrics:
         self._refusals = Counter(
             "steno_refusals", "Requests and sessions not let in, by the error's code.", ["code"], registry=registry
         )
+        self.live_sessions = Gauge(
+            "steno_live_sessions", "Live sessions that are open.", ["dialect"], registry=registry
+        )
+        self.live_endings = Counter(
+            "steno_live_endings", "Live sessions that are over, by how they ended.", ["dialect", "reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.live_audio = Counter(
+            "steno_live_audio_seconds", "Audio of live sessions that are over.", registry=registry
+        )
+        self._live_lag = Histogram(
+            "steno_live_lag_seconds", "From when a partial or final was due until it was told.", ["what"],
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self._live_diverged = Counter(
+            "steno_live_diverged_finals", "Finals that did not begin with what was stable, and were made to.",
+            registry=registry,
+        )  # fmt: skip
+        self._vad_batch = Histogram(
+            "steno_vad_streams", "Live streams in one run of the VAD.",
+            buckets=(1, 2, 4, 8, 16, 32, 64), registry=registry,
+        )  # fmt: skip
+        self._vad_busy = Counter("steno_vad_busy_seconds", "Time the live VAD was at work.", registry=registry)
+        self._vad_frames = Counter("steno_vad_frames", "Frames of 32 ms that the live VAD heard.", registry=registry)
         for priority in Priority:
             self._queue_wait.labels(priority.name.lower())
 
@@ -91,6 +115,17 @@ class Metrics:
 
     def refused(self, code: str) -> None:
         self._refusals.labels(code).inc()
+
+    def told(self, what: str, lag_s: float) -> None:
+        self._live_lag.labels(what).observe(lag_s)
+
+    def diverged(self) -> None:
+        self._live_diverged.inc()
+
+    def heard(self, streams: int, frames: int, busy_s: float) -> None:
+        self._vad_batch.observe(streams)
+        self._vad_frames.inc(frames)
+        self._vad_busy.inc(busy_s)
 
 
 class _EngineCollector(Collector):

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.errors import UnknownModelError
+from steno.pipelines.live.service import Live
 from steno.pipelines.pieces import PieceSource
+from steno.server.live_entry import LiveEntry
+from steno.server.live_socket import SocketLimits
 from steno.server.metrics import Metrics
 from steno.translation.translator import Translator
 
@@ -25,6 +28,9 @@ class Services:
     style: Callable[[int, int], CueStyle]
     """Caption rules for (columns of a line, lines of a cue)."""
     translator: Translator | None
+    live: Live
+    entry: LiveEntry
+    socket_limits: SocketLimits
     text_temperature: float
     caption_temperature: float
     wait_for_model: bool
@@ -44,7 +50,7 @@ class Services:
         raise UnknownModelError(f"model {model[:100]!r} is not served here; use one of: {known}", param="model")
 
 
-def services_of(request: Request) -> Services:
+def services_of(request: HTTPConnection) -> Services:
     """For `Depends`."""
     services = request.app.state.services
     assert isinstance(services, Services)

@@ -11,12 +11,20 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from steno.server.running import CLOSE_S, announce
 from steno.settings import Settings
 
 HEAD_S = 20.0
 """A connection that has not sent a request's head in this time is closed; `KEEP_ALIVE_S` is for the pause before it."""
+
+
+MAX_FRAME_BYTES = 16 * 2**20
+"""Of one WebSocket message: eight minutes of 16 kHz PCM16."""
+
+PING_S, PONG_S = 20.0, 60.0
+"""A WebSocket client that does not answer a ping is gone. A minute: while it is held up, its answer is not read."""
 
 
 class Uvicorn:
@@ -32,8 +40,11 @@ class Uvicorn:
             limit_concurrency=settings.max_connections + 1,  # the one that asks is counted too
             timeout_keep_alive=settings.keep_alive_s,
             timeout_graceful_shutdown=CLOSE_S,
-            ws="websockets-sansio",
+            ws=PatientWebSocket,
             ws_per_message_deflate=False,
+            ws_max_size=MAX_FRAME_BYTES,
+            ws_ping_interval=PING_S,
+            ws_ping_timeout=PONG_S,
         )
         self._server = _Server(config, on_start)
         self._listener = listener
@@ -43,6 +54,15 @@ class Uvicorn:
 
     def stop(self) -> None:
         self._server.should_exit = True
+
+
+class PatientWebSocket(WebSocketsSansIOProtocol):
+    """Cuts off a client that, once its session is over, does not take what was sent to it."""
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(CLOSE_S, self.transport.abort)
 
 
 class PatientProtocol(HttpToolsProtocol):

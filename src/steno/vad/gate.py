@@ -10,11 +10,15 @@ class SpeechGate:
     """
 
     def __init__(self, threshold: float, release: float, min_frames: int) -> None:
+        self.configure(threshold, release, min_frames)
+        self._open = False
+        self._waiting = 0
+
+    def configure(self, threshold: float, release: float, min_frames: int) -> None:
+        """Decide by other values from the next frame on."""
         self._threshold = threshold
         self._release = release
         self._min_frames = min_frames
-        self._open = False
-        self._waiting = 0
 
     def feed(self, probability: float) -> list[bool]:
         """Decide on as many frames as can be decided now, oldest first. True = speech."""

@@ -61,13 +61,21 @@ class Segmenter:
     """
 
     def __init__(self, config: SegmenterConfig | None = None) -> None:
-        self._config = config = config or SegmenterConfig()
+        self._take(config or SegmenterConfig())
+        self.reset()
+
+    def configure(self, config: SegmenterConfig) -> None:
+        """Go on with other options, from the next frame on. What is open stays open."""
+        self._take(config)
+        self._gate.configure(config.threshold, config.release, frames_of(config.min_speech_ms / 1000))
+
+    def _take(self, config: SegmenterConfig) -> None:
+        self._config = config
         self._pre_roll = round(config.pre_roll_ms / 1000 * SAMPLE_RATE)
         self._silence_frames = frames_of(config.silence_ms / 1000)
         self._cut_silence_frames = frames_of(config.cut_silence_ms / 1000)
         self._search_from = round(config.search_from_s * SAMPLE_RATE)
         self._max = round(config.max_s * SAMPLE_RATE)
-        self.reset()
 
     def reset(self) -> None:
         """Forget everything; the stream begins anew at sample 0."""
@@ -83,6 +91,16 @@ class Segmenter:
         if self._in_speech:
             return self._start
         return max(self._start, self._now - self._pre_roll)
+
+    @property
+    def now(self) -> int:
+        """How far the stream has been decided on, in samples."""
+        return self._now
+
+    @property
+    def voiced_until(self) -> int:
+        """Where the last voice in the open utterance ends; its start, if there is none yet."""
+        return self._voiced_until if self._in_speech else self._now
 
     def feed(
         self, probabilities: NDArray[np.float32], levels: NDArray[np.float32] | None = None, *, seen: int = 0
@@ -121,6 +139,7 @@ class Segmenter:
         self._in_speech = in_speech
         self._announced = False
         self._quiet_frames = 0
+        self._voiced_until = start
         self._frames: list[_Frame] = []
         """Those of the open utterance, up to now; none in silence."""
 
@@ -140,6 +159,8 @@ class Segmenter:
     def _hear(self, frame: _Frame, events: list[Event]) -> None:
         self._frames.append(frame)
         self._quiet_frames = 0 if frame.is_voiced else self._quiet_frames + 1
+        if frame.is_voiced:
+            self._voiced_until = frame.start + FRAME
         if frame.is_voiced and not self._announced:
             self._announced = True
             events.append(SpeechStarted(self._start, frame.start))

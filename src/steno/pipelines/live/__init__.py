@@ -1,0 +1,1 @@
+"""One live stream, from its bytes to its events."""

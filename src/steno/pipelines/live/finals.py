@@ -1,0 +1,104 @@
+"""What a final gets before it is told: word times, a caption, a translation. In order, whatever takes how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from steno.alignment.heuristic import spread
+from steno.captions.cues import CueStyle
+from steno.captions.running import RunningCaptions
+from steno.pipelines.live.options import LiveOptions
+from steno.streaming.events import Final, Partial
+from steno.translation.translator import Translator, Wanted
+from steno.types import Segment, Word
+
+TRANSLATION_S = 10.0
+"""A live translation that takes longer is of no use: the final goes without it."""
+MAX_WAITING = 16
+"""Finals that may wait for a translation; beyond that they go without."""
+
+
+class Finals:
+    """Takes finals as they come and tells them, dressed, in the same order. A stream's own."""
+
+    def __init__(self, tell: Callable[[Final | Partial], None], style: CueStyle, translator: Translator | None) -> None:
+        self._tell = tell
+        self._style = style
+        self._translator = translator
+        self._captions: RunningCaptions | None = None
+        self._waiting: deque[tuple[Final, asyncio.Task[str | None]]] = deque()
+
+    @property
+    def settled(self) -> bool:
+        return not self._waiting
+
+    async def done(self) -> None:
+        """Return once all that were taken have been told."""
+        while self._waiting:
+            await asyncio.wait([self._waiting[0][1]])
+            await asyncio.sleep(0)
+
+    def take(self, final: Final, options: LiveOptions) -> None:
+        final = self._dressed(final, options)
+        wants_translation = options.translate_to and final.text and not final.error and self._translator
+        if not wants_translation and not self._waiting:
+            self._tell(final)
+            return
+        # The caption is not held up: all of its text is told at once, and the final follows with the translation.
+        self._tell(_settled_partial(final))
+        goes_without = not wants_translation or len(self._waiting) >= MAX_WAITING
+        task = asyncio.create_task(_nothing() if goes_without else self._translate(final, options), name="translate")
+        self._waiting.append((final, task))
+        task.add_done_callback(lambda _: self._release())
+
+    async def aclose(self) -> None:
+        tasks = [task for _, task in self._waiting]
+        self._waiting.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _release(self) -> None:
+        while self._waiting and self._waiting[0][1].done():
+            final, task = self._waiting.popleft()
+            translation = None if task.cancelled() or task.exception() else task.result()
+            self._tell(replace(final, translation=translation))
+
+    async def _translate(self, final: Final, options: LiveOptions) -> str | None:
+        assert self._translator is not None
+        assert options.translate_to is not None
+        wanted = Wanted(options.translate_to, final.language)
+        line = (await self._translator.translate([final.text], wanted, TRANSLATION_S))[0]
+        return None if line.problem else line.text
+
+    def _dressed(self, final: Final, options: LiveOptions) -> Final:
+        if not final.text:
+            return final
+        if options.words or options.captions:
+            words = final.words or _guessed(final)
+            final = replace(final, words=words)
+        if options.captions:
+            self._captions = self._captions or RunningCaptions(options.captions, self._style, first=options.first_cue)
+            segment = Segment(
+                final.segment_id, final.start_s, final.end_s, final.text, final.language, final.words, final.confidence
+            )
+            final = replace(final, caption=self._captions.add(segment, final.end_s))
+        return final
+
+
+def _guessed(final: Final) -> tuple[Word, ...]:
+    return spread(final.text, *(final.spoken or (final.start_s, final.end_s)), final.language)
+
+
+def _settled_partial(final: Final) -> Partial:
+    return Partial(
+        final.segment_id, final.start_s, final.end_s, final.text, "", language=final.language, words=final.words
+    )
+
+
+async def _nothing() -> None:
+    return None

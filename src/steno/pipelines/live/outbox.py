@@ -1,0 +1,66 @@
+"""What waits to be told to a live client. Bounded, because whoever fills it stops listening while it is full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from steno.pipelines.live.events import Aside, LiveEvent
+from steno.streaming.events import Final, Heard, Partial
+
+CAPACITY = 256
+
+
+class Outbox:
+    """Events and asides, in order. Of a segment's partials only the newest is kept, and none beside its final;
+    the same goes for `Heard`. One reader."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._items: deque[LiveEvent | Aside] = deque()
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._is_closed = False
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._items) >= self._capacity
+
+    def put(self, item: LiveEvent | Aside) -> None:
+        """Never refuses: the bound is kept by `room`."""
+        if isinstance(item, Partial | Final):
+            self._remove(Partial, item.segment_id)
+        elif isinstance(item, Heard):
+            self._remove(Heard, None)
+        self._items.append(item)
+        self._filled.set()
+
+    async def get(self) -> LiveEvent | Aside | None:
+        """The next item; None at the end."""
+        while not self._items:
+            if self._is_closed:
+                return None
+            self._filled.clear()
+            await self._filled.wait()
+        item = self._items.popleft()
+        self._emptied.set()
+        return item
+
+    async def room(self) -> None:
+        """Return once it is not full."""
+        while self.is_full:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    def close(self) -> None:
+        """Nothing more will be put; the reader gets what is there and then None."""
+        self._is_closed = True
+        self._filled.set()
+
+    def _remove(self, kind: type[Partial] | type[Heard], segment_id: int | None) -> None:
+        """What is outdone is among the last few: the next event of its kind has come soon."""
+        for n in range(len(self._items) - 1, max(len(self._items) - 9, -1), -1):
+            item = self._items[n]
+            if isinstance(item, kind) and (not isinstance(item, Partial) or item.segment_id == segment_id):
+                del self._items[n]
+                return

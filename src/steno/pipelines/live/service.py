@@ -1,0 +1,45 @@
+"""The way in for live streams: what they share, and a place in the engine for each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from steno.engine.queue import Priority
+from steno.pipelines.live.options import LiveOptions, check
+from steno.pipelines.live.stream import LiveStream, Studio
+
+
+class Live:
+    """Opens streams. One for a server."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    @property
+    def max_segment_s(self) -> float:
+        """No segment is longer."""
+        return self._studio.settings.segmenter.max_s
+
+    def check(self, options: LiveOptions) -> LiveOptions:
+        """The options as they will be used. Raises what `options.check` does."""
+        backend = self._studio.engine.backend
+        can_translate = self._studio.translator is not None
+        return check(options, backend.capabilities, backend.name, can_translate=can_translate)
+
+    @asynccontextmanager
+    async def open(self, name: str, options: LiveOptions) -> AsyncIterator[LiveStream]:
+        """A stream with checked options. `name` is unique; leaving ends all that the stream started.
+
+        Raises:
+            OverloadedError, DrainingError: it is not let in.
+        """
+        async with self._studio.engine.admit(Priority.LIVE_PARTIAL) as ticket:
+            stream = LiveStream(self._studio, ticket, name, options)
+            try:
+                yield stream
+            finally:
+                await stream.aclose()
+
+    async def aclose(self) -> None:
+        await self._studio.hearing.aclose()

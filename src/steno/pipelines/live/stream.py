@@ -1,0 +1,303 @@
+"""A live stream. It drives three things that do not know each other:
+
+    bytes → Intake (decode, resample) → Session (sans-IO) → Hearing (VAD, batched over all streams) → Session
+    Session → steps → engine → hypotheses → Session → events → Outbox
+
+Whoever feeds it is held up when recognition is far behind or nobody reads the events: nothing grows without bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loguru import logger
+
+from steno.audio.intake import ContainerIntake, Intake, PcmIntake
+from steno.backends.base import Recognize
+from steno.captions.cues import CueStyle
+from steno.engine.engine import Engine
+from steno.engine.queue import Priority
+from steno.engine.ticket import Ticket
+from steno.errors import AudioError, BackendError, StenoError, SupersededError
+from steno.pipelines.live.events import Failed, Lagging
+from steno.pipelines.live.finals import Finals
+from steno.pipelines.live.hearing import Hearing
+from steno.pipelines.live.options import LiveOptions
+from steno.pipelines.live.outbox import Outbox
+from steno.streaming.events import Event, Final, Partial
+from steno.streaming.session import Session, SessionConfig, Step
+from steno.translation.translator import Translator
+from steno.vad.config import SegmenterConfig
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+MAX_STEP_S = 2.0
+"""Under load partials come less often, down to this."""
+MAX_BEHIND_S = 60.0
+"""Audio that may wait for its text; beyond that the client is not listened to."""
+PARTIAL_TIMEOUT_S = 10.0
+FINAL_TIMEOUT_S = 60.0
+NEVER_MS = 3_600_000.0
+"""Silence that ends a segment where silence is not to end it."""
+LAG_S = 3.0
+"""A client for whom there is no text for so long is told …"""
+LAG_EVERY_S = 5.0
+"""… and again after this."""
+
+
+class LiveTelemetry(Protocol):
+    def told(self, what: str, lag_s: float) -> None:
+        """A `partial` or `final`, so long after it was due."""
+
+    def diverged(self) -> None:
+        """A final did not begin with what was stable, and was made to."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """What holds where a client does not ask for anything else."""
+
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
+    step_s: float = 0.48
+    hold_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """What all streams share."""
+
+    engine: Engine
+    hearing: Hearing
+    settings: LiveSettings
+    style: CueStyle
+    translator: Translator | None = None
+    telemetry: LiveTelemetry | None = None
+
+
+class LiveStream:
+    """Made by `Live.open`. `feed`, `flush`, `reset`, `configure` and `finish` are called one at a time, in the order
+    of the client's wishes; meanwhile another task reads the `outbox`."""
+
+    def __init__(self, studio: Studio, ticket: Ticket, name: str, options: LiveOptions) -> None:
+        self._studio = studio
+        self._ticket = ticket
+        self._name = name
+        self._options = options
+        self._intake = _intake(options)
+        self._session = Session(_session_config(options, studio.settings))
+        self._ear = studio.hearing.listen()
+        self.outbox = Outbox()
+        self._finals = Finals(self.outbox.put, studio.style, studio.translator)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._jobs: Counter[int] = Counter()
+        """Under way, by segment. The backend may keep something of each segment in here."""
+        self._progress = asyncio.Event()
+        self._turnaround_s = 0.0
+        self._lag = _LagWatch()
+        self._is_loaded = False
+        self.finals = 0
+        """How many there were."""
+        self._start(self._load(), "load")
+
+    @property
+    def audio_s(self) -> float:
+        """Audio received."""
+        return self._session.received_s
+
+    async def feed(self, data: bytes) -> None:
+        """Take audio in the options' encoding. What is no audio is told as `Failed`, and left out."""
+        try:
+            async for audio in self._intake.feed(data):
+                await self._hear(audio)
+        except AudioError as error:
+            self.outbox.put(Failed(error))
+
+    async def flush(self) -> None:
+        """End the segment here: a `Final` with the reason `flush` will be told."""
+        await self._hear(await self._intake.flush())
+        self._take(self._session.flush())
+
+    async def reset(self) -> None:
+        """Discard the segment that is being spoken."""
+        await self._hear(await self._intake.flush())
+        dropped = self._session.open_segment
+        self._take(self._session.reset())
+        if dropped is not None and not self._jobs[dropped]:
+            await self._forget(dropped)
+
+    async def configure(self, options: LiveOptions) -> None:
+        """Go on with other options, which were checked, from here on."""
+        before, self._options = self._options, replace(options, offset_s=self._options.offset_s)
+        if (before.encoding, before.sample_rate) != (options.encoding, options.sample_rate):
+            await self._hear(await self._intake.flush())
+            await self._intake.aclose()
+            self._intake = _intake(options)
+        self._take(self._session.configure(_session_config(self._options, self._studio.settings)))
+
+    async def finish(self) -> None:
+        """The audio ends here. Returns once all of it has been told."""
+        await self._hear(await self._intake.flush())
+        self._take(self._session.finish())
+        while not self._session.settled:
+            await self._changed()
+        await self._finals.done()
+
+    async def aclose(self) -> None:
+        """End all that is under way. Idempotent."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._ear.close()
+        await self._finals.aclose()
+        await self._intake.aclose()
+        for segment_id in list(self._jobs):
+            await self._forget(segment_id)
+        self.outbox.close()
+
+    async def _hear(self, audio: Audio) -> None:
+        await self.outbox.room()
+        while self._session.behind_s > MAX_BEHIND_S:
+            await self._changed()
+        frames = self._session.feed(audio)
+        self._take(self._session.observe(*await self._ear.hear(frames)))
+
+    def _take(self, events: Iterable[Event]) -> None:
+        """Tell what happened, and begin what is due by now."""
+        for event in events:
+            if isinstance(event, Final):
+                self.finals += 1
+                self._finals.take(event, self._options)
+            else:
+                self.outbox.put(event)
+        if self._is_loaded:
+            for step in self._session.due(self._step_s()):
+                self._jobs[step.segment_id] += 1
+                self._start(self._recognise(step), "final" if step.final else "partial")
+        behind_s = self._session.behind_s
+        if lagging := self._lag.look(asyncio.get_running_loop().time(), self._session.received_s, behind_s):
+            self.outbox.put(lagging)
+        self._progress.set()
+
+    def _step_s(self) -> float:
+        return min(max(self._studio.settings.step_s, self._turnaround_s), MAX_STEP_S)
+
+    def _start(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        task = asyncio.create_task(work, name=f"live {what}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _changed(self) -> None:
+        self._progress.clear()
+        await self._progress.wait()
+
+    async def _load(self) -> None:
+        """Where the model cannot be loaded, each final says so, and tries again."""
+        try:
+            await self._ticket.ready()
+        except StenoError as error:
+            self.outbox.put(Failed(error))
+        self._is_loaded = True
+        self._take([])
+
+    async def _recognise(self, step: Step) -> None:
+        """A task's boundary: whatever happens is logged, and told."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        events: list[Event] = []
+        try:
+            events = await self._apply(step)
+        except SupersededError:
+            pass
+        except StenoError as error:
+            logger.warning("{} was not recognised: {}", "a final" if step.final else "a partial", error.message)
+            events = self._session.fail(step, error)
+        except Exception as error:  # noqa: BLE001
+            logger.opt(exception=error).error("a live step failed: {}", error)
+            events = self._session.fail(step, BackendError("recognition failed; the server's log has the reason"))
+        self._turnaround_s = loop.time() - began
+        self._measure(events, self._turnaround_s)
+        self._jobs[step.segment_id] -= 1
+        self._take(events)
+        if not self._jobs[step.segment_id] and not self._session.holds(step.segment_id):
+            await self._forget(step.segment_id)
+
+    async def _apply(self, step: Step) -> list[Event]:
+        options = self._options
+        wants_words = options.words or options.captions is not None
+        work = Recognize(
+            step.audio, options.language, options.context, wants_words, self._key(step.segment_id), step.final
+        )
+        if step.final:
+            hypothesis = await self._ticket.recognize(work, Priority.LIVE_FINAL, FINAL_TIMEOUT_S)
+        else:
+            hypothesis = await self._ticket.recognize(work, Priority.LIVE_PARTIAL, PARTIAL_TIMEOUT_S)
+        return self._session.apply(step, hypothesis)
+
+    def _measure(self, events: Iterable[Event], lag_s: float) -> None:
+        telemetry = self._studio.telemetry
+        if telemetry is None:
+            return
+        for event in events:
+            if isinstance(event, Partial):
+                telemetry.told("partial", lag_s)
+            elif isinstance(event, Final):
+                telemetry.told("final", lag_s)
+                if event.diverged:
+                    telemetry.diverged()
+
+    async def _forget(self, segment_id: int) -> None:
+        del self._jobs[segment_id]
+        await self._studio.engine.forget(self._key(segment_id))
+
+    def _key(self, segment_id: int) -> str:
+        return f"{self._name}/{segment_id}"
+
+
+class _LagWatch:
+    """Says when a stream has fallen behind, and not too often."""
+
+    def __init__(self) -> None:
+        self._told_at = float("-inf")
+        self._since: tuple[float, float] | None = None
+        """When it fell behind, and how much audio had its text then."""
+
+    def look(self, now: float, received_s: float, behind_s: float) -> Lagging | None:
+        done_s = received_s - behind_s
+        if behind_s < LAG_S:
+            self._since = None
+            return None
+        if self._since is None:
+            self._since = now, done_s
+        began, began_s = self._since
+        if now - self._told_at < LAG_EVERY_S or now == began:
+            return None
+        self._told_at = now
+        self._since = now, done_s
+        return Lagging(behind_s, (now - began) / max(done_s - began_s, 0.001))
+
+
+def _intake(options: LiveOptions) -> Intake:
+    if options.encoding == "webm" or options.encoding == "ogg":
+        return ContainerIntake()
+    return PcmIntake(options.encoding, options.sample_rate)
+
+
+def _session_config(options: LiveOptions, settings: LiveSettings) -> SessionConfig:
+    own = settings.segmenter
+    threshold = own.threshold if options.threshold is None else options.threshold
+    silence_ms = own.silence_ms if options.silence_ms is None else options.silence_ms
+    segmenter = replace(
+        own,
+        threshold=threshold,
+        release=min(own.release, 0.7 * threshold),
+        silence_ms=silence_ms if options.endpointing else NEVER_MS,
+        pre_roll_ms=own.pre_roll_ms if options.pre_roll_ms is None else options.pre_roll_ms,
+    )
+    return SessionConfig(segmenter, settings.step_s, settings.hold_s, options.offset_s)

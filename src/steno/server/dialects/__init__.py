@@ -1,0 +1,1 @@
+"""The languages in which live clients speak. Each is a sans-IO translator between its messages and typed events."""

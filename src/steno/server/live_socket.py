@@ -1,0 +1,199 @@
+"""One live client: its socket on one side, a dialect in the middle, a `LiveStream` on the other.
+
+Three tasks: one listens, one speaks, one watches the clock and the server. Whichever ends first ends the session; what
+it leaves is said, in this order: the last events, a farewell or a complaint, a close code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from steno.errors import DrainingError, SessionEndedError, SlowReaderError, StenoError
+from steno.pipelines.live.events import Aside
+from steno.pipelines.live.stream import LiveStream
+from steno.server.dialects.base import (
+    Audio,
+    Close,
+    Command,
+    Configure,
+    Dialect,
+    Flush,
+    KeepAlive,
+    Message,
+    Reply,
+    Reset,
+)
+
+NORMAL, GOING_AWAY, POLICY, INTERNAL, TRY_AGAIN = 1000, 1001, 1008, 1011, 1013
+"""Close codes: RFC 6455, 7.4.1, and its registry at IANA."""
+FINISH_S = 90.0
+"""What is left of a session gets so long to be recognised and translated."""
+FAREWELL_S = 2.0
+MAX_REASON_BYTES = 120
+"""A close frame holds 123 (RFC 6455, 5.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLimits:
+    idle_s: float
+    """After so long without a frame the server closes."""
+    max_s: float
+    """A session's longest life; 0 = any."""
+    slow_reader_s: float
+    """A client that does not take a message in this time is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session ended."""
+
+    reason: str
+    code: int
+    error: StenoError | None = None
+    """What the client is told first."""
+
+
+GONE = Ending("gone", NORMAL)
+"""The client hung up."""
+ASKED = Ending("closed", NORMAL)
+"""The client asked to close."""
+
+
+class LiveSocket:
+    """Drives one session from its greeting to its close. The socket is accepted already."""
+
+    def __init__(self, socket: WebSocket, dialect: Dialect, stream: LiveStream, limits: SocketLimits) -> None:
+        self._socket = socket
+        self._dialect = dialect
+        self._stream = stream
+        self._limits = limits
+        self._obeying = asyncio.Lock()
+        """Held while a frame's commands are carried out: half of one would leave the stream waiting for the rest."""
+
+    async def run(self, shutting_down: asyncio.Task[None]) -> Ending:
+        """Returns when the session is over. `shutting_down` ends when the server is to end."""
+        speaking = asyncio.create_task(self._speak(), name="live speak")
+        listening = asyncio.create_task(self._listen(), name="live listen")
+        try:
+            await self._wait(speaking, listening, shutting_down)
+            ending = _first_of(speaking, listening, shutting_down)
+            if ending.reason not in ("gone", "slow"):
+                await self._wind_up(ending, speaking, listening)
+            return ending
+        finally:
+            for task in (speaking, listening):
+                task.cancel()
+            await asyncio.wait([speaking, listening])
+
+    async def _wait(self, *tasks: asyncio.Task[Ending] | asyncio.Task[None]) -> None:
+        await asyncio.wait(tasks, timeout=self._limits.max_s or None, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _wind_up(self, ending: Ending, speaking: asyncio.Task[Ending], listening: asyncio.Task[Ending]) -> None:
+        """Let what was said be recognised and told, unless the client goes; then say farewell, or why it ends."""
+        async with self._obeying:
+            listening.cancel()
+        await asyncio.wait([listening])
+        watching = asyncio.create_task(self._until_gone(), name="live watch")
+        finishing = asyncio.create_task(self._finish(ending), name="live finish")
+        try:
+            await asyncio.wait([watching, finishing, speaking], timeout=FINISH_S, return_when=asyncio.FIRST_COMPLETED)
+            if finishing.done() and not speaking.done():
+                await asyncio.wait([watching, speaking], timeout=FINISH_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (watching, finishing):
+                task.cancel()
+            await asyncio.wait([watching, finishing])
+        for task in (watching, finishing):
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+
+    async def _finish(self, ending: Ending) -> None:
+        await self._stream.finish()
+        last = self._dialect.complaint(ending.error) if ending.error else self._dialect.farewell(self._stream.audio_s)
+        for message in last:
+            self._stream.outbox.put(Aside(message))
+        self._stream.outbox.close()
+
+    async def _until_gone(self) -> None:
+        """What a client sends after the end is not heard."""
+        while (await self._socket.receive())["type"] != "websocket.disconnect":
+            pass
+
+    async def _listen(self) -> Ending:
+        while True:
+            try:
+                async with asyncio.timeout(self._limits.idle_s):
+                    message = await self._socket.receive()
+            except TimeoutError:
+                text = f"nothing came for {self._limits.idle_s:g} s"
+                return Ending("idle", GOING_AWAY, SessionEndedError(text))
+            if message["type"] == "websocket.disconnect":
+                return GONE
+            frame = message.get("bytes")
+            async with self._obeying:
+                for command in self._dialect.receive(message.get("text") or "" if frame is None else frame):
+                    if isinstance(command, Close):
+                        return ASKED
+                    await self._obey(command)
+
+    async def _obey(self, command: Command) -> None:
+        stream = self._stream
+        match command:
+            case Audio():
+                await stream.feed(command.data)
+            case Flush():
+                await stream.flush()
+            case Reset():
+                await stream.reset()
+            case Configure():
+                await stream.configure(command.options)
+            case Reply():
+                await stream.outbox.room()
+                stream.outbox.put(Aside(command.message))
+            case KeepAlive() | Close():
+                pass
+
+    async def _speak(self) -> Ending:
+        try:
+            await self._send(self._dialect.greeting())
+            while (item := await self._stream.outbox.get()) is not None:
+                await self._send([dict(item.message)] if isinstance(item, Aside) else self._dialect.encode(item))
+        except TimeoutError:
+            text = f"messages were not read for {self._limits.slow_reader_s:g} s"
+            return Ending("slow", POLICY, SlowReaderError(text))
+        except (WebSocketDisconnect, RuntimeError):
+            return GONE
+        return ASKED
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            async with asyncio.timeout(self._limits.slow_reader_s):
+                await self._socket.send_text(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+
+
+async def close(socket: WebSocket, ending: Ending) -> None:
+    """Say goodbye in the protocol's way, to whoever is there to hear it."""
+    if ending is GONE:
+        return
+    reason = ending.error.message.encode()[:MAX_REASON_BYTES].decode(errors="ignore") if ending.error else ""
+    with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
+        async with asyncio.timeout(FAREWELL_S):
+            await socket.close(ending.code, reason)
+
+
+def _first_of(
+    speaking: asyncio.Task[Ending], listening: asyncio.Task[Ending], shutting_down: asyncio.Task[None]
+) -> Ending:
+    """Why the wait is over. Raises what a task raised: that is nobody's plan."""
+    for task in (listening, speaking):
+        if task.done():
+            return task.result()
+    if shutting_down.done():
+        return Ending("draining", GOING_AWAY, DrainingError("the server is shutting down; connect again"))
+    return Ending("lifetime", GOING_AWAY, SessionEndedError("the session was open for as long as one may be"))

@@ -1,0 +1,127 @@
+"""The live dialects' addresses, and the way from a handshake to a session."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from loguru import logger
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from steno.errors import OverloadedError, RetryableError, StenoError, UnavailableError
+from steno.pipelines.live.stream import LiveStream
+from steno.server.dialects.base import Dialect, Handshake, Language, Opening
+from steno.server.dialects.native import NativeLanguage
+from steno.server.errors import response_of, status_of
+from steno.server.live_socket import INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, SocketLimits, close
+from steno.server.services import Services, services_of
+
+LANGUAGES: tuple[tuple[str, Language], ...] = (("/ws/transcribe", NativeLanguage()),)
+
+router = APIRouter()
+
+
+async def converse(socket: WebSocket, language: Language) -> None:
+    """One live session, from the handshake on. Whatever goes wrong is logged, and told in the client's own dialect."""
+    session_id = uuid.uuid4().hex
+    with logger.contextualize(request_id=session_id):
+        try:
+            await _open(socket, language, session_id)
+        except StenoError as error:
+            await _refuse(socket, language, error, session_id)
+        except WebSocketDisconnect:
+            logger.info("{} client went away before its session began", language.name)
+        except Exception as error:  # noqa: BLE001 - the outermost boundary: logged, and the client is told
+            logger.opt(exception=error).error("unhandled {}", type(error).__name__)
+            text = f"the server failed; its log has the reason under session id {session_id}"
+            await _refuse(socket, language, StenoError(text), session_id)
+
+
+async def _open(socket: WebSocket, language: Language, session_id: str) -> None:
+    services = services_of(socket)
+    handshake = _handshake(socket)
+    with services.entry.enter(handshake, language.key_of(handshake)):
+        dialect = language.open(handshake, _opening(services, session_id))
+        async with services.live.open(session_id, dialect.options) as stream:
+            await socket.accept(language.subprotocol_of(handshake))
+            logger.info("{} session opened", language.name)
+            ending = await _run(socket, language, dialect, stream, services)
+        await close(socket, ending)
+
+
+async def _run(
+    socket: WebSocket, language: Language, dialect: Dialect, stream: LiveStream, services: Services
+) -> Ending:
+    metrics, limits = services.metrics, services.socket_limits
+    limits = SocketLimits(language.idle_s or limits.idle_s, limits.max_s, limits.slow_reader_s)
+    shutting_down = asyncio.create_task(services.engine.shutting_down(), name="drain watch")
+    metrics.live_sessions.labels(language.name).inc()
+    began = time.monotonic()
+    reason = "failed"
+    try:
+        ending = await LiveSocket(socket, dialect, stream, limits).run(shutting_down)
+        reason = ending.reason
+        return ending
+    finally:
+        shutting_down.cancel()
+        metrics.live_sessions.labels(language.name).dec()
+        metrics.live_endings.labels(language.name, reason).inc()
+        metrics.live_audio.inc(stream.audio_s)
+        logger.info(
+            "{} session over ({}): {:.1f} s of audio, {} finals, open for {:.1f} s",
+            language.name, reason, stream.audio_s, stream.finals, time.monotonic() - began,
+        )  # fmt: skip
+
+
+def _handshake(socket: WebSocket) -> Handshake:
+    query = parse_qsl(socket.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return Handshake(query, dict(socket.headers), list(socket.scope.get("subprotocols", ())))
+
+
+def _opening(services: Services, session_id: str) -> Opening:
+    return Opening(
+        session_id=session_id,
+        model_id=services.engine.backend.model_id,
+        max_segment_s=services.live.max_segment_s,
+        check=services.live.check,
+        check_model=services.check_model,
+    )
+
+
+async def _refuse(socket: WebSocket, language: Language, error: StenoError, session_id: str) -> None:
+    logger.info("{} session refused or broken off: {}", language.name, error.message)
+    message = language.refusal(error, session_id)
+    try:
+        if socket.application_state is WebSocketState.CONNECTING:
+            if not language.refuses_over_socket and "websocket.http.response" in socket.scope.get("extensions", {}):
+                headers = dict(response_of(error, session_id).headers)
+                headers = {name: headers[name] for name in ("retry-after", "www-authenticate") if name in headers}
+                await socket.send_denial_response(JSONResponse(message, status_of(error), headers))
+                return
+            await socket.accept(language.subprotocol_of(_handshake(socket)))
+        await socket.send_json(message)
+    except (WebSocketDisconnect, RuntimeError, OSError):
+        return
+    await close(socket, Ending("refused", _code_of(error), error))
+
+
+def _code_of(error: StenoError) -> int:
+    if isinstance(error, OverloadedError | UnavailableError | RetryableError):
+        return TRY_AGAIN
+    return POLICY if status_of(error) < 500 else INTERNAL
+
+
+def _endpoint(language: Language) -> Callable[[WebSocket], Awaitable[None]]:
+    async def endpoint(socket: WebSocket) -> None:
+        await converse(socket, language)
+
+    return endpoint
+
+
+for _path, _language in LANGUAGES:
+    router.add_api_websocket_route(_path, _endpoint(_language), name=_language.name)
