@@ -32,9 +32,6 @@ from steno.vad.silero import FRAME
 if TYPE_CHECKING:
     from steno.types import Audio
 
-CUT_ROOM_S = 1.0
-"""Where a forced cut may come, recognition stays so far behind: the cut needs audio to choose from that it may part."""
-
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
@@ -143,8 +140,7 @@ class Session:
             if head > len(probabilities):
                 self._unheard.appendleft(head - len(probabilities))
             now, later = slice(0, head), slice(head, None)
-            seen = self._open.seen if self._open else 0
-            self._take(self._segmenter.feed(probabilities[now], levels[now], seen=seen), events)
+            self._take(self._segmenter.feed(probabilities[now], levels[now]), events)
             probabilities, levels = probabilities[later], levels[later]
         self._pass_marks(events)
         self._tape.forget_before(min(self._segmenter.settled, self._framed))
@@ -160,9 +156,7 @@ class Session:
         steps, self._finals = self._finals, []
         segment = self._open
         if segment is not None and self._line[0] is segment:
-            end = self._segmenter.now
-            if end - segment.start >= self._config.segmenter.search_from_s * SAMPLE_RATE:
-                end -= round(CUT_ROOM_S * SAMPLE_RATE)
+            end = min(self._segmenter.now, self._segmenter.usable)
             is_due = end - segment.seen >= (step_s or self._config.step_s) * SAMPLE_RATE
             if is_due and self._segmenter.voiced_until > segment.seen:
                 segment.seen = end

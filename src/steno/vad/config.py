@@ -27,6 +27,8 @@ class SegmenterConfig:
     cut_silence_ms: float = 160
     """A pause that is good enough to cut in."""
 
+    cut_room_s: float = 1.0
+    """Live: a cut at `max_s` comes in the last so many seconds before; what is older may be used at once."""
     silence_ms: float = 500
     """Live: an utterance ends after this much silence."""
 
@@ -44,7 +46,15 @@ class SegmenterConfig:
             raise ValueError(f"need 0 < release ({self.release}) <= threshold ({self.threshold}) < 1")
         if not 1 <= self.search_from_s < self.max_s:
             raise ValueError(f"need 1 <= search_from_s ({self.search_from_s}) < max_s ({self.max_s})")
-        for name in ("min_speech_ms", "cut_silence_ms", "silence_ms", "pause_s", "apart_s", "drop_after_s"):
+        for name in (
+            "min_speech_ms",
+            "cut_silence_ms",
+            "silence_ms",
+            "cut_room_s",
+            "pause_s",
+            "apart_s",
+            "drop_after_s",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if not 0 <= self.pre_roll_ms < 1000 * self.search_from_s:

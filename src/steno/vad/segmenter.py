@@ -51,8 +51,8 @@ class Segmenter:
        before the end of the span before it. `SpeechStarted` comes once for each speech span, before it.
     3. It ends after `silence_ms` without voice: the span goes up to that moment (`endpoint`).
     4. From `search_from_s` on, a pause of `cut_silence_ms` is enough to end it (`cut`).
-    5. At `max_s` it is cut where it is quietest from `search_from_s` on, and the next utterance begins right there. The
-       caller can hold this cut away from audio that it has used already (`feed`'s `seen`).
+    5. At `max_s` it is cut where it is quietest in the last `cut_room_s`, and the next utterance begins right there. So
+       what lies before `usable` is the open utterance's for sure.
     6. A stretch after such a cut in which no voice comes is silence after all.
     7. Silence is closed when speech begins, and at `max_s` up to `pre_roll_ms` before now (`cut`): the rest may yet
        belong to speech.
@@ -76,6 +76,7 @@ class Segmenter:
         self._cut_silence_frames = frames_of(config.cut_silence_ms / 1000)
         self._search_from = round(config.search_from_s * SAMPLE_RATE)
         self._max = round(config.max_s * SAMPLE_RATE)
+        self._cut_from = max(self._search_from, self._max - round(config.cut_room_s * SAMPLE_RATE))
 
     def reset(self) -> None:
         """Forget everything; the stream begins anew at sample 0."""
@@ -98,24 +99,24 @@ class Segmenter:
         return self._now
 
     @property
+    def usable(self) -> int:
+        """The open utterance will not be cut in two before this sample."""
+        return self._start + self._cut_from
+
+    @property
     def voiced_until(self) -> int:
         """Where the last voice in the open utterance ends; its start, if there is none yet."""
         return self._voiced_until if self._in_speech else self._now
 
-    def feed(
-        self, probabilities: NDArray[np.float32], levels: NDArray[np.float32] | None = None, *, seen: int = 0
-    ) -> list[Event]:
-        """Take the next frames of `FRAME` samples: their probabilities and, for good cuts, levels in dBFS.
-
-        No utterance is cut in two before sample `seen`.
-        """
+    def feed(self, probabilities: NDArray[np.float32], levels: NDArray[np.float32] | None = None) -> list[Event]:
+        """Take the next frames of `FRAME` samples: their probabilities and, for good cuts, levels in dBFS."""
         if levels is None:
             levels = np.zeros(len(probabilities), np.float32)
         events: list[Event] = []
         for probability, level in zip(probabilities.tolist(), levels.tolist(), strict=True):
             self._undecided.append((probability, level))
             for is_voiced in self._gate.feed(probability):
-                self._step(is_voiced, *self._undecided.pop(0), seen, events)
+                self._step(is_voiced, *self._undecided.pop(0), events)
         return events
 
     def flush(self, end: int | None = None) -> list[Event]:
@@ -125,7 +126,7 @@ class Segmenter:
         """
         events: list[Event] = []
         for is_voiced in self._gate.flush():
-            self._step(is_voiced, *self._undecided.pop(0), 0, events)
+            self._step(is_voiced, *self._undecided.pop(0), events)
         end = self._now if end is None else end
         if not self._now <= end < self._now + FRAME:
             raise ValueError(f"{self._now} samples were fed; the end must lie less than a frame further, got {end}")
@@ -143,7 +144,7 @@ class Segmenter:
         self._frames: list[_Frame] = []
         """Those of the open utterance, up to now; none in silence."""
 
-    def _step(self, is_voiced: bool, probability: float, level: float, seen: int, events: list[Event]) -> None:
+    def _step(self, is_voiced: bool, probability: float, level: float, events: list[Event]) -> None:
         self._now += FRAME
         if is_voiced and not self._in_speech:
             start = max(self._start, self._now - FRAME - self._pre_roll)
@@ -151,7 +152,7 @@ class Segmenter:
             self._open(start, in_speech=True)
         if self._in_speech:
             self._hear(_Frame(self._now - FRAME, is_voiced, probability, level), events)
-            self._end_if_due(seen, events)
+            self._end_if_due(events)
         elif self._now + FRAME - self._start > self._max:
             self._close(self._now - self._pre_roll, "cut", events)
             self._open(self._now - self._pre_roll, in_speech=False)
@@ -165,7 +166,7 @@ class Segmenter:
             self._announced = True
             events.append(SpeechStarted(self._start, frame.start))
 
-    def _end_if_due(self, seen: int, events: list[Event]) -> None:
+    def _end_if_due(self, events: list[Event]) -> None:
         length = self._now - self._start
         if self._quiet_frames >= self._silence_frames:
             self._close(self._now, "endpoint", events)
@@ -174,10 +175,10 @@ class Segmenter:
             self._close(self._now, "cut", events)
             self._open(self._now, in_speech=False)
         elif length + FRAME > self._max:
-            self._cut_in_two(max(seen, self._start + self._search_from), events)
+            self._cut_in_two(events)
 
-    def _cut_in_two(self, earliest: int, events: list[Event]) -> None:
-        choice = [frame for frame in self._frames if frame.start >= earliest]
+    def _cut_in_two(self, events: list[Event]) -> None:
+        choice = [frame for frame in self._frames if frame.start >= self.usable]
         cut = self._now
         if choice:
             probabilities = np.array([frame.probability for frame in choice], np.float32)

@@ -1,0 +1,134 @@
+"""Stable text is never revised, whatever the recogniser says next."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steno.streaming.hypothesis import Agreement
+from steno.types import Hypothesis, Word
+
+
+def said(text: str, *words: Word) -> Hypothesis:
+    return Hypothesis(text, "en", words)
+
+
+def spoken(*texts: str) -> Hypothesis:
+    """Half a second a word."""
+    return said(" ".join(texts), *(Word(text, n * 0.5, n * 0.5 + 0.5) for n, text in enumerate(texts)))
+
+
+def test_a_token_is_stable_once_hypotheses_have_agreed_on_it_for_the_hold() -> None:
+    agreement = Agreement(hold_s=1.0)
+    readings = [
+        agreement.update(said(text), at) for at, text in ((0.5, "and so"), (1.0, "and so my"), (1.5, "and so my"))
+    ]
+    assert [(reading.stable, reading.draft) for reading in readings] == [
+        ("", "and so"),
+        ("", "and so my"),
+        ("and so", " my"),
+    ]
+
+
+def test_one_hypothesis_alone_makes_nothing_stable_however_late_it_comes() -> None:
+    assert Agreement(hold_s=0.0).update(said("and so"), 9.0).stable == ""
+
+
+def test_without_a_hold_two_hypotheses_that_agree_are_enough() -> None:
+    agreement = Agreement(hold_s=0.0)
+    agreement.update(said("and so"), 1.0)
+    assert agreement.update(said("and saw"), 1.1).stable == "and"
+
+
+def test_a_token_that_changed_begins_its_hold_anew_and_so_do_those_behind_it() -> None:
+    agreement = Agreement(hold_s=1.0)
+    agreement.update(said("and saw my"), 0.5)
+    agreement.update(said("and so my"), 1.0)
+    assert agreement.update(said("and so my"), 1.5).stable == "and"
+    assert agreement.update(said("and so my"), 2.0).stable == "and so my"
+
+
+def test_a_hypothesis_that_revises_stable_text_is_made_to_fit() -> None:
+    agreement = Agreement(hold_s=0.0)
+    agreement.update(said("and so my fellow"), 1.0)
+    agreement.update(said("and so my fellow"), 2.0)
+    reading = agreement.update(said("And saw, my fellow americans"), 3.0)
+    assert (reading.stable, reading.draft, reading.diverged) == ("and so my fellow", " americans", True)
+
+
+def test_a_final_begins_with_what_was_stable_even_if_the_recogniser_lost_it() -> None:
+    agreement = Agreement(hold_s=0.0)
+    agreement.update(said("ask not"), 1.0)
+    agreement.update(said("ask not"), 2.0)
+    reading = agreement.finish(said("what"))
+    assert (reading.stable, reading.draft, reading.diverged) == ("ask not", "", True)
+
+
+def test_a_final_that_says_nothing_keeps_what_was_stable() -> None:
+    agreement = Agreement(hold_s=0.0)
+    for at in (1.0, 2.0):
+        agreement.update(said("ask not"), at)
+    assert agreement.finish(said("")).text == "ask not"
+
+
+def test_words_keep_their_times_and_those_of_stable_text_stay_when_it_is_made_to_fit() -> None:
+    agreement = Agreement(hold_s=0.0)
+    for at in (1.0, 2.0):
+        agreement.update(spoken("and", "so", "my"), at)
+    reading = agreement.finish(spoken("and", "saw", "my", "fellow"))
+    assert reading.text == "and so my fellow"
+    assert [(word.text, word.start_s) for word in reading.words] == [
+        ("and", 0.0),
+        ("so", 0.5),
+        ("my", 1.0),
+        ("fellow", 1.5),
+    ]
+
+
+def test_words_that_do_not_make_up_the_text_are_left_out() -> None:
+    reading = Agreement(hold_s=1.0).finish(said("and so, my fellow", Word("and", 0, 1), Word("fellow", 1, 2)))
+    assert reading.words == ()
+
+
+def test_chinese_is_stable_character_by_character() -> None:
+    agreement = Agreement(hold_s=0.0)
+    agreement.update(said("今天天气"), 1.0)
+    assert agreement.update(said("今天天晴。"), 2.0).stable == "今天天"
+
+
+def test_text_that_is_made_to_fit_gets_a_space_where_its_script_has_one() -> None:
+    agreement = Agreement(hold_s=0.0)
+    for at in (1.0, 2.0):
+        agreement.update(said("ask not"), at)
+    assert agreement.finish(said("country")).text in ("ask not", "ask not country")
+    chinese = Agreement(hold_s=0.0)
+    for at in (1.0, 2.0):
+        chinese.update(said("今天"), at)
+    assert chinese.finish(said("今天天气")).text == "今天天气"
+
+
+TEXTS = st.lists(st.sampled_from(["and", "so", "so,", "my", "fellow", "今", "天", "Ask"]), max_size=8).map(" ".join)
+
+
+@given(st.lists(st.tuples(TEXTS, st.floats(0, 1)), max_size=12), TEXTS, st.sampled_from([0.0, 0.5, 1.0]))
+def test_stable_text_only_grows_and_every_text_begins_with_it(
+    heard: list[tuple[str, float]], last: str, hold_s: float
+) -> None:
+    agreement = Agreement(hold_s)
+    stable, at = "", 0.0
+    for text, step in heard:
+        at += step
+        reading = agreement.update(said(text), at)
+        assert reading.stable.startswith(stable)
+        stable = reading.stable
+    final = agreement.finish(said(last))
+    assert final.text.startswith(stable)
+    assert final.draft == ""
+    if last.startswith(stable) and not final.diverged:
+        assert final.text == last.strip()
+
+
+@given(TEXTS)
+def test_a_hypothesis_that_agrees_is_passed_on_as_it_is(text: str) -> None:
+    agreement = Agreement(hold_s=0.0)
+    for at in (1.0, 2.0, 3.0):
+        reading = agreement.update(said(text), at)
+    assert (reading.text, reading.diverged) == (text.strip(), False)
