@@ -102,6 +102,7 @@ async def _probe_loop(metrics: Metrics) -> None:
         expected = loop.time() + LOOP_PROBE_S
         await asyncio.sleep(LOOP_PROBE_S)
         metrics.loop_lag.set(max(loop.time() - expected, 0.0))
+        metrics.tasks.set(len(asyncio.all_tasks()))
 
 
 async def _preload(engine: Engine) -> None:

@@ -44,6 +44,7 @@ class Metrics:
         self.loop_lag = Gauge(
             "steno_event_loop_lag_seconds", "How late the event loop ran its last timer.", registry=registry
         )
+        self.tasks = Gauge("steno_event_loop_tasks", "Tasks of the event loop, idle ones included.", registry=registry)
         self._queue_wait = Histogram(
             "steno_queue_wait_seconds", "From a job's submission to its start.", ["class"],
             buckets=SECONDS, registry=registry,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from steno.vad.silero import BatchedVad, VadState
+    from steno.vad.silero import VadState
 
 MAX_BATCH = 64
 FRAMES_PER_TURN = 8
@@ -23,6 +23,12 @@ MAX_PAUSE_S = 0.02
 
 Probabilities = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Of each frame: how likely it is speech, in [0, 1], and its level in dBFS."""
+
+
+class FrameVad(Protocol):
+    """As `vad.silero.BatchedVad`, which it is."""
+
+    def step(self, frames: NDArray[np.float32], states: Sequence[VadState]) -> NDArray[np.float32]: ...
 
 
 class HearingTelemetry(Protocol):
@@ -56,13 +62,23 @@ class _Request:
 
 
 class Hearing:
-    """The stage. Its weights are loaded at the first frame; its thread ends with `aclose`."""
+    """The stage. Its weights are loaded at the first frame; its thread ends with `aclose`.
 
-    def __init__(self, telemetry: HearingTelemetry | None = None, load: Callable[[], BatchedVad] | None = None) -> None:
+    Args:
+        load: makes the VAD, in the thread.
+        thread: where it runs, one call at a time; by default a thread of its own. Tests in virtual time give another.
+    """
+
+    def __init__(
+        self,
+        telemetry: HearingTelemetry | None = None,
+        load: Callable[[], FrameVad] | None = None,
+        thread: Executor | None = None,
+    ) -> None:
         self._telemetry = telemetry
         self._load = load or _load
-        self._vad: BatchedVad | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vad")
+        self._vad: FrameVad | None = None
+        self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="vad")
         self._ears: set[Ear] = set()
         self._waiting: list[_Request] = []
         self._running: asyncio.Task[None] | None = None
@@ -148,7 +164,7 @@ def _fail(batch: list[_Request], error: Exception) -> None:
             request.future.set_exception(error)
 
 
-def _load() -> BatchedVad:
+def _load() -> FrameVad:
     from steno.vad.silero import BatchedVad
 
     return BatchedVad()

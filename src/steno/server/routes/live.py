@@ -16,12 +16,16 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from steno.errors import OverloadedError, RetryableError, StenoError, UnavailableError
 from steno.pipelines.live.stream import LiveStream
 from steno.server.dialects.base import Dialect, Handshake, Language, Opening
+from steno.server.dialects.deepgram import DeepgramLanguage
 from steno.server.dialects.native import NativeLanguage
 from steno.server.errors import response_of, status_of
 from steno.server.live_socket import INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, SocketLimits, close
 from steno.server.services import Services, services_of
 
-LANGUAGES: tuple[tuple[str, Language], ...] = (("/ws/transcribe", NativeLanguage()),)
+LANGUAGES: tuple[tuple[str, Language], ...] = (
+    ("/ws/transcribe", NativeLanguage()),
+    ("/v1/listen", DeepgramLanguage()),
+)
 
 router = APIRouter()
 

@@ -1,0 +1,355 @@
+"""Deepgram's live dialect, `/v1/listen`, as its SDKs speak it. `deepgram_options.py` reads the query.
+
+Where we differ: the text is written as the model writes it, whatever formatting was asked for, and where there are
+no confidences, what was recognised has 1. Only types of messages that the SDKs know are sent: others break them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from steno import __version__
+from steno.alignment.heuristic import spread
+from steno.errors import InvalidRequestError, StenoError, UnsupportedFeatureError
+from steno.pipelines.live.events import Failed, LiveEvent
+from steno.pipelines.live.options import LiveOptions
+from steno.server.auth import bearer
+from steno.server.dialects.base import (
+    Audio,
+    Close,
+    Command,
+    Configure,
+    Flush,
+    Handshake,
+    KeepAlive,
+    Message,
+    Opening,
+    Reply,
+)
+from steno.server.dialects.deepgram_options import Wishes, check_features, check_model, checked, wishes_of
+from steno.server.errors import status_of
+from steno.streaming.events import Final, Heard, Partial, Silence, SpeechStarted
+from steno.types import Word
+
+SCHEMES = ("token", "bearer")
+"""Before the key, in the header; a browser offers the subprotocols `["token", KEY]` instead."""
+CHANNEL = [0, 1]
+"""The first of one."""
+ERR_CODES = {
+    400: "Bad Request",
+    401: "INVALID_AUTH",
+    403: "INSUFFICIENT_PERMISSIONS",
+    429: "TOO_MANY_REQUESTS",
+    503: "SERVICE_UNAVAILABLE",
+}
+MAX_ECHO = 200
+"""Characters of a message that was not understood, in the answer to it."""
+
+
+class SchemaError(InvalidRequestError):
+    code = "SchemaError"
+    """The SDK's name for a text message that is none of the protocol's."""
+
+
+class DeepgramLanguage:
+    """See the module.
+
+    Args:
+        now: the time of day, in UTC.
+    """
+
+    name = "deepgram"
+    idle_s: float | None = 10.0
+    refuses_over_socket = False
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+
+    def key_of(self, handshake: Handshake) -> str | None:
+        offered = list(handshake.subprotocols)
+        after = offered[1] if len(offered) > 1 and offered[0].lower() in SCHEMES else None
+        return bearer(handshake.headers.get("authorization", ""), SCHEMES) or after
+
+    def subprotocol_of(self, handshake: Handshake) -> str | None:
+        first = next(iter(handshake.subprotocols), "")
+        return first if first.lower() in SCHEMES else None
+
+    def open(self, handshake: Handshake, opening: Opening) -> Deepgram:
+        wishes = wishes_of(handshake.query)
+        model_id = check_model(wishes.model, opening.check_model)
+        return Deepgram(opening, checked(wishes, opening.check), model_id, self._now())
+
+    def refusal(self, error: StenoError, request_id: str) -> Message:
+        named = error.param is None or error.param in error.message
+        return {
+            "err_code": ERR_CODES.get(status_of(error), "INTERNAL_SERVER_ERROR"),
+            "err_msg": error.message if named else f"{error.param}: {error.message}",
+            "request_id": request_id,
+        }
+
+
+class Deepgram:
+    """One conversation."""
+
+    def __init__(self, opening: Opening, wishes: Wishes, model_id: str, created: datetime) -> None:
+        self._opening = opening
+        self._wishes = wishes
+        self._options = wishes.live
+        self._created = created
+        self._received = hashlib.sha256()
+        self._utterances = None if wishes.utterance_end_s is None else _Utterances(wishes.utterance_end_s)
+        self._model = {"name": model_id, "version": __version__, "arch": "steno"}
+        self._model_uuid = str(uuid.uuid5(uuid.NAMESPACE_URL, model_id))
+
+    @property
+    def options(self) -> LiveOptions:
+        return self._options
+
+    def greeting(self) -> Sequence[Message]:
+        return []
+
+    def receive(self, frame: str | bytes) -> Sequence[Command]:
+        if isinstance(frame, bytes):
+            self._received.update(frame)
+            return [Audio(frame)] if frame else [Close()]  # an empty one was how to close before `CloseStream`
+        try:
+            return self._act(_object(frame))
+        except SchemaError as error:
+            return [Reply(_error(error, frame[:MAX_ECHO]))]
+
+    def encode(self, event: LiveEvent) -> Sequence[Message]:
+        ended_s = self._utterances.ended(event) if self._utterances else None
+        ended = [] if ended_s is None else [_utterance_end(ended_s)]
+        match event:
+            case SpeechStarted() if self._wishes.vad_events:
+                started = {"type": "SpeechStarted", "channel": CHANNEL, "timestamp": _s(event.onset_s)}
+                return [*ended, started]
+            case Partial() if self._wishes.interim_results:
+                return [self._results(event, is_final=False), *ended]
+            case Final():
+                failed = [_error(event.error)] if event.error else []
+                speech_final, from_finalize = event.reason == "endpoint", event.reason == "flush"
+                told = self._results(event, is_final=True, speech_final=speech_final, from_finalize=from_finalize)
+                return [*failed, told, *ended]
+            case Silence():
+                return [self._results(event, is_final=True), *ended]
+            case Failed():
+                return [_error(event.error)]
+            case _:
+                return ended
+
+    def farewell(self, audio_s: float) -> Sequence[Message]:
+        return [
+            {
+                "type": "Metadata",
+                "transaction_key": "deprecated",
+                "request_id": self._opening.session_id,
+                "sha256": self._received.hexdigest(),
+                "created": self._created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "duration": _s(audio_s),
+                "channels": 1,
+                "models": [self._model_uuid],
+                "model_info": {self._model_uuid: self._model},
+            }
+        ]
+
+    def complaint(self, error: StenoError) -> Sequence[Message]:
+        return [_error(error)]
+
+    def _act(self, message: Mapping[str, Any]) -> Sequence[Command]:
+        match message.get("type"):
+            case "KeepAlive":
+                return [KeepAlive()]
+            case "Finalize":
+                return [Flush()]
+            case "CloseStream":
+                return [Close()]
+            case "Configure":
+                return self._configure(message)
+            case unknown:
+                known = "KeepAlive, Finalize, CloseStream, Configure"
+                raise SchemaError(f"unknown type {str(unknown)[:50]!r}; there are: {known}")
+
+    def _configure(self, message: Mapping[str, Any]) -> Sequence[Command]:
+        """What was set when the client connected stays, where the message does not say otherwise."""
+        answer: Message = {"type": "ConfigureSuccess", "request_id": self._opening.session_id}
+        try:
+            keyterms = _read_configure(message)
+            if keyterms is None:
+                return [Reply(answer)]
+            self._options = self._opening.check(replace(self._options, hotwords=tuple(keyterms)))
+        except InvalidRequestError as error:
+            return [Reply(self._configure_failure(error))]
+        return [Configure(self._options), Reply({**answer, "keyterms": keyterms})]
+
+    def _configure_failure(self, error: InvalidRequestError) -> Message:
+        code = "CONFIGURE_INTERNAL_ERROR"  # of Deepgram's four the one for all else
+        if error.param == "prompt":
+            code = "CONFIGURE_KEYTERM_LIMIT_EXCEEDED"
+        elif isinstance(error, UnsupportedFeatureError) and error.param == "hotwords":
+            code = "CONFIGURE_KEYTERMS_NOT_SUPPORTED"
+        return {
+            "type": "ConfigureFailure",
+            "request_id": self._opening.session_id,
+            "code": code,
+            "description": error.message,
+        }
+
+    def _results(
+        self,
+        event: Partial | Final | Silence,
+        *,
+        is_final: bool,
+        speech_final: bool = False,
+        from_finalize: bool = False,
+    ) -> Message:
+        """Ends are rounded before they are subtracted: so the ranges meet."""
+        start, end = _s(event.start_s), _s(event.end_s)
+        return {
+            "type": "Results",
+            "channel_index": CHANNEL,
+            "start": start,
+            "duration": _s(end - start),
+            "is_final": is_final,
+            "speech_final": speech_final,
+            "from_finalize": from_finalize,
+            "channel": {"alternatives": [self._alternative(event)]},
+            "metadata": {
+                "request_id": self._opening.session_id,
+                "model_info": self._model,
+                "model_uuid": self._model_uuid,
+            },
+        }
+
+    def _alternative(self, event: Partial | Final | Silence) -> Message:
+        if isinstance(event, Silence) or not event.text:
+            return {"transcript": "", "confidence": 0.0, "words": []}
+        words = _words(event)
+        confidence = event.confidence if isinstance(event, Final) else None
+        if confidence is None:
+            known = [word.confidence for word in words if word.confidence is not None]
+            confidence = sum(known) / len(known) if known else 1.0
+        language = event.language if self._wishes.multilingual else None
+        return {
+            "transcript": event.text,
+            "confidence": round(confidence, 4),
+            "words": [_word(word, confidence, language) for word in words],
+            **({"languages": [language]} if language else {}),
+        }
+
+
+@dataclass(slots=True)
+class _Utterances:
+    """When one is over: no word for `gap_s` of the stream's time, and nobody speaks."""
+
+    gap_s: float
+
+    def __post_init__(self) -> None:
+        self._speaking: set[int] = set()
+        """Segments without a final."""
+        self._heard_s = 0.0
+        self._last_word_s: float | None = None
+
+    def ended(self, event: LiveEvent) -> float | None:
+        """Where the last word of an utterance ended, if by this event it is over; once for each."""
+        match event:
+            case SpeechStarted():
+                # Of several `Heard` in a row only the last is told: the silence before this may not have been.
+                over = self._over(event.onset_s)
+                self._speaking.add(event.segment_id)
+                return over
+            case Final():
+                self._speaking.discard(event.segment_id)
+                self._heard_s = max(self._heard_s, event.end_s)
+                if words := _words(event):
+                    self._last_word_s = words[-1].end_s
+            case Heard():
+                self._heard_s = max(self._heard_s, event.until_s)
+            case _:
+                return None
+        return self._over(self._heard_s)
+
+    def _over(self, now_s: float) -> float | None:
+        if self._speaking or self._last_word_s is None or now_s - self._last_word_s < self.gap_s:
+            return None
+        last_word_s, self._last_word_s = self._last_word_s, None
+        return last_word_s
+
+
+def _utterance_end(last_word_s: float) -> Message:
+    return {"type": "UtteranceEnd", "channel": CHANNEL, "last_word_end": _s(last_word_s)}
+
+
+def _error(error: StenoError, message: str | None = None) -> Message:
+    told = error.message if message is None else message
+    return {"type": "Error", "variant": error.code, "description": error.message, "message": told}
+
+
+def _words(event: Partial | Final) -> tuple[Word, ...]:
+    """Where there are no times, guessed ones: half a millisecond of work for 30 s of text."""
+    if event.words or not event.text:
+        return event.words
+    spoken = event.spoken if isinstance(event, Final) else None
+    return spread(event.text, *(spoken or (event.start_s, event.end_s)), event.language)
+
+
+def _word(word: Word, confidence: float, language: str | None) -> Message:
+    return {
+        "word": _bare(word.text),
+        "punctuated_word": word.text,
+        "start": _s(word.start_s),
+        "end": _s(word.end_s),
+        "confidence": round(confidence if word.confidence is None else word.confidence, 4),
+        **({"language": language} if language else {}),
+    }
+
+
+def _bare(text: str) -> str:
+    """In lower case, without punctuation around it: `"Don't!"` → `don't`. What is nothing else stays."""
+    begin, end = 0, len(text)
+    while begin < end and unicodedata.category(text[begin])[0] == "P":
+        begin += 1
+    while end > begin and unicodedata.category(text[end - 1])[0] == "P":
+        end -= 1
+    return (text[begin:end] or text).lower()
+
+
+def _s(seconds: float) -> float:
+    return round(seconds, 4)
+
+
+def _object(frame: str) -> Mapping[str, Any]:
+    try:
+        message = json.loads(frame)
+    except (ValueError, RecursionError):
+        raise SchemaError("a text message must be a JSON object; audio goes into binary ones") from None
+    if not isinstance(message, dict):
+        raise SchemaError('a text message must be a JSON object such as {"type": "KeepAlive"}')
+    return message
+
+
+def _read_configure(message: Mapping[str, Any]) -> list[str] | None:
+    """The key terms that replace all before them; None = keep those.
+
+    Raises:
+        InvalidRequestError: a member that is unknown or of the wrong kind, or a feature that is not to be had.
+    """
+    for name in message:
+        if name not in ("type", "keyterms", "features"):
+            raise InvalidRequestError(f"{name[:50]!r} cannot be configured; keyterms and features can", param=name[:50])
+    features, keyterms = message.get("features") or {}, message.get("keyterms")
+    if not isinstance(features, dict) or not all(isinstance(wanted, bool) for wanted in features.values()):
+        raise InvalidRequestError("features must be an object of booleans", param="features")
+    check_features(features)
+    if keyterms is None:
+        return None
+    if not isinstance(keyterms, list) or not all(isinstance(term, str) for term in keyterms):
+        raise InvalidRequestError("keyterms must be a list of strings", param="keyterms")
+    return [term.strip() for term in keyterms if term.strip()]
