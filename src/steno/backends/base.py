@@ -120,8 +120,8 @@ class AsyncBackend(Backend, Protocol):
 
     async def align(self, work: Align) -> Alignment: ...
 
-    async def forget(self, utterance: str) -> None:
-        """Drop what is kept of a live utterance. Unknown keys are fine."""
+    def forget(self, utterance: str) -> None:
+        """Drop what is kept of a live utterance, of which nothing is running. Unknown keys are fine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,13 +231,9 @@ class Engine:
             message = f"{self._backend.model_id} is still loading ({done:.0%}, {what})"
             raise ModelLoadError(message, retry_after_s=10) from None
 
-    async def forget(self, utterance: str) -> None:
-        """Drop what the backend keeps of a live utterance."""
-        backend = self._backend
-        if isinstance(backend, StepBackend):
-            await self._run_in_thread(lambda: backend.forget(utterance))
-        else:
-            await backend.forget(utterance)
+    def forget(self, utterance: str) -> None:
+        """Let the backend drop what it keeps of a live utterance, once nothing of it runs any more."""
+        self._scheduler.forget(utterance)
 
     def retry_after_s(self) -> float:
         """When somebody who is refused now should come back: once the requests that wait have been served."""

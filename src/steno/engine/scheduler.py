@@ -38,6 +38,9 @@ class Scheduler(Protocol):
     def abandon(self, job: Job) -> None:
         """Nobody waits for `job` any more."""
 
+    def forget(self, utterance: str) -> None:
+        """No more work of this live utterance will come."""
+
     async def run(self) -> None:
         """Work until cancelled."""
 
@@ -67,6 +70,9 @@ class AsyncScheduler:
         task = self._tasks.get(job)
         if task is not None:
             task.cancel()
+
+    def forget(self, utterance: str) -> None:
+        self._backend.forget(utterance)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -132,6 +138,7 @@ class StepScheduler:
         self._reserved = max(1, backend.slots // 4) if backend.slots > 1 else 0
         self._jobs: dict[Work, Job] = {}
         self._abandoned: list[Work] = []
+        self._forgotten: list[str] = []
         self._wakeup = asyncio.Event()
 
     @property
@@ -150,6 +157,10 @@ class StepScheduler:
             self._abandoned.append(job.work)
             self.wake()
 
+    def forget(self, utterance: str) -> None:
+        self._forgotten.append(utterance)
+        self.wake()
+
     async def run(self) -> None:
         try:
             while True:
@@ -160,14 +171,15 @@ class StepScheduler:
 
     async def _run_once(self) -> None:
         released = self._take_abandoned()
+        forgotten, self._forgotten = self._forgotten, []
         admitted = self._take_next()
-        if not self._jobs and not released:
+        if not (self._jobs or released or forgotten):
             await self._wakeup.wait()
             self._wakeup.clear()
             return
         began = asyncio.get_running_loop().time()
         batch = len(self._jobs)
-        for finished in await self._turn(released, admitted):
+        for finished in await self._turn(released, forgotten, admitted):
             self._finish(finished)
         if batch:
             self._telemetry.stepped(batch, asyncio.get_running_loop().time() - began)
@@ -193,12 +205,20 @@ class StepScheduler:
             admitted.append(job.work)
         return admitted
 
-    async def _turn(self, released: Sequence[Work], admitted: Sequence[Work]) -> list[Finished]:
-        return await self._run_in_thread(lambda: self._in_thread(released, admitted, list(self._jobs)))
+    async def _turn(
+        self, released: Sequence[Work], forgotten: Sequence[str], admitted: Sequence[Work]
+    ) -> list[Finished]:
+        held = list(self._jobs)
 
-    def _in_thread(self, released: Sequence[Work], admitted: Sequence[Work], held: Sequence[Work]) -> list[Finished]:
+        def turn() -> list[Finished]:
+            self._let_go(self._backend.release, released)
+            self._let_go(self._backend.forget, forgotten)
+            return self._in_thread(admitted, held)
+
+        return await self._run_in_thread(turn)
+
+    def _in_thread(self, admitted: Sequence[Work], held: Sequence[Work]) -> list[Finished]:
         """The worker's boundary: whatever the backend raises is logged, and delivered to those it concerns."""
-        self._release(released)
         refused: list[Finished] = []
         for work in admitted:
             try:
@@ -211,15 +231,15 @@ class StepScheduler:
             return [*refused, *self._backend.step()]
         except Exception as error:  # noqa: BLE001
             lost = _translate(error)
-            self._release(held)
+            self._let_go(self._backend.release, held)
             return [Finished(work, lost) for work in held]
 
-    def _release(self, works: Sequence[Work]) -> None:
-        for work in works:
+    def _let_go(self, of: Callable[[T], None], what: Sequence[T]) -> None:
+        for each in what:
             try:
-                self._backend.release(work)
+                of(each)
             except Exception as error:  # noqa: BLE001
-                logger.opt(exception=error).error("the backend failed to release a slot: {}", error)
+                logger.opt(exception=error).error("the backend failed to release what it holds: {}", error)
 
     def _finish(self, finished: Finished) -> None:
         job = self._jobs.pop(finished.work, None)

@@ -167,7 +167,7 @@ async def test_a_partial_costs_what_is_new_and_not_what_went_before(
     for end in range(12 * SAMPLE_RATE + STEP, 16 * SAMPLE_RATE, STEP):
         await backend.recognize(Recognize(audio[:end], utterance="a", final=False))
     growing_s = cpu_s(backend) - before_s
-    await backend.forget("a")
+    backend.forget("a")
     before_s = cpu_s(backend)
     await backend.recognize(Recognize(audio[: 16 * SAMPLE_RATE], utterance="b", final=False))
     from_scratch_s = cpu_s(backend) - before_s
@@ -186,8 +186,8 @@ async def test_more_utterances_than_places_all_end_with_their_text(
 
 async def test_a_forgotten_utterance_starts_over(backend: SphinxBackend, recording: Recording) -> None:
     await backend.recognize(Recognize(recording("train.flac"), utterance="a", final=False))
-    await backend.forget("a")
-    await backend.forget("a")
+    backend.forget("a")
+    backend.forget("a")
     heard = await backend.recognize(Recognize(recording("market.flac"), utterance="a"))
     assert word_error_rate("market.flac", heard.text) == 0
 
@@ -307,7 +307,7 @@ async def test_it_is_an_async_backend_and_constructing_it_starts_nothing() -> No
     assert isinstance(backend, AsyncBackend)
     assert (backend.workers, backend.live_workers) == (len(os.sched_getaffinity(0)), 2)
     assert psutil.Process().children() == before
-    await backend.forget("anything")
+    backend.forget("anything")
     with pytest.raises(BackendUnavailableError, match="not loaded"):
         await backend.recognize(Recognize(np.ones(SAMPLE_RATE, np.float32)))
 

@@ -91,7 +91,7 @@ class OfflineBackend:
     async def align(self, work: Align) -> Alignment:
         return Alignment(())
 
-    async def forget(self, utterance: str) -> None:
+    def forget(self, utterance: str) -> None:
         self.forgotten.append(utterance)
 
 

@@ -149,7 +149,7 @@ class SphinxBackend:
             key = work.utterance
             rows = await self._retrying(lambda: self._part(work.audio, key, work.final))
         if work.utterance is not None and work.final:
-            await self.forget(work.utterance)
+            self.forget(work.utterance)
         return _hypothesis(rows, len(work.audio) / SAMPLE_RATE)
 
     async def align(self, work: Align) -> Alignment:
@@ -172,7 +172,7 @@ class SphinxBackend:
             raise BackendError(f"the text ({len(tokens)} words) could not be found in the audio ({seconds})")
         return Alignment(tuple(_placed(tokens, spans, len(work.audio) / SAMPLE_RATE)))
 
-    async def forget(self, utterance: str) -> None:
+    def forget(self, utterance: str) -> None:
         if self._pool:
             self._pool.forget(utterance)
 

@@ -128,7 +128,7 @@ class LiveStream:
         dropped = self._session.open_segment
         self._take(self._session.reset())
         if dropped is not None and not self._jobs[dropped]:
-            await self._forget(dropped)
+            self._forget(dropped)
 
     async def configure(self, options: LiveOptions) -> None:
         """Go on with other options, which were checked, from here on."""
@@ -158,7 +158,7 @@ class LiveStream:
         await self._finals.aclose()
         await self._intake.aclose()
         for segment_id in list(self._jobs):
-            await self._forget(segment_id)
+            self._forget(segment_id)
         self.outbox.close()
 
     async def _hear(self, audio: Audio) -> None:
@@ -226,7 +226,7 @@ class LiveStream:
         self._jobs[step.segment_id] -= 1
         self._take(events)
         if not self._jobs[step.segment_id] and not self._session.holds(step.segment_id):
-            await self._forget(step.segment_id)
+            self._forget(step.segment_id)
 
     async def _apply(self, step: Step) -> list[Event]:
         options = self._options
@@ -252,9 +252,9 @@ class LiveStream:
                 if event.diverged:
                     telemetry.diverged()
 
-    async def _forget(self, segment_id: int) -> None:
+    def _forget(self, segment_id: int) -> None:
         del self._jobs[segment_id]
-        await self._studio.engine.forget(self._key(segment_id))
+        self._studio.engine.forget(self._key(segment_id))
 
     def _key(self, segment_id: int) -> str:
         return f"{self._name}/{segment_id}"

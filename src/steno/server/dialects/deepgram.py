@@ -11,7 +11,7 @@ import json
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,7 @@ from steno.server.dialects.base import (
     Opening,
     Reply,
 )
-from steno.server.dialects.deepgram_options import Wishes, check_features, check_model, checked, wishes_of
+from steno.server.dialects.deepgram_options import Wishes, check_model, checked, new_terms, wishes_of
 from steno.server.errors import status_of
 from steno.streaming.events import Final, Heard, Partial, Silence, SpeechStarted
 from steno.types import Word
@@ -132,14 +132,14 @@ class Deepgram:
                 started = {"type": "SpeechStarted", "channel": CHANNEL, "timestamp": _s(event.onset_s)}
                 return [*ended, started]
             case Partial() if self._wishes.interim_results:
-                return [self._results(event, is_final=False), *ended]
+                return [self._results(event, is_final=False)]
             case Final():
                 failed = [_error(event.error)] if event.error else []
                 speech_final, from_finalize = event.reason == "endpoint", event.reason == "flush"
                 told = self._results(event, is_final=True, speech_final=speech_final, from_finalize=from_finalize)
                 return [*failed, told, *ended]
             case Silence():
-                return [self._results(event, is_final=True), *ended]
+                return [self._results(event, is_final=True)]
             case Failed():
                 return [_error(event.error)]
             case _:
@@ -181,7 +181,7 @@ class Deepgram:
         """What was set when the client connected stays, where the message does not say otherwise."""
         answer: Message = {"type": "ConfigureSuccess", "request_id": self._opening.session_id}
         try:
-            keyterms = _read_configure(message)
+            keyterms = new_terms(message)
             if keyterms is None:
                 return [Reply(answer)]
             self._options = self._opening.check(replace(self._options, hotwords=tuple(keyterms)))
@@ -245,13 +245,11 @@ class Deepgram:
         }
 
 
-@dataclass(slots=True)
 class _Utterances:
     """When one is over: no word for `gap_s` of the stream's time, and nobody speaks."""
 
-    gap_s: float
-
-    def __post_init__(self) -> None:
+    def __init__(self, gap_s: float) -> None:
+        self._gap_s = gap_s
         self._speaking: set[int] = set()
         """Segments without a final."""
         self._heard_s = 0.0
@@ -277,7 +275,7 @@ class _Utterances:
         return self._over(self._heard_s)
 
     def _over(self, now_s: float) -> float | None:
-        if self._speaking or self._last_word_s is None or now_s - self._last_word_s < self.gap_s:
+        if self._speaking or self._last_word_s is None or now_s - self._last_word_s < self._gap_s:
             return None
         last_word_s, self._last_word_s = self._last_word_s, None
         return last_word_s
@@ -333,23 +331,3 @@ def _object(frame: str) -> Mapping[str, Any]:
     if not isinstance(message, dict):
         raise SchemaError('a text message must be a JSON object such as {"type": "KeepAlive"}')
     return message
-
-
-def _read_configure(message: Mapping[str, Any]) -> list[str] | None:
-    """The key terms that replace all before them; None = keep those.
-
-    Raises:
-        InvalidRequestError: a member that is unknown or of the wrong kind, or a feature that is not to be had.
-    """
-    for name in message:
-        if name not in ("type", "keyterms", "features"):
-            raise InvalidRequestError(f"{name[:50]!r} cannot be configured; keyterms and features can", param=name[:50])
-    features, keyterms = message.get("features") or {}, message.get("keyterms")
-    if not isinstance(features, dict) or not all(isinstance(wanted, bool) for wanted in features.values()):
-        raise InvalidRequestError("features must be an object of booleans", param="features")
-    check_features(features)
-    if keyterms is None:
-        return None
-    if not isinstance(keyterms, list) or not all(isinstance(term, str) for term in keyterms):
-        raise InvalidRequestError("keyterms must be a list of strings", param="keyterms")
-    return [term.strip() for term in keyterms if term.strip()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from steno.errors import InvalidRequestError, UnknownModelError, UnsupportedFeatureError
 from steno.pipelines.live.options import MAX_SILENCE_MS, MIN_SILENCE_MS, LiveEncoding, LiveOptions
@@ -146,17 +147,35 @@ def check_model(model: str | None, check: Callable[[str | None], str]) -> str:
         raise InvalidRequestError(error.message, param="model") from None
 
 
-def check_features(features: Mapping[str, bool]) -> None:
-    """Those of a `Configure` message.
+def new_terms(message: Mapping[str, Any]) -> list[str] | None:
+    """The key terms of a `Configure` message, which replace all before them; None = keep those.
 
     Raises:
-        InvalidRequestError: one of them is unknown, or wanted and not to be had.
+        InvalidRequestError: a member that is unknown or of the wrong kind, or a feature that is not to be had.
     """
+    for name in message:
+        if name not in ("type", "keyterms", "features"):
+            raise InvalidRequestError(f"{name[:50]!r} cannot be configured; keyterms and features can", param=name[:50])
+    _check_features(message.get("features"))
+    terms = message.get("keyterms")
+    if terms is None:
+        return None
+    if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
+        raise InvalidRequestError("keyterms must be a list of strings", param="keyterms")
+    return _terms(terms)
+
+
+def _check_features(features: object) -> None:
+    if features is None:
+        return
+    if not isinstance(features, dict) or not all(isinstance(wanted, bool) for wanted in features.values()):
+        raise InvalidRequestError("features must be an object of booleans", param="features")
     for name, wanted in features.items():
         if name not in (*AS_WRITTEN, *LACKING):
-            raise _unknown(name)
+            known = ", ".join(AS_WRITTEN)
+            raise InvalidRequestError(f"unknown feature {name[:50]!r}; there are: {known}", param=name[:50])
         if wanted and name in LACKING:
-            raise _lacking(name)
+            raise UnsupportedFeatureError(f"{name} is not to be had here", param=name)
 
 
 def _gathered(query: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
@@ -178,10 +197,10 @@ def _format(single: Mapping[str, str]) -> tuple[LiveEncoding, int]:
         raise _wrong("encoding", encoding, f"one of {', '.join(ENCODINGS)}; leave it out for audio in a container")
     ours = SNIFFED if encoding is None else ENCODINGS[encoding]
     if ours in ("webm", "ogg"):  # these say for themselves; some clients say it as well
-        return ours, LiveOptions.sample_rate
+        return ours, LiveOptions().sample_rate
     if rate is None:
         raise InvalidRequestError(f"sample_rate is needed with encoding={encoding}", param="sample_rate")
-    return ours, int(_number("sample_rate", rate))
+    return ours, _number("sample_rate", rate)
 
 
 def _endpointing(value: str | None) -> tuple[bool, float | None]:
@@ -228,10 +247,11 @@ def _flag(single: Mapping[str, str], name: str) -> bool:
     return value == "true"
 
 
-def _number(name: str, value: str) -> float:
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII):
-        raise _wrong(name, value, "a number")
-    return float(value)
+def _number(name: str, value: str) -> int:
+    whole = re.fullmatch(r"(\d{1,9})(?:\.0*)?", value, re.ASCII)
+    if whole is None:
+        raise _wrong(name, value, "a whole number")
+    return int(whole[1])
 
 
 def _wrong(name: str, value: str, wanted: str) -> InvalidRequestError:

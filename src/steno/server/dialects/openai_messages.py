@@ -5,12 +5,16 @@ Event and field names: https://platform.openai.com/docs/api-reference/realtime-s
 
 from __future__ import annotations
 
+import math
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from steno.errors import InvalidRequestError, StenoError
 from steno.server.dialects.base import Message
 from steno.server.errors import body_of
+from steno.server.wire import LogProb
+from steno.types import Word
 
 
 class InvalidJsonError(InvalidRequestError):
@@ -52,4 +56,32 @@ def error_event(error: StenoError, client_event_id: str | None = None) -> Messag
 
 def error_of(error: StenoError) -> Message:
     detail = body_of(error, "-")["error"]
+    if isinstance(error, InvalidRequestError):
+        detail["type"] = "invalid_request_error"  # in HTTP some have a status, and so a type, of their own
     return {name: detail[name] for name in ("type", "code", "message", "param")}
+
+
+def committed(item_id: str, previous_id: str | None, *, is_beta: bool) -> list[Message]:
+    """An item's audio is complete."""
+    name = "conversation.item.created" if is_beta else "conversation.item.added"
+    return [
+        event("input_audio_buffer.committed", previous_item_id=previous_id, item_id=item_id),
+        event(name, previous_item_id=previous_id, item=item_object(item_id, None)),
+    ]
+
+
+def item_object(item_id: str, transcript: str | None) -> Message:
+    content = [{"type": "input_audio", "transcript": transcript}]
+    item = {"id": item_id, "object": "realtime.item", "type": "message", "status": "completed", "role": "user"}
+    return {**item, "content": content}
+
+
+def logprobs_of(words: Sequence[Word]) -> list[Message]:
+    """One a word, of those whose confidence is known."""
+    return [
+        LogProb(
+            token=word.text, logprob=math.log(max(word.confidence, 1e-10)), bytes=[*word.text.encode()]
+        ).model_dump()
+        for word in words
+        if word.confidence is not None
+    ]
