@@ -82,11 +82,16 @@ def test_reset_begins_at_zero() -> None:
     assert heard(segmenter, (5, 0.9)) == [SpeechStarted(0, 0)]
 
 
-def test_a_long_utterance_ends_in_the_first_small_pause() -> None:
-    events = heard(Segmenter(), (700, 0.9), (6, 0.1), (40, 0.9), (6, 0.1), (20, 0.9))
-    cut = (700 + 6 + 40 + 5) * FRAME
-    assert events[1] == Span("speech", 0, cut, "cut", (0, 746 * FRAME))
-    assert events[2] == SpeechStarted(cut, 752 * FRAME)
+def test_a_long_utterance_is_cut_in_the_first_small_pause_after_which_speech_goes_on() -> None:
+    events = heard(Segmenter(), (700, 0.9), (6, 0.1), (60, 0.9), (8, 0.1), (20, 0.9))
+    cut = (700 + 6 + 60 + 5) * FRAME
+    assert events[1] == Span("speech", 0, cut, "cut", (0, 766 * FRAME))
+    assert events[2] == SpeechStarted(cut, 774 * FRAME)
+
+
+def test_a_long_utterance_that_ends_has_ended_and_was_not_cut() -> None:
+    events = heard(Segmenter(), (760, 0.9), (20, 0.1))
+    assert events[1] == Span("speech", 0, 776 * FRAME, "endpoint", (0, 760 * FRAME))
 
 
 def test_without_a_pause_it_is_cut_where_it_is_quietest_and_goes_on() -> None:
@@ -108,9 +113,15 @@ def test_a_cut_stays_away_from_what_may_have_been_used() -> None:
     levels[800:803] = -60
     levels[920:923] = -30
     segmenter = Segmenter()
-    assert segmenter.feed(frames((900, 0.9)), levels[:900]) == [SpeechStarted(0, 0)]
+    assert segmenter.feed(frames((910, 0.9)), levels[:910]) == [SpeechStarted(0, 0)]
     assert segmenter.usable == 29 * SAMPLE_RATE
-    assert segmenter.feed(frames((100, 0.9)), levels[900:])[0].end == 921 * FRAME
+    assert segmenter.feed(frames((90, 0.9)), levels[910:])[0].end == 921 * FRAME
+
+
+def test_what_may_be_used_of_a_pause_is_only_its_beginning() -> None:
+    segmenter = Segmenter()
+    heard(segmenter, (100, 0.9), (12, 0.0))
+    assert segmenter.usable == (100 + 5) * FRAME
 
 
 def test_silence_after_a_hard_cut_is_no_utterance() -> None:

@@ -174,7 +174,12 @@ class LiveSocket:
     async def _send(self, messages: Sequence[Message]) -> None:
         for message in messages:
             async with asyncio.timeout(self._limits.slow_reader_s):
-                await self._socket.send_text(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+                await self._socket.send_text(_json(message))
+
+
+def _json(message: Message) -> str:
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode()  # half of a surrogate pair, which JSON may hold, is no character
 
 
 async def close(socket: WebSocket, ending: Ending) -> None:

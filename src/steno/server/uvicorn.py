@@ -57,7 +57,13 @@ class Uvicorn:
 
 
 class PatientWebSocket(WebSocketsSansIOProtocol):
-    """Cuts off a client that, once its session is over, does not take what was sent to it."""
+    """Cuts off a client that, once its session is over, does not take what was sent to it; and knows that a handshake
+    which got an answer of its own is over, where uvicorn logs an error."""
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
     async def run_asgi(self) -> None:
         await super().run_asgi()

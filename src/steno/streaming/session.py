@@ -156,7 +156,7 @@ class Session:
         steps, self._finals = self._finals, []
         segment = self._open
         if segment is not None and self._line[0] is segment:
-            end = min(self._segmenter.now, self._segmenter.usable)
+            end = self._segmenter.usable
             is_due = end - segment.seen >= (step_s or self._config.step_s) * SAMPLE_RATE
             if is_due and self._segmenter.voiced_until > segment.seen:
                 segment.seen = end
@@ -226,17 +226,18 @@ class Session:
             mark(events)
 
     def _end_here(self, end: int, reason: Reason, events: list[Event]) -> None:
-        nobody_speaks = self._open is None
-        self._take(self._segmenter.flush(end), events, reason)
-        if nobody_speaks and reason == "flush":
+        spans = self._segmenter.flush(end)
+        self._take(spans, events, reason)
+        speaks = any(isinstance(span, vad.Span) and (span.kind, span.reason) == ("speech", "flush") for span in spans)
+        if reason == "flush" and not speaks:
             now_s = self._clock(end)
             self._line.append(Final(self._new_id(), now_s, now_s, "", reason))
         self._told(events)
 
     def _discard(self, end: int, events: list[Event]) -> None:
         for span in self._segmenter.flush(end):
-            assert isinstance(span, vad.Span)
-            self._line.append(Silence(self._clock(span.start), self._clock(span.end), discarded=True))
+            if isinstance(span, vad.Span):
+                self._line.append(Silence(self._clock(span.start), self._clock(span.end), discarded=True))
         if self._open is not None:
             self._line.remove(self._open)
             del self._segments[self._open.id]
@@ -247,12 +248,12 @@ class Session:
         self._config = config
         self._segmenter.configure(config.segmenter)
 
-    def _take(self, heard: Iterable[vad.Event], events: list[Event], wish: Reason | None = None) -> None:
+    def _take(self, heard: Iterable[vad.Event], events: list[Event], wish: Reason = "close") -> None:
         for item in heard:
             if isinstance(item, vad.SpeechStarted):
                 self._begin(item, events)
             elif item.kind == "speech":
-                self._end(item, wish or ("endpoint" if item.reason == "endpoint" else "cut"), events)
+                self._end(item, _reason(item, wish), events)
             else:
                 self._line.append(Silence(self._clock(item.start), self._clock(item.end)))
         self._told(events)
@@ -319,3 +320,9 @@ class Session:
 
     def _clock(self, sample: int) -> float:
         return self._config.offset_s + sample / SAMPLE_RATE
+
+
+def _reason(span: vad.Span, wish: Reason) -> Reason:
+    if span.reason == "flush":
+        return wish
+    return "endpoint" if span.reason == "endpoint" else "cut"

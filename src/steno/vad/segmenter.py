@@ -50,9 +50,10 @@ class Segmenter:
     2. Speech begins with the first of `min_speech_ms` voiced frames, and its span `pre_roll_ms` earlier, but never
        before the end of the span before it. `SpeechStarted` comes once for each speech span, before it.
     3. It ends after `silence_ms` without voice: the span goes up to that moment (`endpoint`).
-    4. From `search_from_s` on, a pause of `cut_silence_ms` is enough to end it (`cut`).
-    5. At `max_s` it is cut where it is quietest in the last `cut_room_s`, and the next utterance begins right there. So
-       what lies before `usable` is the open utterance's for sure.
+    4. From `search_from_s` on, a pause of `cut_silence_ms` is enough: if speech goes on after it, it is cut there
+       (`cut`), and the next utterance begins right there.
+    5. At `max_s` it is cut where it is quietest in the last `cut_room_s`, and the next utterance begins right there.
+       What lies before `usable` is the open utterance's, wherever it will be cut.
     6. A stretch after such a cut in which no voice comes is silence after all.
     7. Silence is closed when speech begins, and at `max_s` up to `pre_roll_ms` before now (`cut`): the rest may yet
        belong to speech.
@@ -73,7 +74,7 @@ class Segmenter:
         self._config = config
         self._pre_roll = round(config.pre_roll_ms / 1000 * SAMPLE_RATE)
         self._silence_frames = frames_of(config.silence_ms / 1000)
-        self._cut_silence_frames = frames_of(config.cut_silence_ms / 1000)
+        self._cut_silence = frames_of(config.cut_silence_ms / 1000) * FRAME
         self._search_from = round(config.search_from_s * SAMPLE_RATE)
         self._max = round(config.max_s * SAMPLE_RATE)
         self._cut_from = max(self._search_from, self._max - round(config.cut_room_s * SAMPLE_RATE))
@@ -100,8 +101,8 @@ class Segmenter:
 
     @property
     def usable(self) -> int:
-        """The open utterance will not be cut in two before this sample."""
-        return self._start + self._cut_from
+        """The open utterance will not end before this sample."""
+        return min(self._start + self._cut_from, self._now, self._voiced_until + self._cut_silence)
 
     @property
     def voiced_until(self) -> int:
@@ -151,6 +152,8 @@ class Segmenter:
             self._close(start, "onset", events)
             self._open(start, in_speech=True)
         if self._in_speech:
+            if is_voiced and self._is_after_a_pause():
+                self._cut_at(max(self._voiced_until + self._cut_silence, self._now - FRAME - self._pre_roll), events)
             self._hear(_Frame(self._now - FRAME, is_voiced, probability, level), events)
             self._end_if_due(events)
         elif self._now + FRAME - self._start > self._max:
@@ -167,23 +170,26 @@ class Segmenter:
             events.append(SpeechStarted(self._start, frame.start))
 
     def _end_if_due(self, events: list[Event]) -> None:
-        length = self._now - self._start
         if self._quiet_frames >= self._silence_frames:
             self._close(self._now, "endpoint", events)
             self._open(self._now, in_speech=False)
-        elif length >= self._search_from and self._quiet_frames >= self._cut_silence_frames:
-            self._close(self._now, "cut", events)
-            self._open(self._now, in_speech=False)
-        elif length + FRAME > self._max:
-            self._cut_in_two(events)
+        elif self._now - self._start + FRAME > self._max:
+            self._cut_at(self._quietest(), events)
 
-    def _cut_in_two(self, events: list[Event]) -> None:
+    def _is_after_a_pause(self) -> bool:
+        """Whether the utterance is long enough for a cut here, where speech goes on."""
+        is_long = self._now - FRAME - self._start >= self._search_from
+        return is_long and self._quiet_frames * FRAME >= self._cut_silence
+
+    def _quietest(self) -> int:
         choice = [frame for frame in self._frames if frame.start >= self.usable]
-        cut = self._now
-        if choice:
-            probabilities = np.array([frame.probability for frame in choice], np.float32)
-            levels = np.array([frame.level for frame in choice], np.float32)
-            cut = choice[quietest(probabilities, levels)].start
+        if not choice:
+            return self._now
+        probabilities = np.array([frame.probability for frame in choice], np.float32)
+        levels = np.array([frame.level for frame in choice], np.float32)
+        return choice[quietest(probabilities, levels)].start
+
+    def _cut_at(self, cut: int, events: list[Event]) -> None:
         rest = [frame for frame in self._frames if frame.start >= cut]
         self._close(cut, "cut", events)
         self._open(cut, in_speech=True)

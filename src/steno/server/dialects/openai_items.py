@@ -10,7 +10,6 @@ change of the mode in between does no harm.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from steno.errors import StenoError
@@ -18,6 +17,7 @@ from steno.pipelines.live.events import LiveEvent
 from steno.pipelines.segments import separator
 from steno.server.dialects.base import Message
 from steno.server.dialects.openai_messages import committed, error_of, event, item_object, logprobs_of, new_id
+from steno.server.dialects.openai_wishes import Commit, Wishes
 from steno.streaming.events import Final, Heard, Partial, Silence, SpeechEnded, SpeechStarted
 from steno.types import Word
 
@@ -56,19 +56,6 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Commit:
-    item_id: str | None
-    """Of the item that the client was told of at once; None: it is told when the segment has ended."""
-    previous_id: str | None
-    audio_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Clear:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
 class _Part:
     """A segment without a `Final` yet."""
 
@@ -89,8 +76,7 @@ class Items:
         """To which the next segment belongs."""
         self._parts: dict[int, _Part] = {}
         """By segment, in their order; those that began in manual mode are not in here."""
-        self._wishes: deque[_Commit | _Clear] = deque()
-        """Of the client, in order, which have not come to pass yet."""
+        self._wishes = Wishes()
         self._flushed = -1
         """The newest segment that a commit has ended."""
         self._newest_id: str | None = None
@@ -98,23 +84,22 @@ class Items:
     def commit(self, audio_s: float) -> list[Message]:
         """The client wants the item to end. What it is told at once, before the `Flush`."""
         if not self.is_manual:
-            self._wishes.append(_Commit(None, None, audio_s))
+            self._wishes.commit(Commit(None, None, audio_s))
             return []
         current = self._current
-        if current is not None and current.id is not None and self._is_free(current):
+        if current is None or current.id is None or not self._is_free(current):
+            ids = self._next_ids()
+        else:
             current.is_claimed = True
             ids = current.id, current.previous
-        else:
-            ids = self._next_ids()
-        self._wishes.append(_Commit(*ids, audio_s))
+        self._wishes.commit(Commit(*ids, audio_s))
         return committed(*ids, is_beta=self.is_beta)
 
     def clear(self) -> None:
         """The client does not want what it has not committed."""
         if self._current is not None:
             self._current.is_cleared = True
-        if not (self._wishes and isinstance(self._wishes[-1], _Clear)):
-            self._wishes.append(_Clear())
+        self._wishes.clear()
 
     def encode(self, heard: LiveEvent) -> list[Message]:
         match heard:
@@ -138,12 +123,11 @@ class Items:
     @property
     def _holds_back(self) -> bool:
         """Whether items end by commits alone: also after manual mode, until its last commit has come to pass."""
-        return self.is_manual or any(isinstance(wish, _Commit) and wish.item_id for wish in self._wishes)
+        return self.is_manual or self._wishes.holds_told
 
     def _is_free(self, item: _Item) -> bool:
         """Whether no earlier wish is about it."""
-        wished = any(isinstance(wish, _Commit) and wish.item_id is None for wish in self._wishes)
-        return not (item.is_claimed or item.is_cleared or wished)
+        return not (item.is_claimed or item.is_cleared or self._wishes.holds_untold)
 
     def _speech_started(self, started: SpeechStarted) -> list[Message]:
         messages = self._end_in_silence(started.onset_s)
@@ -192,8 +176,8 @@ class Items:
         part = self._parts.get(heard.segment_id)
         if part is not None and (part.item.is_committed or not self._holds_back):
             return self._delta(part.item, _joined(part.item.text, heard.stable))
-        wish = self._wishes[0] if self._wishes else None
-        if not isinstance(wish, _Commit) or wish.item_id is None or heard.segment_id > self._flushed:
+        wish = self._wishes.next
+        if wish is None or wish.item_id is None or heard.segment_id > self._flushed:
             return []
         item = self._current = self._current or _Item(heard.start_s, heard.start_s)
         if item.id not in (None, wish.item_id):
@@ -203,7 +187,7 @@ class Items:
 
     def _final(self, final: Final) -> list[Message]:
         part = self._parts.pop(final.segment_id, None)
-        commit = self._next_commit() if final.reason == "flush" else None
+        commit = self._wishes.flushed() if final.reason == "flush" else None
         item = part.item if part else self._item_without_part(final)
         self._add(item, final)
         if commit is not None and commit.item_id is not None:
@@ -214,7 +198,7 @@ class Items:
             return [] if self._holds_back else self._delta(item, item.text)
         return self._commit(item) + self._complete_if_told(item)
 
-    def _come_to_pass(self, commit: _Commit, item: _Item) -> list[Message]:
+    def _come_to_pass(self, commit: Commit, item: _Item) -> list[Message]:
         """A commit that the client has been told of. What is known to it by another name is an item for itself."""
         before: list[Message] = []
         if item.id not in (None, commit.item_id):
@@ -254,8 +238,7 @@ class Items:
 
     def _discarded(self, silence: Silence) -> list[Message]:
         """What a clear has thrown away. An item that the client has read some text of ends with that."""
-        if self._wishes and isinstance(self._wishes[0], _Clear):
-            self._wishes.popleft()
+        self._wishes.discarded()
         gone = [n for n, part in self._parts.items() if silence.start_s <= part.start_s < silence.end_s]
         items = [self._parts.pop(n).item for n in gone]
         current = self._current
@@ -268,13 +251,6 @@ class Items:
                 item.text, item.end_s = item.told, silence.end_s
                 messages += self._commit(item) + self._complete_if_told(item)
         return messages
-
-    def _next_commit(self) -> _Commit | None:
-        while self._wishes:
-            wish = self._wishes.popleft()
-            if isinstance(wish, _Commit):
-                return wish
-        return None
 
     def _commit(self, item: _Item) -> list[Message]:
         self._leave(item)

@@ -18,12 +18,14 @@ from steno.pipelines.live.stream import LiveStream
 from steno.server.dialects.base import Dialect, Handshake, Language, Opening
 from steno.server.dialects.deepgram import DeepgramLanguage
 from steno.server.dialects.native import NativeLanguage
+from steno.server.dialects.openai import OPENAI_REALTIME
 from steno.server.errors import response_of, status_of
 from steno.server.live_socket import INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, SocketLimits, close
 from steno.server.services import Services, services_of
 
 LANGUAGES: tuple[tuple[str, Language], ...] = (
     ("/ws/transcribe", NativeLanguage()),
+    ("/v1/realtime", OPENAI_REALTIME),
     ("/v1/listen", DeepgramLanguage()),
 )
 
