@@ -221,3 +221,22 @@ def test_every_event_is_one_of_the_union() -> None:
     stream = Stream()
     stream.run(audio_of(("speech", 1), ("silence", 1)), [TENTH])
     assert all(isinstance(event, get_args(Event)) for event in stream.events)
+
+
+@pytest.mark.parametrize("loud", [120, 121, 122, 123])
+@pytest.mark.parametrize("quiet", [0, 2, 4])
+@pytest.mark.parametrize("again", [1, 2])
+@pytest.mark.parametrize("wish", ["flush", "reset"])
+def test_a_wish_that_comes_where_a_segment_is_about_to_be_cut_is_fulfilled_once(
+    loud: int, quiet: int, again: int, wish: str
+) -> None:
+    """With frames on which the VAD's gate has not decided yet."""
+    stream = Stream(SessionConfig(SegmenterConfig(search_from_s=3, max_s=4)))
+    frames = np.concatenate([np.full(loud, 0.9), np.full(quiet, 0.0), np.full(again, 0.9)]).astype(np.float32)
+    stream.session.feed(np.zeros(len(frames) * 512, np.float32))
+    stream.events += stream.session.observe(frames, np.full(len(frames), -20, np.float32))
+    stream.events += stream.session.flush() if wish == "flush" else stream.session.reset()
+    stream.recognise()
+    stream.end()
+    assert [final.reason for final in stream.finals].count("flush") == (wish == "flush")
+    assert_tiled(stream.tiles(), 0.0, len(frames) * 512 / SAMPLE_RATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter
 from loguru import logger
 from starlette.responses import JSONResponse
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from steno.errors import OverloadedError, RetryableError, StenoError, UnavailableError
 from steno.pipelines.live.stream import LiveStream
@@ -43,9 +44,7 @@ async def converse(socket: WebSocket, language: Language) -> None:
         except WebSocketDisconnect:
             logger.info("{} client went away before its session began", language.name)
         except Exception as error:  # noqa: BLE001 - the outermost boundary: logged, and the client is told
-            logger.opt(exception=error).error("unhandled {}", type(error).__name__)
-            text = f"the server failed; its log has the reason under session id {session_id}"
-            await _refuse(socket, language, StenoError(text), session_id)
+            await _refuse(socket, language, _unforeseen(error, session_id), session_id)
 
 
 async def _open(socket: WebSocket, language: Language, session_id: str) -> None:
@@ -56,12 +55,12 @@ async def _open(socket: WebSocket, language: Language, session_id: str) -> None:
         async with services.live.open(session_id, dialect.options) as stream:
             await socket.accept(language.subprotocol_of(handshake))
             logger.info("{} session opened", language.name)
-            ending = await _run(socket, language, dialect, stream, services)
+            ending = await _run(socket, language, dialect, stream, services, session_id)
         await close(socket, ending)
 
 
 async def _run(
-    socket: WebSocket, language: Language, dialect: Dialect, stream: LiveStream, services: Services
+    socket: WebSocket, language: Language, dialect: Dialect, stream: LiveStream, services: Services, session_id: str
 ) -> Ending:
     metrics, limits = services.metrics, services.socket_limits
     limits = SocketLimits(language.idle_s or limits.idle_s, limits.max_s, limits.slow_reader_s)
@@ -73,6 +72,12 @@ async def _run(
         ending = await LiveSocket(socket, dialect, stream, limits).run(shutting_down)
         reason = ending.reason
         return ending
+    except Exception as error:  # noqa: BLE001 - the session's boundary: logged, and told in the client's dialect
+        failure = _unforeseen(error, session_id)
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
+            for message in dialect.complaint(failure):
+                await socket.send_json(message)
+        return Ending(reason, INTERNAL, failure)
     finally:
         shutting_down.cancel()
         metrics.live_sessions.labels(language.name).dec()
@@ -100,20 +105,25 @@ def _opening(services: Services, session_id: str) -> Opening:
 
 
 async def _refuse(socket: WebSocket, language: Language, error: StenoError, session_id: str) -> None:
-    logger.info("{} session refused or broken off: {}", language.name, error.message)
+    """Instead of a session: over the socket, or in the HTTP answer where the dialect and the server can."""
+    logger.info("{} session refused: {}", language.name, error.message)
     message = language.refusal(error, session_id)
     try:
-        if socket.application_state is WebSocketState.CONNECTING:
-            if not language.refuses_over_socket and "websocket.http.response" in socket.scope.get("extensions", {}):
-                headers = dict(response_of(error, session_id).headers)
-                headers = {name: headers[name] for name in ("retry-after", "www-authenticate") if name in headers}
-                await socket.send_denial_response(JSONResponse(message, status_of(error), headers))
-                return
-            await socket.accept(language.subprotocol_of(_handshake(socket)))
+        if not language.refuses_over_socket and "websocket.http.response" in socket.scope.get("extensions", {}):
+            headers = dict(response_of(error, session_id).headers)
+            headers = {name: headers[name] for name in ("retry-after", "www-authenticate") if name in headers}
+            await socket.send_denial_response(JSONResponse(message, status_of(error), headers))
+            return
+        await socket.accept(language.subprotocol_of(_handshake(socket)))
         await socket.send_json(message)
     except (WebSocketDisconnect, RuntimeError, OSError):
         return
     await close(socket, Ending("refused", _code_of(error), error))
+
+
+def _unforeseen(error: Exception, session_id: str) -> StenoError:
+    logger.opt(exception=error).error("unhandled {}", type(error).__name__)
+    return StenoError(f"the server failed; its log has the reason under session id {session_id}")
 
 
 def _code_of(error: StenoError) -> int:
