@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -54,7 +55,7 @@ def main() -> None:
     tenths = [after - before for before, after in pairwise(times)]
     report.add("rss_growth_mb", run.marks[-1][1] - run.marks[1][1])
     report.add("last_over_first_tenth", tenths[-1] / tenths[0])
-    report.add("times_real_time", seconds / (times[-1] - times[0]))
+    report.add("times_real_time", run.heard_s / (times[-1] - times[0]))
     report.add("finals", run.finals)
     report.add("finals_lost", run.last_id + 1 - run.finals)
     report.finish(TARGETS)
@@ -68,7 +69,7 @@ def main() -> None:
 async def _talk(server: Server, seconds: float) -> Run:
     """Each tenth is said, then flushed; the answer to that is the mark."""
     pattern = _speech_and_pauses()
-    tenth = pattern * (round(seconds / 10 * BYTES_PER_S) // len(pattern))
+    tenth = pattern * math.ceil(seconds / 10 * BYTES_PER_S / len(pattern))
     run = Run()
     url = server.url.replace("http", "ws") + "/ws/transcribe?captions=srt"
     async with websockets.connect(url, max_size=None) as socket:

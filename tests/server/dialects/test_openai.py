@@ -336,9 +336,7 @@ def test_audio_that_is_no_base64_is_an_error_that_names_the_event(audio: object)
     assert commands == [Reply(error("invalid_value", "audio must be a base64 string", "audio", "e7"))]
 
 
-@pytest.mark.parametrize(
-    "frame", ["", "hello", "[]", "7", "null", b"\x00\x01", '{"type": "a"', '{"event_id": "\\ud800"}']
-)
+@pytest.mark.parametrize("frame", ["", "hello", "[]", "7", "null", b"\x00\x01", '{"type": "a"'])
 def test_a_frame_that_is_no_event_is_an_error(frame: str | bytes) -> None:
     assert refused(Talk().receive(frame)) == ("invalid_json", None)
 

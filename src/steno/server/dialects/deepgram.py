@@ -7,7 +7,6 @@ no confidences, what was recognised has 1. Only types of messages that the SDKs 
 from __future__ import annotations
 
 import hashlib
-import json
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +33,7 @@ from steno.server.dialects.base import (
     Reply,
 )
 from steno.server.dialects.deepgram_options import Wishes, check_model, checked, new_terms, wishes_of
+from steno.server.dialects.frames import object_of, rounded
 from steno.server.errors import status_of
 from steno.streaming.events import Final, Heard, Partial, Silence, SpeechStarted
 from steno.types import Word
@@ -120,7 +120,11 @@ class Deepgram:
             self._received.update(frame)
             return [Audio(frame)] if frame else [Close()]  # an empty one was how to close before `CloseStream`
         try:
-            return self._act(_object(frame))
+            message = object_of(frame)
+            if message is None:
+                text = 'a text message must be a JSON object such as {"type": "KeepAlive"}; audio goes into binary ones'
+                raise SchemaError(text)
+            return self._act(message)
         except SchemaError as error:
             return [Reply(_error(error, frame[:MAX_ECHO]))]
 
@@ -129,7 +133,7 @@ class Deepgram:
         ended = [] if ended_s is None else [_utterance_end(ended_s)]
         match event:
             case SpeechStarted() if self._wishes.vad_events:
-                started = {"type": "SpeechStarted", "channel": CHANNEL, "timestamp": _s(event.onset_s)}
+                started = {"type": "SpeechStarted", "channel": CHANNEL, "timestamp": rounded(event.onset_s)}
                 return [*ended, started]
             case Partial() if self._wishes.interim_results:
                 return [self._results(event, is_final=False)]
@@ -153,7 +157,7 @@ class Deepgram:
                 "request_id": self._opening.session_id,
                 "sha256": self._received.hexdigest(),
                 "created": self._created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                "duration": _s(audio_s),
+                "duration": rounded(audio_s),
                 "channels": 1,
                 "models": [self._model_uuid],
                 "model_info": {self._model_uuid: self._model},
@@ -211,12 +215,12 @@ class Deepgram:
         from_finalize: bool = False,
     ) -> Message:
         """Ends are rounded before they are subtracted: so the ranges meet."""
-        start, end = _s(event.start_s), _s(event.end_s)
+        start, end = rounded(event.start_s), rounded(event.end_s)
         return {
             "type": "Results",
             "channel_index": CHANNEL,
             "start": start,
-            "duration": _s(end - start),
+            "duration": rounded(end - start),
             "is_final": is_final,
             "speech_final": speech_final,
             "from_finalize": from_finalize,
@@ -282,7 +286,7 @@ class _Utterances:
 
 
 def _utterance_end(last_word_s: float) -> Message:
-    return {"type": "UtteranceEnd", "channel": CHANNEL, "last_word_end": _s(last_word_s)}
+    return {"type": "UtteranceEnd", "channel": CHANNEL, "last_word_end": rounded(last_word_s)}
 
 
 def _error(error: StenoError, message: str | None = None) -> Message:
@@ -302,8 +306,8 @@ def _word(word: Word, confidence: float, language: str | None) -> Message:
     return {
         "word": _bare(word.text),
         "punctuated_word": word.text,
-        "start": _s(word.start_s),
-        "end": _s(word.end_s),
+        "start": rounded(word.start_s),
+        "end": rounded(word.end_s),
         "confidence": round(confidence if word.confidence is None else word.confidence, 4),
         **({"language": language} if language else {}),
     }
@@ -317,17 +321,3 @@ def _bare(text: str) -> str:
     while end > begin and unicodedata.category(text[end - 1])[0] == "P":
         end -= 1
     return (text[begin:end] or text).lower()
-
-
-def _s(seconds: float) -> float:
-    return round(seconds, 4)
-
-
-def _object(frame: str) -> Mapping[str, Any]:
-    try:
-        message = json.loads(frame)
-    except (ValueError, RecursionError):
-        raise SchemaError("a text message must be a JSON object; audio goes into binary ones") from None
-    if not isinstance(message, dict):
-        raise SchemaError('a text message must be a JSON object such as {"type": "KeepAlive"}')
-    return message

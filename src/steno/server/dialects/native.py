@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from steno.server.dialects.base import (
     Reply,
     Reset,
 )
+from steno.server.dialects.frames import object_of, rounded
 from steno.server.errors import status_of
 from steno.streaming.events import Final, Partial
 from steno.types import Word
@@ -113,7 +113,11 @@ class Native:
         if isinstance(frame, bytes):
             return [Audio(frame)]
         try:
-            return self._act(_object(frame))
+            message = object_of(frame)
+            if message is None:
+                text = 'a text frame must be a JSON object such as {"action": "flush"}; audio goes into binary frames'
+                raise InvalidJsonError(text)
+            return self._act(message)
         except StenoError as error:
             return [Reply(error_message(error))]
 
@@ -217,8 +221,8 @@ def _partial(event: Partial) -> Message:
         "stable": event.stable,
         "draft": event.draft,
         "segment_id": event.segment_id,
-        "start_s": _s(event.start_s),
-        "end_s": _s(event.end_s),
+        "start_s": rounded(event.start_s),
+        "end_s": rounded(event.end_s),
         "language": event.language,
     }
 
@@ -229,8 +233,8 @@ def _final(event: Final, *, words: bool) -> Message:
         "is_partial": False,
         "is_final": True,
         "segment_id": event.segment_id,
-        "start_s": _s(event.start_s),
-        "end_s": _s(event.end_s),
+        "start_s": rounded(event.start_s),
+        "end_s": rounded(event.end_s),
         "language": event.language,
         "confidence": None if event.confidence is None else round(event.confidence, 4),
     }
@@ -245,21 +249,7 @@ def _final(event: Final, *, words: bool) -> Message:
 
 def _word(word: Word) -> Message:
     confidence = None if word.confidence is None else round(word.confidence, 4)
-    return {"word": word.text, "start_s": _s(word.start_s), "end_s": _s(word.end_s), "confidence": confidence}
-
-
-def _s(seconds: float) -> float:
-    return round(seconds, 4)
-
-
-def _object(frame: str) -> Mapping[str, Any]:
-    try:
-        message = json.loads(frame)
-    except (ValueError, RecursionError):
-        raise InvalidJsonError("a text frame must be a JSON object; audio goes into binary frames") from None
-    if not isinstance(message, dict):
-        raise InvalidJsonError('a text frame must be a JSON object such as {"action": "flush"}')
-    return message
+    return {"word": word.text, "start_s": rounded(word.start_s), "end_s": rounded(word.end_s), "confidence": confidence}
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from steno.server.dialects.base import (
     Reply,
     Reset,
 )
+from steno.server.dialects.frames import object_of
 from steno.server.dialects.openai_items import SILENCE_S, Items
 from steno.server.dialects.openai_messages import (
     CommitEmptyError,
@@ -192,12 +192,7 @@ class OpenAiRealtime:
 def _message(frame: str | bytes) -> Mapping[str, Any]:
     if isinstance(frame, bytes):
         raise InvalidJsonError("frames are text; audio goes as base64 into input_audio_buffer.append")
-    try:
-        message = json.loads(frame)
-        if "\\u" in frame:
-            json.dumps(message, ensure_ascii=False).encode()  # half a surrogate pair could not be echoed
-    except (ValueError, RecursionError):
-        message = None
-    if not isinstance(message, dict):
+    message = object_of(frame)
+    if message is None:
         raise InvalidJsonError('a frame must be a JSON object with a "type"')
     return message
