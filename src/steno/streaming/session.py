@@ -54,6 +54,10 @@ class Step:
     """Where it ends, in samples from the stream's beginning."""
     final: bool
 
+    @property
+    def what(self) -> str:
+        return "final" if self.final else "partial"
+
 
 @dataclass(slots=True, eq=False)
 class _Segment:

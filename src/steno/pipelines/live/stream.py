@@ -179,7 +179,7 @@ class LiveStream:
         if self._is_loaded:
             for step in self._session.due(self._step_s()):
                 self._jobs[step.segment_id] += 1
-                self._start(self._recognise(step), "final" if step.final else "partial")
+                self._start(self._recognise(step), step.what)
         behind_s = self._session.behind_s
         if lagging := self._lag.look(asyncio.get_running_loop().time(), self._session.received_s, behind_s):
             self.outbox.put(lagging)
@@ -216,13 +216,15 @@ class LiveStream:
         except SupersededError:
             pass
         except StenoError as error:
-            logger.warning("{} was not recognised: {}", "a final" if step.final else "a partial", error.message)
+            logger.log("WARNING" if step.final else "DEBUG", "{} was not recognised: {}", step.what, error.message)
             events = self._session.fail(step, error)
         except Exception as error:  # noqa: BLE001
             logger.opt(exception=error).error("a live step failed: {}", error)
             events = self._session.fail(step, BackendError("recognition failed; the server's log has the reason"))
-        self._turnaround_s = loop.time() - began
-        self._measure(events, self._turnaround_s)
+        lag_s = loop.time() - began
+        if events and not step.final:
+            self._turnaround_s = lag_s
+        self._measure(events, lag_s)
         self._jobs[step.segment_id] -= 1
         self._take(events)
         if not self._jobs[step.segment_id] and not self._session.holds(step.segment_id):
