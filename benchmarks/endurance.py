@@ -19,20 +19,15 @@ import math
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
-import numpy as np
 import websockets
 
-from benchmarks import harness
+from benchmarks import harness, speech
 from benchmarks.server import Server
-from steno.audio.decode import decode
-from steno.audio.pcm import to_s16le
+from benchmarks.speech import BYTES_PER_S
 
 TARGETS = {"rss_growth_mb": 5.0, "last_over_first_tenth": 1.1, "finals_lost": 0.0}
-SAMPLE = Path(__file__).parent.parent / "src" / "steno" / "sample.flac"
 FRAME_S = 0.1
-BYTES_PER_S = 32_000
 
 
 @dataclass
@@ -68,13 +63,13 @@ def main() -> None:
 
 async def _talk(server: Server, seconds: float) -> Run:
     """Each tenth is said, then flushed; the answer to that is the mark."""
-    pattern = _speech_and_pauses()
-    tenth = pattern * math.ceil(seconds / 10 * BYTES_PER_S / len(pattern))
+    once = speech.pattern(60)
+    tenth = once * math.ceil(seconds / 10 * BYTES_PER_S / len(once))
     run = Run()
     url = server.url.replace("http", "ws") + "/ws/transcribe?captions=srt"
     async with websockets.connect(url, max_size=None) as socket:
         await socket.recv()
-        await _say(socket, run, pattern)
+        await _say(socket, run, once)
         for n in range(11):
             run.marks.append((time.perf_counter(), server.rss_mb()))
             if n < 10:
@@ -100,14 +95,6 @@ async def _say(socket: websockets.ClientConnection, run: Run, pcm: bytes) -> Non
             run.last_id = message["segment_id"]
             run.heard_s = message["end_s"]
     await speaking
-
-
-def _speech_and_pauses() -> bytes:
-    """About a minute: the shipped sample again and again, with pauses between; three fifths of it are speech."""
-    sample = np.concatenate(list(decode(SAMPLE, max_seconds=None)))
-    pause = np.zeros(round(0.6 * len(sample)), np.float32)
-    once = np.concatenate([sample, pause])
-    return to_s16le(np.tile(once, round(60 * 16_000 / len(once))))
 
 
 if __name__ == "__main__":

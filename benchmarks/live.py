@@ -1,0 +1,200 @@
+"""How many live streams a server carries, how soon text comes, and what a stream costs.
+
+    python -m benchmarks.live [--sessions 50] [--seconds 60] [--backend scripted] [--quick] [--json out/live.json]
+    python -m benchmarks.live --find-max --bound-ms 700
+
+Paced streams, each with frames of 100 ms and three fifths of speech, against a server in a process of its own; this
+process is the load. With the scripted backend recognition costs nothing, so what is left is the server's own.
+
+- partial_lag_p50/95/99_ms: from when the last audio of a partial was sent until its text came.
+- final_lag_p50/95_ms: the same for finals, from the end of the segment, which is `VAD_SILENCE_MS` after its last sound.
+- alone_p95_ms, p95_added_lag_ms: the p95 of partials of one stream alone, and what the others add to it. Target: 100.
+- cpu_ms_per_100ms_audio: CPU time of the server and its children. Target: 0.4.
+- vad_share: the part of it that the VAD was at work.
+- rss_mb_per_stream: memory with all streams, less that before, by stream. Target: 1.
+- revision_rate: partials that changed text which had been shown before.
+- stable_divergence: finals that did not begin with what was stable, and were made to.
+- late_sends: frames that this process sent over 50 ms late; near 0, or the load is the bottleneck.
+- max_streams (with --find-max): the most that keep the p95 of partials under the bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import time
+from dataclasses import dataclass, field
+
+import httpx
+import numpy as np
+import psutil
+import websockets
+
+from benchmarks import harness, speech
+from benchmarks.server import Server
+from benchmarks.speech import BYTES_PER_S
+
+TARGETS = {"cpu_ms_per_100ms_audio": 0.4, "p95_added_lag_ms": 100.0, "rss_mb_per_stream": 1.0}
+FRAME_S = 0.1
+LATE_S = 0.05
+WARM_UP_S = 3.0
+
+
+@dataclass
+class Heard:
+    """What all streams of a run were told."""
+
+    partial_lags_s: list[float] = field(default_factory=list)
+    final_lags_s: list[float] = field(default_factory=list)
+    partials: int = 0
+    revised: int = 0
+    finals: int = 0
+    frames: int = 0
+    late: int = 0
+
+
+def main() -> None:
+    options = _options()
+    report = harness.Report("live", options)
+    seconds = 15.0 if options.quick else options.seconds
+    with _server(options) as server:
+        alone = asyncio.run(_load(server, 1, seconds))
+    alone_p95_ms = _ms(alone.partial_lags_s, 95)
+    if options.find_max:
+        report.add("max_streams", _find_max(options, seconds))
+    with _server(options) as server:
+        _measure(report, server, options.sessions, seconds)
+    summary = report.summary()
+    report.add("alone_p95_ms", alone_p95_ms)
+    report.add("p95_added_lag_ms", summary["partial_lag_p95_ms"] - alone_p95_ms)
+    report.finish(TARGETS if options.backend == "scripted" else None)
+
+
+def _options() -> argparse.Namespace:
+    parser = harness.parser(__doc__)
+    parser.add_argument("--sessions", type=int, default=50, help="streams at once")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long each talks")
+    parser.add_argument("--backend", default="scripted", help="the server's ASR_BACKEND")
+    parser.add_argument("--find-max", action="store_true", help="search the most streams under --bound-ms")
+    parser.add_argument("--bound-ms", type=float, default=700.0, help="for --find-max: p95 of partials' lag")
+    return parser.parse_args()
+
+
+def _server(options: argparse.Namespace) -> Server:
+    model = {"MODEL_ID": "scripted@1ms", "SPHINX_WORKERS": "64"} if options.backend == "scripted" else {}
+    return Server(ASR_BACKEND=options.backend, MAX_SESSIONS="100000", MAX_CONNECTIONS="100000", **model)
+
+
+def _measure(report: harness.Report, server: Server, sessions: int, seconds: float) -> None:
+    asyncio.run(_load(server, 1, 5.0))  # loads the model and the VAD
+    cpu_s, rss_mb = _cpu_s(server), server.rss_mb()
+    vad_s = _metric(server, "steno_vad_busy_seconds_total")
+    most_mb = [rss_mb]
+    heard = asyncio.run(_load(server, sessions, seconds, lambda: most_mb.append(server.rss_mb())))
+    cpu_s = _cpu_s(server) - cpu_s
+    for percent in (50, 95, 99):
+        report.add(f"partial_lag_p{percent}_ms", _ms(heard.partial_lags_s, percent))
+    for percent in (50, 95):
+        report.add(f"final_lag_p{percent}_ms", _ms(heard.final_lags_s, percent))
+    audio_s = heard.frames * FRAME_S
+    report.add("cpu_ms_per_100ms_audio", 100 * cpu_s / audio_s)
+    report.add("vad_share", (_metric(server, "steno_vad_busy_seconds_total") - vad_s) / cpu_s)
+    report.add("rss_mb_per_stream", (max(most_mb) - rss_mb) / sessions)
+    report.add("revision_rate", heard.revised / max(heard.partials, 1))
+    report.add("stable_divergence", _metric(server, "steno_live_diverged_finals_total") / max(heard.finals, 1))
+    report.add("late_sends", heard.late / heard.frames)
+    report.add("sessions", sessions)
+
+
+def _find_max(options: argparse.Namespace, seconds: float) -> int:
+    """Doubles until it is too much, then halves the gap; a fresh server for each try."""
+    least, most = 0, 0
+    for sessions in itertools.count():
+        asked = options.sessions * 2**sessions if not most else (least + most) // 2
+        with _server(options) as server:
+            heard = asyncio.run(_load(server, asked, seconds))
+        lag_ms = _ms(heard.partial_lags_s, 95)
+        print(f"{asked} streams: p95 {lag_ms:.0f} ms, {heard.late / heard.frames:.1%} sent late", flush=True)
+        if lag_ms <= options.bound_ms:
+            least = asked
+        else:
+            most = asked
+        if most and most - least <= max(least // 10, 1):
+            break
+    return least
+
+
+async def _load(server: Server, sessions: int, seconds: float, sample: object = None) -> Heard:
+    pcm = speech.pattern(seconds)[: round(seconds * BYTES_PER_S)]
+    heard = Heard()
+    begin = time.perf_counter() + 0.5 + 0.002 * sessions
+    tasks = [asyncio.create_task(_stream(server, pcm, begin + FRAME_S * n / sessions, heard)) for n in range(sessions)]
+    while not all(task.done() for task in tasks):
+        await asyncio.wait(tasks, timeout=1.0)
+        if callable(sample):
+            sample()
+    for task in tasks:
+        task.result()
+    return heard
+
+
+async def _stream(server: Server, pcm: bytes, begin: float, heard: Heard) -> None:
+    url = server.url.replace("http", "ws") + "/ws/transcribe"
+    async with websockets.connect(url, max_size=None, compression=None, ping_interval=None) as socket:
+        await socket.recv()
+        listening = asyncio.create_task(_listen(socket, begin, heard))
+        size = round(FRAME_S * BYTES_PER_S)
+        for n, start in enumerate(range(0, len(pcm), size)):
+            due = begin + (n + 1) * FRAME_S  # a frame can be sent once it has been spoken
+            if (wait_s := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait_s)
+            heard.frames += 1
+            heard.late += time.perf_counter() - due > LATE_S
+            await socket.send(pcm[start : start + size])
+        await socket.send('{"action": "close"}')
+        await listening
+
+
+async def _listen(socket: websockets.ClientConnection, begin: float, heard: Heard) -> None:
+    shown: dict[int, str] = {}
+    async for text in socket:
+        now = time.perf_counter()
+        message = json.loads(text)
+        if "segment_id" not in message or message.get("status"):
+            continue
+        lag_s = now - begin - message["end_s"]
+        if message["is_final"]:
+            heard.finals += 1
+            heard.final_lags_s.append(lag_s)
+            shown.pop(message["segment_id"], None)
+        elif message["end_s"] > WARM_UP_S:
+            heard.partials += 1
+            heard.partial_lags_s.append(lag_s)
+            heard.revised += not message["text"].startswith(shown.get(message["segment_id"], ""))
+            shown[message["segment_id"]] = message["text"]
+
+
+def _cpu_s(server: Server) -> float:
+    total = 0.0
+    for process in (server.process, *server.process.children(recursive=True)):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def _metric(server: Server, name: str) -> float:
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+def _ms(values_s: list[float], percent: float) -> float:
+    return 1000 * float(np.percentile(values_s, percent)) if values_s else float("nan")
+
+
+if __name__ == "__main__":
+    main()
