@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from steno.errors import StenoError
 from steno.streaming.events import Event, Final, Heard, Partial, Reason, Silence, SpeechEnded, SpeechStarted
 from steno.streaming.hypothesis import Agreement, Reading
+from steno.streaming.line import Line, Segment
 from steno.streaming.tape import Tape
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 from steno.vad import segmenter as vad
@@ -59,23 +60,6 @@ class Step:
         return "final" if self.final else "partial"
 
 
-@dataclass(slots=True, eq=False)
-class _Segment:
-    id: int
-    start: int
-    agreement: Agreement
-    seen: int
-    """Up to where its audio has been handed to the recogniser …"""
-    heard: int
-    """… and up to where a hypothesis has come back."""
-    end: int = 0
-    reason: Reason | None = None
-    """Set once its audio is complete."""
-    spoken: tuple[int, int] = (0, 0)
-    partial: Partial | None = None
-    """The newest, if it has not been told yet."""
-
-
 _Mark: TypeAlias = Callable[[list[Event]], None]
 
 
@@ -89,10 +73,9 @@ class Session:
         self._framed = 0
         self._unheard: deque[int | _Mark] = deque()
         """Frames that were given out and not observed yet, and what is to happen between them."""
-        self._line: deque[_Segment | Final | Silence] = deque()
-        """What is still to be told, in the order of the audio: what stands at its head holds up the rest."""
-        self._segments: dict[int, _Segment] = {}
-        self._open: _Segment | None = None
+        self._line = Line()
+        self._segments: dict[int, Segment] = {}
+        self._open: Segment | None = None
         self._finals: list[Step] = []
         self._next_id = 0
 
@@ -109,7 +92,7 @@ class Session:
     @property
     def behind_s(self) -> float:
         """Audio that was fed and for which there is no text yet, though there may be speech in it."""
-        head = next((item for item in self._line if isinstance(item, _Segment)), None)
+        head = self._line.first_segment
         done = head.heard if head else self._segmenter.now
         if head and head is self._open and self._segmenter.voiced_until <= head.heard:
             done = self._segmenter.now
@@ -159,7 +142,7 @@ class Session:
         """
         steps, self._finals = self._finals, []
         segment = self._open
-        if segment is not None and self._line[0] is segment:
+        if segment is not None and self._line.first_segment is segment:
             end = self._segmenter.usable
             is_due = end - segment.seen >= (step_s or self._config.step_s) * SAMPLE_RATE
             if is_due and self._segmenter.voiced_until > segment.seen:
@@ -186,7 +169,9 @@ class Session:
             hypothesis.language,
             self._words(reading, segment, step.end),
         )
-        return self._told([])
+        events: list[Event] = []
+        self._line.tell(events)
+        return events
 
     def fail(self, step: Step, error: StenoError) -> list[Event]:
         """`step` could not be recognised. A partial is left out; a final has what was stable."""
@@ -236,17 +221,17 @@ class Session:
         if reason == "flush" and not speaks:
             now_s = self._clock(end)
             self._line.append(Final(self._new_id(), now_s, now_s, "", reason))
-        self._told(events)
+        self._line.tell(events)
 
     def _discard(self, end: int, events: list[Event]) -> None:
         for span in self._segmenter.flush(end):
             if isinstance(span, vad.Span):
                 self._line.append(Silence(self._clock(span.start), self._clock(span.end), discarded=True))
         if self._open is not None:
-            self._line.remove(self._open)
+            self._line.drop(self._open)
             del self._segments[self._open.id]
             self._open = None
-        self._told(events)
+        self._line.tell(events)
 
     def _reconfigure(self, config: SessionConfig, _: list[Event]) -> None:
         self._config = config
@@ -260,12 +245,12 @@ class Session:
                 self._end(item, _reason(item, wish), events)
             else:
                 self._line.append(Silence(self._clock(item.start), self._clock(item.end)))
-        self._told(events)
+        self._line.tell(events)
 
     def _begin(self, started: vad.SpeechStarted, events: list[Event]) -> None:
         start = started.start
         agreement = Agreement(self._config.hold_s)
-        segment = _Segment(self._new_id(), start, agreement, seen=start, heard=start)
+        segment = Segment(self._new_id(), start, agreement, seen=start, heard=start)
         self._open = self._segments[segment.id] = segment
         self._line.append(segment)
         events.append(SpeechStarted(segment.id, self._clock(start), self._clock(started.onset)))
@@ -279,23 +264,14 @@ class Session:
         self._finals.append(Step(segment.id, audio, span.end, final=True))
         events.append(SpeechEnded(segment.id, self._clock(span.end), reason))
 
-    def _complete(self, segment: _Segment, final: Final) -> list[Event]:
-        self._line[self._line.index(segment)] = final
+    def _complete(self, segment: Segment, final: Final) -> list[Event]:
+        self._line.complete(segment, final)
         del self._segments[segment.id]
-        return self._told([])
-
-    def _told(self, events: list[Event]) -> list[Event]:
-        """Add what can be told by now: all before the first segment that is under way, and its partial."""
-        while self._line and not isinstance(self._line[0], _Segment):
-            told = self._line.popleft()
-            assert not isinstance(told, _Segment)
-            events.append(told)
-        if self._line and isinstance(head := self._line[0], _Segment) and head.partial is not None:
-            events.append(head.partial)
-            head.partial = None
+        events: list[Event] = []
+        self._line.tell(events)
         return events
 
-    def _final(self, segment: _Segment, reading: Reading, hypothesis: Hypothesis) -> Final:
+    def _final(self, segment: Segment, reading: Reading, hypothesis: Hypothesis) -> Final:
         assert segment.reason is not None
         return Final(
             segment.id,
@@ -310,7 +286,7 @@ class Session:
             diverged=reading.diverged,
         )
 
-    def _words(self, reading: Reading, segment: _Segment, end: int) -> tuple[Word, ...]:
+    def _words(self, reading: Reading, segment: Segment, end: int) -> tuple[Word, ...]:
         """On the stream's clock."""
         start_s, end_s = self._clock(segment.start), self._clock(end)
         return tuple(

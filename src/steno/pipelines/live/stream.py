@@ -23,9 +23,10 @@ from steno.engine.engine import Engine
 from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
 from steno.errors import AudioError, BackendError, StenoError, SupersededError
-from steno.pipelines.live.events import Failed, Lagging
+from steno.pipelines.live.events import Failed
 from steno.pipelines.live.finals import Finals
 from steno.pipelines.live.hearing import Hearing
+from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.options import LiveOptions
 from steno.pipelines.live.outbox import Outbox
 from steno.streaming.events import Event, Final, Partial
@@ -44,10 +45,6 @@ PARTIAL_TIMEOUT_S = 10.0
 FINAL_TIMEOUT_S = 60.0
 NEVER_MS = 3_600_000.0
 """Silence that ends a segment where silence is not to end it."""
-LAG_S = 3.0
-"""A client for whom there is no text for so long is told …"""
-LAG_EVERY_S = 5.0
-"""… and again after this."""
 
 
 class LiveTelemetry(Protocol):
@@ -98,7 +95,7 @@ class LiveStream:
         """Under way, by segment. The backend may keep something of each segment in here."""
         self._progress = asyncio.Event()
         self._turnaround_s = 0.0
-        self._lag = _LagWatch()
+        self._lag = LagWatch()
         self._is_loaded = False
         self.finals = 0
         """How many there were."""
@@ -260,29 +257,6 @@ class LiveStream:
 
     def _key(self, segment_id: int) -> str:
         return f"{self._name}/{segment_id}"
-
-
-class _LagWatch:
-    """Says when a stream has fallen behind, and not too often."""
-
-    def __init__(self) -> None:
-        self._told_at = float("-inf")
-        self._since: tuple[float, float] | None = None
-        """When it fell behind, and how much audio had its text then."""
-
-    def look(self, now: float, received_s: float, behind_s: float) -> Lagging | None:
-        done_s = received_s - behind_s
-        if behind_s < LAG_S:
-            self._since = None
-            return None
-        if self._since is None:
-            self._since = now, done_s
-        began, began_s = self._since
-        if now - self._told_at < LAG_EVERY_S or now == began:
-            return None
-        self._told_at = now
-        self._since = now, done_s
-        return Lagging(behind_s, (now - began) / max(done_s - began_s, 0.001))
 
 
 def _intake(options: LiveOptions) -> Intake:
