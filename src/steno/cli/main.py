@@ -17,7 +17,7 @@ EXIT_INTERRUPTED = 130
 class _Group(click.Group):
     """Finds commands by name in `steno.cli`, without importing the others."""
 
-    names = ("serve", "transcribe", "models", "doctor", "demo")
+    names = ("serve", "transcribe", "live", "models", "doctor", "demo")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.names)
@@ -35,11 +35,12 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="steno")
 def cli() -> None:
-    """Speech to text: a server with OpenAI's API, and a command for files.
+    """Speech to text: a server with OpenAI's API, and commands for files and for live captions.
 
     \b
     steno serve                     start the server on http://127.0.0.1:8000
     steno transcribe talk.mp4       print what is said in a file, no server needed
+    steno live --mic                captions while you speak; also of files and of standard input
     steno doctor                    what works on this machine, and what would make it better
     """
 

@@ -1,0 +1,163 @@
+"""Where `steno live` gets its audio: a file, standard input, the microphone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from steno.errors import StenoError
+
+if TYPE_CHECKING:
+    from steno.client.options import LiveEncoding
+
+RATE = 16_000
+CHUNK_S = 0.1
+READ_BYTES = 1 << 16
+MIC_CHUNKS = 600
+"""A minute of microphone may wait while a connection is lost."""
+
+
+class InputError(StenoError):
+    """The audio cannot be had."""
+
+    code = "input_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Audio, and what it is in. `chunks` is called once."""
+
+    chunks: Callable[[], AsyncGenerator[bytes, None]]
+    encoding: LiveEncoding = "pcm_s16le"
+    sample_rate: int = RATE
+    in_real_time: bool = False
+    """Whether it is known to come no faster than it is spoken: then falling behind is worth a word."""
+    is_endless: bool = False
+
+
+def from_file(path: Path, *, in_real_time: bool) -> Source:
+    """Any recording that can be decoded. Raises InputError: there is none."""
+    try:
+        path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    if path.is_dir():
+        raise click.UsageError(f"{path} is no file")
+    return Source(
+        lambda: _paced(_decoded(path)) if in_real_time else _unpaced(_decoded(path)), in_real_time=in_real_time
+    )
+
+
+def from_stdin(encoding: str, sample_rate: int) -> Source:
+    """Audio as it comes. Half a sample at its end is left out."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError("pipe audio into standard input: 16 kHz mono PCM16, unless you say otherwise")
+    return Source(lambda: _unpaced(_read_stdin()), encoding, sample_rate)  # type: ignore[arg-type]
+
+
+def from_microphone(device: str | None) -> Source:
+    """Raises InputError: the package for it is not installed."""
+    sounddevice = _sounddevice()
+    chosen = int(device) if device is not None and device.isdigit() else device
+    return Source(lambda: _unpaced(_recorded(sounddevice, chosen)), in_real_time=True, is_endless=True)
+
+
+async def until(stop: asyncio.Event, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The chunks that come before `stop` is set."""
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        async with aclosing(chunks):
+            while not stop.is_set():
+                fetching = asyncio.create_task(_next(chunks), name="fetch")
+                try:
+                    await asyncio.wait([fetching, stopping], return_when=asyncio.FIRST_COMPLETED)
+                    if not fetching.done() or (chunk := fetching.result()) is None:
+                        return
+                finally:
+                    fetching.cancel()
+                    await asyncio.wait([fetching])
+                yield chunk
+    finally:
+        stopping.cancel()
+        await asyncio.wait([stopping])
+
+
+async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(chunks, None)
+
+
+async def _unpaced(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    from steno.client.pulling import in_thread
+
+    async with aclosing(in_thread(chunks)) as fetched:
+        async for chunk in fetched:
+            yield chunk
+
+
+async def _paced(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """No chunk comes before it would have been recorded. What was held up is not made up for by a burst."""
+    clock = asyncio.get_running_loop().time
+    due = clock()
+    async with aclosing(_unpaced(chunks)) as fetched:
+        async for chunk in fetched:
+            due = max(due, clock() - 1.0) + len(chunk) / 2 / RATE
+            await asyncio.sleep(due - clock())
+            yield chunk
+
+
+def _decoded(path: Path) -> Iterator[bytes]:
+    from steno.audio.decode import decode
+    from steno.audio.pcm import to_s16le
+
+    try:
+        for audio in decode(path, max_seconds=None, chunk_s=CHUNK_S):
+            yield to_s16le(audio)
+    except StenoError as error:
+        raise InputError(f"{path}: {error.message}") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def _read_stdin() -> Iterator[bytes]:
+    while data := os.read(sys.stdin.fileno(), READ_BYTES):
+        yield data
+
+
+def _sounddevice() -> Any:
+    try:
+        import sounddevice  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ImportError:
+        raise InputError("--mic needs the sounddevice package: pip install sounddevice") from None
+    except OSError as error:
+        raise InputError(f"sounddevice is installed, but it cannot be used: {error}") from None
+    return sounddevice
+
+
+def _recorded(sounddevice: Any, device: int | str | None) -> Iterator[bytes]:
+    """Recorded by PortAudio's own thread: what nobody fetches in time would be lost in its small buffer."""
+    heard: queue.Queue[bytes] = queue.Queue(MIC_CHUNKS)
+
+    def keep(data: Any, frames: int, time: Any, status: Any) -> None:
+        with contextlib.suppress(queue.Full):
+            heard.put_nowait(bytes(data))
+
+    try:
+        with sounddevice.RawInputStream(
+            samplerate=RATE, blocksize=round(CHUNK_S * RATE), device=device, channels=1, dtype="int16", callback=keep
+        ):
+            while True:
+                if heard.full():
+                    raise InputError(f"{MIC_CHUNKS * CHUNK_S:g} s of the microphone wait to be heard; it is given up")
+                yield heard.get()
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise InputError(f"the microphone cannot be used: {error}") from None

@@ -1,0 +1,149 @@
+"""What `steno live` shows: captions that settle in a terminal, lines of text or JSON elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from steno.client import Event, Final
+
+
+class View(AbstractContextManager["View"], Protocol):
+    def show(self, event: Event) -> None: ...
+
+    def note(self, text: str) -> None:
+        """Something about the work, not of what was said."""
+
+
+def view_of(*, as_json: bool, words: bool) -> View:
+    """What suits standard output."""
+    if as_json:
+        return Lines(lambda event: json_of(event, words=words))
+    return Screen() if sys.stdout.isatty() else Lines(_text_of)
+
+
+class Lines:
+    """A line for each event that `line_of` has one for, at once."""
+
+    def __init__(self, line_of: Any) -> None:
+        self._line_of = line_of
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        if line := self._line_of(event):
+            click.echo(line)
+
+    def note(self, text: str) -> None:
+        click.echo(f"steno: {text}", err=True)
+
+
+class Screen:
+    """The utterance that is being spoken at the bottom; above it, what is final."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(highlight=False)
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=sys.stderr.isatty(),
+        )
+
+    def __enter__(self) -> Screen:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.update("", refresh=True)
+        self._live.stop()
+
+    def show(self, event: Event) -> None:
+        from rich.text import Text
+
+        from steno.client import Partial
+
+        if isinstance(event, Partial):
+            text = Text.assemble((event.stable, "bold"), (event.draft, "dim"))
+            columns, rows = self._console.size
+            self._live.update(text[-max(columns * (rows - 2), columns) :], refresh=True)
+            return
+        self._live.update("", refresh=True)
+        if event.text:
+            self._print(Text.assemble((clock_of(event.start_s), "dim"), "  ", event.text))
+        if event.translation:
+            self._print(Text(f"{' ' * len(clock_of(event.start_s))}  {event.translation}", "cyan"))
+
+    def note(self, text: str) -> None:
+        if sys.stderr.isatty():
+            from rich.text import Text
+
+            self._print(Text(f"steno: {text}", "yellow"))
+        else:
+            click.echo(f"steno: {text}", err=True)
+
+    def _print(self, what: RenderableType) -> None:
+        self._console.print(what, soft_wrap=True)
+
+
+def clock_of(seconds: float) -> str:
+    """`1:02:03`, or `02:03` in the first hour."""
+    minutes, second = divmod(int(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
+
+
+def json_of(event: Event, *, words: bool) -> str:
+    """As the server's own dialect has it."""
+    from steno.client import Partial
+
+    message: dict[str, Any] = {
+        "text": event.text,
+        "is_final": not isinstance(event, Partial),
+        "segment_id": event.segment_id,
+        "start_s": round(event.start_s, 4),
+        "end_s": round(event.end_s, 4),
+        "language": event.language,
+    }
+    if isinstance(event, Partial):
+        message |= {"stable": event.stable, "draft": event.draft}
+    else:
+        message |= _details_of(event, words=words)
+    return json.dumps(message, ensure_ascii=False)
+
+
+def _details_of(final: Final, *, words: bool) -> dict[str, Any]:
+    details: dict[str, Any] = {"confidence": None if final.confidence is None else round(final.confidence, 4)}
+    if words:
+        details["words"] = [
+            {"word": word.text, "start_s": round(word.start_s, 4), "end_s": round(word.end_s, 4)}
+            for word in final.words
+        ]
+    if final.translation is not None:
+        details["translation"] = final.translation
+    if final.error is not None:
+        details["error"] = final.error.message
+    return details
+
+
+def _text_of(event: Event) -> str:
+    from steno.client import Partial
+
+    if isinstance(event, Partial) or not event.text:
+        return ""
+    return f"{event.text}\n  {event.translation}" if event.translation else event.text

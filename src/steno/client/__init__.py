@@ -1,0 +1,28 @@
+"""A client of steno's API, for programs, the command line and tests: uploads over HTTP, live streams over WebSocket.
+
+    Client, AsyncClient (`sync`, `aio`) → `server`: the URL, the key, HTTP answers
+    stream → `conversation`: tasks, reconnecting → `ledger`: what was sent and what came of it → `socket`
+
+What a live stream needs is imported with the first one.
+"""
+
+from __future__ import annotations
+
+from steno.client.aio import AsyncClient
+from steno.client.errors import BacklogError, ConnectionLostError, ServerError
+from steno.client.events import Event, Final, Partial
+from steno.client.options import StreamArguments, StreamOptions
+from steno.client.sync import Client
+
+__all__ = [
+    "AsyncClient",
+    "BacklogError",
+    "Client",
+    "ConnectionLostError",
+    "Event",
+    "Final",
+    "Partial",
+    "ServerError",
+    "StreamArguments",
+    "StreamOptions",
+]

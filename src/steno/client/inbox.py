@@ -1,0 +1,40 @@
+"""Events that wait for their consumer. Bounded by the audio that is read before its finals are taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from steno.client.events import Event, Partial
+
+
+class Inbox:
+    """In order; of a segment's partials only the newest. One reader."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._changed = asyncio.Event()
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def put(self, event: Event) -> None:
+        last = self._events[-1] if self._events else None
+        if isinstance(last, Partial) and last.segment_id == event.segment_id:
+            self._events.pop()
+        self._events.append(event)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Nothing more will be put; the reader gets what is there, and then None."""
+        self._is_closed = True
+        self._changed.set()
+
+    async def get(self) -> Event | None:
+        while not self._events:
+            if self._is_closed:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        return self._events.popleft()

@@ -1,0 +1,165 @@
+"""What both clients know of the server: where it is, how one connects to it, and what its answers mean."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx
+
+from steno.client.errors import ServerError, not_reached
+from steno.errors import SettingsError
+from steno.languages import code_of
+from steno.types import Segment, Transcript, Word
+
+CONNECT_S = 10.0
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
+EVERYTHING: Mapping[str, Any] = {"response_format": "verbose_json", "timestamp_granularities[]": ["segment", "word"]}
+"""Form fields that ask for all that is known of a recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server, as a client sees it. Made by `server_at`."""
+
+    base: httpx.URL
+    headers: Mapping[str, str]
+    timeout: httpx.Timeout
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine."""
+        try:
+            return ipaddress.ip_address(self.base.host).is_loopback
+        except ValueError:
+            return self.base.host == "localhost" or self.base.host.endswith(".localhost")
+
+    def client(self) -> httpx.Client:
+        """Raises SettingsError: what the environment says of proxies and certificates cannot be used."""
+        # A proxy does not know the way back to this machine. A transport of one's own leaves the environment's
+        # proxies out and, unlike `trust_env=False`, still trusts its SSL_CERT_FILE.
+        with _environment():
+            direct = httpx.HTTPTransport() if self.is_here else None
+            return httpx.Client(base_url=self.base, headers=self.headers, timeout=self.timeout, transport=direct)
+
+    def async_client(self) -> httpx.AsyncClient:
+        """As `client`."""
+        with _environment():
+            direct = httpx.AsyncHTTPTransport() if self.is_here else None
+            return httpx.AsyncClient(base_url=self.base, headers=self.headers, timeout=self.timeout, transport=direct)
+
+
+def server_at(url: str, api_key: str | None, timeout_s: float) -> Server:
+    """Raises SettingsError: the URL or the key cannot be one."""
+    if api_key and not (api_key.isascii() and api_key.isprintable()):
+        raise SettingsError("the API key holds characters that no HTTP header can", param="api_key")
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    return Server(_base(url), headers, httpx.Timeout(timeout_s, connect=CONNECT_S))
+
+
+@contextmanager
+def uploading(path: Path, on_sent: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+    """A recording as the `files` of a request; `on_sent` is told how many bytes have gone out."""
+    with path.open("rb") as file, translated():
+        yield {"file": (path.name.encode("utf-8", "replace").decode(), _Counting(file, on_sent))}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What httpx raises comes out as a `ServerError`."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        raise not_reached(_origin(error.request.url), error) from None
+    except httpx.InvalidURL as error:
+        raise ServerError(f"the server cannot be asked for this: {error}") from None
+    except httpx.HTTPError as error:
+        raise ServerError(f"the connection to the server failed: {error}") from None
+
+
+def checked(response: httpx.Response) -> httpx.Response:
+    """The response, if it is JSON and no error."""
+    if response.is_success:
+        try:
+            response.json()
+        except ValueError:
+            kind = response.headers.get("content-type", "something unnamed")
+            message = f"{response.url} answers with {kind}, not with JSON: is this the URL of a speech-to-text server?"
+            raise ServerError(message, response.status_code) from None
+        return response
+    try:
+        message = str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = response.text[:200].strip() or response.reason_phrase
+    raise ServerError(f"the server says {response.status_code}: {message}", response.status_code)
+
+
+def transcript_of(answer: dict[str, Any]) -> Transcript:
+    """`verbose_json` as a `Transcript`; each word goes to the segment in which it ends."""
+    words = [Word(w["word"], w["start"], w["end"], w.get("confidence")) for w in answer.get("words") or ()]
+    language = code_of(answer.get("language") or "")
+    segments = []
+    for segment in answer.get("segments") or ():
+        count = sum(word.end_s <= segment["end"] for word in words)
+        own, words = tuple(words[:count]), words[count:]
+        segments.append(
+            Segment(
+                segment["id"],
+                segment["start"],
+                segment["end"],
+                segment["text"],
+                language,
+                own,
+                segment.get("confidence"),
+            )
+        )
+    return Transcript(answer["text"], language, answer["duration"], tuple(segments), answer.get("timings") or {})
+
+
+def everything_in(language: str | None) -> dict[str, Any]:
+    """The form fields for `transcript_of`."""
+    return {**EVERYTHING, "language": language} if language else dict(EVERYTHING)
+
+
+class _Counting:
+    """A file that tells how much of it has been read."""
+
+    def __init__(self, file: BinaryIO, on_read: Callable[[int], None]) -> None:
+        self._file = file
+        self._on_read = on_read
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._on_read(self._file.tell())
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
+        text = "the environment's proxy (HTTP_PROXY, …) or certificate (SSL_CERT_FILE, …) cannot be used"
+        raise SettingsError(f"{text}: {error}") from None
+
+
+def _base(url: str) -> httpx.URL:
+    try:
+        base = httpx.URL(url.rstrip("/").removesuffix("/v1"))
+    except httpx.InvalidURL as error:
+        raise SettingsError(f"{url!r} is no URL of a server: {error}", param="url") from None
+    if base.scheme not in ("http", "https") or not base.host:
+        raise SettingsError(f"{url!r} is no URL of a server; one is like http://127.0.0.1:8000", param="url")
+    return base
+
+
+def _origin(url: httpx.URL) -> str:
+    """Without the user and the password that may be in it."""
+    return f"{url.scheme}://{url.netloc.decode()}/"
