@@ -79,6 +79,7 @@ class Progress:
             yield Shown(self._bars, task)
         finally:
             if self._bars is not None and task is not None:
+                self._bars.refresh()  # else what came since the last tick, which may be all of it, is never seen
                 self._bars.remove_task(task)
 
     def finished(self, name: str, shown: Shown) -> None:
