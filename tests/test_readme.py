@@ -10,9 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from recordings import wav
 from running import RunningServer
+from steno.audio.decode import decode
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,10 +33,20 @@ def blocks(language: str) -> list[str]:
             for b in re.findall(rf"^ *```{language}\n(.*?)^ *```", README, re.M | re.S)]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's `src`, and the recording that the reader is supposed to have."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "src").symlink_to(ROOT / "src")
+    audio = np.concatenate([*decode(ROOT / "src" / "steno" / "sample.flac", max_seconds=None), np.zeros(16_000, "f4")])
+    (folder / "talk.wav").write_bytes(wav(audio))
+    return folder
+
+
 @pytest.mark.parametrize("code", blocks("python"))
-def test_python_snippets_run(server: RunningServer, code: str) -> None:
+def test_python_snippets_run(server: RunningServer, code: str, folder: Path) -> None:
     code = code.replace(SHOWN_URL, server.url)
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
     assert "the weather will be" in ended.stdout
 
