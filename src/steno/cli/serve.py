@@ -62,7 +62,7 @@ steno {__version__} is listening on {url}
     curl {url}/v1/audio/transcriptions{key} -F file=@{sample} -F response_format=verbose_json
     {_program()} transcribe --url {url}{option} {sample}
 
-  docs: {url}/docs   health: {url}/health   stop: Ctrl-C
+  live captions: {url}   docs: {url}/docs   health: {url}/health   stop: Ctrl-C
 """
 
 

@@ -24,7 +24,7 @@ from steno.server.live_entry import LiveEntry, Origins
 from steno.server.live_socket import SocketLimits
 from steno.server.metrics import Metrics
 from steno.server.routes import live as live_routes
-from steno.server.routes import models, status, subtitles, transcriptions, translations
+from steno.server.routes import models, page, status, subtitles, transcriptions, translations
 from steno.server.services import Services
 from steno.settings import Settings
 
@@ -81,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
         wait_for_model=settings.preload,
     )
     app.include_router(status.router)
+    app.include_router(page.router())
     # For the docs' "Authorize" button; `Auth` does the checking.
     key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, where the server has some."))
     app.include_router(models.router, dependencies=[key])

@@ -6,7 +6,6 @@ import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
-from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from steno import __version__
@@ -49,11 +48,6 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     status: Literal["ready", "draining", "loading", "failed"]
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    return RedirectResponse("/docs")
 
 
 @router.head("/health", include_in_schema=False)

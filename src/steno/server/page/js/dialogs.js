@@ -1,0 +1,89 @@
+/** Settings, the question for a key, help. */
+import { el, make } from "./dom.js";
+
+/** @typedef {{version: string, model: string, languages: Record<string, string>, targets: Record<string, string>, hotwords: boolean}} About */
+
+/** @param {import("./settings.js").SettingsStore} settings */
+export function setUpDialogs(settings) {
+  for (const dialog of document.querySelectorAll("dialog")) {
+    dialog.addEventListener("click", (event) => {
+      const target = /** @type {HTMLElement} */ (event.target);
+      if (target !== dialog && !target.closest("[data-close]")) return;
+      dialog.close();
+      target.blur(); // keys are the page's again at once
+    });
+  }
+  el("open-settings").addEventListener("click", () => el("settings").showModal());
+  el("open-help").addEventListener("click", () => el("help").showModal());
+  const fields = /** @type {const} */ ([
+    ["language", "language"],
+    ["translate", "translateTo"],
+    ["hotwords", "hotwords"],
+    ["key", "key"],
+  ]);
+  for (const [id, name] of fields) {
+    el(id).value = settings.values[name];
+    el(id).addEventListener("change", () => settings.set({ [name]: el(id).value.trim() }));
+  }
+  for (const name of /** @type {const} */ (["vad", "processing"])) {
+    el(name).checked = settings.values[name];
+    el(name).addEventListener("change", () => settings.set({ [name]: el(name).checked }));
+  }
+  const shown = () => {
+    el("silence-out").textContent = `${(el("silence").value / 1000).toFixed(1)} s`;
+    el("silence").disabled = !el("vad").checked;
+  };
+  el("silence").value = settings.values.silenceMs;
+  el("silence").addEventListener("input", shown);
+  el("silence").addEventListener("change", () => settings.set({ silenceMs: Number(el("silence").value) }));
+  el("vad").addEventListener("change", shown);
+  shown();
+  settings.addEventListener("change", () => fields.forEach(([id, name]) => (el(id).value = settings.values[name])));
+}
+
+/**
+ * Offer what this server can do, and forget choices that it cannot fulfil.
+ * @param {import("./settings.js").SettingsStore} settings
+ * @param {About} about
+ */
+export function offer(settings, { version, model, languages, targets, hotwords }) {
+  const { language, translateTo } = settings.values;
+  for (const [id, names] of /** @type {const} */ ([["language", languages], ["translate", targets]])) {
+    el(id).append(...Object.entries(names).map(([value, textContent]) => make("option", { value, textContent })));
+  }
+  const canTranslate = Object.keys(targets).length > 0;
+  el("translate").disabled = !canTranslate;
+  el("translate-hint").textContent = canTranslate ? "A second line below live captions." : "This server has no translator set up.";
+  el("hotwords").disabled = !hotwords;
+  el("hotwords-hint").textContent = hotwords ? "" : "This server's recogniser takes none.";
+  el("about").textContent = `steno ${version} · ${model}`;
+  settings.set({
+    language: language in languages ? language : "",
+    translateTo: translateTo in targets ? translateTo : "",
+    ...(hotwords ? {} : { hotwords: "" }),
+  });
+}
+
+/**
+ * @param {string} reason why the last key was not taken
+ * @param {(key: string) => void} onKey
+ * @param {() => void} onCancel
+ */
+export function askKey(reason, onKey, onCancel) {
+  const dialog = el("ask-key");
+  let given = false;
+  const give = () => {
+    const key = el("asked-key").value.trim();
+    if (!key) return el("asked-key").focus();
+    given = true;
+    dialog.close();
+    onKey(key);
+  };
+  el("ask-key-reason").textContent = reason;
+  el("asked-key").value = "";
+  el("give-key").onclick = give;
+  el("asked-key").onkeydown = (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && give();
+  dialog.onclose = () => given || onCancel();
+  if (!dialog.open) dialog.showModal();
+  el("asked-key").focus();
+}

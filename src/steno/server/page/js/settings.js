@@ -1,0 +1,62 @@
+/**
+ * What the user chose. Kept in localStorage, all but the key, which lives as long as the page.
+ *
+ * @typedef {object} Settings
+ * @property {string} source `microphone`, `tab` or `file`
+ * @property {string} language
+ * @property {string} translateTo
+ * @property {string} hotwords comma-separated
+ * @property {boolean} vad
+ * @property {number} silenceMs
+ * @property {boolean} processing whether the browser changes the microphone's sound
+ * @property {string} key
+ */
+
+const STORED_AS = "steno.settings";
+
+/** @type {Settings} */
+const DEFAULTS = {
+  source: "microphone",
+  language: "",
+  translateTo: "",
+  hotwords: "",
+  vad: true,
+  silenceMs: 500,
+  processing: false,
+  key: "",
+};
+
+/** Tells of a change by the event `change`, whose detail holds what changed. */
+export class SettingsStore extends EventTarget {
+  /** @type {Settings} */
+  values = { ...DEFAULTS, ...stored() };
+
+  /** @param {Partial<Settings>} changes */
+  set(changes) {
+    Object.assign(this.values, changes);
+    const { key: _, ...kept } = this.values;
+    try {
+      localStorage.setItem(STORED_AS, JSON.stringify(kept));
+    } catch {
+      // storage is off: they last as long as the page
+    }
+    this.dispatchEvent(new CustomEvent("change", { detail: changes }));
+  }
+
+  /** As `Captioner` takes them. */
+  get options() {
+    const { language, translateTo, hotwords, vad, silenceMs, key } = this.values;
+    const words = hotwords.split(",").map((word) => word.trim());
+    return { language, translateTo, vad, silenceMs, key, hotwords: words.filter(Boolean) };
+  }
+}
+
+function stored() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(STORED_AS) ?? "{}");
+    const known = Object.entries(kept).filter(([name, value]) => typeof value === typeof DEFAULTS[/** @type {"key"} */ (name)]);
+    return Object.fromEntries(known);
+  } catch {
+    return {};
+  }
+}

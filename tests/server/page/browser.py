@@ -1,0 +1,108 @@
+"""Chromium on the page: a recording is its microphone, and what it says and asks for is kept."""
+
+from __future__ import annotations
+
+import shutil
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from talking import BYTES_PER_S
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+PATIENCE_MS = 20_000
+POLL_MS = 50
+
+
+def microphone(path: Path, pcm: bytes) -> Path:
+    """A WAV for the fake microphone: its first 150 ms are lost, and its end is repeated."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(BYTES_PER_S // 2)
+        file.writeframes(bytes(BYTES_PER_S) + pcm + bytes(2 * BYTES_PER_S))
+    return path
+
+
+@contextmanager
+def chromium(hears: Path) -> Iterator[Any]:
+    """A browser whose microphone plays the file once, from the moment it is opened."""
+    if not CHROMIUM:
+        pytest.skip("chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+                f"--use-file-for-fake-audio-capture={hears}%noloop",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """The page, opened. `problems` are its console's errors, its exceptions and every request to somewhere else."""
+
+    def __init__(self, browser: Any, url: str, **context: Any) -> None:
+        self._context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
+        self.page = self._context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.problems: list[str] = []
+        self._origin = urlsplit(url).netloc
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
+        self.page.on("request", lambda request: self._asked(request.url))
+        self.page.on("websocket", lambda socket: self._asked(socket.url))
+        self.page.goto(url)
+        self.wait_until("document.getElementById('about').textContent !== ''")
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
+
+    def see(self, selector: str, text: str) -> None:
+        """Wait until it shows."""
+        self.page.locator(selector).filter(has_text=text).first.wait_for()
+
+    def wait_until(self, condition: str) -> None:
+        """Ask from here: a page that polls for itself needs `eval`, which this one's policy forbids."""
+        for _ in range(PATIENCE_MS // POLL_MS):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(POLL_MS)
+        raise AssertionError(f"it never happened: {condition}")
+
+    def wait_for_state(self, state: str) -> None:
+        self.page.locator(f"#state[data-state={state}]").wait_for()
+
+    def wait_for_lines(self, count: int) -> None:
+        self.page.locator("#lines li").nth(count - 1).wait_for()
+
+    @property
+    def lines(self) -> list[str]:
+        return list(self.page.locator("#lines .said").all_text_contents())
+
+    def download(self, press: str) -> str:
+        with self.page.expect_download() as download:
+            self.page.keyboard.press(press) if len(press) == 1 else self.page.click(press)
+        return Path(download.value.path()).read_text(encoding="utf-8")
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error":
+            self.problems.append(f"console: {message.text}")
+
+    def _asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != self._origin:
+            self.problems.append(f"asked {url}")
