@@ -1,0 +1,174 @@
+"""Where each millisecond goes, from a frame of audio to its caption: the stages of live streams, timed one by one.
+
+    python -m benchmarks.trace [--sessions 20] [--seconds 20] [--quick] [--json out/trace.json]
+
+Paced streams in this process, without sockets: the real intake, session, VAD stage, engine and dialect, on the scripted
+backend at 1 ms a step. For each stage its time by 100 ms of audio (`_us`), and for what is waited for, by partial
+(`_ms`):
+
+- decode_us: bytes → 16 kHz samples.
+- session_us: the tape, the frames, the segmenter, the hypotheses.
+- vad_us: the VAD itself, in its thread; vad_wait_ms: from handing over frames until their probabilities are there.
+- queue_ms, recognise_ms: a partial's wait for its turn, and its time in the backend.
+- encode_us: events → JSON.
+- partial_ms: all of it, from the frame that made a partial due until its JSON is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from loguru import logger
+
+from benchmarks import harness, speech
+from benchmarks.speech import BYTES_PER_S
+from steno.backends.scripted import ScriptedBackend
+from steno.captions.cues import CueStyle
+from steno.engine.engine import Engine, Limits
+from steno.engine.queue import Priority
+from steno.pipelines.live.events import Aside
+from steno.pipelines.live.hearing import Hearing
+from steno.pipelines.live.options import LiveOptions
+from steno.pipelines.live.stream import LiveSettings, LiveStream, Studio
+from steno.server.dialects.base import Opening
+from steno.server.dialects.native import Native
+from steno.streaming.events import Partial
+
+T = TypeVar("T")
+FRAME_S = 0.1
+
+
+class Stages:
+    """Seconds by stage, and how often."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.times: Counter[str] = Counter()
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, time.perf_counter() - began)
+
+    def add(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] += seconds
+        self.times[stage] += 1
+
+    def timed(self, stage: str, call: Callable[..., T]) -> Callable[..., T]:
+        def wrapped(*args: Any, **kwargs: Any) -> T:
+            with self.of(stage):
+                return call(*args, **kwargs)
+
+        return wrapped
+
+    def heard(self, streams: int, frames: int, busy_s: float) -> None:
+        """The VAD's telemetry."""
+        self.add("vad", busy_s)
+
+    def mean_ms(self, stage: str) -> float:
+        return 1000 * self.seconds[stage] / max(self.times[stage], 1)
+
+
+def main() -> None:
+    parser = harness.parser(__doc__)
+    parser.add_argument("--sessions", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    options = parser.parse_args()
+    report = harness.Report("trace", options)
+    logger.remove()
+    seconds = 5.0 if options.quick else options.seconds
+    asyncio.run(_run(Stages(), 1, 2.0))  # imports, weights
+    stages = Stages()
+    asyncio.run(_run(stages, options.sessions, seconds))
+    frames = options.sessions * seconds / FRAME_S
+    for stage in ("decode", "session", "vad", "encode"):
+        report.add(f"{stage}_us", 1e6 * stages.seconds[stage] / frames)
+    for stage in ("vad_wait", "queue", "recognise", "partial"):
+        report.add(f"{stage}_ms", stages.mean_ms(stage))
+    report.finish()
+
+
+async def _run(stages: Stages, sessions: int, seconds: float) -> None:
+    pcm = speech.pattern(seconds)[: round(seconds * BYTES_PER_S)]
+    hearing = Hearing(stages)  # type: ignore[arg-type]
+    async with Engine(ScriptedBackend(slots=64, step_s=0.001), Limits(max_live=sessions)) as engine:
+        studio = Studio(engine, hearing, LiveSettings(), CueStyle())
+        async with asyncio.TaskGroup() as group:
+            for n in range(sessions):
+                group.create_task(_stream(stages, studio, f"stream {n}", pcm, FRAME_S * n / sessions))
+    await hearing.aclose()
+
+
+async def _stream(stages: Stages, studio: Studio, name: str, pcm: bytes, begin_s: float) -> None:
+    await asyncio.sleep(begin_s)
+    opening = Opening(name, "scripted", 30.0, lambda options: options, lambda model: model or "scripted")
+    dialect = Native(opening, LiveOptions(), LiveOptions())
+    async with studio.engine.admit(Priority.LIVE_PARTIAL) as ticket:
+        stream = LiveStream(studio, ticket, name, LiveOptions())
+        arrived: dict[float, float] = {}
+        _instrument(stream, stages)
+        speaking = asyncio.create_task(_speak(stream, dialect, stages, arrived))
+        size = round(FRAME_S * BYTES_PER_S)
+        due = time.perf_counter()
+        for start in range(0, len(pcm), size):
+            due += FRAME_S
+            await asyncio.sleep(max(due - time.perf_counter(), 0))
+            arrived[(start + size) / BYTES_PER_S] = time.perf_counter()
+            await stream.feed(pcm[start : start + size])
+        await stream.finish()
+        stages.add("queue", ticket.queue_s)
+        stages.add("recognise", ticket.busy_s)
+        jobs = stages.times["jobs of " + name]
+        stages.times["queue"] += jobs - 1
+        stages.times["recognise"] += jobs - 1
+        await stream.aclose()
+        await speaking
+
+
+def _instrument(stream: LiveStream, stages: Stages) -> None:
+    """Times what the stream calls, where it calls it."""
+    session, intake, ear = stream._session, stream._intake, stream._ear
+    for name in ("feed", "observe", "due", "apply"):
+        setattr(session, name, stages.timed("session", getattr(session, name)))
+    decode = intake._decoder.feed  # type: ignore[attr-defined]
+    intake._decoder.feed = stages.timed("decode", decode)  # type: ignore[attr-defined]
+    hear = ear.hear
+    recognize = stream._ticket.recognize
+
+    async def timed_hear(frames: Any) -> Any:
+        with stages.of("vad_wait"):
+            return await hear(frames)
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        result = await recognize(*args, **kwargs)
+        stages.times["jobs of " + stream._name] += 1
+        return result
+
+    ear.hear = timed_hear  # type: ignore[method-assign]
+    stream._ticket.recognize = counted  # type: ignore[method-assign]
+
+
+async def _speak(stream: LiveStream, dialect: Native, stages: Stages, arrived: dict[float, float]) -> None:
+    while (item := await stream.outbox.get()) is not None:
+        if isinstance(item, Aside):
+            continue
+        with stages.of("encode"):
+            for message in dialect.encode(item):
+                json.dumps(message)
+        if isinstance(item, Partial):
+            due = min((at for at in arrived if at >= item.end_s), default=None)
+            if due is not None:
+                stages.add("partial", time.perf_counter() - arrived[due])
+
+
+if __name__ == "__main__":
+    main()
