@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import html
 import json
 import platform
 import shlex
@@ -17,6 +19,12 @@ from typing import Any
 import psutil
 
 PACKAGES = ("steno", "fastapi", "uvicorn", "granian", "numpy", "av", "onnxruntime", "pocketsphinx")
+
+
+_STYLE = (
+    "body{font:16px system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "td,th{padding:.2rem 1rem;text-align:left}img{max-width:100%}"
+)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -51,6 +59,26 @@ class Report:
         if self._options.json:
             self._options.json.parent.mkdir(parents=True, exist_ok=True)
             self._options.json.write_text(json.dumps(self._document(targets), indent=2) + "\n", encoding="utf-8")
+
+    def write_html(self, path: Path, targets: dict[str, float], plots: Sequence[Path]) -> None:
+        """One page with everything in it: the command, the machine, the summary with its targets, the plots."""
+        document = self._document(targets)
+        rows = "".join(
+            f"<tr><td>{name}</td><td>{value:g}</td><td>{targets.get(name, '')}</td></tr>"
+            for name, value in self.summary().items()
+        )
+        facts = {"command": document["command"], **document["machine"], **document["versions"]}
+        about = "".join(f"<tr><td>{name}</td><td>{html.escape(str(value))}</td></tr>" for name, value in facts.items())
+        images = "".join(
+            f'<img alt="{plot.stem}" src="data:image/png;base64,{base64.b64encode(plot.read_bytes()).decode()}">'
+            for plot in plots
+        )
+        path.write_text(
+            f"<!doctype html><meta charset=utf-8><title>steno: {self._name}</title><style>{_STYLE}</style>"
+            f"<h1>{self._name}</h1><table><tr><th>result<th>value<th>target</tr>{rows}</table>{images}"
+            f"<h2>measured on</h2><table>{about}</table>",
+            encoding="utf-8",
+        )
 
     def _document(self, targets: dict[str, float]) -> dict[str, Any]:
         return {

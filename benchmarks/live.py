@@ -3,6 +3,8 @@
     python -m benchmarks.live [--sessions 50] [--seconds 60] [--backend scripted] [--quick] [--json out/live.json]
     python -m benchmarks.live --find-max --bound-ms 700
 
+`--json FILE` also writes a plot of the lags and a report in HTML beside it.
+
 Paced streams, each with frames of 100 ms and three fifths of speech, against a server in a process of its own; this
 process is the load. With the scripted backend recognition costs nothing, so what is left is the server's own.
 
@@ -65,11 +67,18 @@ def main() -> None:
     if options.find_max:
         report.add("max_streams", _find_max(options, seconds))
     with _server(options) as server:
-        _measure(report, server, options.sessions, seconds)
+        heard = _measure(report, server, options.sessions, seconds)
     summary = report.summary()
     report.add("alone_p95_ms", alone_p95_ms)
     report.add("p95_added_lag_ms", summary["partial_lag_p95_ms"] - alone_p95_ms)
-    report.finish(TARGETS if options.backend == "scripted" else None)
+    targets = TARGETS if options.backend == "scripted" else {}
+    report.finish(targets)
+    if options.json:
+        plot = options.json.with_suffix(".png")
+        lines = {"partials": _distribution(heard.partial_lags_s), "finals": _distribution(heard.final_lags_s)}
+        title = f"How soon text comes, {options.sessions} streams, {options.backend}"
+        harness.plot_lines(plot, title, "ms after its audio", "% of them", lines)
+        report.write_html(options.json.with_suffix(".html"), targets, [plot])
 
 
 def _options() -> argparse.Namespace:
@@ -87,7 +96,7 @@ def _server(options: argparse.Namespace) -> Server:
     return Server(ASR_BACKEND=options.backend, MAX_SESSIONS="100000", MAX_CONNECTIONS="100000", **model)
 
 
-def _measure(report: harness.Report, server: Server, sessions: int, seconds: float) -> None:
+def _measure(report: harness.Report, server: Server, sessions: int, seconds: float) -> Heard:
     asyncio.run(_load(server, 1, 5.0))  # loads the model and the VAD
     cpu_s, rss_mb = _cpu_s(server), server.rss_mb()
     vad_s = _metric(server, "steno_vad_busy_seconds_total")
@@ -106,6 +115,7 @@ def _measure(report: harness.Report, server: Server, sessions: int, seconds: flo
     report.add("stable_divergence", _metric(server, "steno_live_diverged_finals_total") / max(heard.finals, 1))
     report.add("late_sends", heard.late / heard.frames)
     report.add("sessions", sessions)
+    return heard
 
 
 def _find_max(options: argparse.Namespace, seconds: float) -> int:
@@ -190,6 +200,10 @@ def _cpu_s(server: Server) -> float:
 def _metric(server: Server, name: str) -> float:
     lines = httpx.get(f"{server.url}/metrics").text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+def _distribution(values_s: list[float]) -> list[tuple[float, float]]:
+    return [(_ms(values_s, percent), float(percent)) for percent in range(101)]
 
 
 def _ms(values_s: list[float], percent: float) -> float:
