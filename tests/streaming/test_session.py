@@ -6,6 +6,7 @@ import pytest
 from steno.errors import BackendError
 from steno.streaming.events import Event, Final, Heard, Partial, Silence, SpeechEnded, SpeechStarted
 from steno.streaming.session import SessionConfig, Step
+from steno.streaming.tape import Tape
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 from steno.vad.config import SegmenterConfig
 from streaming.streams import Stream, assert_tiled, audio_of
@@ -240,3 +241,24 @@ def test_a_wish_that_comes_where_a_segment_is_about_to_be_cut_is_fulfilled_once(
     stream.end()
     assert [final.reason for final in stream.finals].count("flush") == (wish == "flush")
     assert_tiled(stream.tiles(), 0.0, len(frames) * 512 / SAMPLE_RATE)
+
+
+@pytest.mark.parametrize("silence_s", [3.0, 3.3, 3.6, 3.9, 40.0])
+def test_more_pre_roll_than_was_kept_begins_where_the_audio_does(silence_s: float) -> None:
+    stream = Stream(SessionConfig(SegmenterConfig(pre_roll_ms=0)))
+    stream.run(audio_of(("silence", silence_s)), [TENTH])
+    stream.events += stream.session.configure(SessionConfig(SegmenterConfig(pre_roll_ms=500)))
+    stream.run(audio_of(("speech", 1), ("silence", 1)), [TENTH])
+    stream.end()
+    (final,) = [step for step in stream.steps if step.final]
+    assert len(final.audio) >= 1.4 * SAMPLE_RATE
+    assert_tiled(stream.tiles(), 0.0, round((silence_s + 2) * SAMPLE_RATE) / SAMPLE_RATE)
+
+
+def test_a_tape_does_not_give_what_it_has_forgotten() -> None:
+    tape = Tape()
+    tape.append(np.zeros(5 * SAMPLE_RATE, np.float32))
+    tape.forget_before(3 * SAMPLE_RATE)
+    for start, end in ((0, 4 * SAMPLE_RATE), (4 * SAMPLE_RATE, 6 * SAMPLE_RATE)):
+        with pytest.raises(IndexError, match="the tape holds samples 48000 to 80000"):
+            tape.between(start, end)

@@ -1,7 +1,7 @@
 """One live client: its socket on one side, a dialect in the middle, a `LiveStream` on the other.
 
-Three tasks: one listens, one speaks, one watches the clock and the server. Whichever ends first ends the session; what
-it leaves is said, in this order: the last events, a farewell or a complaint, a close code.
+Two tasks: one listens, one speaks. Whichever ends first ends the session, and so do the clock, the server's end and a
+connection that is lost. What is left is said, in this order: the last events, a farewell or a complaint, a close code.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from steno.server.dialects.base import (
 
 NORMAL, GOING_AWAY, POLICY, INTERNAL, TRY_AGAIN = 1000, 1001, 1008, 1011, 1013
 """Close codes: RFC 6455, 7.4.1, and its registry at IANA."""
-FINISH_S = 90.0
-"""What is left of a session gets so long to be recognised and translated."""
+FINISH_S = 1200.0
+"""What is left of a session gets so long to be told. Its work has deadlines of its own; this is for the unforeseen."""
 FAREWELL_S = 2.0
+GONE_EVENT = "steno.gone"
+"""In a WebSocket's scope, where the server can tell: set when the connection is lost, also while nobody receives."""
 MAX_REASON_BYTES = 120
 """A close frame holds 123 (RFC 6455, 5.5)."""
 
@@ -80,25 +82,25 @@ class LiveSocket:
         """Returns when the session is over. `shutting_down` ends when the server is to end."""
         speaking = asyncio.create_task(self._speak(), name="live speak")
         listening = asyncio.create_task(self._listen(), name="live listen")
+        lost = asyncio.create_task(self._lost(), name="live lost")
         try:
-            await self._wait(speaking, listening, shutting_down)
-            ending = _first_of(speaking, listening, shutting_down)
+            await self._wait(speaking, listening, shutting_down, lost)
+            ending = GONE if lost.done() else _first_of(speaking, listening, shutting_down)
             if ending.reason not in ("gone", "slow"):
                 await self._wind_up(ending, speaking, listening)
             return ending
         finally:
-            for task in (speaking, listening):
+            for task in (speaking, listening, lost):
                 task.cancel()
-            await asyncio.wait([speaking, listening])
+            await asyncio.wait([speaking, listening, lost])
 
     async def _wait(self, *tasks: asyncio.Task[Ending] | asyncio.Task[None]) -> None:
         await asyncio.wait(tasks, timeout=self._limits.max_s or None, return_when=asyncio.FIRST_COMPLETED)
 
     async def _wind_up(self, ending: Ending, speaking: asyncio.Task[Ending], listening: asyncio.Task[Ending]) -> None:
         """Let what was said be recognised and told, unless the client goes; then say farewell, or why it ends."""
-        async with self._obeying:
-            listening.cancel()
-        await asyncio.wait([listening])
+        if not await self._stop(listening, unless=speaking):
+            return
         watching = asyncio.create_task(self._until_gone(), name="live watch")
         finishing = asyncio.create_task(self._finish(ending), name="live finish")
         try:
@@ -113,12 +115,31 @@ class LiveSocket:
             if not task.cancelled() and (error := task.exception()):
                 raise error
 
+    async def _stop(self, listening: asyncio.Task[Ending], *, unless: asyncio.Task[Ending]) -> bool:
+        """End the listening between two frames. It may be held up in one until somebody reads: not, if nobody will."""
+
+        async def between_frames() -> None:
+            async with self._obeying:
+                listening.cancel()
+            await asyncio.wait([listening])
+
+        stopping = asyncio.create_task(between_frames(), name="live stop")
+        await asyncio.wait([stopping, unless], timeout=FINISH_S, return_when=asyncio.FIRST_COMPLETED)
+        stopped = stopping.done() and not unless.done()
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        return stopped
+
     async def _finish(self, ending: Ending) -> None:
         await self._stream.finish()
         last = self._dialect.complaint(ending.error) if ending.error else self._dialect.farewell(self._stream.audio_s)
         for message in last:
             self._stream.outbox.put(Aside(message))
         self._stream.outbox.close()
+
+    async def _lost(self) -> None:
+        gone: asyncio.Event = self._socket.scope.get(GONE_EVENT) or asyncio.Event()
+        await gone.wait()
 
     async def _until_gone(self) -> None:
         """What a client sends after the end is not heard."""

@@ -12,7 +12,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
+from steno.server.live_socket import GONE_EVENT as GONE
 from steno.server.running import CLOSE_S, announce
 from steno.settings import Settings
 
@@ -25,6 +27,8 @@ MAX_FRAME_BYTES = 16 * 2**20
 
 PING_S, PONG_S = 20.0, 60.0
 """A WebSocket client that does not answer a ping is gone. A minute: while it is held up, its answer is not read."""
+
+NUDGE_S = 0.4
 
 
 class Uvicorn:
@@ -60,10 +64,32 @@ class PatientWebSocket(WebSocketsSansIOProtocol):
     """Cuts off a client that, once its session is over, does not take what was sent to it; and knows that a handshake
     which got an answer of its own is over, where uvicorn logs an error."""
 
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self._gone = self.scope[GONE] = asyncio.Event()  # type: ignore[literal-required]
+            self._nudge()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._gone is not None:
+            self._gone.set()
+
+    def _nudge(self) -> None:
+        """While a client is held up nothing is read from it, not even its end: only writing shows that it is gone."""
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            return
+        if self.read_paused and self.handshake_complete:
+            self.conn.send_ping(b"")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        self.loop.call_later(NUDGE_S, self._nudge)
+
     async def send(self, message: Any) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True
+
+    _gone: asyncio.Event | None = None
 
     async def run_asgi(self) -> None:
         await super().run_asgi()

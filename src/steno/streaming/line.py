@@ -34,8 +34,8 @@ class Line:
     def __init__(self) -> None:
         self._items: deque[Segment | Final | Silence] = deque()
 
-    def __bool__(self) -> bool:
-        return bool(self._items)
+    def __len__(self) -> int:
+        return len(self._items)
 
     @property
     def first_segment(self) -> Segment | None:

@@ -99,6 +99,11 @@ class Session:
         return (self._tape.end - done) / SAMPLE_RATE
 
     @property
+    def waiting(self) -> int:
+        """Segments and silences that have not been told."""
+        return len(self._line)
+
+    @property
     def settled(self) -> bool:
         """Whether everything that was fed has been told."""
         return not (self._unheard or self._line or self._open)

@@ -42,7 +42,9 @@ class Tape:
         self._length = length
 
     def between(self, start: int, end: int) -> Audio:
-        """Samples [start, end): a view, of memory that is never written again."""
+        """Samples [start, end): a view, of memory that is never written again. Raises `IndexError` for what is gone."""
+        if not self._begin <= start <= end <= self.end:
+            raise IndexError(f"the tape holds samples {self._begin} to {self.end}, not {start} to {end}")
         return self._buffer[start - self._begin : end - self._begin]
 
     def forget_before(self, sample: int) -> None:

@@ -66,7 +66,8 @@ class Segmenter:
         self.reset()
 
     def configure(self, config: SegmenterConfig) -> None:
-        """Go on with other options, from the next frame on. What is open stays open."""
+        """Go on with other options, from the next frame on. What is open stays open, and what was settled settled."""
+        self._floor = self.settled
         self._take(config)
         self._gate.configure(config.threshold, config.release, frames_of(config.min_speech_ms / 1000))
 
@@ -85,6 +86,8 @@ class Segmenter:
         self._gate = SpeechGate(config.threshold, config.release, frames_of(config.min_speech_ms / 1000))
         self._undecided: list[tuple[float, float]] = []
         self._now = 0
+        self._floor = 0
+        """Before this, audio was let go under other options."""
         self._open(start=0, in_speech=False)
 
     @property
@@ -92,7 +95,7 @@ class Segmenter:
         """No span that is still to come begins before this sample: older audio can be let go."""
         if self._in_speech:
             return self._start
-        return max(self._start, self._now - self._pre_roll)
+        return max(self._start, self._floor, self._now - self._pre_roll)
 
     @property
     def now(self) -> int:
@@ -148,7 +151,7 @@ class Segmenter:
     def _step(self, is_voiced: bool, probability: float, level: float, events: list[Event]) -> None:
         self._now += FRAME
         if is_voiced and not self._in_speech:
-            start = max(self._start, self._now - FRAME - self._pre_roll)
+            start = max(self._start, self._floor, self._now - FRAME - self._pre_roll)
             self._close(start, "onset", events)
             self._open(start, in_speech=True)
         if self._in_speech:
@@ -157,8 +160,9 @@ class Segmenter:
             self._hear(_Frame(self._now - FRAME, is_voiced, probability, level), events)
             self._end_if_due(events)
         elif self._now + FRAME - self._start > self._max:
-            self._close(self._now - self._pre_roll, "cut", events)
-            self._open(self._now - self._pre_roll, in_speech=False)
+            cut = max(self._floor, self._now - self._pre_roll)
+            self._close(cut, "cut", events)
+            self._open(cut, in_speech=False)
 
     def _hear(self, frame: _Frame, events: list[Event]) -> None:
         self._frames.append(frame)

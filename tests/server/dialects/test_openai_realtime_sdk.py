@@ -368,6 +368,22 @@ async def test_an_update_before_the_greeting_is_taken(scripted: RunningServer) -
     assert types == ["session.created", "session.updated"]
 
 
+@pytest.mark.parametrize("padding_ms", [0, 600, 5000])
+async def test_any_prefix_padding_that_is_taken_does_no_harm(scripted: RunningServer, padding_ms: int) -> None:
+    detection = {"type": "server_vad", "prefix_padding_ms": padding_ms}
+    update = {
+        "type": "session.update",
+        "session": {"type": "transcription", "audio": {"input": {"turn_detection": detection}}},
+    }
+    async with websockets.connect(f"{scripted.url.replace('http', 'ws')}/v1/realtime") as socket:
+        await socket.recv()
+        await socket.send(json.dumps(update))
+        assert json.loads(await socket.recv())["type"] == "session.updated"
+        await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": "AAAA" * 4000}))
+        await socket.send("[]")
+        assert json.loads(await socket.recv())["error"]["code"] == "invalid_json"
+
+
 async def test_frames_that_are_no_events_are_errors_and_the_session_goes_on(scripted: RunningServer) -> None:
     url = f"{scripted.url.replace('http', 'ws')}/v1/realtime"
     async with websockets.connect(url) as socket:

@@ -114,6 +114,40 @@ async def test_a_client_that_reads_nothing_is_held_up_and_then_cut_off(granian: 
         await asyncio.to_thread(until, lambda: is_quiet(server))
 
 
+async def test_a_client_that_reads_nothing_does_not_outlive_its_session() -> None:
+    """The session's end comes while the client is held up: whoever waits for it must not wait for ever."""
+    with RunningServer(ASR_BACKEND="scripted", SESSION_MAX_S="4", SLOW_READER_S="3") as server:
+        url = server.url.replace("http", "ws") + "/ws/transcribe"
+        async with websockets.connect(url, max_queue=1, ping_interval=None, close_timeout=1) as client:
+            await client.recv()
+            client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+            async def ask_and_never_listen() -> None:
+                while True:
+                    await client.send('{"action": "' + "x" * 3000 + '"}')
+
+            asking = asyncio.create_task(ask_and_never_listen())
+            await asyncio.to_thread(until, lambda: metric(server, "steno_live_endings_total") == 1, 60)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            client.transport.abort()
+        await asyncio.to_thread(until, lambda: is_quiet(server))
+
+
+async def test_a_client_that_vanishes_while_it_is_held_up_is_noticed_soon(sentence: bytes) -> None:
+    with RunningServer(ASR_BACKEND="scripted", MODEL_ID="scripted@1500ms") as server:
+        async with talk(server) as conversation:
+            saying = asyncio.create_task(conversation.say(sentence * 200, size=32_000))
+            await asyncio.sleep(2)
+            assert not saying.done()
+            saying.cancel()
+            await asyncio.gather(saying, return_exceptions=True)
+            conversation.socket.transport.abort()
+            gone = time.monotonic()
+            await asyncio.to_thread(until, lambda: metric(server, "steno_live_sessions") == 0)
+            assert time.monotonic() - gone < 2.5  # a second, and some for a busy machine
+
+
 async def test_a_connection_that_went_silent_is_given_up() -> None:
     with RunningServer(ASR_BACKEND="scripted", SESSION_IDLE_S="1") as server:
         host, port = server.url.removeprefix("http://").split(":")

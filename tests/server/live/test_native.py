@@ -191,6 +191,7 @@ async def test_without_server_vad_only_a_flush_ends_a_segment(scripted: RunningS
         ('{"action": "config", "sample_rate": 8000}', "INVALID_CONFIG"),
         ('{"action": "config", "silence_ms": NaN}', "INVALID_CONFIG"),
         ('{"action": "config", "silence_ms": 1e99}', "INVALID_CONFIG"),
+        ('{"action": "config", "threshold": 1' + "0" * 400 + "}", "INVALID_CONFIG"),
         ('{"action": "config", "language": "Klingon"}', "UNSUPPORTED_LANGUAGE"),
         ('{"action": "config", "translate_to": "fr"}', "INVALID_CONFIG"),
     ],

@@ -32,8 +32,8 @@ class Finals:
         self._waiting: deque[tuple[Final, asyncio.Task[str | None]]] = deque()
 
     @property
-    def settled(self) -> bool:
-        return not self._waiting
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     async def done(self) -> None:
         """Return once all that were taken have been told."""

@@ -10,6 +10,10 @@ LAG_EVERY_S = 5.0
 """… and again after this."""
 
 
+MAX_RTF = 100.0
+"""Where nothing was recognised in between, the factor is no number."""
+
+
 class LagWatch:
     """Says when a stream has fallen behind, and not too often."""
 
@@ -30,4 +34,4 @@ class LagWatch:
             return None
         self._told_at = now
         self._since = now, done_s
-        return Lagging(behind_s, (now - began) / max(done_s - began_s, 0.001))
+        return Lagging(behind_s, min((now - began) / max(done_s - began_s, 0.001), MAX_RTF))

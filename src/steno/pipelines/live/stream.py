@@ -41,8 +41,11 @@ MAX_STEP_S = 2.0
 """Under load partials come less often, down to this."""
 MAX_BEHIND_S = 60.0
 """Audio that may wait for its text; beyond that the client is not listened to."""
+MAX_WAITING = 64
+"""Segments, silences and empty finals that may wait behind one that is being recognised; a client that flushes on and
+on is not listened to either."""
 PARTIAL_TIMEOUT_S = 10.0
-FINAL_TIMEOUT_S = 60.0
+"""Of a final: the engine's own, as for any request."""
 NEVER_MS = 3_600_000.0
 """Silence that ends a segment where silence is not to end it."""
 
@@ -89,7 +92,7 @@ class LiveStream:
         self._session = Session(_session_config(options, studio.settings))
         self._ear = studio.hearing.listen()
         self.outbox = Outbox()
-        self._finals = Finals(self.outbox.put, studio.style, studio.translator)
+        self._finals = Finals(self._tell, studio.style, studio.translator)
         self._tasks: set[asyncio.Task[None]] = set()
         self._jobs: Counter[int] = Counter()
         """Under way, by segment. The backend may keep something of each segment in here."""
@@ -160,10 +163,19 @@ class LiveStream:
 
     async def _hear(self, audio: Audio) -> None:
         await self.outbox.room()
-        while self._session.behind_s > MAX_BEHIND_S:
+        while self._is_far_behind:
             await self._changed()
         frames = self._session.feed(audio)
         self._take(self._session.observe(*await self._ear.hear(frames)))
+
+    @property
+    def _is_far_behind(self) -> bool:
+        waiting = self._session.waiting + self._finals.waiting
+        return self._session.behind_s > MAX_BEHIND_S or waiting > MAX_WAITING
+
+    def _tell(self, event: Event) -> None:
+        self.outbox.put(event)
+        self._progress.set()
 
     def _take(self, events: Iterable[Event]) -> None:
         """Tell what happened, and begin what is due by now."""
@@ -234,7 +246,7 @@ class LiveStream:
             step.audio, options.language, options.context, wants_words, self._key(step.segment_id), step.final
         )
         if step.final:
-            hypothesis = await self._ticket.recognize(work, Priority.LIVE_FINAL, FINAL_TIMEOUT_S)
+            hypothesis = await self._ticket.recognize(work, Priority.LIVE_FINAL)
         else:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_PARTIAL, PARTIAL_TIMEOUT_S)
         return self._session.apply(step, hypothesis)
@@ -269,11 +281,13 @@ def _session_config(options: LiveOptions, settings: LiveSettings) -> SessionConf
     own = settings.segmenter
     threshold = own.threshold if options.threshold is None else options.threshold
     silence_ms = own.silence_ms if options.silence_ms is None else options.silence_ms
+    pre_roll_ms = own.pre_roll_ms if options.pre_roll_ms is None else options.pre_roll_ms
     segmenter = replace(
         own,
         threshold=threshold,
         release=min(own.release, 0.7 * threshold),
         silence_ms=silence_ms if options.endpointing else NEVER_MS,
-        pre_roll_ms=own.pre_roll_ms if options.pre_roll_ms is None else options.pre_roll_ms,
+        pre_roll_ms=pre_roll_ms,
+        drop_after_s=max(own.drop_after_s, 2 * pre_roll_ms / 1000),  # of files: it means nothing here
     )
     return SessionConfig(segmenter, settings.step_s, settings.hold_s, options.offset_s)

@@ -1,6 +1,6 @@
 """What a dialect is: its own frames in, commands out; events in, its own messages out. No socket, no clock, no audio.
 
-`session.py` beside this drives any of them.
+`server/live_socket.py` drives any of them.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def changed(options: LiveOptions, asked: Mapping[str, Any]) -> LiveOptions:
         attribute, read = OPTIONS[name]
         try:
             changes[attribute] = read(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InvalidRequestError(f"{name}: {str(value)[:50]!r} is not what it takes", param=name) from None
     return replace(options, **changes)
 

@@ -21,7 +21,7 @@ from steno.server.dialects.deepgram import DeepgramLanguage
 from steno.server.dialects.native import NativeLanguage
 from steno.server.dialects.openai import OPENAI_REALTIME
 from steno.server.errors import response_of, status_of
-from steno.server.live_socket import INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, SocketLimits, close
+from steno.server.live_socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, SocketLimits, close
 from steno.server.services import Services, services_of
 
 LANGUAGES: tuple[tuple[str, Language], ...] = (
@@ -74,9 +74,10 @@ async def _run(
         return ending
     except Exception as error:  # noqa: BLE001 - the session's boundary: logged, and told in the client's dialect
         failure = _unforeseen(error, session_id)
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
-            for message in dialect.complaint(failure):
-                await socket.send_json(message)
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                for message in dialect.complaint(failure):
+                    await socket.send_json(message)
         return Ending(reason, INTERNAL, failure)
     finally:
         shutting_down.cancel()
@@ -114,9 +115,10 @@ async def _refuse(socket: WebSocket, language: Language, error: StenoError, sess
             headers = {name: headers[name] for name in ("retry-after", "www-authenticate") if name in headers}
             await socket.send_denial_response(JSONResponse(message, status_of(error), headers))
             return
-        await socket.accept(language.subprotocol_of(_handshake(socket)))
-        await socket.send_json(message)
-    except (WebSocketDisconnect, RuntimeError, OSError):
+        async with asyncio.timeout(FAREWELL_S):
+            await socket.accept(language.subprotocol_of(_handshake(socket)))
+            await socket.send_json(message)
+    except (WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
         return
     await close(socket, Ending("refused", _code_of(error), error))
 
