@@ -8,7 +8,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -85,30 +86,40 @@ async def test_a_client_that_closes_during_a_final_leaves_nothing(server: Runnin
     await asyncio.to_thread(until, lambda: is_quiet(server))
 
 
+@asynccontextmanager
+async def chatter(server: RunningServer, message: str) -> AsyncIterator[None]:
+    """A client that says `message` on and on and reads nothing. It goes without a farewell."""
+    client = await websockets.connect(
+        server.url.replace("http", "ws") + "/ws/transcribe", max_queue=1, ping_interval=None
+    )
+    await client.recv()
+    client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    async def chat() -> None:
+        while True:
+            await client.send(message)
+
+    chatting = asyncio.create_task(chat())
+    try:
+        yield
+    finally:
+        client.transport.abort()
+        chatting.cancel()
+        await asyncio.wait([chatting], timeout=5)
+        await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("granian", ["false", "true"])
 async def test_a_client_that_reads_nothing_is_held_up_and_then_cut_off(granian: str) -> None:
     # granian stops reading, too, from a client that does not read: there it may be idleness that ends the session.
     with RunningServer(ASR_BACKEND="scripted", SLOW_READER_S="2", SESSION_IDLE_S="4", USE_GRANIAN=granian) as server:
         process = psutil.Process(server.process.pid)
-        url = server.url.replace("http", "ws") + "/ws/transcribe"
-        async with websockets.connect(url, max_queue=1, ping_interval=None, close_timeout=1) as client:
-            await client.recv()
-            raw = client.transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            before = process.memory_info().rss
-
-            async def ask_and_never_listen() -> None:
-                while True:
-                    await client.send('{"action": "config", "prompt": "' + "x" * 3000 + '"}')
-
-            asking = asyncio.create_task(ask_and_never_listen())
+        before = process.memory_info().rss
+        async with chatter(server, '{"action": "config", "prompt": "' + "x" * 3000 + '"}'):
             await asyncio.to_thread(until, lambda: metric(server, "steno_live_endings_total") == 1, 60)
-            reasons = {"slow"} if granian == "false" else {"slow", "idle"}
-            assert sum(metric(server, "steno_live_endings_total", reason=reason) for reason in reasons) == 1
             grown = process.memory_info().rss - before
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
-            client.transport.abort()
+        reasons = {"slow"} if granian == "false" else {"slow", "idle"}
+        assert sum(metric(server, "steno_live_endings_total", reason=reason) for reason in reasons) == 1
         assert grown < 40e6
         assert server.health()["worker_alive"]
         await asyncio.to_thread(until, lambda: is_quiet(server))
@@ -117,20 +128,8 @@ async def test_a_client_that_reads_nothing_is_held_up_and_then_cut_off(granian: 
 async def test_a_client_that_reads_nothing_does_not_outlive_its_session() -> None:
     """The session's end comes while the client is held up: whoever waits for it must not wait for ever."""
     with RunningServer(ASR_BACKEND="scripted", SESSION_MAX_S="4", SLOW_READER_S="3") as server:
-        url = server.url.replace("http", "ws") + "/ws/transcribe"
-        async with websockets.connect(url, max_queue=1, ping_interval=None, close_timeout=1) as client:
-            await client.recv()
-            client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-
-            async def ask_and_never_listen() -> None:
-                while True:
-                    await client.send('{"action": "' + "x" * 3000 + '"}')
-
-            asking = asyncio.create_task(ask_and_never_listen())
+        async with chatter(server, '{"action": "' + "x" * 3000 + '"}'):
             await asyncio.to_thread(until, lambda: metric(server, "steno_live_endings_total") == 1, 60)
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
-            client.transport.abort()
         await asyncio.to_thread(until, lambda: is_quiet(server))
 
 
