@@ -6,7 +6,8 @@
 `--json FILE` also writes a plot of the lags and a report in HTML beside it.
 
 Paced streams, each with frames of 100 ms and three fifths of speech, against a server in a process of its own; this
-process is the load. With the scripted backend recognition costs nothing, so what is left is the server's own.
+process is the load. All say the same, each from another place on: people do not draw breath together. With the scripted
+backend recognition costs nothing, so what is left is the server's own.
 
 - partial_lag_p50/95/99_ms: from when the last audio of a partial was sent until its text came.
 - final_lag_p50/95_ms: the same for finals, from the end of the segment, which is `VAD_SILENCE_MS` after its last sound.
@@ -140,7 +141,10 @@ async def _load(server: Server, sessions: int, seconds: float, sample: object = 
     pcm = speech.pattern(seconds)[: round(seconds * BYTES_PER_S)]
     heard = Heard()
     begin = time.perf_counter() + 0.5 + 0.002 * sessions
-    tasks = [asyncio.create_task(_stream(server, pcm, begin + FRAME_S * n / sessions, heard)) for n in range(sessions)]
+    tasks = [
+        asyncio.create_task(_stream(server, _turned(pcm, n / sessions), begin + FRAME_S * n / sessions, heard))
+        for n in range(sessions)
+    ]
     while not all(task.done() for task in tasks):
         await asyncio.wait(tasks, timeout=1.0)
         if callable(sample):
@@ -148,6 +152,12 @@ async def _load(server: Server, sessions: int, seconds: float, sample: object = 
     for task in tasks:
         task.result()
     return heard
+
+
+def _turned(pcm: bytes, part: float) -> bytes:
+    """The same talk, begun elsewhere."""
+    at = round(part * len(pcm) / 2) * 2
+    return pcm[at:] + pcm[:at]
 
 
 async def _stream(server: Server, pcm: bytes, begin: float, heard: Heard) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from steno.vad.silero import VadState
 
-MAX_BATCH = 64
+MAX_BATCH = 256
 FRAMES_PER_TURN = 8
 """A stream that brings more waits for its next turn: one that sends an hour at once holds nobody up."""
 PAUSE_PER_STREAM_S = 0.0005
