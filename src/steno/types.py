@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,14 @@ class Word:
     """A probability in [0, 1], or None where the backend has none."""
 
 
+class Score(NamedTuple):
+    """How sure a backend was of a part of its text."""
+
+    end: int
+    """Where the part ends, in characters of the text; it begins where the one before it ends."""
+    probability: float
+
+
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """What a backend heard; times are seconds from the start of the audio that it was given."""
@@ -35,6 +43,8 @@ class Hypothesis:
     language: str | None
     words: tuple[Word, ...] = ()
     confidence: float | None = None
+    scores: tuple[Score, ...] = ()
+    """Of its parts, by which words get their confidence where the backend knows no times; covers all of `text`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class Segment:
     language: str | None = None
     words: tuple[Word, ...] = ()
     confidence: float | None = None
+    scores: tuple[Score, ...] = ()
+    """As of a `Hypothesis`; for words that get their times later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,11 @@ class Capabilities:
     max_audio_s: float
     """The longest piece that one call takes."""
 
+    @property
+    def words_by_alignment(self) -> bool:
+        """Whether word times come of aligning what was recognised, and not with it."""
+        return self.alignment and not self.word_times
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recognize:
@@ -97,6 +102,27 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> Capabilities: ...
+
+
+class Aligner(Protocol):
+    """A second model beside the recogniser's, for `Align` alone: loaded when it is first needed, unloaded when idle."""
+
+    @property
+    def model_id(self) -> str: ...
+
+    def load(self, progress: Progress) -> None:
+        """In any thread, while the recogniser works."""
+
+    def unload(self) -> None:
+        """In the backend's thread."""
+
+
+@runtime_checkable
+class HasAligner(Protocol):
+    """A `StepBackend` that aligns with a model of its own, where one was configured."""
+
+    @property
+    def aligner(self) -> Aligner | None: ...
 
 
 @runtime_checkable

@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
 from steno.backends.base import (
+    Align,
+    Aligner,
     AsyncBackend,
     Backend,
     Capabilities,
+    HasAligner,
     Progress,
     StepBackend,
     Work,
@@ -73,6 +76,8 @@ class Engine:
         self._run_in_thread: RunInThread[object] = run_in_thread or self._run_in_own_thread
         self._scheduler = self._make_scheduler()
         self._lifecycle = Lifecycle(backend.model_id, self._load_backend, self._unload_backend, limits.idle_timeout_s)
+        aligner = backend.aligner if isinstance(backend, HasAligner) else None
+        self._aligning = self._aligner_lifecycle(aligner) if aligner is not None else None
         self._worker: asyncio.Task[None] | None = None
         self._tickets: set[Ticket] = set()
         self._uploads = 0
@@ -94,6 +99,8 @@ class Engine:
         await asyncio.wait([self._worker])
         self.cut_off()
         await self._lifecycle.close()
+        if self._aligning is not None:
+            await self._aligning.close()
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
@@ -108,6 +115,11 @@ class Engine:
     @property
     def model_state(self) -> State:
         return self._lifecycle.state
+
+    @property
+    def aligner_state(self) -> State | None:
+        """Of the aligner's own model; None where it has none."""
+        return self._aligning.state if self._aligning is not None else None
 
     @property
     def has_been_loaded(self) -> bool:
@@ -221,15 +233,22 @@ class Engine:
         self._scheduler.wake()
         return job
 
-    async def ready(self, deadline: float) -> None:
-        """Wait for the model until `deadline`; for `Ticket`."""
+    async def ready(self, deadline: float, work: Work | None = None) -> None:
+        """Wait until `deadline` for the model that does `work`; for `Ticket`."""
+        lifecycle = self._lifecycle
+        if isinstance(work, Align) and self._aligning is not None:
+            lifecycle = self._aligning
         try:
             async with asyncio.timeout_at(deadline):
-                await self._lifecycle.ready()
+                await lifecycle.ready()
         except TimeoutError:
-            done, what = self._lifecycle.progress
-            message = f"{self._backend.model_id} is still loading ({done:.0%}, {what})"
+            done, what = lifecycle.progress
+            message = f"{lifecycle.name} is still loading ({done:.0%}, {what})"
             raise ModelLoadError(message, retry_after_s=10) from None
+
+    def lease_aligner(self) -> AbstractContextManager[None]:
+        """For `Ticket`: held from its first alignment to its end."""
+        return self._aligning.lease() if self._aligning is not None else nullcontext()
 
     def forget(self, utterance: str) -> None:
         """Let the backend drop what it keeps of a live utterance, once nothing of it runs any more."""
@@ -287,6 +306,17 @@ class Engine:
         if isinstance(self._backend, StepBackend):
             return StepScheduler(self._backend, self._queue, self._telemetry, self._run_in_thread)  # type: ignore[arg-type]
         return AsyncScheduler(self._backend, self._queue, self._telemetry)
+
+    def _aligner_lifecycle(self, aligner: Aligner) -> Lifecycle:
+        """It loads in a thread of its own, so that recognition goes on meanwhile."""
+
+        async def load(progress: Progress) -> None:
+            await asyncio.to_thread(aligner.load, progress)
+
+        async def unload() -> None:
+            await self._run_in_thread(aligner.unload)
+
+        return Lifecycle(aligner.model_id, load, unload, self._limits.idle_timeout_s)
 
     async def _load_backend(self, progress: Progress) -> None:
         backend = self._backend

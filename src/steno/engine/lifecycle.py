@@ -40,7 +40,7 @@ class Lifecycle:
         unload: Callable[[], Awaitable[None]],
         idle_timeout_s: float,
     ) -> None:
-        self._name = name
+        self.name = name
         self._load = load
         self._unload = unload
         self._idle_timeout_s = idle_timeout_s
@@ -109,36 +109,36 @@ class Lifecycle:
         began = loop.time()
         self._failure = None
         self.progress = (0.0, "starting")
-        logger.info("loading {}", self._name)
+        logger.info("loading {}", self.name)
         loaded = False
         try:
             await self._load(self._report)
             loaded = True
         except StenoError as error:
-            self._fail(f"{self._name} could not be loaded: {error.message}", loop.time())
+            self._fail(f"{self.name} could not be loaded: {error.message}", loop.time())
         except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and delivered to all who wait
-            logger.opt(exception=error).error("loading {} failed", self._name)
-            self._fail(f"{self._name} could not be loaded: {type(error).__name__}", loop.time())
+            logger.opt(exception=error).error("loading {} failed", self.name)
+            self._fail(f"{self.name} could not be loaded: {type(error).__name__}", loop.time())
         finally:
             self._state = State.READY if loaded else State.UNLOADED
         if loaded:
             self.loads += 1
-            logger.info("loaded {} in {:.1f} s", self._name, loop.time() - began)
+            logger.info("loaded {} in {:.1f} s", self.name, loop.time() - began)
             self._start_idling()
 
     async def _run_unload(self) -> None:
         self._state = State.UNLOADING
         try:
             await self._unload()
-            logger.info("unloaded {}", self._name)
+            logger.info("unloaded {}", self.name)
         except Exception as error:  # noqa: BLE001 - the boundary of a task; what is left of it is loaded anew next time
-            logger.opt(exception=error).error("unloading {} failed", self._name)
+            logger.opt(exception=error).error("unloading {} failed", self.name)
         finally:
             self._state = State.UNLOADED
 
     def _report(self, done: float, what: str) -> None:
         self.progress = (done, what)
-        logger.debug("loading {}: {:.0%} {}", self._name, done, what)
+        logger.debug("loading {}: {:.0%} {}", self.name, done, what)
 
     def _fail(self, message: str, now: float) -> None:
         self._failure = ModelLoadError(message, retry_after_s=RETRY_AFTER_FAILURE_S)
@@ -164,5 +164,5 @@ class Lifecycle:
     def _idle_out(self) -> None:
         self._idle = None
         if not self._holders and self._state is State.READY:
-            logger.info("{} was idle for {:g} s", self._name, self._idle_timeout_s)
+            logger.info("{} was idle for {:g} s", self.name, self._idle_timeout_s)
             self._begin(State.UNLOADING, self._run_unload())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from typing import Protocol
 
 from steno.backends.base import Align, Alignment, Recognize, Result, Work
@@ -20,7 +20,11 @@ from steno.types import Hypothesis
 class Runner(Protocol):
     """What a ticket needs of the engine. Deadlines are the event loop's clock, in seconds."""
 
-    async def ready(self, deadline: float) -> None: ...
+    async def ready(self, deadline: float, work: Work | None = None) -> None:
+        """Wait for the model that does `work`; None = the recogniser's."""
+
+    def lease_aligner(self) -> AbstractContextManager[None]:
+        """While it is held, the aligner's model stays. Nothing where it has none of its own."""
 
     def submit(self, work: Work, priority: Priority, deadline: float) -> Job: ...
 
@@ -40,6 +44,8 @@ class Ticket:
         self._job_timeout_s = job_timeout_s
         self._jobs: set[Job] = set()
         self._waits: set[asyncio.Timeout] = set()
+        self._aligner = ExitStack()
+        self._is_aligning = False
         self._is_closed = False
         self._is_cut_off = False
         self.load_s = 0.0
@@ -63,6 +69,9 @@ class Ticket:
 
     async def align(self, work: Align, priority: Priority | None = None, timeout_s: float | None = None) -> Alignment:
         """Like `recognize`, for the times of a given text."""
+        if not self._is_aligning and not self._is_closed:
+            self._is_aligning = True
+            self._aligner.enter_context(self._runner.lease_aligner())
         result = await self._run(work, priority, timeout_s)
         assert isinstance(result, Alignment)
         return result
@@ -106,6 +115,7 @@ class Ticket:
     def close(self) -> None:
         """Cancel what is not finished, and whatever is asked for later. Idempotent."""
         self._is_closed = True
+        self._aligner.close()
         for job in list(self._jobs):
             job.future.cancel()
 
@@ -115,7 +125,7 @@ class Ticket:
         deadline = began + (self._job_timeout_s if timeout_s is None else timeout_s)
         if self._deadline is not None:
             deadline = min(deadline, self._deadline)
-        await self._load(deadline)
+        await self._load(deadline, work)
         if self._is_closed:
             raise asyncio.CancelledError("the request has ended")
         job = self._runner.submit(work, self._priority if priority is None else priority, deadline)
@@ -127,11 +137,11 @@ class Ticket:
             self.busy_s += loop.time() - job.started
         return result
 
-    async def _load(self, deadline: float) -> None:
+    async def _load(self, deadline: float, work: Work | None = None) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with self._bounded(None):
-            await self._runner.ready(deadline)
+            await self._runner.ready(deadline, work)
         self.load_s = max(self.load_s, loop.time() - began)
 
     @asynccontextmanager

@@ -16,6 +16,7 @@ from steno.backends.base import Recognize
 from steno.captions.script import joined
 from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
+from steno.pipelines.align import with_words
 from steno.pipelines.pieces import Piece, PieceReader
 from steno.pipelines.segments import segments_of
 from steno.types import Hypothesis, Segment, Transcript
@@ -46,6 +47,7 @@ class FileTranscription:
         reader: the recording.
         parallel: pieces under way at once.
         speech_only: keep pieces in which the VAD hears nothing from the backend.
+        align: find the times of words, where they are wanted, by aligning.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class FileTranscription:
         *,
         parallel: int = 1,
         speech_only: bool = True,
+        align: bool = False,
     ) -> None:
         self._reader = reader
         self._ticket = ticket
         self._options = options
         self._parallel = parallel
         self._speech_only = speech_only
+        self._align = align and options.words
         self._first: Piece | None = None
         self._opened = False
         self._under_way: deque[tuple[Piece, asyncio.Task[Hypothesis] | None]] = deque()
@@ -70,8 +74,10 @@ class FileTranscription:
     @classmethod
     def on(cls, engine: Engine, reader: PieceReader, ticket: Ticket, options: FileOptions) -> FileTranscription:
         """With what suits the engine and its backend."""
-        speech_only = not engine.capabilities.rejects_non_speech
-        return cls(reader, ticket, options, parallel=engine.parallelism, speech_only=speech_only)
+        can = engine.capabilities
+        speech_only = not can.rejects_non_speech
+        parallel = engine.parallelism
+        return cls(reader, ticket, options, parallel=parallel, speech_only=speech_only, align=can.words_by_alignment)
 
     async def __aenter__(self) -> FileTranscription:
         return self
@@ -151,4 +157,8 @@ class FileTranscription:
         if self._speech_only and piece.speech is None:
             return None
         work = Recognize(piece.audio, self._options.language, self._options.context, words=True)
-        return asyncio.create_task(self._ticket.recognize(work), name="piece")
+        return asyncio.create_task(self._hear(work), name="piece")
+
+    async def _hear(self, work: Recognize) -> Hypothesis:
+        heard = await self._ticket.recognize(work)
+        return await with_words(self._ticket, heard, work.audio) if self._align else heard

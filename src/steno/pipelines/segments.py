@@ -23,7 +23,7 @@ def segments_of(heard: Hypothesis, piece: Piece, first_id: int) -> tuple[Segment
     if not heard.text.strip():
         return ()
     if not heard.words:
-        return (Segment(first_id, *piece.extent, heard.text, heard.language, (), heard.confidence),)
+        return (Segment(first_id, *piece.extent, heard.text, heard.language, (), heard.confidence, heard.scores),)
     words = [_on_clock(word, piece) for word in heard.words]
     groups = list(_groups(words))
     texts = _texts(heard.text, groups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from steno.alignment.confidence import scored
 from steno.alignment.heuristic import spread
 from steno.captions.cues import Cue, CueStyle, cues_of
 from steno.pipelines.request import TimingMode
@@ -45,4 +46,5 @@ def _timing(segments: Sequence[Segment], mode: TimingMode) -> Timing:
 
 
 def _spread(segment: Segment) -> Segment:
-    return replace(segment, words=spread(segment.text, segment.start_s, segment.end_s, segment.language))
+    words = spread(segment.text, segment.start_s, segment.end_s, segment.language)
+    return replace(segment, words=scored(words, segment.text, segment.scores))

@@ -71,7 +71,7 @@ class TranscriptionForm:
         if self.hotwords and not capabilities.context:
             text = f"backend {backend!r} takes no hot words; leave them out"
             raise UnsupportedFeatureError(text, param="hotwords")
-        if self.wants_words and not capabilities.word_times:
+        if self.wants_words and not (capabilities.word_times or capabilities.alignment):
             text = f"backend {backend!r} gives no word times; ask for segment"
             raise UnsupportedFeatureError(text, param="timestamp_granularities[]")
         context = ", ".join(part for part in (self.prompt, self.hotwords) if part) if capabilities.context else ""

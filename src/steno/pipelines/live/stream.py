@@ -23,6 +23,7 @@ from steno.engine.engine import Engine
 from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
 from steno.errors import AudioError, BackendError, StenoError, SupersededError
+from steno.pipelines.align import with_words
 from steno.pipelines.live.events import Failed
 from steno.pipelines.live.finals import Finals
 from steno.pipelines.live.hearing import Hearing
@@ -45,7 +46,9 @@ MAX_WAITING = 64
 """Segments, silences and empty finals that may wait behind one that is being recognised; a client that flushes on and
 on is not listened to either."""
 PARTIAL_TIMEOUT_S = 10.0
-"""Of a final: the engine's own, as for any request."""
+"""A final has the engine's own, as any request."""
+ALIGNMENT_TIMEOUT_S = 30.0
+"""A final whose word times take longer, for the aligner is still being loaded, is told with guessed ones."""
 NEVER_MS = 3_600_000.0
 """Silence that ends a segment where silence is not to end it."""
 
@@ -247,6 +250,10 @@ class LiveStream:
         )
         if step.final:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_FINAL)
+            if wants_words and self._studio.engine.capabilities.words_by_alignment:
+                hypothesis = await with_words(
+                    self._ticket, hypothesis, work.audio, Priority.LIVE_FINAL, ALIGNMENT_TIMEOUT_S
+                )
         else:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_PARTIAL, PARTIAL_TIMEOUT_S)
         return self._session.apply(step, hypothesis)

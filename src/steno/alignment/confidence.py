@@ -1,0 +1,46 @@
+"""How sure a recogniser was of each word, from how sure it was of the parts of its text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from steno.types import Score, Word
+
+LEAST = 1e-9
+
+
+def scored(words: Sequence[Word], text: str, scores: Sequence[Score]) -> tuple[Word, ...]:
+    """`words` with the geometric mean of the probabilities of what each is made of.
+
+    `scores` are those of `text`; words that are not found in it, in order, stay as they are.
+    """
+    if not scores:
+        return tuple(words)
+    found: list[Word] = []
+    position = 0
+    for word in words:
+        start = text.find(word.text, position)
+        if start >= 0:
+            position = start + len(word.text)
+            word = replace(word, confidence=_mean(scores, start, position))
+        found.append(word)
+    return tuple(found)
+
+
+def within(scores: Sequence[Score], start: int, end: int) -> tuple[Score, ...]:
+    """The scores of `text[start:end]`, counted from its beginning."""
+    begins = [0, *(score.end for score in scores)]
+    return tuple(
+        Score(min(score.end, end) - start, score.probability)
+        for begin, score in zip(begins, scores, strict=False)
+        if score.end > start and begin < end
+    )
+
+
+def _mean(scores: Sequence[Score], start: int, end: int) -> float | None:
+    parts = within(scores, start, end)
+    if not parts:
+        return None
+    return math.exp(sum(math.log(max(part.probability, LEAST)) for part in parts) / len(parts))

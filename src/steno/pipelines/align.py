@@ -1,0 +1,40 @@
+"""Word times for what was heard, where the recogniser has none and an aligner does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from steno.alignment.confidence import scored
+from steno.backends.base import Align
+from steno.errors import DrainingError, StenoError
+
+if TYPE_CHECKING:
+    from steno.engine.queue import Priority
+    from steno.engine.ticket import Ticket
+    from steno.types import Audio, Hypothesis
+
+
+async def with_words(
+    ticket: Ticket,
+    heard: Hypothesis,
+    audio: Audio,
+    priority: Priority | None = None,
+    timeout_s: float | None = None,
+) -> Hypothesis:
+    """`heard`, in `audio`, with the times of its words.
+
+    Without them where the aligner fails on this piece: that is logged, and whoever needs times guesses.
+    """
+    if heard.words or not heard.text:
+        return heard
+    try:
+        alignment = await ticket.align(Align(audio, heard.text, heard.language), priority, timeout_s)
+    except DrainingError:
+        raise
+    except StenoError as error:
+        logger.warning("word times are guessed: {}", error.message)
+        return heard
+    return replace(heard, words=scored(alignment.words, heard.text, heard.scores))

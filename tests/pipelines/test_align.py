@@ -1,0 +1,74 @@
+"""Word times that come of aligning what was recognised."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from steno.backends.base import Align, Finished, Result, Work
+from steno.backends.scripted import ScriptedBackend
+from steno.captions.cues import CueStyle
+from steno.engine.engine import Engine, Limits
+from steno.errors import BackendError, StenoError
+from steno.pipelines.file import FileOptions, FileTranscription
+from steno.pipelines.pieces import PieceSettings, PieceSource
+from steno.pipelines.subtitle import subtitles_of
+from steno.types import Hypothesis, Score, Transcript
+
+
+class TwoStageBackend(ScriptedBackend):
+    """Recognises without word times, says how sure it was, and aligns; or fails to, for the pieces that are named."""
+
+    capabilities = replace(ScriptedBackend.capabilities, word_times=False)
+
+    def __init__(self, fails: tuple[int, ...] = ()) -> None:
+        super().__init__(step_s=0)
+        self.aligned: list[str] = []
+        self._fails = fails
+
+    def admit(self, work: Work) -> None:
+        if isinstance(work, Align):
+            self.aligned.append(work.text)
+            if len(self.aligned) - 1 in self._fails:
+                raise BackendError("lost its way")
+        super().admit(work)
+
+    def step(self) -> list[Finished]:
+        return [Finished(done.work, _without_times(done.outcome)) for done in super().step()]
+
+
+def _without_times(outcome: Result | StenoError) -> Result | StenoError:
+    if not isinstance(outcome, Hypothesis):
+        return outcome
+    return replace(outcome, words=(), scores=(Score(len(outcome.text), 0.25),))
+
+
+async def transcribe(backend: ScriptedBackend, recording: Path, words: bool = True) -> Transcript:
+    async with Engine(backend, Limits()) as engine, engine.admit() as ticket:
+        reader = PieceSource(PieceSettings(max_piece_s=10)).open(recording)
+        async with FileTranscription.on(engine, reader, ticket, FileOptions(words=words)) as run:
+            return await run.transcript()
+
+
+async def test_words_have_the_aligner_s_times_and_the_recogniser_s_confidence(fixtures: Path) -> None:
+    backend = TwoStageBackend()
+    transcript = await transcribe(backend, fixtures / "address.opus")
+    assert [word.text for word in transcript.words] == transcript.text.split()
+    assert {word.confidence for word in transcript.words} == {0.25}
+    assert len(backend.aligned) > 5
+    assert subtitles_of(transcript, CueStyle(), "accurate").timing.mode == "accurate"
+
+
+async def test_nothing_is_aligned_where_nobody_wants_words(fixtures: Path) -> None:
+    backend = TwoStageBackend()
+    transcript = await transcribe(backend, fixtures / "address.opus", words=False)
+    assert transcript.text
+    assert not backend.aligned
+
+
+async def test_a_piece_that_fails_is_guessed_and_the_result_says_so(fixtures: Path) -> None:
+    backend = TwoStageBackend(fails=(1, 3))
+    transcript = await transcribe(backend, fixtures / "address.opus")
+    subtitles = subtitles_of(transcript, CueStyle(), "accurate")
+    assert subtitles.timing.mode == "fast"
+    assert (subtitles.timing.reason or "").startswith("2 of ")
+    shown = " ".join(cue.text for cue in subtitles.cues).split()
+    assert shown == transcript.text.split(), "no word is lost"
