@@ -127,7 +127,7 @@ def test_an_answer_that_is_no_json_is_an_error_that_names_what_came(
     with serving(body, kind) as url, Client(url) as client:
         for path, ask in (
             ("/v1/models", lambda: client.get("/v1/models")),
-            ("/v1/audio/transcriptions", lambda: client.transcript(fixtures / "letter.flac")),
+            ("/v1/audio/transcriptions", lambda: client.transcribe(fixtures / "letter.flac")),
         ):
             with pytest.raises(ServerError) as failed:
                 ask()

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 
 from recordings import wav
 from running import RunningServer
 from steno.audio.decode import decode
+from steno.audio.pcm import to_s16le
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,12 +42,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "src").symlink_to(ROOT / "src")
     audio = np.concatenate([*decode(ROOT / "src" / "steno" / "sample.flac", max_seconds=None), np.zeros(16_000, "f4")])
     (folder / "talk.wav").write_bytes(wav(audio))
+    (folder / "talk.pcm").write_bytes(to_s16le(soxr.resample(audio, 16_000, 24_000).astype("f4")))
     return folder
 
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_snippets_run(server: RunningServer, code: str, folder: Path) -> None:
-    code = code.replace(SHOWN_URL, server.url)
+    code = code.replace(SHOWN_URL.removeprefix("http://"), server.url.removeprefix("http://"))
     ended = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
     assert "the weather will be" in ended.stdout

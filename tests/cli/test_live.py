@@ -189,6 +189,28 @@ def test_a_subtitle_file_that_cannot_be_written_is_named(fixtures: Path, tmp_pat
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_yesterday_s_subtitles_are_kept_where_nothing_comes_of_today_s(
+    server: RunningServer, fixtures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.vtt").write_text("WEBVTT\n\nyesterday's\n")
+    ended = live(fixtures / "letter.flac", "--vtt", tmp_path / "a.vtt", "--url", server.url, "--api-key", "wrong")
+    assert ended.returncode == 1
+    assert (tmp_path / "a.vtt").read_text() == "WEBVTT\n\nyesterday's\n"
+    ended = live(fixtures / "letter.flac", "--fast", "--vtt", tmp_path / "a.vtt")
+    assert [cue.text for cue in webvtt.read(tmp_path / "a.vtt")] == [ended.stdout.strip()]
+    live("-", "--vtt", tmp_path / "a.vtt", stdin=subprocess.DEVNULL)
+    assert (tmp_path / "a.vtt").read_text() == "WEBVTT\n\n"
+
+
+def test_the_recording_is_not_overwritten(fixtures: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "talk.srt"
+    recording.write_bytes((fixtures / "letter.flac").read_bytes())
+    ended = live(recording, "--fast", "--srt", recording)
+    assert ended.returncode == 2
+    assert "is the recording" in ended.stderr
+    assert recording.read_bytes() == (fixtures / "letter.flac").read_bytes()
+
+
 # how it ends
 
 
@@ -284,6 +306,18 @@ def test_errors_say_what_is_wrong(fixtures: Path, words: list[str], code: int, m
     assert ended.returncode == code
     assert "Traceback" not in ended.stderr
     assert ended.stdout == ""
+
+
+def test_a_file_on_standard_input_is_not_taken_for_samples(fixtures: Path) -> None:
+    with (fixtures / "letter.flac").open("rb") as file:
+        ended = live("-", stdin=file)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(
+        "steno: standard input is a FLAC file, but --encoding pcm_s16le is raw audio: pipe it"
+    )
+    with (fixtures / "address.opus").open("rb") as file:
+        ended = live("-", "--encoding", "mulaw", stdin=file)
+    assert "say --encoding ogg" in ended.stderr
 
 
 def test_a_wrong_key_is_said(server: RunningServer, fixtures: Path) -> None:

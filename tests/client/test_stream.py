@@ -302,13 +302,20 @@ async def test_audio_in_a_container_is_heard_but_cannot_be_resumed(fixtures: Pat
 async def test_uploads_have_an_asynchronous_twin(server: RunningServer, fixtures: Path) -> None:
     sent: list[int] = []
     async with AsyncClient(server.url, "k") as client:
-        transcript = await client.transcript(fixtures / "letter.flac", on_sent=sent.append)
+        transcript = await client.transcribe(fixtures / "letter.flac", on_sent=sent.append)
         models = await client.get("/v1/models")
         with pytest.raises(ServerError, match=r"^the server says 404: "):
-            await client.transcribe(fixtures / "letter.flac", {"model": "unheard-of"})
+            await client.post(fixtures / "letter.flac", {"model": "unheard-of"})
+        with pytest.raises(ServerError, match="hotwords"):
+            await client.transcribe(fixtures / "letter.flac", hotwords=["Bletchley"] * 1000)
+        with pytest.raises(InvalidRequestError, match="a list, not one text"):
+            await client.transcribe(fixtures / "letter.flac", hotwords="Bletchley")
     assert max(sent) == (fixtures / "letter.flac").stat().st_size
     with Client(server.url, "k") as blocking:
-        assert (blocking.transcript(fixtures / "letter.flac").words, blocking.get("/v1/models")) == (
+        assert (
+            blocking.transcribe(str(fixtures / "letter.flac"), language="en").words,
+            blocking.get("/v1/models"),
+        ) == (
             transcript.words,
             models,
         )

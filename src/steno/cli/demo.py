@@ -102,7 +102,7 @@ def _wait_for_url(server: subprocess.Popen[str]) -> str:
 def _transcribe(url: str) -> None:
     with Client(url) as client, as_file(files("steno") / "sample.flac") as sample:
         began = time.monotonic()
-        answer = client.transcribe(sample, {"response_format": "verbose_json"}).json()
+        answer = client.post(sample, {"response_format": "verbose_json"}).json()
         took = time.monotonic() - began
     if not answer["text"].strip():
         raise ServerError("the server heard nothing in the sample, which is a sentence about the weather")

@@ -104,7 +104,7 @@ def command(
     wish = Wish(language, words or bool(srt or vtt), translate_to, url, api_key)
     chosen = settings.load()
     with _broken_pipe_ends(), ExitStack() as stack:
-        files = [stack.enter_context(f) for f in _caption_files(srt, vtt, translate_to, chosen)]
+        files = [stack.enter_context(f) for f in _checked(_caption_files(srt, vtt, translate_to, chosen), file)]
         view = stack.enter_context(view_of(as_json=as_json, words=words))
         # Only now: what is logged must not break what the view has on the screen.
         logs.setup("WARNING" if chosen.log_level == "INFO" else chosen.log_level, chosen.log_json)
@@ -189,6 +189,15 @@ def _caption_files(srt: Path | None, vtt: Path | None, target: str | None, setti
         for language in (None, target) if target else (None,):
             if path is not None:
                 yield CaptionFile(path, "srt" if path is srt else "vtt", style, language)
+
+
+def _checked(files: Iterator[CaptionFile], recording: str | None) -> list[CaptionFile]:
+    """Raises UsageError: the subtitles would be written over what is to be heard."""
+    found = list(files)
+    for subtitles in found:
+        if recording and recording != "-" and subtitles.path.exists() and subtitles.path.samefile(recording):
+            raise click.UsageError(f"{subtitles.path} is the recording: subtitles go into a file of their own")
+    return found
 
 
 def _obey_signals(stop: asyncio.Event, task: asyncio.Task[bool] | None) -> None:

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 RATE = 16_000
 CHUNK_S = 0.1
 READ_BYTES = 1 << 16
+CONTAINERS = ("webm", "ogg")
+FILES = (
+    ("WAV", 8, b"WAVE"), ("FLAC", 0, b"fLaC"), ("Ogg", 0, b"OggS"), ("WebM", 0, b"\x1aE\xdf\xa3"), ("MP3", 0, b"ID3"),
+    ("MP4", 4, b"ftyp"),
+)  # fmt: skip
+"""What they begin with, and at which byte."""
+RAW = "ffmpeg -i - -f s16le -ar 16000 -ac 1 -"
 MIC_CHUNKS = 600
 """A minute of microphone may wait while a connection is lost."""
 
@@ -62,7 +69,7 @@ def from_stdin(encoding: str, sample_rate: int) -> Source:
     """Audio as it comes. Half a sample at its end is left out."""
     if sys.stdin is None or sys.stdin.isatty():
         raise click.UsageError("pipe audio into standard input: 16 kHz mono PCM16, unless you say otherwise")
-    return Source(lambda: _unpaced(_read_stdin()), encoding, sample_rate)  # type: ignore[arg-type]
+    return Source(lambda: _unpaced(_read_stdin(encoding)), encoding, sample_rate)  # type: ignore[arg-type]
 
 
 def from_microphone(device: str | None) -> Source:
@@ -128,9 +135,27 @@ def _decoded(path: Path) -> Iterator[bytes]:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def _read_stdin() -> Iterator[bytes]:
-    while data := os.read(sys.stdin.fileno(), READ_BYTES):
+def _read_stdin(encoding: str) -> Iterator[bytes]:
+    data = os.read(sys.stdin.fileno(), READ_BYTES)
+    _refuse_file(data, encoding)
+    while data:
         yield data
+        data = os.read(sys.stdin.fileno(), READ_BYTES)
+
+
+def _refuse_file(begin: bytes, encoding: str) -> None:
+    """A file taken for samples would be heard as noise: nothing would be said, and nobody would know why.
+
+    Raises InputError.
+    """
+    kind = next((name for name, at, magic in FILES if begin[at : at + len(magic)] == magic), None)
+    if kind is None or encoding in CONTAINERS:
+        return
+    own = kind.lower()
+    way = f"say --encoding {own}" if own in CONTAINERS else f"pipe it through {RAW}"
+    raise InputError(
+        f"standard input is a {kind} file, but --encoding {encoding} is raw audio: {way}, or name the file"
+    )
 
 
 def _sounddevice() -> Any:
@@ -139,7 +164,8 @@ def _sounddevice() -> Any:
     except ImportError:
         raise InputError("--mic needs the sounddevice package: pip install sounddevice") from None
     except OSError as error:
-        raise InputError(f"sounddevice is installed, but it cannot be used: {error}") from None
+        hint = "on Debian and Ubuntu, apt install libportaudio2"
+        raise InputError(f"sounddevice is installed, but it cannot be used: {error}; {hint}") from None
     return sounddevice
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from io import FileIO
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +17,10 @@ VTT_HEADER = b"WEBVTT\n\n"
 
 
 class CaptionFile:
-    """One file. Use it as a context manager: it is begun anew on entering.
+    """One file. Use it as a context manager.
+
+    What it held before goes with the first cue, or at an end that is no error: whoever mistypes a key keeps
+    yesterday's file.
 
     Args:
         target: the language of the translations that are written in place of what was said. The file is then called
@@ -33,13 +38,32 @@ class CaptionFile:
 
     def __enter__(self) -> CaptionFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = FileIO(self._path, "w")
-        if self._is_vtt:
-            self._file.write(VTT_HEADER)
+        is_new = not self._path.exists()
+        self._file = FileIO(self._path, "a")  # so that it is known now whether it can be written
+        self._has_begun = False
+        if is_new or (self._path.is_file() and not self._path.stat().st_size):
+            self._begin()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._file:
+            if kind is None:
+                self._begin()
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    def _begin(self) -> None:
+        if self._has_begun:
+            return
+        self._has_begun = True
+        with contextlib.suppress(OSError):  # a pipe
+            self._file.truncate(0)
+        if self._is_vtt:
+            self._file.write(VTT_HEADER)
 
     def add(self, final: Final) -> None:
         """Append its cues, in one write."""
@@ -57,4 +81,5 @@ class CaptionFile:
         words = words or spread(text, begin_s, end_s, language)
         segment = Segment(final.segment_id, final.start_s, final.end_s, text, language, words, final.confidence)
         if cues := self._captions.add(segment, final.end_s):
+            self._begin()
             self._file.write(cues.encode())

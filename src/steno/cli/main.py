@@ -55,6 +55,6 @@ def main() -> None:
         error.show()
         code = EXIT_USAGE
     except StenoError as error:
-        click.echo(f"steno: {error.message}", err=True)
+        click.echo(f"steno: {error.message.removeprefix(f'{error.code}: ')}", err=True)
         code = EXIT_USAGE if error.code == "invalid_settings" else EXIT_FAILED
     sys.exit(code if isinstance(code, int) else 0)

@@ -93,7 +93,9 @@ class _AtServer:
     async def transcribe(self, recording: Recording, language: str | None, shown: Shown) -> Transcript:
         size = max(recording.path.stat().st_size, 1)
         transcript = await _in_daemon_thread(
-            lambda: self._client.transcript(recording.path, language, lambda sent: shown.sent(sent / size))
+            lambda: self._client.transcribe(
+                recording.path, language=language, on_sent=lambda sent: shown.sent(sent / size)
+            )
         )
         shown.done(transcript.duration_s)
         return transcript

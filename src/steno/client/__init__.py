@@ -13,6 +13,7 @@ from steno.client.errors import BacklogError, ConnectionLostError, ServerError
 from steno.client.events import Event, Final, Partial
 from steno.client.options import StreamArguments, StreamOptions
 from steno.client.sync import Client
+from steno.types import Segment, Transcript, Word
 
 __all__ = [
     "AsyncClient",
@@ -22,7 +23,10 @@ __all__ = [
     "Event",
     "Final",
     "Partial",
+    "Segment",
     "ServerError",
     "StreamArguments",
     "StreamOptions",
+    "Transcript",
+    "Word",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -29,17 +29,22 @@ class AsyncClient:
         await self._http.aclose()
 
     async def transcribe(
-        self, path: Path, fields: dict[str, Any], on_sent: Callable[[int], None] = lambda _: None
-    ) -> httpx.Response:
-        """As `Client.transcribe`."""
-        with uploading(path, on_sent) as upload:
-            return checked(await self._http.post(TRANSCRIPTIONS, data=fields, files=upload))
-
-    async def transcript(
-        self, path: Path, language: str | None = None, on_sent: Callable[[int], None] = lambda _: None
+        self,
+        path: str | Path,
+        *,
+        language: str | None = None,
+        hotwords: Sequence[str] = (),
+        on_sent: Callable[[int], None] = lambda _: None,
     ) -> Transcript:
-        """As `Client.transcript`."""
-        return transcript_of((await self.transcribe(path, everything_in(language), on_sent)).json())
+        """As `Client.transcribe`."""
+        return transcript_of((await self.post(path, everything_in(language, hotwords), on_sent)).json())
+
+    async def post(
+        self, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None] = lambda _: None
+    ) -> httpx.Response:
+        """As `Client.post`."""
+        with uploading(Path(path), on_sent) as upload:
+            return checked(await self._http.post(TRANSCRIPTIONS, data=fields, files=upload))
 
     async def get(self, path: str) -> Any:
         """As `Client.get`."""

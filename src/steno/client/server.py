@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import httpx
 
 from steno.client.errors import ServerError, not_reached
-from steno.errors import SettingsError
+from steno.errors import InvalidRequestError, SettingsError
 from steno.languages import code_of
 from steno.types import Segment, Transcript, Word
 
@@ -120,9 +120,12 @@ def transcript_of(answer: dict[str, Any]) -> Transcript:
     return Transcript(answer["text"], language, answer["duration"], tuple(segments), answer.get("timings") or {})
 
 
-def everything_in(language: str | None) -> dict[str, Any]:
-    """The form fields for `transcript_of`."""
-    return {**EVERYTHING, "language": language} if language else dict(EVERYTHING)
+def everything_in(language: str | None, hotwords: Sequence[str]) -> dict[str, Any]:
+    """The form fields for `transcript_of`. Raises InvalidRequestError: `hotwords` are one text."""
+    if isinstance(hotwords, str):
+        raise InvalidRequestError("hotwords are several words: a list, not one text", param="hotwords")
+    wished = {"language": language, "hotwords": ", ".join(hotwords)}
+    return {**EVERYTHING, **{name: value for name, value in wished.items() if value}}
 
 
 class _Counting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -37,25 +37,39 @@ class Client:
         self._http.close()
 
     def transcribe(
-        self, path: Path, fields: dict[str, Any], on_sent: Callable[[int], None] = lambda _: None
-    ) -> httpx.Response:
-        """Upload a file with form `fields`; `on_sent` is told how many bytes have gone out.
-
-        Raises:
-            ServerError: with the server's own message.
-        """
-        with uploading(path, on_sent) as upload:
-            return checked(self._http.post(TRANSCRIPTIONS, data=fields, files=upload))
-
-    def transcript(
-        self, path: Path, language: str | None = None, on_sent: Callable[[int], None] = lambda _: None
+        self,
+        path: str | Path,
+        *,
+        language: str | None = None,
+        hotwords: Sequence[str] = (),
+        on_sent: Callable[[int], None] = lambda _: None,
     ) -> Transcript:
-        """Upload a file and get everything that is known of it, word times included.
+        """Upload a recording and get everything that is known of it: text, segments, the times of words.
+
+            with Client("http://127.0.0.1:8000") as client:
+                print(client.transcribe("talk.mp4").text)
+
+        Args:
+            language: code (`en`) or name (`English`); None = the server finds out.
+            hotwords: words that will come up.
+            on_sent: told how many bytes have gone out, again and again.
 
         Raises:
-            ServerError: with the server's own message.
+            OSError: the file cannot be read.
+            ServerError: with the server's own message and its `status`.
         """
-        return transcript_of(self.transcribe(path, everything_in(language), on_sent).json())
+        return transcript_of(self.post(path, everything_in(language, hotwords), on_sent).json())
+
+    def post(
+        self, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None] = lambda _: None
+    ) -> httpx.Response:
+        """Upload a recording with form fields of one's own, those of `POST /v1/audio/transcriptions`, for an answer in
+        JSON.
+
+        Raises as `transcribe`.
+        """
+        with uploading(Path(path), on_sent) as upload:
+            return checked(self._http.post(TRANSCRIPTIONS, data=fields, files=upload))
 
     def get(self, path: str) -> Any:
         """GET a JSON document.

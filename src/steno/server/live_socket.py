@@ -37,6 +37,9 @@ FINISH_S = 1200.0
 FAREWELL_S = 2.0
 GONE_EVENT = "steno.gone"
 """In a WebSocket's scope, where the server can tell: set when the connection is lost, also while nobody receives."""
+UNTAKEN = "steno.untaken_s"
+"""In a WebSocket's scope, where the server can tell: a function that says for how many seconds by now the other side
+has not taken all that was sent to it."""
 MAX_REASON_BYTES = 120
 """A close frame holds 123 (RFC 6455, 5.5)."""
 
@@ -152,8 +155,7 @@ class LiveSocket:
                 async with asyncio.timeout(self._limits.idle_s):
                     message = await self._socket.receive()
             except TimeoutError:
-                text = f"nothing came for {self._limits.idle_s:g} s"
-                return Ending("idle", GOING_AWAY, SessionEndedError(text))
+                return self._silent()
             if message["type"] == "websocket.disconnect":
                 return GONE
             frame = message.get("bytes")
@@ -162,6 +164,18 @@ class LiveSocket:
                     if isinstance(command, Close):
                         return ASKED
                     await self._obey(command)
+
+    def _silent(self) -> Ending:
+        """Nothing came. A client whose buffers are full may be silent for that alone: its TCP discards acknowledgements
+        together with the data that it has no room for. It is slow, though every message was handed to the system."""
+        untaken_s = self._socket.scope.get(UNTAKEN, lambda: 0.0)
+        if untaken_s() > self._limits.slow_reader_s:
+            return self._slow()
+        return Ending("idle", GOING_AWAY, SessionEndedError(f"nothing came for {self._limits.idle_s:g} s"))
+
+    def _slow(self) -> Ending:
+        text = f"messages were not read for {self._limits.slow_reader_s:g} s"
+        return Ending("slow", POLICY, SlowReaderError(text))
 
     async def _obey(self, command: Command) -> None:
         stream = self._stream
@@ -186,8 +200,7 @@ class LiveSocket:
             while (item := await self._stream.outbox.get()) is not None:
                 await self._send([dict(item.message)] if isinstance(item, Aside) else self._dialect.encode(item))
         except TimeoutError:
-            text = f"messages were not read for {self._limits.slow_reader_s:g} s"
-            return Ending("slow", POLICY, SlowReaderError(text))
+            return self._slow()
         except (WebSocketDisconnect, RuntimeError):
             return GONE
         return ASKED

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,8 +17,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from steno.server.live_socket import GONE_EVENT as GONE
+from steno.server.live_socket import UNTAKEN
 from steno.server.running import CLOSE_S, announce
 from steno.settings import Settings
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 HEAD_S = 20.0
 """A connection that has not sent a request's head in this time is closed; `KEEP_ALIVE_S` is for the pause before it."""
@@ -28,7 +35,7 @@ MAX_FRAME_BYTES = 16 * 2**20
 PING_S, PONG_S = 20.0, 60.0
 """A WebSocket client that does not answer a ping is gone. A minute: while it is held up, its answer is not read."""
 
-NUDGE_S = 0.4
+WATCH_S = 0.4
 
 
 class Uvicorn:
@@ -68,21 +75,24 @@ class PatientWebSocket(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if hasattr(self, "scope"):
             self._gone = self.scope[GONE] = asyncio.Event()  # type: ignore[literal-required]
-            self._nudge()
+            self.scope[UNTAKEN] = lambda: self.loop.time() - self._taken_at  # type: ignore[literal-required]
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._gone is not None:
             self._gone.set()
 
-    def _nudge(self) -> None:
+    def _watch(self) -> None:
         """While a client is held up nothing is read from it, not even its end: only writing shows that it is gone."""
         if self.disconnected or self.close_sent or self.transport.is_closing():
             return
+        if not _untaken(self.transport):
+            self._taken_at = self.loop.time()
         if self.read_paused and self.handshake_complete:
             self.conn.send_ping(b"")
             self.transport.write(b"".join(self.conn.data_to_send()))
-        self.loop.call_later(NUDGE_S, self._nudge)
+        self.loop.call_later(WATCH_S, self._watch)
 
     async def send(self, message: Any) -> None:
         await super().send(message)
@@ -90,11 +100,24 @@ class PatientWebSocket(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
     _gone: asyncio.Event | None = None
+    _taken_at = 0.0
+    """When the client had last taken all that was sent to it."""
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
         if self.transport.get_write_buffer_size():
             self.loop.call_later(CLOSE_S, self.transport.abort)
+
+
+def _untaken(transport: asyncio.Transport) -> int:
+    """Bytes that the other side has not acknowledged, as far as the system tells (tcp(7), SIOCOUTQ)."""
+    here = transport.get_write_buffer_size()
+    if sys.platform == "win32":
+        return here
+    with contextlib.suppress(OSError):
+        number = transport.get_extra_info("socket").fileno()
+        here += struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(struct.calcsize("i"))))[0]
+    return here
 
 
 class PatientProtocol(HttpToolsProtocol):

@@ -51,8 +51,8 @@ def is_quiet(server: RunningServer) -> bool:
     )
 
 
-async def test_a_client_that_vanishes_in_the_middle_of_a_word_frees_its_place_within_a_second(sentence: bytes) -> None:
-    with RunningServer(ASR_BACKEND="scripted", MODEL_ID="scripted@3000ms") as server:
+async def test_a_client_that_vanishes_in_the_middle_of_a_word_frees_its_place_at_once(sentence: bytes) -> None:
+    with RunningServer(ASR_BACKEND="scripted", MODEL_ID="scripted@8000ms") as server:
         async with talk(server) as conversation:
             await conversation.say(sentence[: 2 * BYTES_PER_S])
             await asyncio.to_thread(until, lambda: metric(server, "steno_running_jobs") > 0)
@@ -60,7 +60,7 @@ async def test_a_client_that_vanishes_in_the_middle_of_a_word_frees_its_place_wi
             gone = time.monotonic()
             await asyncio.to_thread(until, lambda: metric(server, "steno_live_sessions") == 0)
             await asyncio.to_thread(until, lambda: metric(server, "steno_active_requests") == 0)
-            assert time.monotonic() - gone < 2  # a second, and one for a busy machine
+            assert time.monotonic() - gone < 5  # at once, and some for a busy machine: before the step is over
         # The step that was under way could not be interrupted; its slot is released after it.
         await asyncio.to_thread(until, lambda: is_quiet(server))
 
@@ -93,6 +93,7 @@ async def chatter(server: RunningServer, message: str) -> AsyncIterator[None]:
         server.url.replace("http", "ws") + "/ws/transcribe", max_queue=1, ping_interval=None
     )
     await client.recv()
+    # So small, and that late, that the system may discard acknowledgements too: then the client falls silent itself.
     client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     async def chat() -> None:
@@ -125,6 +126,23 @@ async def test_a_client_that_reads_nothing_is_held_up_and_then_cut_off(granian: 
         await asyncio.to_thread(until, lambda: is_quiet(server))
 
 
+async def test_a_client_that_fell_silent_with_its_mail_unread_was_slow_and_not_idle() -> None:
+    """What is left for it fits into the system's buffers: no message waits for it, and yet it has not read them."""
+    with RunningServer(ASR_BACKEND="scripted", SLOW_READER_S="2", SESSION_IDLE_S="4") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.connect((host, int(port)))
+        url = f"{server.url.replace('http', 'ws')}/ws/transcribe"
+        client = await websockets.connect(url, sock=narrow, max_queue=1, ping_interval=None)
+        for _ in range(400):
+            await client.send('{"action": "' + "x" * 200 + '"}')
+        await asyncio.to_thread(until, lambda: metric(server, "steno_live_endings_total") == 1, 60)
+        assert metric(server, "steno_live_endings_total", reason="slow") == 1
+        client.transport.abort()
+        await asyncio.to_thread(until, lambda: is_quiet(server))
+
+
 async def test_a_client_that_reads_nothing_does_not_outlive_its_session() -> None:
     """The session's end comes while the client is held up: whoever waits for it must not wait for ever."""
     with RunningServer(ASR_BACKEND="scripted", SESSION_MAX_S="4", SLOW_READER_S="3") as server:
@@ -144,7 +162,7 @@ async def test_a_client_that_vanishes_while_it_is_held_up_is_noticed_soon(senten
             conversation.socket.transport.abort()
             gone = time.monotonic()
             await asyncio.to_thread(until, lambda: metric(server, "steno_live_sessions") == 0)
-            assert time.monotonic() - gone < 2.5  # a second, and some for a busy machine
+            assert time.monotonic() - gone < 8  # a second, and some for a busy machine; no ping would tell so soon
 
 
 async def test_a_connection_that_went_silent_is_given_up() -> None:
@@ -258,8 +276,13 @@ async def test_after_five_hundred_sessions_nothing_is_left_over(sentence: bytes)
         await many(60)
         before = left()
         await many(500)
-        after = left()
         assert metric(server, "steno_live_endings_total") == 560
+        after = left()
+        with contextlib.suppress(AssertionError):  # told below, by name
+            await asyncio.to_thread(
+                until, lambda: all(are <= were + 1 for were, are in zip(before, left(), strict=True))
+            )
+            after = left()
     for name, were, are in zip(("files", "threads", "children", "tasks"), before, after, strict=True):
         assert are <= were + 1, f"{name}: {were} before, {are} after"
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,21 +30,34 @@ def microphone(path: Path, pcm: bytes) -> Path:
     return path
 
 
-@contextmanager
-def chromium(hears: Path) -> Iterator[Any]:
+def chromium(hears: Path) -> AbstractContextManager[Any]:
     """A browser whose microphone plays the file once, from the moment it is opened."""
+    return _launched(
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={hears}%noloop",
+    )
+
+
+def chromium_that_shares(title: str) -> AbstractContextManager[Any]:
+    """A browser that, when it is asked for a tab, shares the one with this title, sound included."""
+    return _launched(
+        f"--auto-select-tab-capture-source-by-title={title}",
+        "--autoplay-policy=no-user-gesture-required",
+        unless="--mute-audio",
+    )
+
+
+@contextmanager
+def _launched(*arguments: str, unless: str = "") -> Iterator[Any]:
     if not CHROMIUM:
         pytest.skip("chromium is not installed")
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-audio-capture={hears}%noloop",
-            ],
+            args=["--no-sandbox", *arguments],
+            ignore_default_args=[unless] if unless else [],
         )
         yield browser
         browser.close()
@@ -54,11 +68,12 @@ class Visit:
 
     def __init__(self, browser: Any, url: str, **context: Any) -> None:
         self._context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
-        self.page = self._context.new_page()
+        self.page = self.another_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.problems: list[str] = []
         self._origin = urlsplit(url).netloc
         self.page.on("console", self._said)
+        self.page.on("dialog", lambda dialog: dialog.accept())  # "leave this page?"
         self.page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
         self.page.on("request", lambda request: self._asked(request.url))
         self.page.on("websocket", lambda socket: self._asked(socket.url))
@@ -70,6 +85,9 @@ class Visit:
 
     def __exit__(self, *_: object) -> None:
         self._context.close()
+
+    def another_page(self) -> Any:
+        return self._context.new_page()
 
     def see(self, selector: str, text: str) -> None:
         """Wait until it shows."""
@@ -92,6 +110,18 @@ class Visit:
     @property
     def lines(self) -> list[str]:
         return list(self.page.locator("#lines .said").all_text_contents())
+
+    def drag(self, event: str, file: Path) -> None:
+        """A `dragover` (`over`) or `drop` of a file, as a desktop does it."""
+        made = """([name, data]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+            return transfer;
+        }"""
+        data = base64.b64encode(file.read_bytes()).decode()
+        transfer = self.page.evaluate_handle(made, [file.name, data])
+        name = {"over": "dragover", "drop": "drop"}[event]
+        self.page.dispatch_event("#stage", name, {"dataTransfer": transfer})
 
     def download(self, press: str) -> str:
         with self.page.expect_download() as download:

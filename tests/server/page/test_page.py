@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import pairwise
@@ -188,6 +189,21 @@ def test_another_sites_page_can_embed_the_core(browser: Any, spoken: bytes) -> N
         assert refused == ["INVALID_API_KEY", True, "closed"]
 
 
+def test_the_readme_s_snippet_for_web_pages_works_when_it_is_pasted(browser: Any) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```html\n<script type=\"module\">\n(.*?)</script>\n```", readme, re.S)
+    with RunningServer(ASR_BACKEND="scripted", API_KEYS="KEY") as server, Visit(browser, server.url) as visit:
+        visit.page.goto(f"{server.url.replace('127.0.0.1', 'localhost')}/docs")
+        logged: list[str] = []
+        visit.page.on("console", lambda message: logged.append(message.text))
+        visit.page.add_script_tag(type="module", content=code.replace("http://127.0.0.1:8000", server.url))
+        for _ in range(150):
+            if any(re.match(r"\d\.\d+ w0", line) for line in logged):
+                break
+            visit.page.wait_for_timeout(100)
+    assert any(re.fullmatch(r"\d\.\d+ w0 w1 w2 w3( w4)?", line) for line in logged), logged
+
+
 def test_stopping_waits_for_what_was_said(server: RunningServer, browser: Any) -> None:
     with Visit(browser, server.url) as visit:
         visit.page.keyboard.press(" ")
@@ -212,7 +228,111 @@ def test_a_recording_is_captioned_and_played(server: RunningServer, browser: Any
         visit.page.locator("#lines li.current").wait_for()
         visit.page.fill("#search", "w59")
         assert visit.page.locator("#lines li:visible").count() < len(visit.lines)
+        visit.page.fill("#search", "zebra")
+        visit.see("#empty", "No line has “zebra” in it.")
         assert visit.problems == []
+
+
+def test_a_recording_can_be_dropped_and_one_that_cannot_be_read_replaces_nothing(
+    server: RunningServer, browser: Any, fixtures: Path
+) -> None:
+    with Visit(browser, server.url) as visit:
+        visit.drag("over", fixtures / "letter.flac")
+        visit.see("#drop", "Drop the recording")
+        visit.drag("drop", fixtures / "letter.flac")
+        visit.wait_for_lines(1)
+        visit.wait_for_state("idle")
+        lines = visit.lines
+        assert visit.problems == []
+        assert visit.page.locator("#drop").is_hidden()
+        assert visit.page.locator("#player").is_visible()
+        visit.drag("drop", Path(__file__))
+        visit.see("#notices .problem strong", "There is no sound in this file")
+        assert visit.lines == lines
+        assert visit.page.locator("#player").is_visible()
+        visit.drag("drop", fixtures / "address.opus")
+        visit.see("#toast", "The last transcript was cleared")
+        cues = list(srt.parse(visit.download("#toast button")))
+        assert " ".join(cue.content.replace("\n", " ") for cue in cues) == " ".join(lines)
+        visit.wait_for_state("idle")
+        assert len(visit.lines) > len(lines)
+
+
+def test_a_recording_whose_server_died_is_tried_again_without_doubling_its_lines(browser: Any, fixtures: Path) -> None:
+    with RunningServer(ASR_BACKEND="sphinx") as first, Visit(browser, first.url) as visit:
+        visit.page.set_input_files("#file", fixtures / "address.opus")
+        visit.wait_for_lines(1)
+        first.process.kill()
+        visit.see("#notices .problem strong", "The recording was not finished")
+        begun = visit.lines
+        with RunningServer(ASR_BACKEND="sphinx", PORT=first.url.rsplit(":", 1)[1]):
+            visit.page.click("text=Try again")
+            visit.wait_for_lines(len(begun) + 1)
+            visit.wait_for_state("idle")
+        assert visit.lines[: len(begun)] == begun
+        starts = visit.page.locator("#lines .time").all_inner_texts()
+        assert len(set(starts)) == len(starts)
+
+
+def test_nothing_is_dropped_into_live_captions(server: RunningServer, browser: Any, fixtures: Path) -> None:
+    with Visit(browser, server.url) as visit:
+        visit.page.keyboard.press(" ")
+        visit.wait_for_state("live")
+        visit.drag("drop", fixtures / "letter.flac")
+        visit.see("#toast", "Stop the live captions first")
+        visit.wait_for_lines(1)
+
+
+def test_a_microphone_can_be_chosen(server: RunningServer, browser: Any) -> None:
+    with Visit(browser, server.url) as visit:
+        visit.page.keyboard.press(" ")
+        visit.wait_for_state("live")
+        visit.page.keyboard.press(" ")
+        visit.wait_for_state("idle")
+        visit.page.keyboard.press("s")
+        visit.page.locator("#device option").nth(1).wait_for(state="attached")
+        visit.page.select_option("#device", index=1)
+        visit.page.click("#settings [data-close]")
+        visit.page.keyboard.press(" ")
+        visit.wait_for_lines(1)
+        visit.page.keyboard.press(" ")
+        visit.wait_for_state("idle")
+        visit.page.evaluate("localStorage['steno.settings'] = JSON.stringify({ device: 'sold' })")
+        visit.page.reload()
+        visit.page.keyboard.press(" ")
+        visit.see("#notices .problem strong", "The chosen microphone is not there")
+        visit.page.keyboard.press("s")
+        visit.wait_until("document.getElementById('device').value === 'sold'")
+
+
+def test_a_start_can_be_taken_back_while_the_browser_still_asks(server: RunningServer, browser: Any) -> None:
+    with Visit(browser, server.url) as visit:
+        visit.page.evaluate(
+            """() => {
+                const devices = navigator.mediaDevices;
+                const open = devices.getUserMedia.bind(devices);
+                devices.getUserMedia = (wanted) => new Promise((resolve) => {
+                    globalThis.allow = async () => resolve(globalThis.stream = await open(wanted));
+                });
+            }"""
+        )
+        visit.page.keyboard.press(" ")
+        visit.wait_for_state("opening")
+        visit.page.keyboard.press(" ")
+        visit.page.evaluate("allow()")
+        visit.see("#start-text", "Start")
+        visit.wait_until("stream.getTracks().every((track) => track.readyState === 'ended')")
+        assert visit.page.locator("#state").inner_text() == "Ready"
+
+
+def test_a_dialog_closes_beside_it_and_not_on_its_own_edge(server: RunningServer, browser: Any) -> None:
+    with Visit(browser, server.url) as visit:
+        visit.page.keyboard.press("s")
+        box = visit.page.locator("#settings").bounding_box()
+        visit.page.mouse.click(box["x"] + 8, box["y"] + 100)
+        assert visit.page.locator("#settings").is_visible()
+        visit.page.mouse.click(box["x"] - 20, box["y"] + 100)
+        assert visit.page.locator("#settings").is_hidden()
 
 
 def test_what_is_no_recording_is_said_in_plain_words(server: RunningServer, browser: Any, tmp_path: Path) -> None:
@@ -226,7 +346,7 @@ def test_what_is_no_recording_is_said_in_plain_words(server: RunningServer, brow
 def test_a_server_with_keys_asks_for_one_and_loses_nothing_meanwhile(browser: Any, fixtures: Path) -> None:
     keys = {"API_KEYS": "right-key,odd/key=="}
     with RunningServer(ASR_BACKEND="scripted", **keys) as server, Visit(browser, server.url) as visit:
-        visit.page.keyboard.press(" ")
+        visit.page.click("#start")  # it gets the focus back when the question is answered
         visit.page.locator("#ask-key[open]").wait_for()
         visit.page.fill("#asked-key", "wrong-key")
         visit.page.keyboard.press("Enter")
@@ -344,6 +464,10 @@ def test_big_captions_fill_the_screen_and_escape_leaves_them(server: RunningServ
         size = float(visit.page.evaluate("parseFloat(getComputedStyle(captions).fontSize)"))
         assert size > 60
         assert visit.page.evaluate("captions.clientHeight") <= 3.2 * 1.24 * size
+        opacity = "Number(getComputedStyle(document.getElementById('leave-big')).opacity)"
+        visit.page.mouse.move(300, 300)
+        visit.wait_until(f"{opacity} > 0.9")
+        visit.wait_until(f"{opacity} < 0.1 && getComputedStyle(stage).cursor === 'none'")
         visit.page.keyboard.press("Escape")
         visit.wait_until("document.getElementById('stage').clientWidth < innerWidth")
 
@@ -372,6 +496,21 @@ def test_no_width_scrolls_sideways(server: RunningServer, browser: Any, width: i
                 box = visit.page.locator(button).bounding_box()
                 assert box["x"] >= 0
                 assert box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_control_hides_another_while_a_recording_can_be_played(
+    server: RunningServer, browser: Any, fixtures: Path, width: int
+) -> None:
+    with Visit(browser, server.url, viewport={"width": width, "height": 740}) as visit:
+        visit.page.set_input_files("#file", fixtures / "letter.flac")
+        visit.wait_for_lines(1)
+        visit.wait_for_state("idle")
+        visit.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        assert visit.download("[data-format=txt]").split("\n")[:-1] == visit.lines
+        visit.page.click("#clear")
+        toast, dock = (visit.page.locator(name).bounding_box() for name in ("#toast", ".dock"))
+        assert toast["y"] + toast["height"] <= dock["y"]
 
 
 def test_everything_can_be_reached_with_the_keyboard(server: RunningServer, browser: Any) -> None:

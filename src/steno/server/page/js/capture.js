@@ -21,7 +21,12 @@ const LAST_FRAME_MS = 500;
  */
 export async function capture(stream, onPcm) {
   const { context, source } = await connected(stream);
-  await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
+  try {
+    await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
+  } catch (error) {
+    await context.close(); // browsers have few of them
+    throw error;
+  }
   const worklet = new AudioWorkletNode(context, "pcm-frames", { numberOfOutputs: 0 });
   /** @type {() => void} */
   let ended = () => {};

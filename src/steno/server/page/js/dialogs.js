@@ -1,5 +1,6 @@
 /** Settings, the question for a key, help. */
 import { el, make } from "./dom.js";
+import { microphones } from "./sources.js";
 
 /** @typedef {{version: string, model: string, languages: Record<string, string>, targets: Record<string, string>, hotwords: boolean}} About */
 
@@ -8,18 +9,23 @@ export function setUpDialogs(settings) {
   for (const dialog of document.querySelectorAll("dialog")) {
     dialog.addEventListener("click", (event) => {
       const target = /** @type {HTMLElement} */ (event.target);
-      if (target !== dialog && !target.closest("[data-close]")) return;
+      if (!target.closest("[data-close]")) return;
       dialog.close();
       target.blur(); // keys are the page's again at once
     });
+    // Pressed there, not only let go: a selection may end beside the dialog. And a question waits for its answer.
+    dialog.addEventListener("pointerdown", (event) => {
+      if (dialog.id !== "ask-key" && isBeside(dialog, event)) dialog.close();
+    });
   }
-  el("open-settings").addEventListener("click", () => el("settings").showModal());
+  el("open-settings").addEventListener("click", () => openSettings(settings));
   el("open-help").addEventListener("click", () => el("help").showModal());
   const fields = /** @type {const} */ ([
     ["language", "language"],
     ["translate", "translateTo"],
     ["hotwords", "hotwords"],
     ["key", "key"],
+    ["device", "device"],
   ]);
   for (const [id, name] of fields) {
     el(id).value = settings.values[name];
@@ -39,6 +45,32 @@ export function setUpDialogs(settings) {
   el("vad").addEventListener("change", shown);
   shown();
   settings.addEventListener("change", () => fields.forEach(([id, name]) => (el(id).value = settings.values[name])));
+}
+
+/** @param {import("./settings.js").SettingsStore} settings */
+export function openSettings(settings) {
+  el("settings").showModal();
+  void offerMicrophones(settings);
+}
+
+/** @param {import("./settings.js").SettingsStore} settings */
+async function offerMicrophones({ values: { device } }) {
+  const found = await microphones();
+  const isGone = device && !found.some(({ id }) => id === device);
+  const options = found.map(({ id, name }) => make("option", { value: id, textContent: name }));
+  if (isGone) options.push(make("option", { value: device, textContent: "The one that was chosen (not connected)" }));
+  el("device").replaceChildren(el("device").firstElementChild, ...options);
+  el("device").value = device;
+  el("device-hint").textContent = found.length ? "" : "The browser names them once it was allowed to use one.";
+}
+
+/**
+ * @param {HTMLElement} dialog
+ * @param {PointerEvent} event
+ */
+function isBeside(dialog, { target, clientX, clientY }) {
+  const { left, right, top, bottom } = dialog.getBoundingClientRect();
+  return target === dialog && (clientX < left || clientX > right || clientY < top || clientY > bottom);
 }
 
 /**
@@ -82,7 +114,11 @@ export function askKey(reason, onKey, onCancel) {
   el("ask-key-reason").textContent = reason;
   el("asked-key").value = "";
   el("give-key").onclick = give;
-  el("asked-key").onkeydown = (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && give();
+  el("asked-key").onkeydown = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // else it would press the button that has the focus once the dialog is gone: Stop
+    give();
+  };
   dialog.onclose = () => given || onCancel();
   if (!dialog.open) dialog.showModal();
   el("asked-key").focus();

@@ -21,6 +21,7 @@ export class Live {
   #retryAt = 0;
   #isEnding = false;
   #isOpening = false;
+  #isGivenUp = false;
   #source = "";
   #endedAtS = 0;
   #heardAt = 0;
@@ -32,7 +33,7 @@ export class Live {
    * @param {import("./settings.js").SettingsStore} settings
    * @param {import("./stage.js").Stage} stage
    * @param {import("./transcript.js").Transcript} transcript
-   * @param {{changed: () => void, askKey: (reason: string) => void}} page
+   * @param {{changed: () => void, begins: (what: "live") => void, askKey: (reason: string) => void}} page
    */
   constructor(settings, stage, transcript, page) {
     this.settings = settings;
@@ -40,7 +41,6 @@ export class Live {
     this.transcript = transcript;
     this.page = page;
     addEventListener("online", () => this.#captioner?.state === "waiting" && this.#captioner.retry());
-    addEventListener("beforeunload", (event) => this.isRunning && event.preventDefault());
     document.addEventListener("visibilitychange", () => document.hidden || void this.#awake());
   }
 
@@ -61,14 +61,17 @@ export class Live {
   async start(source) {
     clearNotice();
     this.#source = source;
-    this.#isOpening = true;
+    [this.#isOpening, this.#isGivenUp] = [true, false];
     showState("opening");
     this.page.changed();
     try {
-      const stream = await open(source, this.settings.values.processing);
+      const stream = await open(source, this.settings.values);
+      this.#stream = stream;
+      if (this.#isGivenUp) return this.#release();
+      this.page.begins("live");
       const captioner = new Captioner({ ...this.settings.options, captions: "srt", offsetS: this.#endedAtS });
       this.#follow(captioner);
-      [this.#captioner, this.#stream] = [captioner, stream];
+      this.#captioner = captioner;
       for (const track of stream.getTracks()) track.addEventListener("ended", () => this.#ended());
       this.#heardAt = this.#loudAt = performance.now();
       await captioner.start(stream);
@@ -76,7 +79,7 @@ export class Live {
       void this.#awake();
     } catch (error) {
       this.#release();
-      notice("source", "problem", explainCapture(error, source));
+      if (!this.#isGivenUp) notice("source", "problem", explainCapture(error, source));
     } finally {
       this.#isOpening = false;
       this.page.changed();
@@ -86,7 +89,11 @@ export class Live {
   /** A second call gives up what has not been told yet. */
   async stop() {
     const captioner = this.#captioner;
-    if (!captioner) return;
+    if (!captioner) {
+      this.#isGivenUp = true; // the browser still asks whether we may
+      if (this.#isOpening) showState("idle");
+      return;
+    }
     if (this.#isEnding) return captioner.abandon();
     this.#isEnding = true;
     this.#endedAtS = captioner.positionS;

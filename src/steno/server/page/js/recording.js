@@ -8,12 +8,13 @@ import { explain, isAboutKey } from "./words.js";
 export class Recording {
   /** @type {Upload | null} */ #upload = null;
   /** @type {File | null} */ #file = null;
+  #plays = false; // the player has what the transcript is of
 
   /**
    * @param {import("./settings.js").SettingsStore} settings
    * @param {import("./stage.js").Stage} stage
    * @param {import("./transcript.js").Transcript} transcript
-   * @param {{changed: () => void, askKey: (reason: string) => void}} page
+   * @param {{changed: () => void, begins: (file: File) => void, askKey: (reason: string) => void}} page
    */
   constructor(settings, stage, transcript, page) {
     this.settings = settings;
@@ -36,12 +37,6 @@ export class Recording {
   open(file) {
     clearNotice();
     this.#file = file;
-    URL.revokeObjectURL(el("player").src);
-    el("player").src = URL.createObjectURL(file);
-    el("player").hidden = true;
-    el("upload-name").textContent = file.name;
-    el("upload").hidden = false;
-    el("welcome").hidden = true;
     this.#begin(file);
   }
 
@@ -70,6 +65,7 @@ export class Recording {
   close() {
     el("player").pause();
     el("player").hidden = true;
+    this.#plays = false;
   }
 
   /** @param {File} file */
@@ -79,8 +75,11 @@ export class Recording {
     /** @type {(name: string, take: (detail: any) => void) => void} */
     const on = (name, take) =>
       upload.addEventListener(name, (event) => this.#upload === upload && take(/** @type {CustomEvent} */ (event).detail));
+    let hasBegun = false;
     on("sent", ({ part }) => this.#sent(part));
     on("segment", ({ text, start, end }) => {
+      if (!hasBegun) this.#hears(file); // until now it might have been no recording at all
+      hasBegun = true;
       this.stage.final({ text });
       this.transcript.add({ text, start_s: start, end_s: end });
       showElapsed(end);
@@ -90,11 +89,22 @@ export class Recording {
       if (usage) showElapsed(usage.seconds);
       this.#file = null;
       this.#over();
-      if (this.transcript.isEmpty) notice("file", "note", ["No speech was found", `There is none that could be recognised in ${file.name}.`]);
+      if (!hasBegun) notice("file", "note", ["No speech was found", `There is none that could be recognised in ${file.name}.`]);
     });
     on("error", (error) => this.#failed(error));
+    el("upload-name").textContent = file.name;
+    el("upload").hidden = false;
+    el("welcome").hidden = true;
     this.#sent(0);
     this.page.changed();
+  }
+
+  /** The first words are there. @param {File} file */
+  #hears(file) {
+    this.page.begins(file);
+    URL.revokeObjectURL(el("player").src);
+    el("player").src = URL.createObjectURL(file);
+    this.#plays = true;
   }
 
   /** @param {number} part */
@@ -126,8 +136,8 @@ export class Recording {
     this.#upload = null;
     el("upload").hidden = true;
     el("upload-progress").value = 0;
-    el("player").hidden = this.transcript.isEmpty;
-    el("welcome").hidden = !this.transcript.isEmpty;
+    el("player").hidden = !this.#plays;
+    el("welcome").hidden = !el("captions").hidden;
     showState("idle");
     this.page.changed();
   }

@@ -3,6 +3,7 @@
  *
  * @typedef {object} Settings
  * @property {string} source `microphone`, `tab` or `file`
+ * @property {string} device the microphone's id, as the browser has it; "" = its default
  * @property {string} language
  * @property {string} translateTo
  * @property {string} hotwords comma-separated
@@ -17,6 +18,7 @@ const STORED_AS = "steno.settings";
 /** @type {Settings} */
 const DEFAULTS = {
   source: "microphone",
+  device: "",
   language: "",
   translateTo: "",
   hotwords: "",

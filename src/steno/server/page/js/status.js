@@ -28,6 +28,8 @@ export function showState(state, retryAt) {
   const text = state === "waiting" ? (wait ? `Retry in ${wait} s` : "Retrying…") : NAMES[state];
   el("state").dataset.state = state;
   if (el("state").textContent !== text) el("state").textContent = text;
+  const said = state === "waiting" ? "Waiting for the server" : text; // a countdown is not read out second by second
+  if (el("state-said").textContent !== said) el("state-said").textContent = said;
 }
 
 /** @param {number} peak 0 … 1 */

@@ -3,12 +3,14 @@ import { el, make, toast } from "./dom.js";
 import { clock, FORMATS } from "./subtitles.js";
 
 const NEAR_PX = 48;
+const EMPTY = "Finished sentences are listed here, with their times.";
 
 /** @typedef {import("./subtitles.js").Line} Line */
 
 export class Transcript {
   /** @type {Line[]} */ #lines = [];
   #follows = true;
+  #isSaved = true;
   /** Whether a click on a line's time was of use; else it copies the line. @type {(line: Line) => boolean} */
   onTime = () => false;
 
@@ -20,8 +22,8 @@ export class Transcript {
     });
     el("jump").addEventListener("click", () => this.#follow());
     el("search").addEventListener("input", () => this.#filter());
-    el("copy").addEventListener("click", () => copy(FORMATS.txt.make(this.#lines), "Transcript copied"));
-    el("clear").addEventListener("click", () => this.clear("Transcript cleared"));
+    el("copy").addEventListener("click", () => void this.#copyAll());
+    el("clear").addEventListener("click", () => this.clear());
     for (const button of document.querySelectorAll("[data-format]")) {
       button.addEventListener("click", () => this.download(/** @type {HTMLElement} */ (button).dataset.format ?? ""));
     }
@@ -31,9 +33,15 @@ export class Transcript {
     return this.#lines.length === 0;
   }
 
+  /** Whether there are lines that were neither downloaded nor copied. */
+  get isUnsaved() {
+    return !this.#isSaved && !this.isEmpty;
+  }
+
   /** @param {Line} line */
   add(line) {
     if (!line.text) return;
+    this.#isSaved = false;
     this.#lines.push(line);
     el("lines").append(this.#row(line));
     this.#counted();
@@ -41,31 +49,38 @@ export class Transcript {
   }
 
   /**
-   * With a way back.
-   * @param {string} said
+   * Other lines come: these go.
+   * @param {boolean} isAnother whether they are another recording's; then these can still be saved
    */
-  clear(said) {
-    const [lines, rows] = [this.#lines, [...el("lines").children]];
-    this.#lines = [];
-    el("lines").replaceChildren();
-    this.#counted();
+  replace(isAnother) {
+    const { lines } = this.#take();
+    if (lines.length && isAnother) toast("The last transcript was cleared", { label: "Save it (SRT)", act: () => save(lines, "srt") });
+  }
+
+  /** With a way back. */
+  clear() {
+    const { lines, rows } = this.#take();
     const undo = () => {
       this.#lines = [...lines, ...this.#lines];
       el("lines").prepend(...rows);
       this.#counted();
     };
-    toast(said, { label: "Undo", act: undo });
+    toast("Transcript cleared", { label: "Undo", act: undo });
+  }
+
+  #take() {
+    const taken = { lines: this.#lines, rows: [...el("lines").children] };
+    this.#lines = [];
+    el("lines").replaceChildren();
+    this.#counted();
+    return taken;
   }
 
   /** @param {string} format */
   download(format) {
     if (this.isEmpty) return toast("There is nothing to download yet");
-    const { type, make: write } = FORMATS[format];
-    const url = URL.createObjectURL(new Blob([write(this.#lines)], { type: `${type};charset=utf-8` }));
-    const now = new Date();
-    const day = new Date(now.getTime() - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-    make("a", { href: url, download: `captions ${day.replace("T", " ").replace(":", ".")}.${format}` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    this.#isSaved = true;
+    save(this.#lines, format);
   }
 
   /**
@@ -95,6 +110,10 @@ export class Transcript {
     copy(translation ? `${text}\n${translation}` : text, "Line copied");
   }
 
+  async #copyAll() {
+    if (await copy(FORMATS.txt.make(this.#lines), "Transcript copied")) this.#isSaved = true;
+  }
+
   #filter() {
     for (const row of el("lines").children) highlight(row, el("search").value);
     this.#counted();
@@ -110,12 +129,28 @@ export class Transcript {
   #counted() {
     const total = this.#lines.length;
     const all = total === 0 ? "" : total === 1 ? "1 line" : `${total} lines`;
-    el("count").textContent = el("search").value ? `${shown()} of ${total}` : all;
-    el("empty").hidden = total > 0;
+    const found = el("search").value ? shown() : total;
+    el("count").ariaLive = el("search").value ? "polite" : "off"; // lines are read out as they come: no need to count them
+    el("count").textContent = el("search").value ? `${found} of ${total}` : all;
+    el("empty").hidden = found > 0;
+    el("empty").textContent = total ? `No line has “${el("search").value.trim()}” in it.` : EMPTY;
     for (const button of document.querySelectorAll(".transcript footer button")) {
       /** @type {HTMLButtonElement} */ (button).disabled = total === 0;
     }
   }
+}
+
+/**
+ * @param {Line[]} lines
+ * @param {string} format
+ */
+function save(lines, format) {
+  const { type, make: write } = FORMATS[format];
+  const url = URL.createObjectURL(new Blob([write(lines)], { type: `${type};charset=utf-8` }));
+  const now = new Date();
+  const day = new Date(now.getTime() - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  make("a", { href: url, download: `captions ${day.replace("T", " ").replace(":", ".")}.${format}` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
 /** How many rows match the search. */
@@ -152,8 +187,27 @@ function highlight(row, wanted) {
 async function copy(text, done) {
   try {
     await navigator.clipboard.writeText(text);
-    toast(done);
   } catch {
-    toast("The browser does not let this page copy");
+    if (!copiedInPlace(text)) {
+      toast("The browser does not let this page copy");
+      return false;
+    }
   }
+  toast(done);
+  return true;
+}
+
+/**
+ * Pages over http, as on a local network, have no `navigator.clipboard`.
+ * @param {string} text
+ */
+function copiedInPlace(text) {
+  const field = make("textarea", { value: text, className: "hidden" });
+  const before = /** @type {HTMLElement | null} */ (document.activeElement);
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  before?.focus();
+  return done;
 }

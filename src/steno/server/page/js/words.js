@@ -66,10 +66,12 @@ export function explainCapture(error, source) {
       return [`Access to ${what} was not allowed`, "Allow it in the browser's address bar or settings, then start again."];
     case "NotFoundError":
       return ["No microphone was found", "Connect one, or caption a recording."];
+    case "OverconstrainedError":
+      return ["The chosen microphone is not there", "Connect it, or choose another one in the settings."];
     case "NotReadableError":
       return [`${capital(what)} is in use`, "Another program holds it. Close that, then start again."];
     case "NoAudioError":
-      return ["The shared tab has no sound", "Choose a tab, and tick “Also share tab audio”."];
+      return ["The shared tab has no sound", "Choose a tab, and tick “Also share tab audio”. Chrome and Edge can share a tab's sound, Firefox and Safari cannot."];
     case "TypeError":
     case "NotSupportedError":
       return [`This browser cannot record ${what}`, "Try the microphone, another browser, or a recording."];
