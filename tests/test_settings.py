@@ -105,3 +105,33 @@ def test_the_documentation_of_the_settings_is_current() -> None:
     page = namespace["settings_page"]
     assert callable(page)
     assert (docs / "settings.md").read_text(encoding="utf-8") == page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "mps", "cuda", "cuda:3"])
+def test_devices_are_known_by_torch_s_names(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setenv("DEVICE", device)
+    assert settings.load().device == device
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cpu:0", "CUDA", "cuda:0,1"])
+def test_other_devices_are_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setenv("DEVICE", device)
+    with pytest.raises(SettingsError) as refused:
+        settings.load()
+    assert refused.value.message == f"DEVICE='{device}': must be auto, cpu, mps, cuda or cuda:N"
+
+
+def test_fp8_is_refused_with_what_it_needs_and_what_there_is_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUANTIZE", "fp8")
+    with pytest.raises(SettingsError, match=r"^QUANTIZE='fp8': needs a GPU with 8-bit floats .*; use int8$"):
+        settings.load()
+
+
+def test_the_qwen_backend_s_settings_are_acted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "MODEL_REVISION": "main", "MODEL_ALLOWLIST": "Qwen/*,me/*", "FORCED_ALIGNER_ID": "/aligner",
+        "ALIGN_PIECE_S": "20", "QUANTIZE": "int8", "MAX_SLOTS": "8", "DEVICE": "cpu", "DTYPE": "bfloat16",
+    }  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert settings.load().set_but_planned() == []

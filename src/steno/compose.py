@@ -35,15 +35,13 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
     Raises:
         BackendUnavailableError: the backend that was asked for cannot run here; says what is missing.
     """
-    choice = registry.choose(settings.backend)
+    choice = registry.choose(settings.backend, settings.model_id)
     logger.info("backend {}: {}", choice.name, choice.reason)
     if choice.better:
         logger.info("{}", choice.better)
     for name in settings.set_but_planned():
         logger.warning("{} is set, but this version of steno does not act on it yet", name)
-    backend = registry.create(
-        choice.name, registry.BackendOptions(model_id=settings.model_id, workers=settings.sphinx_workers)
-    )
+    backend = registry.create(choice.name, backend_options_of(settings))
     limits = Limits(
         max_waiting=settings.max_queue,
         max_live=settings.max_sessions,
@@ -51,6 +49,22 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
         idle_timeout_s=settings.idle_timeout,
     )
     return Engine(backend, limits, telemetry)
+
+
+def backend_options_of(settings: Settings) -> registry.BackendOptions:
+    return registry.BackendOptions(
+        model_id=settings.model_id,
+        workers=settings.sphinx_workers,
+        revision=settings.model_revision,
+        allowlist=settings.model_allowlist,
+        hf_home=settings.hf_home,
+        device=settings.device,
+        dtype=settings.dtype,
+        quantize=settings.quantize,
+        slots=settings.max_slots,
+        aligner_id=settings.forced_aligner_id,
+        align_piece_s=settings.align_piece_s,
+    )
 
 
 def translator_of(settings: Settings) -> Translator | None:

@@ -7,6 +7,7 @@ Every variable has its description here: `steno serve --help` and `docs/settings
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -101,8 +102,19 @@ class Settings(BaseSettings):
         "auto",
     )
     model_id: str | None = _field("Model", "Hub id or folder of the model. Default: the backend's own.", None)
-    model_revision: str | None = _field("Model", "Revision of the hub model.", None, planned=True)
-    model_allowlist: Names = _field("Model", "Hub ids that may be loaded.", ("Qwen/*",), planned=True)
+    model_revision: str | None = _field("Model", "Branch, tag or commit of the hub model.", None)
+    model_allowlist: Names = _field(
+        "Model", "Hub ids that may be loaded, comma-separated, `*` = anything. Folders always may.", ("Qwen/*",)
+    )
+    device: str = _field(
+        "Model", "Where Qwen3-ASR runs: `cpu`, `cuda`, `cuda:N`, `mps`; `auto` takes a GPU if there is one.", "auto"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = _field(
+        "Model",
+        "Its numbers: `float32`, `bfloat16`, `float16`; `auto` takes `bfloat16` on a GPU that has it, `float16` on "
+        "others, `float32` on a CPU.",
+        "auto",
+    )
     model_aliases: Names = _field(
         "Model",
         "Names that requests may give in `model` for the served model, comma-separated.",
@@ -119,10 +131,8 @@ class Settings(BaseSettings):
     sphinx_workers: int | None = _field(
         "Model", "Processes of the embedded recogniser for uploads. Default: one a core.", None, ge=1, le=256
     )
-    forced_aligner_id: str | None = _field("Model", "Hub id or folder of the forced aligner.", None, planned=True)
-    align_piece_s: float = _field(
-        "Model", "Longest piece that the aligner gets, in seconds.", 30.0, planned=True, gt=0, le=300
-    )
+    forced_aligner_id: str | None = _field("Model", "Hub id or folder of the forced aligner.", None)
+    align_piece_s: float = _field("Model", "Longest piece that the aligner gets, in seconds.", 30.0, gt=0, le=300)
     hf_home: Path | None = _field("Model", "Where Hugging Face's libraries cache models.", None)
 
     vad_threshold: float = _field("Live", "Probability above which a frame is speech.", 0.5, gt=0, lt=1)
@@ -154,14 +164,13 @@ class Settings(BaseSettings):
     dual_model: bool = _field(
         "Qwen engine", "Partials from the small model, finals from the large.", False, planned=True
     )
-    quantize: Literal["none", "int8", "fp8"] = _field("Qwen engine", "Weight quantisation.", "none", planned=True)
+    quantize: Literal["none", "int8", "fp8"] = _field("Qwen engine", "Weight quantisation: `int8` or `none`.", "none")
     trt_encoder_path: Path | None = _field("Qwen engine", "TensorRT engine of the encoder.", None, planned=True)
     onnx_encoder_path: Path | None = _field("Qwen engine", "ONNX file of the encoder.", None, planned=True)
     max_slots: int | None = _field(
         "Qwen engine",
         "Streams decoded together. Default: from free memory.",
         None,
-        planned=True,
         ge=1,
         le=4096,
     )
@@ -185,6 +194,22 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+            raise ValueError("must be auto, cpu, mps, cuda or cuda:N")
+        return value
+
+    @field_validator("quantize")
+    @classmethod
+    def _known_quantization(cls, value: str) -> str:
+        if value == "fp8":
+            raise ValueError(
+                "needs a GPU with 8-bit floats (NVIDIA Ada, Hopper, …) and is not in this version yet; use int8"
+            )
+        return value
 
     @field_validator("api_keys")
     @classmethod

@@ -72,6 +72,42 @@ def test_a_backend_without_its_model_cannot_run_and_only_the_log_knows_the_folde
     assert f"lacks its {lacks}: there is no {tmp_path}/en-us/" in logs[0]
 
 
+QWEN_LIKE = BackendSpec(
+    "qwen", "steno.types", (), "pip install qwen", "", not_for_auto="steno.backends.qwen.installed:not_for_auto"
+)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "model_id", "chosen"),
+    [
+        (False, None, "sphinx"),
+        (True, None, "qwen"),
+        (False, "Qwen/Qwen3-ASR-0.6B", "qwen"),
+        (False, "/models/mine", "qwen"),
+        (True, "pocketsphinx-en-us", "sphinx"),
+        (False, "pocketsphinx-en-us", "sphinx"),
+    ],
+)
+def test_auto_takes_qwen_where_it_is_fast_or_a_model_is_named(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, model_id: str | None, chosen: str
+) -> None:
+    monkeypatch.setattr(registry, "SPECS", (QWEN_LIKE, registry.spec_of("sphinx")))
+    monkeypatch.setattr("steno.backends.qwen.device.has_gpu", lambda: gpu)
+    assert registry.choose("auto", model_id).name == chosen
+    assert registry.choose("qwen", model_id).name == "qwen"
+
+
+def test_a_machine_without_a_gpu_is_told_how_to_have_qwen_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "SPECS", (QWEN_LIKE, registry.spec_of("sphinx")))
+    monkeypatch.setattr("steno.backends.qwen.device.has_gpu", lambda: False)
+    choice = registry.choose("auto")
+    assert choice.reason == (
+        "the best that can run here; qwen would be slow without a GPU: to have it all the same set ASR_BACKEND=qwen"
+    )
+    assert choice.better is not None
+    assert "MODEL_ID=Qwen/Qwen3-ASR-0.6B" in choice.better
+
+
 def test_a_damaged_installation_is_to_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pocketsphinx").mkdir()
     (tmp_path / "pocketsphinx" / "__init__.py").touch()
@@ -137,4 +173,4 @@ def test_the_scripted_backend_is_there_but_not_shown() -> None:
 
 
 def test_options_can_be_added_without_touching_the_factories() -> None:
-    assert all(field.default is None for field in dataclasses.fields(BackendOptions))
+    assert all(field.default is not dataclasses.MISSING for field in dataclasses.fields(BackendOptions))

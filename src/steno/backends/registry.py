@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias, cast
 
 from steno.backends.base import AsyncBackend, StepBackend
@@ -21,7 +22,25 @@ class BackendOptions:
     model_id: str | None = None
     """A folder, or a name on Hugging Face; None = the backend's default."""
     workers: int | None = None
-    """How many calls (slots, processes) at once; None = as many as fit the machine."""
+    """Processes that work at once; None = as many as fit the machine."""
+    revision: str | None = None
+    """Of a hub model; None = its main branch."""
+    allowlist: tuple[str, ...] = ("Qwen/*",)
+    """Patterns of hub ids that may be loaded."""
+    hf_home: Path | None = None
+    """Where hub models are kept; None = where Hugging Face's libraries keep them."""
+    device: str = "auto"
+    """`auto`, `cpu`, `mps`, `cuda` or `cuda:N`."""
+    dtype: str = "auto"
+    """`auto`, `float32`, `bfloat16` or `float16`."""
+    quantize: str = "none"
+    """`none` or `int8`."""
+    slots: int | None = None
+    """Pieces decoded together; None = as many as fit."""
+    aligner_id: str | None = None
+    """A folder, or a name on Hugging Face; None = no forced aligner."""
+    align_piece_s: float = 30.0
+    """The longest piece that the aligner gets."""
 
 
 Factory: TypeAlias = Callable[[BackendOptions], AsyncBackend | StepBackend]
@@ -38,6 +57,8 @@ class BackendSpec:
         summary: for lists: what it is.
         factory: the function in `module` that makes one from `BackendOptions`.
         check: `module:function`, light to import, which tells what else is missing, or None.
+        not_for_auto: `module:function`, light to import, which tells of a `MODEL_ID` (or None) why `auto` should pass
+            the backend over although it could run, or None.
         models: what `MODEL_ID` may be; None = the factory checks it.
         auto: whether `auto` may choose it.
         public: whether users are told of it.
@@ -50,6 +71,7 @@ class BackendSpec:
     summary: str
     factory: str = "create"
     check: str | None = None
+    not_for_auto: str | None = None
     models: tuple[str, ...] | None = None
     auto: bool = True
     public: bool = True
@@ -62,6 +84,8 @@ SPECS: tuple[BackendSpec, ...] = (
         requires=("torch", "transformers"),
         install="pip install 'steno[qwen]'",
         summary="Qwen3-ASR with steno's own incremental, batched engine",
+        check="steno.backends.qwen.installed:missing",
+        not_for_auto="steno.backends.qwen.installed:not_for_auto",
     ),
     BackendSpec(
         name="sphinx",
@@ -90,7 +114,7 @@ SPECS: tuple[BackendSpec, ...] = (
         public=False,
     ),
 )
-"""`auto` takes the first that can run."""
+"""`auto` takes the first that can run and serve the model."""
 
 _BETTER_THAN_SPHINX = (
     "sphinx is a small offline recogniser; for far better accuracy {how} "
@@ -134,15 +158,18 @@ def availability(name: str) -> Availability:
     return _availability(spec_of(name))
 
 
-def choose(requested: str) -> Choice:
-    """The backend for `requested`: a name, or `auto` for the best that can run here.
+def choose(requested: str, model_id: str | None = None) -> Choice:
+    """The backend for `requested`: a name, or `auto` for the best that can run here and is fit to.
+
+    Args:
+        model_id: what `MODEL_ID` is; `auto` heeds it.
 
     Raises:
         SettingsError: an unknown name.
         BackendUnavailableError: it cannot run here; says what to install.
     """
     if requested == AUTO:
-        return _best(SPECS)
+        return _best(SPECS, model_id)
     found = availability(requested)
     if not found.ok:
         raise BackendUnavailableError(f"backend {requested!r} cannot run here: {found.reason}")
@@ -175,15 +202,19 @@ def check_model(name: str, model_id: str | None) -> None:
     )
 
 
-def _best(specs: tuple[BackendSpec, ...]) -> Choice:
+def _best(specs: tuple[BackendSpec, ...], model_id: str | None) -> Choice:
+    named = next((spec for spec in specs if spec.auto and model_id in (spec.models or ())), None)
+    if named is not None and _availability(named).ok:
+        return Choice(named.name, "MODEL_ID names its model", _better(named.name))
     passed_over: list[str] = []
     for spec in specs:
         if not spec.auto:
             continue
         found = _availability(spec)
-        if found.ok:
+        objection = _ask(spec.not_for_auto, model_id) if found.ok else found.reason
+        if objection is None:
             return Choice(spec.name, "; ".join(["the best that can run here", *passed_over]), _better(spec.name))
-        passed_over.append(f"{spec.name} {found.reason}")
+        passed_over.append(f"{spec.name} {objection}")
     raise BackendUnavailableError(f"no backend can run here: {'; '.join(passed_over)}")
 
 
@@ -193,18 +224,19 @@ def _availability(spec: BackendSpec) -> Availability:
     missing = [package for package in spec.requires if not _is_there(package)]
     if missing:
         return Availability(False, f"needs {' and '.join(missing)}: {spec.install}")
-    lacking = _lacking(spec)
+    lacking = _ask(spec.check)
     if lacking:
         return Availability(False, lacking)
     return Availability(True, spec.summary)
 
 
-def _lacking(spec: BackendSpec) -> str | None:
-    if spec.check is None:
+def _ask(function: str | None, *arguments: str | None) -> str | None:
+    """Import and call `module:function`."""
+    if function is None:
         return None
-    module, _, function = spec.check.partition(":")
-    check = cast("Callable[[], str | None]", getattr(importlib.import_module(module), function))
-    return check()
+    module, _, name = function.partition(":")
+    answer = cast("Callable[..., str | None]", getattr(importlib.import_module(module), name))
+    return answer(*arguments)
 
 
 def _is_there(module: str) -> bool:

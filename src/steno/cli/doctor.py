@@ -57,7 +57,7 @@ def examine() -> dict[str, Any]:
         report["backends"][name] = {"ok": available.ok, "reason": available.reason}
     try:
         chosen = settings.load()
-        choice = registry.choose(chosen.backend)
+        choice = registry.choose(chosen.backend, chosen.model_id)
         registry.check_model(choice.name, chosen.model_id)
         report["serves_with"], report["better"] = choice.name, choice.better
         unheeded = [f"{name} is set, but this version does not act on it yet" for name in chosen.set_but_planned()]

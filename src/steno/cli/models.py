@@ -1,4 +1,4 @@
-"""`steno models`."""
+"""`steno models` and `steno models pull`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from typing import Any
 
 import click
 
+from steno.cli.pull import command as pull
 from steno.client import Client, ServerError
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--url", envvar="STENO_URL", metavar="URL", help="Ask this server. [STENO_URL]")
 @click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
-def command(url: str | None, api_key: str | None) -> None:
-    """List models: what a server serves (--url), or what this machine could serve."""
+@click.pass_context
+def command(context: click.Context, url: str | None, api_key: str | None) -> None:
+    """List models: what a server serves (--url), or what this machine could serve; `pull` downloads one."""
+    if context.invoked_subcommand is not None:
+        return
     if url:
         with Client(url, api_key) as client:
             for line in _lines(client.get("/v1/models")):
@@ -25,6 +29,26 @@ def command(url: str | None, api_key: str | None) -> None:
         spec, available = registry.spec_of(name), registry.availability(name)
         click.echo(f"{name:8} {spec.summary}")
         click.echo(f"{'':8} {'available' if available.ok else 'not available: ' + available.reason}")
+        for model in _models(name):
+            click.echo(f"{'':10} {model}")
+
+
+command.add_command(pull)
+
+
+def _models(backend: str) -> list[str]:
+    """What MODEL_ID may be for the backend, as far as it is known beforehand."""
+    from steno.backends import registry
+
+    if backend != "qwen":
+        return list(registry.spec_of(backend).models or ())
+    from steno import settings
+    from steno.backends.qwen import source
+
+    chosen = settings.load()
+    kept = source.kept(chosen.hf_home)
+    known = [*source.KNOWN_MODELS, *(model for model in kept if model not in source.KNOWN_MODELS)]
+    return [f"{model}{'  (downloaded)' if model in kept else ''}" for model in known] + ["or a folder"]
 
 
 def _lines(answer: Any) -> list[str]:

@@ -38,6 +38,10 @@ class Shown:
         """So much of the upload, in [0, 1], is with the server."""
         self._update(total=1, completed=part, note="uploading" if part < 1 else "at the server")
 
+    def part(self, part: float, note: str) -> None:
+        """So much of something else, in [0, 1], is done."""
+        self._update(total=1, completed=part, note=note)
+
     @property
     def elapsed_s(self) -> float:
         return time.monotonic() - self._began

@@ -1,0 +1,54 @@
+"""Whether torch and transformers are there and new enough, and whether `auto` should choose them; not imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from importlib.metadata import PackageNotFoundError, version
+
+INSTALL = "pip install 'steno[qwen]'"
+
+NEEDED = {"torch": (2, 11), "transformers": (5, 16, 1)}
+"""The oldest that work; transformers 6 is not out."""
+BELOW = {"transformers": (6,)}
+
+
+def missing() -> str | None:
+    """What the backend lacks and what to do about it, put so that its name goes before it; None = nothing."""
+    for package, oldest in NEEDED.items():
+        if importlib.util.find_spec(package) is None:
+            return f"needs {package}: {INSTALL}"
+        found = _version(package)
+        if found is None:
+            return f"needs {package}, which is installed without its metadata: {INSTALL}"
+        below = BELOW.get(package)
+        if found < oldest or (below and found >= below):
+            wanted = f"{package}>={_dotted(oldest)}" + (f",<{_dotted(below)}" if below else "")
+            return f"needs {wanted}, and there is {_dotted(found)}: {INSTALL} --upgrade"
+    return None
+
+
+def not_for_auto(model_id: str | None) -> str | None:
+    """Why `auto` should pass this backend over although it could run; None = it should not.
+
+    Without a GPU Qwen3-ASR is slow, and without `MODEL_ID` nobody has asked for it and for a download.
+    """
+    from steno.backends.qwen.device import has_gpu
+
+    if model_id is not None or has_gpu():
+        return None
+    return "would be slow without a GPU: to have it all the same set ASR_BACKEND=qwen"
+
+
+def _version(package: str) -> tuple[int, ...] | None:
+    """The leading numbers of a version: of `2.13.0+cpu` (2, 13, 0)."""
+    try:
+        found = version(package)
+    except PackageNotFoundError:
+        return None
+    numbers = re.match(r"\d+(\.\d+)*", found)
+    return tuple(int(part) for part in numbers[0].split(".")) if numbers else None
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))

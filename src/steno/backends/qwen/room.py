@@ -1,0 +1,69 @@
+"""Whether a model's weights fit into the memory that is free, before any of it is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steno.backends.qwen.weights import gigabytes
+from steno.errors import ModelLoadError
+
+if TYPE_CHECKING:
+    import torch
+
+MARGIN = 1.1
+"""Beside the weights: buffers, and the first request's activations."""
+
+PROC = Path("/proc")
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def check(model_id: str, parameters: int, element_bytes: int, device: torch.device) -> None:
+    """Raises ModelLoadError where `parameters` of `element_bytes` each do not fit on `device`.
+
+    They pass through the host's memory on their way to a GPU.
+    """
+    needed = parameters * element_bytes * MARGIN
+    places = {"memory": host_free()}
+    if device.type == "cuda":
+        places[f"memory of {device}"] = _cuda_free(device)
+    for name, free in places.items():
+        if free is not None and free < needed:
+            raise ModelLoadError(f"{model_id} needs {gigabytes(needed)} of {name}, {gigabytes(free)} are free")
+
+
+def host_free() -> int | None:
+    """Bytes that this process may still take: of the machine, and of its container. None = nobody knows."""
+    known = [free for free in (_meminfo(), _cgroup()) if free is not None]
+    return min(known, default=None)
+
+
+def _cuda_free(device: torch.device) -> int:
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free)
+
+
+def _meminfo() -> int | None:
+    try:
+        lines = (PROC / "meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _cgroup() -> int | None:
+    """Of version 2; file pages that the kernel would give back count as free."""
+    try:
+        limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        if limit == "max":
+            return None
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
+    except (OSError, ValueError):
+        return None
+    return max(0, int(limit) - used + int(stat.get("inactive_file", 0)))

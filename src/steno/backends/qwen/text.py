@@ -1,0 +1,84 @@
+"""Tokens → what was said: the language that the model names, the text, and how sure it was of each token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+from steno.backends.qwen.prompt import CODES
+from steno.types import Hypothesis, Score
+
+if TYPE_CHECKING:
+    from transformers import Qwen3ASRProcessor
+
+LIKE = 0.5
+"""From here on two texts say much the same: `SequenceMatcher.ratio` of their letters."""
+
+
+class Reader:
+    """What the tokens of one checkpoint mean."""
+
+    def __init__(self, processor: Qwen3ASRProcessor) -> None:
+        self._processor = processor
+        self._tokenizer: Any = processor.tokenizer
+        self._mark: int = self._tokenizer.convert_tokens_to_ids("<asr_text>")
+
+    def read(self, tokens: Sequence[int], certainty: Sequence[float], language: str | None) -> Hypothesis:
+        """Of greedily chosen `tokens`, without the end token, and the log-probability of each.
+
+        `language` is the one that was forced: then the tokens are text alone.
+        """
+        start = 0
+        if language is None and self._mark in tokens:
+            start = tokens.index(self._mark) + 1
+        raw = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+        parsed = self._processor.parse_output(raw)
+        text: str = parsed["transcription"]
+        if language is None:
+            named = parsed["language"]
+            language = CODES.get(named.lower()) if named else None
+        if not text:
+            return Hypothesis("", None)
+        scores = self._scores(text, tokens[start:], certainty[start:])
+        return Hypothesis(text, language, (), confidence_of(scores), scores)
+
+    def _scores(self, text: str, tokens: Sequence[int], certainty: Sequence[float]) -> tuple[Score, ...]:
+        """Where in `text` each token ends. Nothing where `text` is not what they spell: repetitions were taken out."""
+        pieces = [len(piece) for piece in self._tokenizer.convert_ids_to_tokens(list(tokens))]
+        spelled = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+        if spelled.strip() != text or sum(pieces) != len(spelled.encode()):
+            return ()
+        data = spelled.encode()
+        before = len(spelled) - len(spelled.lstrip())
+        scores: list[Score] = []
+        end = 0
+        for length, logprob in zip(pieces, certainty, strict=True):
+            end += length
+            at = len(data[:end].decode(errors="ignore")) - before
+            scores.append(Score(min(max(at, 0), len(text)), math.exp(logprob)))
+        return tuple(scores)
+
+
+def confidence_of(scores: Sequence[Score]) -> float | None:
+    """The geometric mean of the tokens' probabilities."""
+    if not scores:
+        return None
+    return math.exp(sum(math.log(max(score.probability, 1e-9)) for score in scores) / len(scores))
+
+
+def repeats_context(text: str, context: str) -> bool:
+    """Whether `text` stands in `context`, word for word: said, or leaked from it?"""
+    heard, given = letters(text), letters(context)
+    return bool(heard) and f" {heard} " in f" {given} "
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two texts of the same audio say much the same."""
+    return SequenceMatcher(None, letters(one), letters(other), autojunk=False).ratio() >= LIKE
+
+
+def letters(text: str) -> str:
+    """Words in lower case, without punctuation."""
+    return " ".join("".join(char if char.isalnum() else " " for char in text.casefold()).split())

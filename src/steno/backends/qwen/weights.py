@@ -1,0 +1,125 @@
+"""Safetensors files by their headers alone: whether they are whole, and how many parameters they hold.
+
+The format (https://github.com/huggingface/safetensors#format): eight bytes with the header's length, the header
+as JSON, then the tensors' bytes without gaps.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from steno.errors import ModelLoadError
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+MAX_HEADER = 100_000_000
+"""What the safetensors library itself accepts."""
+
+SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+"""Bytes an element, of the types that Qwen's checkpoints may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a checkpoint's weight files hold."""
+
+    names: frozenset[str]
+    parameters: int
+    size_bytes: int
+    """Of all files, on disk."""
+    dtypes: frozenset[str]
+    """By the format's names: `BF16`, `F32`, …"""
+
+
+def examine(folder: Path, model_id: str) -> Weights:
+    """Read the headers of all weight files in `folder`; no tensor is read.
+
+    Raises:
+        ModelLoadError: a file is missing, cut off or damaged; says which.
+    """
+    names: set[str] = set()
+    dtypes: set[str] = set()
+    parameters = size = 0
+    for file in _files(folder, model_id):
+        header = _header(file, model_id)
+        names |= header.keys()
+        dtypes |= {entry["dtype"] for entry in header.values()}
+        parameters += sum(prod(entry["shape"]) for entry in header.values())
+        size += file.stat().st_size
+    return Weights(frozenset(names), parameters, size, frozenset(dtypes))
+
+
+def gigabytes(size: float) -> str:
+    """Of bytes, for people: `1.6 GB`, or `3 MB` where it is little."""
+    return f"{size / 1e9:.1f} GB" if size >= 5e7 else f"{size / 1e6:.1f} MB"
+
+
+def _files(folder: Path, model_id: str) -> list[Path]:
+    index = folder / INDEX
+    if not index.is_file():
+        single = folder / SINGLE
+        if single.is_file():
+            return [single]
+        raise ModelLoadError(f"{model_id} has no weights: there is neither {SINGLE} nor {INDEX}{_others(folder)}")
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ModelLoadError(f"{model_id} is damaged: {INDEX} is not an index of weights; get it again") from None
+    if not shards or not all(isinstance(name, str) and Path(name).name == name for name in shards):
+        raise ModelLoadError(f"{model_id} is damaged: {INDEX} is not an index of weights; get it again")
+    missing = [name for name in shards if not (folder / name).is_file()]
+    if missing:
+        raise ModelLoadError(
+            f"{model_id} is not complete: {len(missing)} of {len(shards)} weight files are missing "
+            f"({', '.join(missing[:3])}); get it again"
+        )
+    return [folder / name for name in shards]
+
+
+def _others(folder: Path) -> str:
+    if any(folder.glob("*.bin")) or any(folder.glob("*.gguf")):
+        return "; .bin and .gguf files are not read, only safetensors"
+    return ""
+
+
+def _header(file: Path, model_id: str) -> dict[str, Any]:
+    """The tensors of one file by name: `dtype`, `shape`, `data_offsets`."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= MAX_HEADER:
+            raise _damaged(file, model_id, "it does not begin like a safetensors file" if size else "it is empty")
+        text = stream.read(length)
+    if len(text) < length:
+        raise _damaged(file, model_id, "it is cut off")
+    try:
+        header = json.loads(text)
+        header.pop("__metadata__", None)
+        end = max((_end(name, entry) for name, entry in header.items()), default=0)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise _damaged(file, model_id, "its header cannot be read") from None
+    there, expected = size - 8 - length, end
+    if there < expected:
+        raise _damaged(file, model_id, f"it is cut off: {gigabytes(there)} of {gigabytes(expected)} are there")
+    if there > expected:
+        raise _damaged(file, model_id, "there is more in it than its header tells of")
+    return dict(header)
+
+
+def _end(name: str, entry: dict[str, Any]) -> int:
+    """Where the tensor's bytes end. Raises ValueError where its size contradicts its shape."""
+    begin, end = entry["data_offsets"]
+    element = SIZES.get(entry["dtype"])
+    if begin < 0 or end < begin or (element and end - begin != element * prod(entry["shape"])):
+        raise ValueError(name)
+    return int(end)
+
+
+def _damaged(file: Path, model_id: str, how: str) -> ModelLoadError:
+    return ModelLoadError(f"{model_id} is damaged: {file.name}: {how}; get it again")

@@ -1,0 +1,55 @@
+"""`steno models pull`: download a model into the cache before it is needed."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from steno.backends.qwen.source import Source
+
+
+@click.command(name="pull")
+@click.argument("model", required=False, metavar="[ID]")
+@click.option("--revision", metavar="NAME", help="Branch, tag or commit. [MODEL_REVISION]")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def command(model: str | None, revision: str | None, quiet: bool) -> None:
+    """Download a Qwen3-ASR model, or its forced aligner, and check it.
+
+    ID is a name on Hugging Face; by default MODEL_ID, or Qwen/Qwen3-ASR-0.6B. What is there already is not
+    fetched again: an interrupted download goes on where it ended.
+    """
+    from steno import logs, settings
+    from steno.backends.qwen import source
+    from steno.cli.progress import Progress
+
+    chosen = settings.load(model_revision=revision)
+    logs.setup("WARNING" if chosen.log_level == "INFO" else chosen.log_level, chosen.log_json)
+    model = model or chosen.model_id or source.DEFAULT_MODEL
+    wanted = source.Wanted(model, chosen.model_revision, chosen.model_allowlist, chosen.hf_home, kind=None)
+    try:
+        with Progress(quiet=quiet) as progress, progress.of(model) as shown:
+            found = source.resolve(wanted, shown.part, refresh=True)
+    except KeyboardInterrupt:
+        click.echo("steno: interrupted; what has arrived is kept: the same command goes on from there", err=True)
+        raise click.Abort from None
+    for line in _told(found, chosen.model_revision):
+        click.echo(line)
+
+
+def _told(found: Source, revision: str | None) -> list[str]:
+    from steno.backends.qwen.source import PARAMS
+    from steno.backends.qwen.weights import gigabytes
+
+    what = {"recogniser": "recogniser", "aligner": "forced aligner"}[found.kind]
+    use = [f"{PARAMS[found.kind]}={shlex.quote(found.model_id)}"]
+    if found.kind == "recogniser":
+        use.insert(0, "ASR_BACKEND=qwen")
+        use += [f"MODEL_REVISION={shlex.quote(revision)}"] if revision else []
+    return [
+        f"{found.model_id}: {what}, {found.parameters / 1e6:.3g} M parameters, {gigabytes(found.size_bytes)}",
+        f"lies in {found.folder}",
+        f"use it: {' '.join(use)} steno serve",
+    ]

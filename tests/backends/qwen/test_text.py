@@ -1,0 +1,85 @@
+"""From tokens to text: language, repetitions, how sure, and what has leaked from the context."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
+pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
+
+from steno.backends.qwen.text import Reader, alike, repeats_context
+from steno.types import Hypothesis
+
+
+@pytest.fixture(scope="module")
+def reader(checkpoints: Path) -> Reader:
+    from transformers import Qwen3ASRProcessor
+
+    return Reader(Qwen3ASRProcessor.from_pretrained(checkpoints / "recogniser"))
+
+
+def read(reader: Reader, text: str, language: str | None = None, probability: float = 0.5) -> Hypothesis:
+    tokens = reader._tokenizer(text, add_special_tokens=False)["input_ids"]
+    return reader.read(tokens, [math.log(probability)] * len(tokens), language)
+
+
+@pytest.mark.parametrize(
+    ("said", "forced", "text", "language"),
+    [
+        ("language English<asr_text>Hello world.", None, "Hello world.", "en"),
+        ("language German<asr_text> Grüße aus Köln! ", None, "Grüße aus Köln!", "de"),
+        ("Hello world.", "en", "Hello world.", "en"),
+        ("language None<asr_text>", None, "", None),
+        ("", "en", "", None),
+        ("   ", "en", "", None),
+        ("language Klingon<asr_text>nuqneH", None, "nuqneH", None),
+        ("no header at all", None, "no header at all", None),
+        ("language Chinese<asr_text>你好，世界。", None, "你好，世界。", "zh"),
+    ],
+)
+def test_text_and_language(reader: Reader, said: str, forced: str | None, text: str, language: str | None) -> None:
+    heard = read(reader, said, forced)
+    assert (heard.text, heard.language) == (text, language)
+
+
+@pytest.mark.parametrize("text", ["Hello world.", "Grüße aus Köln!", "你好，世界。", "🎉 party"])
+def test_scores_cover_the_text_and_end_where_it_ends(reader: Reader, text: str) -> None:
+    heard = read(reader, f"language English<asr_text> {text}")
+    ends = [score.end for score in heard.scores]
+    assert ends == sorted(ends)
+    assert ends[-1] == len(text)
+    assert heard.confidence == pytest.approx(0.5)
+
+
+def test_a_loop_is_cut_short_and_says_nothing_of_its_parts(reader: Reader) -> None:
+    heard = read(reader, "language English<asr_text>so " + "yes and no " * 60)
+    assert heard.text.count("yes") < 5
+    assert heard.scores == ()
+
+
+CONTEXT = "A talk on whales. Names: Cate Blanchett, Marc"
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [
+        ("Names: Cate Blanchett, Marc", True),
+        ("a talk on WHALES", True),
+        ("Cate.", True),
+        ("Cat", False),
+        ("Whales talk.", False),
+        ("", False),
+        ("...", False),
+    ],
+)
+def test_what_stands_in_the_context_word_for_word(text: str, repeats: bool) -> None:
+    assert repeats_context(text, CONTEXT) is repeats
+
+
+def test_texts_that_say_much_the_same() -> None:
+    assert alike("Cate and Marc.", "kate and mark")
+    assert not alike("Names: Cate Blanchett, Marc", "")
+    assert not alike("Names: Cate Blanchett, Marc", "I do not know")

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from steno import compose, settings
+from steno.backends.registry import BackendOptions
+
+
+def test_backends_are_told_every_setting_of_theirs() -> None:
+    chosen = settings.load(
+        model_id="me/mine", sphinx_workers=2, model_revision="v1", model_allowlist=("me/*",), hf_home=Path("/hf"),
+        device="cuda:1", dtype="float16", quantize="int8", max_slots=9, forced_aligner_id="me/aligner",
+        align_piece_s=20,
+    )  # fmt: skip
+    told = compose.backend_options_of(chosen)
+    assert told == BackendOptions(
+        model_id="me/mine", workers=2, revision="v1", allowlist=("me/*",), hf_home=Path("/hf"),
+        device="cuda:1", dtype="float16", quantize="int8", slots=9, aligner_id="me/aligner", align_piece_s=20.0,
+    )  # fmt: skip
+    default = BackendOptions()
+    assert all(getattr(told, field.name) != getattr(default, field.name) for field in fields(BackendOptions))
+
+
+def test_a_backend_s_defaults_are_those_of_the_settings() -> None:
+    assert compose.backend_options_of(settings.Settings.model_construct()) == BackendOptions()
