@@ -3,8 +3,8 @@
     python -m benchmarks.offline [--model tests/tiny/tiny-asr] [--quick] [--json out/offline.json]
     python -m benchmarks.offline --true-size [--clips 8]
 
-Each way runs in a process of its own, in turn, several rounds; ratios are of medians. `--true-size` makes random weights
-of the size of Qwen3-ASR-0.6B; they know no end, so each clip gets three tokens a second, as English speech has.
+Each way runs in a process of its own, several rounds; ratios are of medians. `--true-size` makes random weights of the
+size of Qwen3-ASR-0.6B; they know no end, so each clip gets three tokens a second, as English speech has.
 
 - speedup_over_batch1: `generate` on one clip at a time, by steno. Target on the tiny model: 3.
 - speedup_over_batched: `generate` on batches of like lengths, by steno. Target at true size: 1.

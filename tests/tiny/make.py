@@ -11,6 +11,7 @@ aligner begins with the recogniser's ears, so it comes after it.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,13 +23,18 @@ from tiny.training.shipped import write_clips
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / "out" / "tiny"
-STEPS = {"asr": 7_000, "draft": 6_000, "aligner": 5_000}
+STEPS = {"asr": 7_000, "draft": 4_000, "aligner": 5_000}
+LONG_STEPS = 1_800
+"""Then, of mostly long clips."""
+
+LEARNING_RATE, LONG_LEARNING_RATE = 1.5e-3, 6e-4
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=[*STEPS, "evaluate", "clips"])
-    parser.add_argument("--steps", type=int, help="default: enough")
+    parser.add_argument("--steps", type=int, help="of each part; default: enough")
+    parser.add_argument("--finish", action="store_true", help="only the last part of training: long clips")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="default: beside this file")
     parser.add_argument("--start", type=Path, default=HERE / "tiny-asr", help="what the aligner begins with")
@@ -48,34 +54,55 @@ def main() -> None:
 
 def make_asr(options: argparse.Namespace, out: Path) -> None:
     said = training_corpus(CACHE)
-    texts = (f"language {name}<asr_text>{one.text}" for one in said for name in ("English", "German", "None"))
-    processor = checkpoint.new_processor(texts, checkpoint.ASR_TEMPLATE)
-    model = checkpoint.new_asr(processor, checkpoint.SIZES[f"tiny-{options.what}"])
-    batcher = training.Batcher(processor, Clips(said, 1, Conditions()), 1)
-    steps = options.steps or STEPS[options.what]
-    training.train(
-        model,
-        training.ahead(batcher.for_asr),
-        lambda batch: model(**batch).loss,
-        steps,
-        lambda: checkpoint.save(model, processor, out),
-    )
+    if options.finish:
+        processor, model = checkpoint.read_asr(out)
+    else:
+        texts = (f"language {name}<asr_text>{one.text}" for one in said for name in ("English", "German", "None"))
+        processor = checkpoint.new_processor(texts, checkpoint.ASR_TEMPLATE)
+        model = checkpoint.new_asr(processor, checkpoint.SIZES[f"tiny-{options.what}"])
+
+    def batcher(seed: int, long: bool) -> training.Batcher:
+        return training.Batcher(processor, Clips(said, seed, Conditions()), seed, long=long)
+
+    def loss(batch: training.Tensors) -> torch.Tensor:
+        return model(**batch).loss
+
+    _learn(options, model, batcher, loss, lambda: checkpoint.save(model, processor, out))
 
 
 def make_aligner(options: argparse.Namespace, out: Path) -> None:
     said = training_corpus(CACHE)
-    texts = (word for one in said for word in one.text.split())
-    processor = checkpoint.new_processor(texts, checkpoint.ALIGNER_TEMPLATE)
-    model = checkpoint.new_aligner(processor, checkpoint.SIZES["tiny-aligner"])
-    checkpoint.begin_with(model, options.start)
-    batcher = training.Batcher(processor, Clips(said, 2, Conditions(nothing=0.0, context=0.0)), 2)
-    steps = options.steps or STEPS["aligner"]
+    if options.finish:
+        processor, model = checkpoint.read_aligner(out)
+    else:
+        processor = checkpoint.new_processor(
+            (word for one in said for word in one.text.split()), checkpoint.ALIGNER_TEMPLATE
+        )
+        model = checkpoint.new_aligner(processor, checkpoint.SIZES["tiny-aligner"])
+        checkpoint.begin_with(model, options.start)
+
+    def batcher(seed: int, long: bool) -> training.Batcher:
+        return training.Batcher(processor, Clips(said, seed, Conditions(nothing=0.0, context=0.0)), seed, long=long)
 
     def loss(batch: training.Tensors) -> torch.Tensor:
         return training.alignment_loss(model, batch)
 
-    batches = training.ahead(batcher.for_aligner)
-    training.train(model, batches, loss, steps, lambda: checkpoint.save(model, processor, out))
+    _learn(options, model, batcher, loss, lambda: checkpoint.save(model, processor, out))
+
+
+def _learn(
+    options: argparse.Namespace,
+    model: torch.nn.Module,
+    batcher: Callable[[int, bool], training.Batcher],
+    loss: Callable[[training.Tensors], torch.Tensor],
+    save: Callable[[], None],
+) -> None:
+    """All kinds of clips, and then mostly long ones."""
+    parts = [(1, False, STEPS[options.what], LEARNING_RATE), (3, True, LONG_STEPS, LONG_LEARNING_RATE)]
+    for seed, long, steps, lr in parts[1:] if options.finish else parts:
+        made = batcher(seed, long)
+        batches = training.ahead(made.for_aligner if options.what == "aligner" else made.for_asr)
+        training.train(model, batches, loss, options.steps or steps, save, lr)
 
 
 def evaluate() -> None:

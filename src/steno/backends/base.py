@@ -125,6 +125,23 @@ class HasAligner(Protocol):
     def aligner(self) -> Aligner | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """What a backend runs on, and the memory that it has taken of it, in MB."""
+
+    name: str
+    allocated_mb: float
+    reserved_mb: float
+
+
+@runtime_checkable
+class UsesGpu(Protocol):
+    """A backend that may run on a GPU."""
+
+    def gpu(self) -> Gpu | None:
+        """None while nothing of it is on one. Cheap: `/health` asks."""
+
+
 @runtime_checkable
 class AsyncBackend(Backend, Protocol):
     """A backend that schedules by itself. Cancelling a call aborts it and leaves the backend usable."""

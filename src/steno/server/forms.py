@@ -72,7 +72,7 @@ class TranscriptionForm:
             text = f"backend {backend!r} takes no hot words; leave them out"
             raise UnsupportedFeatureError(text, param="hotwords")
         if self.wants_words and not (capabilities.word_times or capabilities.alignment):
-            text = f"backend {backend!r} gives no word times; ask for segment"
+            text = f"backend {backend!r} has no word times here: ask for segment, or have FORCED_ALIGNER_ID set"
             raise UnsupportedFeatureError(text, param="timestamp_granularities[]")
         context = ", ".join(part for part in (self.prompt, self.hotwords) if part) if capabilities.context else ""
         words = self.wants_words or self.response_format in get_args(CaptionFormat)

@@ -143,5 +143,8 @@ class _EngineCollector(Collector):
         yield GaugeMetricFamily("steno_running_jobs", "Jobs that the backend works on.", engine.running)
         loaded = engine.model_state is State.READY
         yield GaugeMetricFamily("steno_model_loaded", "1 while the model is in memory.", float(loaded))
+        if engine.aligner_state is not None:
+            aligner = float(engine.aligner_state is State.READY)
+            yield GaugeMetricFamily("steno_aligner_loaded", "1 while the forced aligner is in memory.", aligner)
         yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(engine.worker_alive))
         yield GaugeMetricFamily("steno_draining", "1 while the server shuts down.", float(engine.draining))

@@ -167,6 +167,17 @@ def new_aligner(processor: Qwen3ASRProcessor, size: Size) -> Qwen3ASRForTokenCla
     return Qwen3ASRForTokenClassification(new_config(processor, size, CLASSES))
 
 
+def read_asr(folder: Path) -> tuple[Qwen3ASRProcessor, Qwen3ASRForConditionalGeneration]:
+    """One that was saved, to go on with."""
+    processor = Qwen3ASRProcessor.from_pretrained(folder)
+    return processor, Qwen3ASRForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+
+
+def read_aligner(folder: Path) -> tuple[Qwen3ASRProcessor, Qwen3ASRForTokenClassification]:
+    processor = Qwen3ASRProcessor.from_pretrained(folder)
+    return processor, Qwen3ASRForTokenClassification.from_pretrained(folder, dtype=torch.float32)
+
+
 def save(model: torch.nn.Module, processor: Qwen3ASRProcessor, folder: Path) -> None:
     """In bf16, as Qwen's own are."""
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)

@@ -29,7 +29,7 @@ def recogniser(folder: Path) -> dict[str, float]:
 
     clips = [join([one], [0.3, 0.4]) for one in speak_corpus(SEED, SENTENCES, held_out=True)]
     english = [clip for clip in clips if clip.language == "en"]
-    long = [_chain(english, n, 6) for n in range(0, 30, 6)]
+    long = [_chain(english, n, 6) for n in range(0, SENTENCES["en"] // 2, 6)]
     rng = np.random.default_rng(SEED)
     rooms = [np.asarray(rng.standard_normal(RATE * 3) * 10.0**-n, np.float32) for n in range(1, 6)]
     return {
@@ -48,7 +48,10 @@ def aligner(folder: Path) -> dict[str, float]:
     model = Qwen3ASRForTokenClassification.from_pretrained(folder, dtype=torch.float32).eval()
     clips = [join([one], [0.3, 0.4]) for one in speak_corpus(SEED, SENTENCES, held_out=True)]
     english = [clip for clip in clips if clip.language == "en"]
-    measured = {"one sentence": clips, "six sentences": [_chain(english, n, 6) for n in range(0, 60, 6)]}
+    measured = {
+        "one sentence": clips,
+        "six sentences": [_chain(english, n, 6) for n in range(0, SENTENCES["en"] - 5, 6)],
+    }
     found: dict[str, float] = {}
     for name, some in measured.items():
         errors = np.concatenate([_errors_ms(processor, model, clip) for clip in some])

@@ -18,10 +18,11 @@ from tiny.training.clips import RATE, Clip, Clips
 Tensors = dict[str, torch.Tensor]
 T = TypeVar("T")
 
-BATCHES = ((1, 14), (2, 8), (3, 5), (6, 3), (10, 2))
+BATCHES = ((1, 14), (2, 8), (3, 5), (6, 3), (10, 3))
 """(sentences in a clip, clips in a batch): like lengths go together."""
 OFTEN = (50, 20, 12, 12, 6)
-LEARNING_RATE = 1.5e-3
+OFTEN_LONG = (10, 8, 12, 25, 45)
+"""How often each, at first; and when long clips are learned at last."""
 SAVE_EVERY = 500
 EASY, HARDER = 1200, 2000
 """Batches of single, clean sentences at first; over so many more, everything else comes in. A model that is given all
@@ -37,9 +38,9 @@ def train(
     loss_of: Callable[[Tensors], torch.Tensor],
     steps: int,
     save: Callable[[], None],
+    lr: float,
 ) -> None:
     """AdamW, one cycle. Saves now and then."""
-    lr = LEARNING_RATE
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.2)
     model.train()
@@ -70,13 +71,18 @@ def ahead(make: Callable[[], T], depth: int = 4) -> Iterator[T]:
 
 
 class Batcher:
-    """Clips → what the models take."""
+    """Clips → what the models take.
 
-    def __init__(self, processor: Qwen3ASRProcessor, clips: Clips, seed: int) -> None:
+    Args:
+        long: mostly long clips, and everything that happens to clips from the beginning.
+    """
+
+    def __init__(self, processor: Qwen3ASRProcessor, clips: Clips, seed: int, *, long: bool = False) -> None:
+        self._often = OFTEN_LONG if long else OFTEN
         self._processor = processor
         self._clips = clips
         self._rng = random.Random(seed)
-        self._made = 0
+        self._made = EASY + HARDER if long else 0
 
     def for_asr(self) -> Tensors:
         """With `labels` on what the assistant writes."""
@@ -116,7 +122,7 @@ class Batcher:
     def _draw(self) -> list[Clip]:
         self._made += 1
         hardship = min(max(self._made - EASY, 0) / HARDER, 1.0)
-        sentences, count = self._rng.choices(BATCHES, OFTEN)[0] if self._rng.random() < hardship else BATCHES[0]
+        sentences, count = self._rng.choices(BATCHES, self._often)[0] if self._rng.random() < hardship else BATCHES[0]
         return [self._short_enough(sentences, hardship) for _ in range(count)]
 
     def _draw_spoken(self) -> list[Clip]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steno.backends.base import Align, Capabilities, Finished, Progress, Recognize
+from steno.backends.base import Align, Capabilities, Finished, Gpu, Progress, Recognize
 from steno.backends.qwen.prompt import LANGUAGES
 from steno.errors import AudioTooLongError, BackendUnavailableError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Hypothesis
@@ -93,6 +93,11 @@ class QwenBackend:
     @property
     def device(self) -> str:
         return str(self._machine.device) if self._machine else self._options.device
+
+    def gpu(self) -> Gpu | None:
+        from steno.backends.qwen.memory import gpu_of
+
+        return gpu_of(self._machine.device) if self._machine else None
 
     def load(self, progress: Progress) -> None:
         """Raises ModelLoadError: which part of the checkpoint is missing, broken or not Qwen3-ASR's."""

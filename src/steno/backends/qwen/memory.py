@@ -6,6 +6,22 @@ import contextlib
 import ctypes
 import gc
 import sys
+from typing import Any
+
+from steno.backends.base import Gpu
+
+
+def gpu_of(device: Any) -> Gpu | None:
+    """The CUDA device that a loaded model is on; None for any other."""
+    torch = sys.modules.get("torch")
+    if torch is None or device.type != "cuda":
+        return None
+    mb = 2**20
+    return Gpu(
+        torch.cuda.get_device_name(device),
+        round(torch.cuda.memory_allocated(device) / mb, 1),
+        round(torch.cuda.memory_reserved(device) / mb, 1),
+    )
 
 
 def give_back() -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from steno import __version__
+from steno.backends.base import UsesGpu
 from steno.engine.engine import Engine
 from steno.engine.lifecycle import State
 from steno.server.services import Services, services_of
@@ -40,6 +41,8 @@ class Health(BaseModel):
     active_requests: int
     queued_jobs: int
     loading: Loading | None
+    aligner_state: State | None
+    """Of the forced aligner's model; null where the recogniser needs none, or none is configured."""
     load_error: str | None
     """Why the model could not be loaded the last time; the log has the details."""
     version: str
@@ -57,6 +60,7 @@ async def health(services: With) -> Health:
     engine = services.engine
     backend = engine.backend
     state = engine.model_state
+    gpu = backend.gpu() if isinstance(backend, UsesGpu) else None
     return Health(
         status=_status(engine),
         mode="embedded" if backend.name == "sphinx" else backend.name,
@@ -66,13 +70,14 @@ async def health(services: With) -> Health:
         backend=backend.name,
         device=backend.device,
         cuda=backend.device.startswith("cuda"),
-        gpu_name=None,
-        gpu_allocated_mb=None,
-        gpu_reserved_mb=None,
+        gpu_name=gpu.name if gpu else None,
+        gpu_allocated_mb=gpu.allocated_mb if gpu else None,
+        gpu_reserved_mb=gpu.reserved_mb if gpu else None,
         worker_alive=engine.worker_alive,
         active_requests=engine.active,
         queued_jobs=sum(engine.queue_depth().values()),
         loading=Loading(done=engine.load_progress[0], what=engine.load_progress[1]) if state is State.LOADING else None,
+        aligner_state=engine.aligner_state,
         load_error=engine.load_failure,
         version=__version__,
         uptime_s=round(time.monotonic() - services.started, 3),
