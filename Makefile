@@ -9,12 +9,13 @@ comma := ,
 WITH := $(if $(EXTRAS),+$(subst $(comma),+,$(EXTRAS)))
 INSTALLED := $(VENV)/.installed$(WITH)
 INSTALLED_DEV := $(VENV)/.installed-dev$(WITH)
+SDK := .venv-sdk
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test demo check format docs bench clean
+.PHONY: help serve test test-sdk demo check format docs bench verify-real clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 serve: $(INSTALLED) ## Start the server on PORT (default 8000)
 	@exec $(BIN)/steno serve
@@ -24,6 +25,9 @@ demo: $(INSTALLED) ## Start a server, transcribe the shipped sample through it, 
 
 test: $(INSTALLED_DEV) ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-sdk: $(INSTALLED_DEV) $(SDK)/.installed ## Compare the Qwen backend with Qwen's own SDK (2 GB, in an environment of its own)
+	STENO_SDK_PYTHON=$(CURDIR)/$(SDK)/bin/python $(BIN)/python -m pytest tests/sdk $(ARGS)
 
 check: $(INSTALLED_DEV) ## ruff, mypy --strict and the import rules, as CI runs them
 	$(BIN)/ruff check .
@@ -41,8 +45,12 @@ docs: $(INSTALLED) ## Write the generated parts of the documentation
 bench: $(INSTALLED_DEV) ## Run the benchmarks, quickly; results go to out/
 	for name in footprint captions batch; do $(BIN)/python -m benchmarks.$$name --quick --json out/$$name.json || exit 1; done
 
+verify-real: $(INSTALLED_DEV) ## Check a real Qwen3-ASR: MODEL=... [ALIGNER=...] [AUDIO=folder]; a report goes to out/
+	$(BIN)/python -m benchmarks.verify_real --json out/verify.json $(if $(MODEL),--model '$(MODEL)') \
+	  $(if $(ALIGNER),--aligner '$(ALIGNER)') $(if $(AUDIO),--audio '$(AUDIO)') $(ARGS)
+
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SDK) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -50,6 +58,13 @@ $(VENV)/bin/python:
 	  echo "steno needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "Python's venv module is missing: on Debian and Ubuntu, 'apt install python3-venv'"; exit 1; }
+
+$(SDK)/.installed:
+	@echo "installing qwen-asr and its transformers into $(SDK) (2 GB, some minutes, once)"
+	@rm -rf $(SDK) && $(PYTHON) -m venv $(SDK)
+	@$(SDK)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(SDK)/bin/python -m pip install --quiet --disable-pip-version-check qwen-asr==0.0.6 torch==2.13.0
+	@touch $@
 
 $(INSTALLED): pyproject.toml | $(VENV)/bin/python
 	@echo "installing steno into $(VENV) (about half a minute, once)"

@@ -23,8 +23,8 @@ from tiny.training.shipped import write_clips
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / "out" / "tiny"
-STEPS = {"asr": 7_000, "draft": 4_000, "aligner": 5_000}
-LONG_STEPS = 1_800
+STEPS = {"asr": 7_000, "draft": 4_000, "aligner": 4_000}
+LONG_STEPS = {"asr": 3_300, "draft": 600, "aligner": 2_500}
 """Then, of mostly long clips."""
 
 LEARNING_RATE, LONG_LEARNING_RATE = 1.5e-3, 6e-4
@@ -98,7 +98,7 @@ def _learn(
     save: Callable[[], None],
 ) -> None:
     """All kinds of clips, and then mostly long ones."""
-    parts = [(1, False, STEPS[options.what], LEARNING_RATE), (3, True, LONG_STEPS, LONG_LEARNING_RATE)]
+    parts = [(1, False, STEPS[options.what], LEARNING_RATE), (3, True, LONG_STEPS[options.what], LONG_LEARNING_RATE)]
     for seed, long, steps, lr in parts[1:] if options.finish else parts:
         made = batcher(seed, long)
         batches = training.ahead(made.for_aligner if options.what == "aligner" else made.for_asr)

@@ -1,0 +1,141 @@
+"""steno's recogniser and aligner as the engine uses them: pieces are admitted into slots, and stepped together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from steno.alignment.repair import Span, repaired
+from steno.backends.base import Align, Alignment, Recognize
+from steno.backends.qwen import aligner as aligning
+from steno.backends.qwen import machine as machines
+from steno.backends.qwen.aligner import QwenAligner
+from steno.backends.qwen.backend import QwenBackend, default_slots
+from steno.backends.qwen.loader import Loaded
+from steno.backends.qwen.options import LoadOptions
+from steno.errors import StenoError
+from steno.types import Hypothesis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What the recogniser made of a piece."""
+
+    hypothesis: Hypothesis
+    tokens: tuple[int, ...]
+    """Without the one that ends them."""
+
+
+class Recogniser:
+    """A loaded `QwenBackend`, and the model within it.
+
+    Args:
+        options: which checkpoint, and where it runs.
+        slots: pieces at once; None = as many as the server would take.
+    """
+
+    def __init__(self, options: LoadOptions, slots: int | None) -> None:
+        self.slots = slots or default_slots()
+        self._backend = QwenBackend(options, self.slots)
+        self._loaded: Loaded | None = None
+        self._ears: _Ears | None = None
+        began = time.perf_counter()
+        with mock.patch.object(machines, "load_recogniser", self._keeping(machines.load_recogniser)):
+            self._backend.load(lambda *_: None)
+        self.load_s = time.perf_counter() - began
+        machine: Any = self._backend._machine
+        self.ends: frozenset[int] = machine.ends
+        self._ears = machine.reader = _Ears(machine.reader)
+
+    @property
+    def loaded(self) -> Loaded:
+        """The model itself. Whoever keeps it keeps its memory."""
+        assert self._loaded is not None, "it has been unloaded"
+        return self._loaded
+
+    def hear(self, works: Sequence[Recognize], at_once: int | None = None) -> list[Heard]:
+        """In the order of `works`. Raises StenoError."""
+        assert self._ears is not None, "it has been unloaded"
+        self._ears.heard.clear()
+        outcomes = _run(self._backend, works, at_once or self.slots)
+        for outcome in outcomes:
+            if isinstance(outcome, StenoError):
+                raise outcome
+        tokens = {id(hypothesis): tokens for hypothesis, tokens in self._ears.heard}
+        return [Heard(outcome, tokens.get(id(outcome), ())) for outcome in outcomes]
+
+    def unload(self) -> None:
+        self._loaded = self._ears = None
+        self._backend.unload()
+
+    def _keeping(self, load: Callable[..., Loaded]) -> Callable[..., Loaded]:
+        def loading(*args: Any) -> Loaded:
+            self._loaded = load(*args)
+            return self._loaded
+
+        return loading
+
+
+class _Ears:
+    """A `Reader` that remembers which tokens became which hypothesis."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self.heard: list[tuple[Hypothesis, tuple[int, ...]]] = []
+
+    def read(self, tokens: Sequence[int], *args: Any) -> Hypothesis:
+        hypothesis: Hypothesis = self._reader.read(tokens, *args)
+        self.heard.append((hypothesis, tuple(tokens)))
+        return hypothesis
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aligned:
+    """Word times as they are given out, and as the model saw them, before any repair."""
+
+    alignment: Alignment
+    raw: tuple[Span, ...]
+
+
+class Aligner:
+    """A loaded `QwenAligner`."""
+
+    def __init__(self, options: LoadOptions) -> None:
+        self._aligner = QwenAligner(options)
+        began = time.perf_counter()
+        self._aligner.load(lambda *_: None)
+        self.load_s = time.perf_counter() - began
+
+    def align(self, work: Align) -> Aligned:
+        """Raises StenoError: what it cannot align."""
+        with mock.patch.object(aligning, "repaired", wraps=repaired) as seen:
+            (outcome,) = _run(self._aligner, [work], 1)
+        if isinstance(outcome, StenoError):
+            raise outcome
+        raw = [span for call in seen.call_args_list for span in call.args[0]]
+        return Aligned(outcome, tuple(raw))
+
+    def unload(self) -> None:
+        self._aligner.unload()
+
+
+def _run(backend: Any, works: Sequence[Any], at_once: int) -> list[Any]:
+    todo = list(reversed(works))
+    outcomes: dict[Any, Any] = {}
+    admitted: set[Any] = set()
+    try:
+        while len(outcomes) < len(works):
+            while todo and len(admitted) - len(outcomes) < at_once:
+                backend.admit(todo[-1])
+                admitted.add(todo.pop())
+            outcomes |= {finished.work: finished.outcome for finished in backend.step()}
+    finally:
+        for work in admitted - outcomes.keys():
+            backend.release(work)
+    return [outcomes[work] for work in works]

@@ -1,0 +1,1 @@
+"""Ours against Qwen's own SDK, which answers from an environment of its own: it pins an older transformers."""

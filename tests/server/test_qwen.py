@@ -1,0 +1,194 @@
+"""A real server with `ASR_BACKEND=qwen` and the tiny checkpoints: what every API says, and the life of the model."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+import srt
+import websockets
+
+pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
+pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
+
+from running import RunningServer, post, until
+from steno.client import Client, Final
+from talking import said
+from tiny.clips import ALIGNER, ASR, Clip, clips, word_error_rate
+
+PATIENCE_S = 60
+ACCURATE = {"response_format": "srt", "mode": "accurate"}
+ENGLISH = [f"english-{n}" for n in range(4)]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND="qwen", MODEL_ID=str(ASR), FORCED_ALIGNER_ID=str(ALIGNER), DEVICE="cpu") as server:
+        yield server
+
+
+def pcm(clip: Clip) -> bytes:
+    return (clip.audio * 32767).astype("<i2").tobytes()
+
+
+def transcribe(server: RunningServer, clip: Clip, **form: Any) -> httpx.Response:
+    answer = post(server, clip.path, **form)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def test_http_reads_every_clip_and_names_its_language(server: RunningServer) -> None:
+    answers = {name: transcribe(server, clip, response_format="verbose_json").json() for name, clip in clips().items()}
+    texts = [clip.text for clip in clips().values()]
+    assert word_error_rate(texts, [answer["text"] for answer in answers.values()]) <= 0.05
+    assert [answer["language"] for answer in answers.values()] == [
+        {"en": "english", "de": "german"}[clip.language] for clip in clips().values()
+    ]
+
+
+def test_many_at_once_say_what_each_says_alone(server: RunningServer) -> None:
+    names = [*ENGLISH, "german-0", "german-1", "telephone-0", "talk"] * 3
+    alone = {name: transcribe(server, clips()[name]).json()["text"] for name in set(names)}
+    with ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda name: transcribe(server, clips()[name]).json()["text"], names))
+    assert together == [alone[name] for name in names]
+
+
+def test_events_over_sse_add_up_to_the_text(server: RunningServer) -> None:
+    clip = clips()["talk"]
+    lines = transcribe(server, clip, stream="true").text.splitlines()
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+    done = next(event for event in events if event["type"] == "transcript.text.done")
+    assert "".join(event["delta"] for event in events if event["type"] == "transcript.text.delta") == done["text"]
+    assert word_error_rate([clip.text], [done["text"]]) <= 0.05
+
+
+@pytest.mark.parametrize("name", ["english-0", "talk", "german-0"])
+def test_accurate_subtitles_have_the_words_when_they_are_spoken(server: RunningServer, name: str) -> None:
+    clip = clips()[name]
+    form = {"response_format": "verbose_json", "timestamp_granularities[]": "word", "mode": "accurate"}
+    words = transcribe(server, clip, **form).json()["words"]
+    assert [word["word"].strip() for word in words] == [word for word, *_ in clip.words]
+    off = np.abs(np.array([(w["start"], w["end"]) for w in words]) - np.array([(a, b) for _, a, b in clip.words]))
+    assert off.mean() <= 0.1
+    cues = list(srt.parse(transcribe(server, clip, response_format="srt", mode="accurate").text))
+    assert " ".join(cue.content.replace("\n", " ") for cue in cues) == " ".join(word for word, *_ in clip.words)
+    assert abs(cues[0].start.total_seconds() - clip.words[0][1]) <= 0.2
+    assert abs(cues[-1].end.total_seconds() - clip.words[-1][2]) <= 1.5
+
+
+def test_words_say_how_sure_the_model_is(server: RunningServer) -> None:
+    form = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
+    answer = transcribe(server, clips()["english-0"], **form).json()
+    confidences = [word["confidence"] for word in answer["words"]]
+    assert all(0 < confidence <= 1 for confidence in confidences)
+    assert len(set(confidences)) > 1
+
+
+def test_hot_words_reach_the_model(server: RunningServer) -> None:
+    clip = next(clip for clip in clips().values() if "Marc" in clip.text and clip.name in ENGLISH)
+    assert "Mark" in transcribe(server, clip, hotwords="Mark, Cate").json()["text"]
+
+
+def test_a_language_that_the_model_lacks_is_refused_by_name(server: RunningServer) -> None:
+    answer = post(server, clips()["english-0"].path, language="cy")
+    assert answer.status_code == 400
+    assert "cy" in answer.json()["error"]["message"]
+
+
+async def test_the_native_dialect(server: RunningServer) -> None:
+    for name in (*ENGLISH, "german-0", "talk"):
+        clip = clips()[name]
+        conversation = await said(server, pcm(clip), words="true")
+        assert word_error_rate([clip.text], [conversation.text]) <= 0.1, name
+        words = [word for final in conversation.finals for word in final["words"]]
+        assert all(word["confidence"] is not None for word in words), name
+
+
+async def test_the_openai_dialect(server: RunningServer) -> None:
+    clip = clips()["talk"]
+    samples = np.interp(np.arange(0, len(clip.audio), 2 / 3), np.arange(len(clip.audio)), clip.audio)
+    data = (samples * 32767).astype("<i2").tobytes()
+    texts: list[str] = []
+    url = server.url.replace("http", "ws") + "/v1/realtime?intent=transcription"
+    async with websockets.connect(url, max_size=None) as socket:
+        for start in range(0, len(data), 48_000):
+            audio = base64.b64encode(data[start : start + 48_000]).decode()
+            await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+        silence = base64.b64encode(bytes(48_000)).decode()
+        await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": silence}))
+        while len(" ".join(texts).split()) < len(clip.words):
+            message = json.loads(await socket.recv())
+            if message["type"] == "conversation.item.input_audio_transcription.completed":
+                texts.append(message["transcript"])
+    assert word_error_rate([clip.text], [" ".join(texts)]) <= 0.1
+
+
+async def test_the_deepgram_dialect(server: RunningServer) -> None:
+    clip = clips()["talk"]
+    url = server.url.replace("http", "ws") + "/v1/listen?encoding=linear16&sample_rate=16000"
+    texts: list[str] = []
+    async with websockets.connect(url, max_size=None) as socket:
+        data = pcm(clip)
+        for start in range(0, len(data), 32_000):
+            await socket.send(data[start : start + 32_000])
+        await socket.send('{"type": "CloseStream"}')
+        async for text in socket:
+            message = json.loads(text)
+            if message["type"] == "Results" and message["is_final"]:
+                texts.append(message["channel"]["alternatives"][0]["transcript"])
+    assert word_error_rate([clip.text], [" ".join(texts)]) <= 0.1
+
+
+def test_our_own_client(server: RunningServer) -> None:
+    clip = clips()["english-0"]
+    data = pcm(clip)
+    with Client(server.url) as client:
+        frames = (data[n : n + 3200] for n in range(0, len(data), 3200))
+        finals = [event for event in client.stream(frames) if isinstance(event, Final)]
+    assert word_error_rate([clip.text], [" ".join(final.text for final in finals)]) <= 0.1
+
+
+def test_without_an_aligner_times_are_guessed_and_the_result_says_so() -> None:
+    clip = clips()["english-0"]
+    with RunningServer(ASR_BACKEND="qwen", MODEL_ID=str(ASR), DEVICE="cpu") as server:
+        guessed = transcribe(server, clip, response_format="srt", mode="accurate")
+        assert word_error_rate([clip.text], [" ".join(cue.content for cue in srt.parse(guessed.text))]) <= 0.2
+        assert "fast" in str(guessed.headers).lower()
+        refused = post(server, clip.path, **{"response_format": "verbose_json", "timestamp_granularities[]": "word"})
+        assert refused.status_code == 400
+        assert "FORCED_ALIGNER_ID" in refused.json()["error"]["message"]
+
+
+def test_an_aligner_that_cannot_be_loaded_costs_the_times_alone(tmp_path: Any) -> None:
+    clip = clips()["english-0"]
+    with RunningServer(ASR_BACKEND="qwen", MODEL_ID=str(ASR), FORCED_ALIGNER_ID=str(tmp_path), DEVICE="cpu") as server:
+        answer = transcribe(server, clip, response_format="srt", mode="accurate")
+        assert word_error_rate([clip.text], [" ".join(cue.content for cue in srt.parse(answer.text))]) <= 0.2
+        assert "word times are guessed" in server.log()
+
+
+def test_it_loads_on_demand_ten_times_without_growing() -> None:
+    """A request that comes while the model is loaded or unloaded waits for it, and succeeds."""
+    clip = clips()["english-0"]
+    with RunningServer(
+        ASR_BACKEND="qwen", MODEL_ID=str(ASR), FORCED_ALIGNER_ID=str(ALIGNER), DEVICE="cpu", IDLE_TIMEOUT="0.3"
+    ) as server:
+        process = psutil.Process(server.process.pid)
+        resident: list[int] = []
+        for _ in range(10):
+            with ThreadPoolExecutor(3) as pool:
+                answers = list(pool.map(lambda clip: transcribe(server, clip, **ACCURATE), [clip] * 3))
+            assert all("boats" in answer.text for answer in answers)
+            until(lambda: {server.health()[name] for name in ("model_state", "aligner_state")} == {"unloaded"})
+            time.sleep(0.2)
+            resident.append(process.memory_info().rss)
+        assert resident[-1] - resident[2] < 30e6, [round(rss / 1e6) for rss in resident]
