@@ -63,7 +63,6 @@ def backend_options_of(settings: Settings) -> registry.BackendOptions:
         quantize=settings.quantize,
         slots=settings.max_slots,
         aligner_id=settings.forced_aligner_id,
-        align_piece_s=settings.align_piece_s,
     )
 
 
@@ -92,7 +91,7 @@ def caption_style_of(settings: Settings, max_line_chars: int, max_lines: int) ->
 def live_of(settings: Settings, engine: Engine, translator: Translator | None, telemetry: StreamTelemetry) -> Live:
     """How live streams are heard, cut and told."""
     threshold = settings.vad_threshold
-    max_s = min(MAX_PIECE_S, engine.capabilities.max_audio_s)
+    max_s = longest_piece_s(settings, engine)
     segmenter = SegmenterConfig(
         threshold=threshold,
         release=min(0.35, 0.7 * threshold),
@@ -110,7 +109,14 @@ def pieces_of(settings: Settings, engine: Engine) -> PieceSource:
     return PieceSource(
         PieceSettings(
             max_audio_s=settings.max_audio_s,
-            max_piece_s=min(MAX_PIECE_S, engine.capabilities.max_audio_s),
+            max_piece_s=longest_piece_s(settings, engine),
             vad_threshold=settings.vad_threshold,
         )
     )
+
+
+def longest_piece_s(settings: Settings, engine: Engine) -> float:
+    """What one call of the backend gets at most; an aligner gets the same pieces as recognition."""
+    can = engine.capabilities
+    aligned_s = settings.align_piece_s if can.words_by_alignment else MAX_PIECE_S
+    return min(MAX_PIECE_S, can.max_audio_s, aligned_s)

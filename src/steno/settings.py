@@ -132,7 +132,13 @@ class Settings(BaseSettings):
         "Model", "Processes of the embedded recogniser for uploads. Default: one a core.", None, ge=1, le=256
     )
     forced_aligner_id: str | None = _field("Model", "Hub id or folder of the forced aligner.", None)
-    align_piece_s: float = _field("Model", "Longest piece that the aligner gets, in seconds.", 30.0, gt=0, le=300)
+    align_piece_s: float = _field(
+        "Model",
+        "Longest piece that the aligner gets, in seconds; recognition gets the same ones, of 30 at most.",
+        30.0,
+        ge=5,
+        le=300,
+    )
     hf_home: Path | None = _field("Model", "Where Hugging Face's libraries cache models.", None)
 
     vad_threshold: float = _field("Live", "Probability above which a frame is speech.", 0.5, gt=0, lt=1)

@@ -26,12 +26,14 @@ from tiny.clips import ALIGNER, ASR, Clip, clips, word_error_rate
 
 PATIENCE_S = 60
 ACCURATE = {"response_format": "srt", "mode": "accurate"}
+QWEN = {"ASR_BACKEND": "qwen", "MODEL_ID": str(ASR), "FORCED_ALIGNER_ID": str(ALIGNER), "DEVICE": "cpu"}
 ENGLISH = [f"english-{n}" for n in range(4)]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with RunningServer(ASR_BACKEND="qwen", MODEL_ID=str(ASR), FORCED_ALIGNER_ID=str(ALIGNER), DEVICE="cpu") as server:
+    """The tiny models learned mostly from clips of a few sentences: longer pieces are for grown ones."""
+    with RunningServer(**QWEN, ALIGN_PIECE_S="12") as server:
         yield server
 
 
@@ -159,7 +161,7 @@ def test_our_own_client(server: RunningServer) -> None:
 
 def test_without_an_aligner_times_are_guessed_and_the_result_says_so() -> None:
     clip = clips()["english-0"]
-    with RunningServer(ASR_BACKEND="qwen", MODEL_ID=str(ASR), DEVICE="cpu") as server:
+    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": ""}) as server:
         guessed = transcribe(server, clip, response_format="srt", mode="accurate")
         assert word_error_rate([clip.text], [" ".join(cue.content for cue in srt.parse(guessed.text))]) <= 0.2
         assert "fast" in str(guessed.headers).lower()
@@ -170,7 +172,7 @@ def test_without_an_aligner_times_are_guessed_and_the_result_says_so() -> None:
 
 def test_an_aligner_that_cannot_be_loaded_costs_the_times_alone(tmp_path: Any) -> None:
     clip = clips()["english-0"]
-    with RunningServer(ASR_BACKEND="qwen", MODEL_ID=str(ASR), FORCED_ALIGNER_ID=str(tmp_path), DEVICE="cpu") as server:
+    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": str(tmp_path)}) as server:
         answer = transcribe(server, clip, response_format="srt", mode="accurate")
         assert word_error_rate([clip.text], [" ".join(cue.content for cue in srt.parse(answer.text))]) <= 0.2
         assert "word times are guessed" in server.log()
@@ -179,9 +181,7 @@ def test_an_aligner_that_cannot_be_loaded_costs_the_times_alone(tmp_path: Any) -
 def test_it_loads_on_demand_ten_times_without_growing() -> None:
     """A request that comes while the model is loaded or unloaded waits for it, and succeeds."""
     clip = clips()["english-0"]
-    with RunningServer(
-        ASR_BACKEND="qwen", MODEL_ID=str(ASR), FORCED_ALIGNER_ID=str(ALIGNER), DEVICE="cpu", IDLE_TIMEOUT="0.3"
-    ) as server:
+    with RunningServer(**QWEN, IDLE_TIMEOUT="0.3") as server:
         process = psutil.Process(server.process.pid)
         resident: list[int] = []
         for _ in range(10):

@@ -39,8 +39,6 @@ class BackendOptions:
     """Pieces decoded together; None = as many as fit."""
     aligner_id: str | None = None
     """A folder, or a name on Hugging Face; None = no forced aligner."""
-    align_piece_s: float = 30.0
-    """The longest piece that the aligner gets."""
 
 
 Factory: TypeAlias = Callable[[BackendOptions], AsyncBackend | StepBackend]
