@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from steno.backends.qwen.original import ALIGNER_TEMPLATE, RECOGNISER_TEMPLATE
 from tiny.training import checkpoint, evaluation, training
 from tiny.training.clips import Clips, Conditions
 from tiny.training.corpus import training_corpus
@@ -58,7 +59,7 @@ def make_asr(options: argparse.Namespace, out: Path) -> None:
         processor, model = checkpoint.read_asr(out)
     else:
         texts = (f"language {name}<asr_text>{one.text}" for one in said for name in ("English", "German", "None"))
-        processor = checkpoint.new_processor(texts, checkpoint.ASR_TEMPLATE)
+        processor = checkpoint.new_processor(texts, RECOGNISER_TEMPLATE)
         model = checkpoint.new_asr(processor, checkpoint.SIZES[f"tiny-{options.what}"])
 
     def batcher(seed: int, long: bool) -> training.Batcher:
@@ -75,9 +76,7 @@ def make_aligner(options: argparse.Namespace, out: Path) -> None:
     if options.finish:
         processor, model = checkpoint.read_aligner(out)
     else:
-        processor = checkpoint.new_processor(
-            (word for one in said for word in one.text.split()), checkpoint.ALIGNER_TEMPLATE
-        )
+        processor = checkpoint.new_processor((word for one in said for word in one.text.split()), ALIGNER_TEMPLATE)
         model = checkpoint.new_aligner(processor, checkpoint.SIZES["tiny-aligner"])
         checkpoint.begin_with(model, options.start)
 

@@ -30,6 +30,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
     from transformers.utils import logging as transformers_logging
 
+    from steno.backends.qwen.original import ALIGNER_TEMPLATE, RECOGNISER_TEMPLATE
     from tiny.original_layout import write_original
     from tiny.training import checkpoint
 
@@ -37,8 +38,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(7)
     root = tmp_path_factory.mktemp("checkpoints")
     size = checkpoint.Size(encoder_layers=2, layers=2, width=64, ffn=128)
-    listening = checkpoint.new_processor(iter(TEXTS), checkpoint.ASR_TEMPLATE)
-    aligning = checkpoint.new_processor(iter(TEXTS), checkpoint.ALIGNER_TEMPLATE)
+    listening = checkpoint.new_processor(iter(TEXTS), RECOGNISER_TEMPLATE)
+    aligning = checkpoint.new_processor(iter(TEXTS), ALIGNER_TEMPLATE)
     for name, model, processor in (
         ("recogniser", checkpoint.new_asr(listening, size), listening),
         ("aligner", checkpoint.new_aligner(aligning, size), aligning),

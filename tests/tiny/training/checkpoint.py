@@ -34,43 +34,6 @@ _WORDS = Regex(
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-ASR_TEMPLATE = """\
-{%- set ns = namespace(context='', audio='') -%}
-{%- for message in messages -%}
-{%- if message.content is string -%}
-{%- if message.role == 'system' -%}{%- set ns.context = ns.context + message.content -%}{%- endif -%}
-{%- else -%}
-{%- for part in message.content -%}
-{%- if message.role == 'system' and part.type == 'text' -%}{%- set ns.context = ns.context + part.text -%}{%- endif -%}
-{%- if part.type == 'audio' or 'audio' in part or 'audio_url' in part -%}
-{%- set ns.audio = ns.audio + '<|audio_start|><|audio_pad|><|audio_end|>' -%}
-{%- endif -%}
-{%- endfor -%}
-{%- endif -%}
-{%- endfor -%}
-{{- '<|im_start|>system\\n' + ns.context + '<|im_end|>\\n<|im_start|>user\\n' + ns.audio + '<|im_end|>\\n' -}}
-{%- for message in messages if message.role == 'assistant' -%}
-{{- '<|im_start|>assistant\\n' -}}
-{%- if message.content is string -%}{{- message.content -}}
-{%- else -%}{%- for part in message.content if part.type == 'text' -%}{{- part.text -}}{%- endfor -%}{%- endif -%}
-{{- '<|im_end|>\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
-"""
-
-ALIGNER_TEMPLATE = """\
-{%- set ns = namespace(audio='', words=[]) -%}
-{%- for message in messages if message.content is not string -%}
-{%- for part in message.content -%}
-{%- if part.type == 'audio' or 'audio' in part or 'audio_url' in part -%}
-{%- set ns.audio = ns.audio + '<|audio_start|><|audio_pad|><|audio_end|>' -%}
-{%- endif -%}
-{%- if part.type == 'text' -%}{%- set ns.words = ns.words + [part.text] -%}{%- endif -%}
-{%- endfor -%}
-{%- endfor -%}
-{{- ns.audio + ns.words | join('<timestamp><timestamp>') + '<timestamp><timestamp>' -}}
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Size:
