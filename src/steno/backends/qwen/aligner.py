@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from steno.alignment.repair import repaired
 from steno.backends.base import Align, Alignment, Finished, Progress
-from steno.backends.qwen.prompt import LANGUAGES, without
+from steno.backends.qwen.prompt import LANGUAGES
 from steno.errors import (
     AudioTooLongError,
     BackendError,
@@ -134,10 +134,10 @@ class _Machine:
         return outcomes
 
     def _units(self, work: Align) -> list[Unit]:
-        text = without(work.text, self._added)
+        text = blanked(work.text, self._added)
         language = None if work.language is None else LANGUAGES[work.language]
         said = self._processor.split_words_for_alignment(text, language)
-        return units_of(work.text, said)
+        return units_of(work.text, said, text)
 
     def _times(self, pieces: Sequence[tuple[Audio, list[Unit]]]) -> list[list[tuple[float, float]]]:
         """The spans of each piece's units, as the model sees them."""
@@ -178,25 +178,36 @@ class _Machine:
         return self._model.score(hidden).float()
 
 
-def units_of(text: str, said: Sequence[str]) -> list[Unit]:
+def blanked(text: str, tokens: Sequence[str]) -> str:
+    """`text` with spaces in place of `tokens`: what else stands in it stays where it was."""
+    for token in tokens:
+        text = text.replace(token, " " * len(token))
+    return text
+
+
+def units_of(text: str, said: Sequence[str], searched: str | None = None) -> list[Unit]:
     """The words that are aligned, each with its stretch of `text`: all of it is in one of them.
+
+    `searched` is the text in which the words are looked for, as long as `text`; by default that.
 
     Raises:
         BackendError: a splitter changed the words so that they are not found in the text.
     """
+    if not said:
+        return []
+    searched = text if searched is None else searched
     starts: list[int] = []
     at = 0
     for word in said:
         for n, char in enumerate(word):
-            found = text.find(char, at)
+            found = searched.find(char, at)
             if found < 0:
                 raise BackendError(f"the aligner's word {word!r} is not in the text")
             if n == 0:
-                starts.append(_opening(text, found, at))
+                starts.append(_opening(searched, found, at))
             at = found + 1
+    starts[0] = 0
     ends = [*starts[1:], len(text)]
-    if starts:
-        starts[0] = 0
     return [Unit(word, text[start:end].strip()) for word, start, end in zip(said, starts, ends, strict=True)]
 
 
