@@ -14,7 +14,7 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 from steno.backends.base import Finished, Recognize
 from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.options import LoadOptions
-from steno.errors import AudioTooLongError, UnsupportedLanguageError
+from steno.errors import AudioTooLongError, BackendError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Hypothesis
 from tiny.clips import ASR, clips, word_error_rate
 
@@ -180,3 +180,37 @@ def test_live_work_goes_before_the_rest(backend: QwenBackend) -> None:
     assert backend._rows[bulk[0]] in backend._waiting
     for work in (*bulk, live):
         backend.release(work)
+
+
+def test_live_work_cannot_keep_the_rest_from_its_turn(backend: QwenBackend) -> None:
+    audio = clips()["english-0"].audio
+    bulk = Recognize(np.tile(audio, 8))
+    backend.admit(bulk)
+    outcomes: dict[Recognize, object] = {}
+    for n in range(400):
+        if len(backend._free) > 1:
+            backend.admit(Recognize(audio[: SAMPLE_RATE + n], utterance=f"u{n}"))
+        outcomes.update({done.work: done.outcome for done in backend.step()})
+        if bulk in outcomes:
+            break
+    assert isinstance(outcomes.get(bulk), Hypothesis)
+    for work in list(backend._rows):
+        backend.release(work)
+
+
+def test_a_batch_that_fails_fails_alone(backend: QwenBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being decoded goes on, the slots come back, and the next piece is heard."""
+    clip = clips()["english-0"]
+    running = Recognize(clip.audio)
+    backend.admit(running)
+    backend.step()
+    with monkeypatch.context() as broken:
+        broken.setattr(backend._loaded(), "encode", lambda _: (_ for _ in ()).throw(MemoryError("no room")))
+        lost = Recognize(clips()["english-1"].audio)
+        backend.admit(lost)
+        outcomes = {done.work: done.outcome for _ in range(2) for done in backend.step()}
+    assert isinstance(outcomes[lost], BackendError)
+    while running not in outcomes:
+        outcomes.update({done.work: done.outcome for done in backend.step()})
+    assert outcomes[running].text == clip.text  # type: ignore[union-attr]
+    assert len(backend._free) == backend.slots

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
+
 from steno.alignment.repair import repaired
 from steno.backends.base import Align, Alignment, Finished, Progress
 from steno.backends.qwen.prompt import LANGUAGES
@@ -85,7 +87,12 @@ class QwenAligner:
         self._waiting.sort(key=lambda work: len(work.audio))
         some, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
         assert self._machine is not None
-        return [Finished(work, outcome) for work, outcome in zip(some, self._machine.align(some), strict=True)]
+        try:
+            outcomes = self._machine.align(some)
+        except Exception as error:  # noqa: BLE001 - a boundary: logged, and delivered to those whom it concerns
+            logger.opt(exception=error).error("aligning {} pieces failed: {}", len(some), error)
+            outcomes = [BackendError("the aligner failed on this audio; the server's log has the reason")] * len(some)
+        return [Finished(work, outcome) for work, outcome in zip(some, outcomes, strict=True)]
 
     def release(self, work: Align) -> None:
         if work in self._waiting:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
 from steno.backends.base import Align, Capabilities, Finished, Gpu, Progress, Recognize
 from steno.backends.qwen.prompt import LANGUAGES
-from steno.errors import AudioTooLongError, BackendUnavailableError, UnsupportedLanguageError
+from steno.errors import AudioTooLongError, BackendError, BackendUnavailableError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ PROMPT_TOKENS = 64 + round(13 * MAX_AUDIO_S)
 PREFILL_TOKENS = {"cuda": 8192, "cpu": 1024}
 """Audio tokens in one step: what else is decoded waits so long."""
 
+PATIENCE = 8
+"""Live work goes before the rest; what was passed over so often waits no longer."""
+
 LIKE_LENGTHS = 1.3
 """Prompts in one prefill are padded to the longest: those that are longer by more go into another."""
 
@@ -53,6 +58,8 @@ class _Row:
     """Its embeddings, once it has been encoded."""
     tokens: list[int] = field(default_factory=list)
     certainty: list[float] = field(default_factory=list)
+    passed_over: int = 0
+    """Prefills that it had to wait for."""
     doubted: Hypothesis | None = None
     """A text that stands in its context, while the audio is heard again without one."""
 
@@ -159,15 +166,27 @@ class QwenBackend:
         return token_limit(len(work.audio) / SAMPLE_RATE)
 
     def _prefill(self) -> list[Finished]:
+        """A failure, for want of memory most likely, is that of this batch alone."""
+        batch = self._next_batch(PREFILL_TOKENS["cuda" if self._loaded().device.type == "cuda" else "cpu"])
+        self._waiting = [row for row in self._waiting if row not in batch]
+        for row in self._waiting:
+            row.passed_over += 1
+        try:
+            return self._take(zip(batch, self._prefilled(batch), strict=True))
+        except Exception as error:  # noqa: BLE001 - a boundary: logged, and delivered to those whom it concerns
+            logger.opt(exception=error).error("a prefill of {} pieces failed: {}", len(batch), error)
+            for row in batch:
+                self.release(row.work)
+            lost = BackendError("the recogniser failed on this audio; the server's log has the reason")
+            return [Finished(row.work, lost) for row in batch]
+
+    def _prefilled(self, batch: Sequence[_Row]) -> list[Choice]:
         machine = self._loaded()
-        batch = self._next_batch(PREFILL_TOKENS["cuda" if machine.device.type == "cuda" else "cpu"])
         new = [row for row in batch if row.audio is None]
         for row, audio in zip(new, machine.encode([row.work.audio for row in new]), strict=True):
             row.audio = audio
         asked = [(row.slot, row.audio, row.context, row.work.language) for row in batch if row.audio is not None]
-        chosen = machine.prefill(asked)
-        self._waiting = [row for row in self._waiting if row not in batch]
-        return self._take(zip(batch, chosen, strict=True))
+        return machine.prefill(asked)
 
     def _decode(self) -> list[Finished]:
         decoding = {row.slot: row for row in self._rows.values() if row.tokens}
@@ -211,7 +230,7 @@ class QwenBackend:
 
     def _next_batch(self, budget: int) -> list[_Row]:
         """The first that waits, live before the rest, and those of like length, as many as fit."""
-        self._waiting.sort(key=lambda row: row.work.utterance is None)
+        self._waiting.sort(key=lambda row: row.work.utterance is None and row.passed_over < PATIENCE)
         first = self._waiting[0]
         fitting = sorted(self._waiting[1:], key=lambda row: abs(len(row.work.audio) - len(first.work.audio)))
         batch = [first]
