@@ -1,16 +1,17 @@
 """Word times that come of aligning what was recognised."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
-from steno.backends.base import Align, Finished, Result, Work
+from steno.backends.base import Align, Finished, Progress, Result, Work
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine, Limits
 from steno.errors import BackendError, StenoError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.pieces import PieceSettings, PieceSource
-from steno.pipelines.subtitle import subtitles_of
+from steno.pipelines.subtitle import subtitles_of, words_of
 from steno.types import Hypothesis, Score, Transcript
 
 
@@ -72,3 +73,40 @@ async def test_a_piece_that_fails_is_guessed_and_the_result_says_so(fixtures: Pa
     assert (subtitles.timing.reason or "").startswith("2 of ")
     shown = " ".join(cue.text for cue in subtitles.cues).split()
     assert shown == transcript.text.split(), "no word is lost"
+
+
+async def test_a_segment_without_times_still_has_its_words(fixtures: Path) -> None:
+    transcript = await transcribe(TwoStageBackend(fails=(0,)), fixtures / "address.opus")
+    assert len(transcript.words) < len(transcript.text.split())
+    words = words_of(transcript.segments)
+    assert [word.text for word in words] == transcript.text.split()
+    assert {word.confidence for word in words} == {0.25}
+
+
+class SlowAligner:
+    """Needs longer to load than any request has."""
+
+    model_id = "a large aligner"
+
+    def load(self, progress: Progress) -> None:
+        for n in range(600):
+            progress(n / 600, "downloading")
+            time.sleep(0.05)
+
+    def unload(self) -> None:
+        pass
+
+
+class WaitingBackend(TwoStageBackend):
+    aligner = SlowAligner()
+
+
+async def test_text_is_not_lost_to_an_aligner_that_takes_too_long(fixtures: Path) -> None:
+    began = time.monotonic()
+    async with Engine(WaitingBackend(), Limits(request_timeout_s=6)) as engine, engine.admit() as ticket:
+        reader = PieceSource(PieceSettings(max_piece_s=10)).open(fixtures / "address.opus")
+        async with FileTranscription.on(engine, reader, ticket, FileOptions(words=True)) as run:
+            transcript = await run.transcript()
+    assert len(transcript.text.split()) > 100
+    assert transcript.words == ()
+    assert time.monotonic() - began < 10, "the engine does not wait for the load when it ends"

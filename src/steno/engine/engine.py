@@ -311,7 +311,12 @@ class Engine:
         """It loads in a thread of its own, so that recognition goes on meanwhile."""
 
         async def load(progress: Progress) -> None:
-            await asyncio.to_thread(aligner.load, progress)
+            def report(done: float, what: str) -> None:
+                if self._stopped:  # a thread cannot be cancelled; nobody waits for it, but the process would
+                    raise DrainingError
+                progress(done, what)
+
+            await asyncio.to_thread(aligner.load, report)
 
         async def unload() -> None:
             await self._run_in_thread(aligner.unload)

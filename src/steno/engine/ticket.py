@@ -13,7 +13,7 @@ from typing import Protocol
 
 from steno.backends.base import Align, Alignment, Recognize, Result, Work
 from steno.engine.queue import Job, Priority
-from steno.errors import DeadlineExceededError, DrainingError
+from steno.errors import DeadlineExceededError, DrainingError, ModelLoadError
 from steno.types import Hypothesis
 
 
@@ -46,6 +46,7 @@ class Ticket:
         self._waits: set[asyncio.Timeout] = set()
         self._aligner = ExitStack()
         self._is_aligning = False
+        self._aligner_failure: ModelLoadError | None = None
         self._is_closed = False
         self._is_cut_off = False
         self.load_s = 0.0
@@ -68,11 +69,20 @@ class Ticket:
         return result
 
     async def align(self, work: Align, priority: Priority | None = None, timeout_s: float | None = None) -> Alignment:
-        """Like `recognize`, for the times of a given text."""
+        """Like `recognize`, for the times of a given text.
+
+        An aligner that could not be loaded, or not in the time that it got, is not waited for again.
+        """
+        if self._aligner_failure is not None:
+            raise self._aligner_failure
         if not self._is_aligning and not self._is_closed:
             self._is_aligning = True
             self._aligner.enter_context(self._runner.lease_aligner())
-        result = await self._run(work, priority, timeout_s)
+        try:
+            result = await self._run(work, priority, timeout_s)
+        except ModelLoadError as error:
+            self._aligner_failure = error
+            raise
         assert isinstance(result, Alignment)
         return result
 

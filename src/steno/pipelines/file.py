@@ -21,6 +21,9 @@ from steno.pipelines.pieces import Piece, PieceReader
 from steno.pipelines.segments import segments_of
 from steno.types import Hypothesis, Segment, Transcript
 
+ALIGNMENT_SHARE = 0.3
+"""Of a request's time that is left: so long the times of a piece's words are waited for. No text is lost for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
@@ -161,4 +164,8 @@ class FileTranscription:
 
     async def _hear(self, work: Recognize) -> Hypothesis:
         heard = await self._ticket.recognize(work)
-        return await with_words(self._ticket, heard, work.audio) if self._align else heard
+        if not self._align:
+            return heard
+        left_s = self._ticket.time_left_s()
+        timeout_s = None if left_s is None else ALIGNMENT_SHARE * left_s
+        return await with_words(self._ticket, heard, work.audio, timeout_s=timeout_s)

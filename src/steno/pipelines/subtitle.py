@@ -9,7 +9,7 @@ from steno.alignment.confidence import scored
 from steno.alignment.heuristic import spread
 from steno.captions.cues import Cue, CueStyle, cues_of
 from steno.pipelines.request import TimingMode
-from steno.types import Segment, Transcript
+from steno.types import Segment, Transcript, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ def subtitles_of(transcript: Transcript, style: CueStyle, mode: TimingMode) -> S
     timed = [segment if segment.words and mode == "accurate" else _spread(segment) for segment in transcript.segments]
     cues = tuple(cues_of(timed, style, audio_end_s=transcript.duration_s))
     return Subtitles(cues, _timing(transcript.segments, mode))
+
+
+def words_of(segments: Sequence[Segment]) -> list[Word]:
+    """The words of all segments; those of a segment without word times are spread over it."""
+    return [word for segment in segments for word in (segment.words or _spread(segment).words)]
 
 
 def _timing(segments: Sequence[Segment], mode: TimingMode) -> Timing:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from steno.languages import name_of
+from steno.pipelines.subtitle import words_of
 from steno.types import Segment, Transcript, Word
 
 
@@ -75,7 +76,7 @@ def json_transcript(transcript: Transcript, *, logprobs: bool) -> JsonTranscript
     return JsonTranscript(
         text=transcript.text,
         usage=usage_of(transcript),
-        logprobs=[_logprob(word) for word in transcript.words] if logprobs else None,
+        logprobs=[_logprob(word) for word in words_of(transcript.segments)] if logprobs else None,
     )
 
 
@@ -87,7 +88,7 @@ def verbose_transcript(transcript: Transcript, granularities: set[str]) -> Verbo
         duration=round(transcript.duration_s, 3),
         text=transcript.text,
         segments=[wire_segment(segment) for segment in transcript.segments] if wants_segments else None,
-        words=[wire_word(word) for word in transcript.words] if "word" in granularities else None,
+        words=[wire_word(word) for word in words_of(transcript.segments)] if "word" in granularities else None,
         usage=usage_of(transcript),
         timings={stage: round(seconds, 4) for stage, seconds in transcript.timings_s.items()},
     )

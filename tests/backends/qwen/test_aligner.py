@@ -63,6 +63,7 @@ def off_s(found: Alignment | StenoError, clip: Clip) -> np.ndarray:
         ("— Yes — no", ["Yes", "no"], ["— Yes —", "no"]),
         ("你好，世界。", ["你", "好", "世", "界"], ["你", "好，", "世", "界。"]),
         ("it's 3.5 €", ["it's", "35"], ["it's", "3.5 €"]),
+        ("２０２６年です。㈱", ["2026", "年", "です", "(株)"], ["２０２６", "年", "です。", "㈱"]),
         ("ends with 🎉", ["ends", "with"], ["ends", "with 🎉"]),
     ],
 )

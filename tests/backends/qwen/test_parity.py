@@ -136,3 +136,27 @@ def test_prompts_are_those_of_the_processor(loud: Any, works: list[Recognize]) -
             work.audio, language=LANGUAGES[work.language] if work.language else None, prompt=context or None
         )
         assert [*before, *[pad] * len(audio), *after] == inputs["input_ids"][0].tolist()
+
+
+def test_features_do_not_depend_on_what_another_thread_loads(loud: Any) -> None:
+    """transformers changes torch's default dtype while it reads a checkpoint."""
+    audio = like_speech(3.0)
+    machine = Machine(loud, 1, 2000)
+    alone = machine._frontend.mel(audio).features
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        meanwhile = machine._frontend.mel(audio).features
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(alone, meanwhile)
+
+
+def test_features_are_those_of_the_checkpoint_s_own_extractor(loud: Any) -> None:
+    machine = Machine(loud, 1, 2000)
+    for seconds in SECONDS:
+        own = loud.processor.feature_extractor(
+            like_speech(seconds), sampling_rate=SAMPLE_RATE, padding="longest", return_attention_mask=True
+        )
+        mel = machine._frontend.mel(like_speech(seconds))
+        assert mel.frames == int(own["attention_mask"].sum())
+        assert torch.allclose(mel.features, own["input_features"][0], atol=1e-5)

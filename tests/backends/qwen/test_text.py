@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
-from steno.backends.qwen.text import Reader, alike, repeats_context
+from steno.backends.qwen.text import Reader, confirms, repeats_context
 from steno.types import Hypothesis
 
 
@@ -79,7 +79,21 @@ def test_what_stands_in_the_context_word_for_word(text: str, repeats: bool) -> N
     assert repeats_context(text, CONTEXT) is repeats
 
 
-def test_texts_that_say_much_the_same() -> None:
-    assert alike("Cate and Marc.", "kate and mark")
-    assert not alike("Names: Cate Blanchett, Marc", "")
-    assert not alike("Names: Cate Blanchett, Marc", "I do not know")
+@pytest.mark.parametrize(
+    ("again", "first", "confirmed"),
+    [
+        ("Kate and mark are here today.", "Cate and Marc are here today.", True),
+        ("I do not know what you mean.", "Names: Cate Blanchett, Marc", False),
+        ("", "Names: Cate Blanchett, Marc", False),
+        ("", "Cate.", False),
+        ("win", "Nguyen", True),
+        ("晓鸣", "小明", True),
+        ("and so we went down to the river", "Nguyen", False),
+    ],
+)
+def test_what_is_heard_again_without_a_context_confirms_it_or_not(again: str, first: str, confirmed: bool) -> None:
+    assert confirms(again, first) is confirmed
+
+
+def test_marks_belong_to_their_letters() -> None:
+    assert not repeats_context("की", "राम का घर")

@@ -214,3 +214,22 @@ def test_a_batch_that_fails_fails_alone(backend: QwenBackend, monkeypatch: pytes
         outcomes.update({done.work: done.outcome for done in backend.step()})
     assert outcomes[running].text == clip.text  # type: ignore[union-attr]
     assert len(backend._free) == backend.slots
+
+
+def test_a_piece_that_computes_no_numbers_is_an_error_and_leaves_nothing_in_its_slot(backend: QwenBackend) -> None:
+    broken = clips()["talk"].audio.copy()
+    broken[5000] = np.nan
+    lost = Recognize(broken)
+    backend.admit(lost)
+    outcomes = {done.work: done.outcome for done in backend.step()}
+    assert isinstance(outcomes[lost], BackendError)
+    beside = Recognize(np.tile(clips()["english-1"].audio, 6))
+    after = Recognize(clips()["english-0"].audio)
+    heard = run(backend, [after, beside])
+    assert heard[0].text == clips()["english-0"].text
+
+
+def test_a_text_that_has_no_end_is_cut_off(backend: QwenBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend._loaded(), "ends", frozenset())
+    heard = hear(backend, clips()["english-0"].audio)
+    assert 0 < len(heard.text) < 2000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,8 @@ SPLITTERS = {"ja": ("nagisa", "steno[ja]"), "ko": ("soynlp", "steno[ko]")}
 
 MAX_AUDIO_S = 300.0
 MAX_TEXT_CHARS = 10_000
-AT_ONCE = 4
-"""Pieces in one forward pass."""
+AT_ONCE = {"cuda": 4, "cpu": 1}
+"""Pieces in one forward pass: recognition waits so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,9 @@ class QwenAligner:
         """A forward pass over some of what waits; nothing where nothing does."""
         if not self._waiting:
             return []
-        self._waiting.sort(key=lambda work: len(work.audio))
-        some, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
         assert self._machine is not None
+        count = AT_ONCE["cuda" if self._machine.device.type == "cuda" else "cpu"]
+        some, self._waiting = self._waiting[:count], self._waiting[count:]
         try:
             outcomes = self._machine.align(some)
         except Exception as error:  # noqa: BLE001 - a boundary: logged, and delivered to those whom it concerns
@@ -108,7 +109,7 @@ class _Machine:
 
         self._model = loaded.model
         self._processor = loaded.processor
-        self._device = loaded.device
+        self.device = loaded.device
         self._frontend = Frontend(loaded.processor, loaded.device)
         self._encoder = Encoder(loaded.model.model)
         self._added = sorted(loaded.processor.tokenizer.get_added_vocab(), key=len, reverse=True)
@@ -143,7 +144,10 @@ class _Machine:
     def _units(self, work: Align) -> list[Unit]:
         text = blanked(work.text, self._added)
         language = None if work.language is None else LANGUAGES[work.language]
-        said = self._processor.split_words_for_alignment(text, language)
+        try:
+            said = self._processor.split_words_for_alignment(text, language)
+        except Exception as error:
+            raise BackendError(f"the words of the text could not be told apart: {error}") from error
         return units_of(work.text, said, text)
 
     def _times(self, pieces: Sequence[tuple[Audio, list[Unit]]]) -> list[list[tuple[float, float]]]:
@@ -173,7 +177,7 @@ class _Machine:
 
     def _forward(self, ids: Sequence[Sequence[int]], audios: Sequence[Any]) -> Any:
         """Class scores, shape [pieces, tokens, classes]. Padded on the right, which a causal pass does not see."""
-        inputs = _padded(ids).to(self._device)
+        inputs = _padded(ids).to(self.device)
         language_model = self._model.model.language_model
         embedded = language_model.embed_tokens(inputs)
         for row, (tokens, audio) in enumerate(zip(ids, audios, strict=True)):
@@ -202,20 +206,27 @@ def units_of(text: str, said: Sequence[str], searched: str | None = None) -> lis
     """
     if not said:
         return []
-    searched = text if searched is None else searched
+    # Splitters may write full-width characters in the ordinary way: both are compared in that form.
+    plain, origin = _plain(text if searched is None else searched)
     starts: list[int] = []
     at = 0
     for word in said:
-        for n, char in enumerate(word):
-            found = searched.find(char, at)
+        for n, char in enumerate(_plain(word)[0]):
+            found = plain.find(char, at)
             if found < 0:
                 raise BackendError(f"the aligner's word {word!r} is not in the text")
             if n == 0:
-                starts.append(_opening(searched, found, at))
+                starts.append(origin[_opening(plain, found, at)])
             at = found + 1
     starts[0] = 0
     ends = [*starts[1:], len(text)]
     return [Unit(word, text[start:end].strip()) for word, start, end in zip(said, starts, ends, strict=True)]
+
+
+def _plain(text: str) -> tuple[str, list[int]]:
+    """`text` in compatibility form, and for each character of that where it stands in `text`."""
+    forms = [unicodedata.normalize("NFKC", char) for char in text]
+    return "".join(forms), [n for n, form in enumerate(forms) for _ in form]
 
 
 def check(work: Align) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-
-from steno.types import SAMPLE_RATE
+import torch.nn.functional as F
 
 if TYPE_CHECKING:
     from transformers import Qwen3ASRProcessor
@@ -37,22 +37,29 @@ class Mel:
 
 
 class Frontend:
-    """The checkpoint's own feature extractor, one clip at a time."""
+    """What the checkpoint's own feature extractor computes, with its settings, on the model's device.
+
+    Not by calling it: it takes its window in torch's default dtype, which is another while a model is loaded in another
+    thread, and comes back through the host's memory.
+    """
 
     def __init__(self, processor: Qwen3ASRProcessor, device: torch.device) -> None:
-        self._extract = processor.feature_extractor
+        own = processor.feature_extractor
         self._device = device
+        self._fft, self._hop, self._least = own.n_fft, own.hop_length, own.min_length
+        self._window = torch.hann_window(own.n_fft, dtype=torch.float32, device=device)
+        self._filters = torch.from_numpy(own.mel_filters).to(device, torch.float32).T
 
     def mel(self, audio: Audio) -> Mel:
         """`audio`: 16 kHz; clips under half a second are padded to it, as the model was trained."""
-        found = self._extract(
-            audio,
-            sampling_rate=SAMPLE_RATE,
-            padding="longest",
-            return_attention_mask=True,
-            device=str(self._device),
-        )
-        return Mel(found["input_features"][0], int(found["attention_mask"][0].sum()))
+        samples = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32)).to(self._device)
+        if len(samples) < self._least:
+            samples = F.pad(samples, (0, self._least - len(samples)))
+        spectrum = torch.stft(samples, self._fft, self._hop, window=self._window, return_complex=True)
+        power = self._filters @ spectrum[:, :-1].abs() ** 2
+        log = power.clamp(min=1e-10).log10()
+        log = (torch.maximum(log, log.max() - 8.0) + 4.0) / 4.0
+        return Mel(F.pad(log, (0, -log.shape[1] % CHUNK)), log.shape[1])
 
 
 def tokens_of(frames: int) -> int:

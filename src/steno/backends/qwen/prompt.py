@@ -69,6 +69,7 @@ class Prompter:
         self._tokenizer = processor.tokenizer
         self._added = sorted(self._tokenizer.get_added_vocab(), key=len, reverse=True)
         self._around = lru_cache(maxsize=256)(self._make)
+        self._cleaned = lru_cache(maxsize=256)(self._clean)
 
     def around(self, context: str, language: str | None) -> tuple[Ids, Ids]:
         """Token ids before and after the audio's. `context` must be clean; `language`: ISO 639, None = detect."""
@@ -76,7 +77,10 @@ class Prompter:
 
     def clean(self, context: str) -> str:
         """`context` without added tokens, and no longer than `MAX_CONTEXT_TOKENS`."""
-        text = without(context[-MAX_CONTEXT_CHARS:], self._added).strip()
+        return self._cleaned(context[-MAX_CONTEXT_CHARS:])
+
+    def _clean(self, context: str) -> str:
+        text = without(context, self._added).strip()
         if not text:
             return ""
         offsets = self._tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"]

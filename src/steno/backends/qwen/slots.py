@@ -42,9 +42,11 @@ class SlotCache(Cache):
         if length <= self.length:
             return
         more = min(-(-length // GROWTH) * GROWTH, self.limit) - self.length
-        for pool in (self._keys, self._values):
-            for n, tensor in enumerate(pool):
-                pool[n] = torch.cat([tensor, self._empty(more)], dim=2)
+        # All or nothing: where memory runs out halfway, the rows stay as long as they were.
+        keys, values = (
+            [torch.cat([tensor, self._empty(more)], dim=2) for tensor in pool] for pool in (self._keys, self._values)
+        )
+        self._keys, self._values = keys, values
 
     def for_prefill(self, rows: torch.Tensor) -> SlotCache:
         """The next forward fills `rows` from their beginning."""
@@ -66,6 +68,9 @@ class SlotCache(Cache):
             width = key_states.shape[2]
             keys[self._rows, :, :width] = key_states
             values[self._rows, :, :width] = value_states
+            # What an earlier tenant left behind is masked, but a NaN among it would come through the mask.
+            keys[self._rows, :, width:] = 0
+            values[self._rows, :, width:] = 0
             return key_states, value_states
         keys[self._rows, :, self._positions] = key_states[:, :, 0]
         values[self._rows, :, self._positions] = value_states[:, :, 0]

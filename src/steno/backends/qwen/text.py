@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from steno.types import Hypothesis, Score
 
 if TYPE_CHECKING:
     from transformers import Qwen3ASRProcessor
+
+SHORT = 16
+"""Characters of a name or two."""
 
 LIKE = 0.5
 """From here on two texts say much the same: `SequenceMatcher.ratio` of their letters."""
@@ -74,11 +78,21 @@ def repeats_context(text: str, context: str) -> bool:
     return bool(heard) and f" {heard} " in f" {given} "
 
 
-def alike(one: str, other: str) -> bool:
-    """Whether two texts of the same audio say much the same."""
-    return SequenceMatcher(None, letters(one), letters(other), autojunk=False).ratio() >= LIKE
+def confirms(again: str, first: str) -> bool:
+    """Whether what was heard `again`, without a context, confirms the text that stands in it.
+
+    A name may sound like something else altogether on paper, and to spell it is what contexts are for: a short text is
+    confirmed by anything that is no longer by much. A long one must say much the same.
+    """
+    one, other = letters(first), letters(again)
+    if not other:
+        return False
+    if len(one) <= SHORT:
+        return len(other) <= 2 * max(len(one), 3)
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= LIKE
 
 
 def letters(text: str) -> str:
-    """Words in lower case, without punctuation."""
-    return " ".join("".join(char if char.isalnum() else " " for char in text.casefold()).split())
+    """Words in lower case, without punctuation; marks belong to their letters."""
+    kept = (char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in text.casefold())
+    return " ".join("".join(kept).split())
