@@ -39,6 +39,11 @@ format: $(INSTALLED_DEV) ## Let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+tiny: $(INSTALLED_DEV) ## Train the tiny checkpoints again (about two hours; needs libflite1 and libespeak-ng1)
+	for name in asr draft aligner; do PYTHONPATH=tests $(BIN)/python -m tiny.make $$name || exit 1; done
+	PYTHONPATH=tests $(BIN)/python -m tiny.make clips
+	PYTHONPATH=tests $(BIN)/python -m tiny.make evaluate
+
 docs: $(INSTALLED) ## Write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
 
