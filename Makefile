@@ -12,7 +12,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(WITH)
 SDK := .venv-sdk
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-sdk demo check format docs bench verify-real clean
+.PHONY: help serve test test-sdk demo check format docs bench tiny verify-real clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
