@@ -35,7 +35,8 @@ def test_a_recogniser_that_is_killed_costs_at_most_its_own_request(fixtures: Pat
         time.sleep(0.3)
         for process in server.children():
             process.kill()
-        assert running.result().status_code in (200, 500)
+        # 503: on a busy machine it was still being started, and did not come up.
+        assert running.result().status_code in (200, 500, 503)
         after = post(server, fixtures / "letter.flac")
         assert word_error_rate("letter.flac", after.json()["text"]) <= 0.25
         assert server.health()["worker_alive"] is True
