@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace, model: str, clips: list[Path], way: dict[s
 
 def _clips(count: int) -> list[Path]:
     single = [clip for clip in sorted(CLIPS.glob("*.flac")) if "talk" not in clip.name]
-    talks = sorted(CLIPS.glob("*talk.flac"))
+    talks = [CLIPS / "talk.flac"]
     chosen = [*single, *talks]
     return [chosen[n % len(chosen)] for n in range(count)]
 

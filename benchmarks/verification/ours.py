@@ -38,7 +38,7 @@ class Recogniser:
     """
 
     def __init__(self, options: LoadOptions, slots: int | None) -> None:
-        self.slots = slots or default_slots()
+        self.slots = slots or default_slots(options.device)
         self._backend = QwenBackend(options, self.slots)
         self._loaded: Loaded | None = None
         self._ears: _Ears | None = None
