@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,12 +30,11 @@ def test_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
 def test_a_recogniser_that_is_killed_costs_at_most_its_own_request(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="sphinx", SPHINX_WORKERS="1") as server, ThreadPoolExecutor() as pool:
         running = pool.submit(post, server, fixtures / "market.flac")
-        until(lambda: server.health()["active_requests"] == 1 and bool(server.children()))
-        time.sleep(0.3)
+        # Once loaded: one that is killed while it starts is a load that failed, and is not tried again for some seconds.
+        until(lambda: server.health()["model_loaded"] and bool(server.children()))
         for process in server.children():
             process.kill()
-        # 503: on a busy machine it was still being started, and did not come up.
-        assert running.result().status_code in (200, 500, 503)
+        assert running.result().status_code in (200, 500)
         after = post(server, fixtures / "letter.flac")
         assert word_error_rate("letter.flac", after.json()["text"]) <= 0.25
         assert server.health()["worker_alive"] is True
