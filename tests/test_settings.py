@@ -76,8 +76,8 @@ def test_use_vllm_means_the_backend_and_contradictions_are_refused(monkeypatch: 
 
 
 def test_variables_of_later_versions_are_known_checked_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("USE_SPECULATIVE", "true")
-    assert settings.load().set_but_planned() == ["USE_SPECULATIVE"]
+    monkeypatch.setenv("TRT_ENCODER_PATH", "/encoder.engine")
+    assert settings.load().set_but_planned() == ["TRT_ENCODER_PATH"]
     monkeypatch.setenv("QUANTIZE", "int3")
     with pytest.raises(SettingsError, match="QUANTIZE='int3'"):
         settings.load()

@@ -13,9 +13,10 @@ from steno.backends.base import Align, Alignment, Recognize
 from steno.backends.qwen import aligner as aligning
 from steno.backends.qwen import machine as machines
 from steno.backends.qwen.aligner import QwenAligner
-from steno.backends.qwen.backend import QwenBackend, default_slots
+from steno.backends.qwen.assembly import default_slots
+from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.loader import Loaded
-from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.options import EngineOptions, LoadOptions
 from steno.errors import StenoError
 from steno.types import Hypothesis
 
@@ -39,14 +40,14 @@ class Recogniser:
 
     def __init__(self, options: LoadOptions, slots: int | None) -> None:
         self.slots = slots or default_slots(options.device)
-        self._backend = QwenBackend(options, self.slots)
+        self._backend = QwenBackend(options, EngineOptions(self.slots))
         self._loaded: Loaded | None = None
         self._ears: _Ears | None = None
         began = time.perf_counter()
         with mock.patch.object(machines, "load_recogniser", self._keeping(machines.load_recogniser)):
             self._backend.load(lambda *_: None)
         self.load_s = time.perf_counter() - began
-        machine: Any = self._backend._machine
+        machine: Any = self._backend._loaded().main.machine
         self.ends: frozenset[int] = machine.ends
         self._ears = machine.reader = _Ears(machine.reader)
 

@@ -63,6 +63,10 @@ def backend_options_of(settings: Settings) -> registry.BackendOptions:
         quantize=settings.quantize,
         slots=settings.max_slots,
         aligner_id=settings.forced_aligner_id,
+        incremental=settings.use_causal_encoder,
+        fast_model_id=settings.fast_model_id,
+        speculative=settings.use_speculative,
+        dual=settings.dual_model,
     )
 
 

@@ -165,10 +165,15 @@ class Settings(BaseSettings):
     )
 
     use_vllm: bool = _field("Qwen engine", "The same as `ASR_BACKEND=vllm`.", False)
-    use_speculative: bool = _field("Qwen engine", "A small model drafts for the large one.", False, planned=True)
-    use_causal_encoder: bool = _field("Qwen engine", "Encode each window of audio once.", True, planned=True)
+    use_speculative: bool = _field("Qwen engine", "A small model drafts, the large one checks and decides.", False)
+    use_causal_encoder: bool = _field(
+        "Qwen engine", "Use what was computed for a live utterance in its next step; `false` recomputes all.", True
+    )
     dual_model: bool = _field(
-        "Qwen engine", "Partials from the small model, finals from the large.", False, planned=True
+        "Qwen engine", "Partials from the small model, stable text and finals from the large.", False
+    )
+    fast_model_id: str | None = _field(
+        "Qwen engine", "The small model of `USE_SPECULATIVE` and `DUAL_MODEL`. Default: Qwen/Qwen3-ASR-0.6B.", None
     )
     quantize: Literal["none", "int8", "fp8"] = _field("Qwen engine", "Weight quantisation: `int8` or `none`.", "none")
     trt_encoder_path: Path | None = _field("Qwen engine", "TensorRT engine of the encoder.", None, planned=True)

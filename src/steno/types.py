@@ -45,6 +45,8 @@ class Hypothesis:
     confidence: float | None = None
     scores: tuple[Score, ...] = ()
     """Of its parts, by which words get their confidence where the backend knows no times; covers all of `text`."""
+    settles: bool = True
+    """Whether a live text may become stable by it: not by a quick model's, where a better one follows."""
 
 
 @dataclass(frozen=True, slots=True)

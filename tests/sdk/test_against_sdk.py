@@ -18,7 +18,7 @@ from steno.backends.base import Align, Recognize
 from steno.backends.qwen import aligner as aligning
 from steno.backends.qwen.aligner import QwenAligner
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.options import EngineOptions, LoadOptions
 from steno.backends.qwen.prompt import LANGUAGES
 from steno.types import Hypothesis
 from tiny.original_layout import write_original
@@ -47,7 +47,7 @@ def sdk(layouts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> A
 
 @pytest.mark.parametrize("layout", ["native", "original"])
 def test_text_and_language_are_those_of_the_sdk(layout: str, sdk: Answers, layouts: dict[str, Path]) -> None:
-    backend = QwenBackend(options(layouts[layout], "tiny-asr"), SLOTS)
+    backend = QwenBackend(options(layouts[layout], "tiny-asr"), EngineOptions(SLOTS))
     backend.load(lambda *_: None)
     works = {one: Recognize(one.clip.audio, one.language, one.context) for one, _ in sdk.transcripts}
     heard = run(backend, list(works.values()))

@@ -30,7 +30,7 @@ def test_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
 def test_a_recogniser_that_is_killed_costs_at_most_its_own_request(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="sphinx", SPHINX_WORKERS="1") as server, ThreadPoolExecutor() as pool:
         running = pool.submit(post, server, fixtures / "market.flac")
-        # Once loaded: one that is killed while it starts is a load that failed, and is not tried again for some seconds.
+        # Once loaded: to be killed while it starts is a load that failed, which is not tried again for some seconds.
         until(lambda: server.health()["model_loaded"] and bool(server.children()))
         for process in server.children():
             process.kill()

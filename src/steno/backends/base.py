@@ -63,6 +63,8 @@ class Recognize:
     """Whether the caller wants word times."""
     utterance: str | None = None
     final: bool = True
+    stable: str = ""
+    """With what a live utterance's text has to begin, whatever the audio says now: the reader has been told so."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +142,26 @@ class UsesGpu(Protocol):
 
     def gpu(self) -> Gpu | None:
         """None while nothing of it is on one. Cheap: `/health` asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """Tokens that were expected, and those of them that were right, since the model was loaded."""
+
+    proposed: int
+    accepted: int
+
+
+@runtime_checkable
+class UsesDrafts(Protocol):
+    """A backend that checks expected texts in place of writing them token by token."""
+
+    @property
+    def path(self) -> str:
+        """How: `standard` (a live utterance's last text), `speculative` or `dual` (a small model's)."""
+
+    def drafts(self) -> Drafts:
+        """Cheap, and callable from any thread."""
 
 
 @runtime_checkable

@@ -39,6 +39,14 @@ class BackendOptions:
     """Pieces decoded together; None = as many as fit."""
     aligner_id: str | None = None
     """A folder, or a name on Hugging Face; None = no forced aligner."""
+    incremental: bool = True
+    """Whether what was computed for a live utterance serves its next step."""
+    fast_model_id: str | None = None
+    """The small model, where there are two; None = the backend's default."""
+    speculative: bool = False
+    """The small model drafts for the large one."""
+    dual: bool = False
+    """Partials are the small model's."""
 
 
 Factory: TypeAlias = Callable[[BackendOptions], AsyncBackend | StepBackend]
@@ -78,7 +86,7 @@ class BackendSpec:
 SPECS: tuple[BackendSpec, ...] = (
     BackendSpec(
         name="qwen",
-        module="steno.backends.qwen.backend",
+        module="steno.backends.qwen.assembly",
         requires=("torch", "transformers"),
         install="pip install 'steno[qwen]'",
         summary="Qwen3-ASR with steno's own incremental, batched engine",

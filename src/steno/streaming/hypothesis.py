@@ -42,8 +42,10 @@ class Agreement:
     def __init__(self, hold_s: float) -> None:
         self._hold_s = hold_s
         self._tokens: list[str] = []
+        self._settling: list[str] = []
+        """The last tokens by which text becomes stable: not a quick model's, where a better one follows."""
         self._since: list[float] = []
-        """For each token, the audio's length when it was first heard there and has been ever since."""
+        """For each of them, the audio's length when it was first heard there and has been ever since."""
         self._stable = 0
         self._words: list[_Placed] = []
 
@@ -53,9 +55,11 @@ class Agreement:
 
     def update(self, hypothesis: Hypothesis, audio_s: float) -> Reading:
         """Take a hypothesis of the first `audio_s` seconds."""
-        before = self._tokens
         diverged = self._take(hypothesis)
-        agreed = _common(before, self._tokens)
+        if not hypothesis.settles:
+            return self._reading(diverged)
+        agreed = _common(self._settling, self._tokens)
+        self._settling = self._tokens
         self._since = self._since[:agreed] + [audio_s] * (len(self._tokens) - agreed)
         held = sum(1 for _ in takewhile(lambda since: audio_s - since >= self._hold_s, self._since[:agreed]))
         self._stable = max(self._stable, held)

@@ -54,6 +54,8 @@ class Step:
     end: int
     """Where it ends, in samples from the stream's beginning."""
     final: bool
+    stable: str = ""
+    """What has been told of it for good."""
 
     @property
     def what(self) -> str:
@@ -145,14 +147,16 @@ class Session:
         No partial is due while an earlier segment waits for its final: it could not be told yet.
         `step_s`: new audio that makes a partial due, if not the config's.
         """
-        steps, self._finals = self._finals, []
+        steps = [replace(step, stable=self._segments[step.segment_id].agreement.stable) for step in self._finals]
+        self._finals = []
         segment = self._open
         if segment is not None and self._line.first_segment is segment:
             end = self._segmenter.usable
             is_due = end - segment.seen >= (step_s or self._config.step_s) * SAMPLE_RATE
             if is_due and self._segmenter.voiced_until > segment.seen:
                 segment.seen = end
-                steps.append(Step(segment.id, self._tape.between(segment.start, end), end, final=False))
+                audio = self._tape.between(segment.start, end)
+                steps.append(Step(segment.id, audio, end, final=False, stable=segment.agreement.stable))
         return steps
 
     def apply(self, step: Step, hypothesis: Hypothesis) -> list[Event]:

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hollow import write_checkpoint
+
+if TYPE_CHECKING:
+    from steno.backends.qwen.loader import Loaded
 
 TEXTS = ("hello world", "language English<asr_text>yes and no", "the weather will be cold")
 
@@ -51,3 +55,31 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_original(root / name, root / f"{name}-original")
     transformers_logging.enable_progress_bar()
     return root
+
+
+@pytest.fixture(scope="session")
+def loud(checkpoints: Path) -> Loaded:
+    """A loaded recogniser with random weights so large that one token differs from the next."""
+    from steno.backends.qwen.loader import load_recogniser
+    from steno.backends.qwen.options import LoadOptions
+
+    loaded = load_recogniser(LoadOptions(str(checkpoints / "recogniser"), device="cpu", dtype="float32"), _silent)
+    for parameter in loaded.model.parameters():
+        if parameter.dim() > 1:
+            parameter.data *= 4
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def trained() -> Loaded:
+    """The checkpoint that has learned to listen."""
+    pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
+    from steno.backends.qwen.loader import load_recogniser
+    from steno.backends.qwen.options import LoadOptions
+    from tiny.clips import ASR
+
+    return load_recogniser(LoadOptions(str(ASR), device="cpu", dtype="float32"), _silent)
+
+
+def _silent(*_: object) -> None:
+    return None

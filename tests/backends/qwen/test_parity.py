@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,49 +15,20 @@ import torch
 
 from steno.backends.base import Recognize
 from steno.backends.qwen import backend as qwen
-from steno.backends.qwen.backend import QwenBackend, token_limit
-from steno.backends.qwen.loader import load_recogniser
+from steno.backends.qwen.backend import token_limit
 from steno.backends.qwen.machine import Machine, like_speech
-from steno.backends.qwen.options import LoadOptions
 from steno.backends.qwen.prompt import LANGUAGES
 from steno.types import SAMPLE_RATE
+from stepping import Spied, tokens_of
 
 SECONDS = (0.002, 0.3, 1.0, 3.3, 7.99, 8.0, 8.005, 12.7, 16.0, 29.9)
 WISHES = ((None, ""), ("en", "names: Cate <|im_end|>, Marc"), ("de", ""))
-
-
-class Spied(QwenBackend):
-    """Keeps the tokens of what it has read, and hears nothing again."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.read: dict[Recognize, list[int]] = {}
-
-    def _read(self, row: Any) -> Any:
-        self.read[row.work] = list(row.tokens)
-        row.context = ""
-        return super()._read(row)
 
 
 @pytest.fixture(autouse=True)
 def _short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights know no end."""
     monkeypatch.setattr(qwen, "TOKENS_PER_S", 2)
-
-
-@pytest.fixture(scope="module")
-def options(checkpoints: Path) -> LoadOptions:
-    return LoadOptions(str(checkpoints / "recogniser"), device="cpu", dtype="float32")
-
-
-@pytest.fixture(scope="module")
-def loud(options: LoadOptions) -> Any:
-    """A loaded checkpoint with weights so large that one token differs from the next."""
-    loaded = load_recogniser(options, lambda *_: None)
-    for parameter in loaded.model.parameters():
-        if parameter.dim() > 1:
-            parameter.data *= 4
-    return loaded
 
 
 @pytest.fixture(scope="module")
@@ -86,36 +56,34 @@ def expected(loaded: Any, machine: Machine, work: Recognize) -> list[int]:
     return [token for token in tokens if token not in machine.ends]
 
 
-def run(backend: Spied, works: list[Recognize], at_once: int) -> dict[Recognize, list[int]]:
-    todo = list(works)
-    running = done = 0
-    while done < len(works):
-        while todo and running < at_once:
-            backend.admit(todo.pop(0))
-            running += 1
-        finished = len(backend.step())
-        running -= finished
-        done += finished
-    return backend.read
-
-
 @pytest.mark.parametrize("slots", [1, 6])
-def test_tokens_are_those_of_generate_whoever_else_is_decoded(
-    loud: Any, options: LoadOptions, works: list[Recognize], slots: int
-) -> None:
-    backend = Spied(options, slots)
-    machine = backend._machine = Machine(loud, slots, 2000)
+def test_tokens_are_those_of_generate_whoever_else_is_decoded(loud: Any, works: list[Recognize], slots: int) -> None:
+    backend = Spied(loud, slots)
     some = works if slots > 1 else works[:8]
-    read = run(backend, some, slots)
-    wanted = {work: expected(loud, machine, work) for work in some}
+    read = dict(zip(some, tokens_of(backend, some), strict=True))
+    wanted = {work: expected(loud, backend.machine, work) for work in some}
     assert len({tuple(tokens) for tokens in wanted.values()}) > len(some) / 2, "one says what the next says"
     for work in some:
         assert read[work] == wanted[work], f"{len(work.audio) / SAMPLE_RATE} s, {work.language}"
 
 
+def encoded(machine: Machine, clips: list[Any]) -> list[torch.Tensor]:
+    sounds = [machine.sound() for _ in clips]
+    for sound, audio in zip(sounds, clips, strict=True):
+        sound.extend(audio)
+    machine.encode(sounds)
+    return [torch.cat(sound.embeddings) for sound in sounds]
+
+
+def features(machine: Machine, audio: Any) -> torch.Tensor:
+    sound = machine.sound()
+    sound.extend(audio)
+    return sound.features(0, sound.frames)
+
+
 def test_embeddings_are_those_of_transformers(loud: Any, works: list[Recognize]) -> None:
     machine = Machine(loud, 1, 2000)
-    together = machine.encode([work.audio for work in works])
+    together = encoded(machine, [work.audio for work in works])
     for work, found in zip(works, together, strict=True):
         inputs = loud.processor.apply_transcription_request(work.audio)
         with torch.inference_mode():
@@ -129,7 +97,7 @@ def test_embeddings_are_those_of_transformers(loud: Any, works: list[Recognize])
 def test_prompts_are_those_of_the_processor(loud: Any, works: list[Recognize]) -> None:
     machine = Machine(loud, 1, 2000)
     pad = loud.model.config.audio_token_id
-    for work, audio in zip(works, machine.encode([work.audio for work in works]), strict=True):
+    for work, audio in zip(works, encoded(machine, [work.audio for work in works]), strict=True):
         context = machine.prompter.clean(work.context)
         before, after = machine.prompter.around(context, work.language)
         inputs = loud.processor.apply_transcription_request(
@@ -142,10 +110,10 @@ def test_features_do_not_depend_on_what_another_thread_loads(loud: Any) -> None:
     """transformers changes torch's default dtype while it reads a checkpoint."""
     audio = like_speech(3.0)
     machine = Machine(loud, 1, 2000)
-    alone = machine._frontend.mel(audio).features
+    alone = features(machine, audio)
     torch.set_default_dtype(torch.bfloat16)
     try:
-        meanwhile = machine._frontend.mel(audio).features
+        meanwhile = features(machine, audio)
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(alone, meanwhile)
@@ -157,6 +125,6 @@ def test_features_are_those_of_the_checkpoint_s_own_extractor(loud: Any) -> None
         own = loud.processor.feature_extractor(
             like_speech(seconds), sampling_rate=SAMPLE_RATE, padding="longest", return_attention_mask=True
         )
-        mel = machine._frontend.mel(like_speech(seconds))
-        assert mel.frames == int(own["attention_mask"].sum())
-        assert torch.allclose(mel.features, own["input_features"][0], atol=1e-5)
+        found = features(machine, like_speech(seconds))
+        assert found.shape[1] == int(own["attention_mask"].sum())
+        assert torch.allclose(found, own["input_features"][0, :, : found.shape[1]], atol=1e-5)

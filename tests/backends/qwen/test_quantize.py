@@ -12,13 +12,13 @@ import torch
 from steno.backends.base import Recognize
 from steno.backends.qwen import quantize
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.options import EngineOptions, LoadOptions
 from steno.errors import SettingsError
 from tiny.clips import ASR, clips, word_error_rate
 
 
 def test_int8_hears_what_fp32_hears() -> None:
-    backend = QwenBackend(LoadOptions(str(ASR), device="cpu", quantize="int8"), slots=8)
+    backend = QwenBackend(LoadOptions(str(ASR), device="cpu", quantize="int8"), EngineOptions(slots=8))
     backend.load(lambda *_: None)
     said = [clip for clip in clips().values() if "talk" not in clip.name]
     works = [Recognize(clip.audio) for clip in said]
@@ -28,7 +28,9 @@ def test_int8_hears_what_fp32_hears() -> None:
     while len(heard) < len(works):
         heard.update({done.work: done.outcome.text for done in backend.step()})  # type: ignore[union-attr, misc]
     assert word_error_rate([clip.text for clip in said], [heard[work] for work in works]) <= 0.05
-    linear = [module for module in backend._loaded()._decoder._model.modules() if type(module) is torch.nn.Linear]
+    linear = [
+        module for module in backend._loaded().main.machine._decoder._model.modules() if type(module) is torch.nn.Linear
+    ]
     assert not linear, "every linear layer is quantised"
     backend.unload()
 

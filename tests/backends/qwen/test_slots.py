@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 
 import torch
 
-from steno.backends.qwen.slots import GROWTH, SlotCache
+from steno.backends.qwen.slots import GROWTH, SCRAP, SlotCache
 
 CONFIG = SimpleNamespace(num_key_value_heads=2, head_dim=4, num_hidden_layers=3)
 
@@ -50,15 +51,40 @@ def test_where_memory_runs_out_it_stays_as_it_was(cache: SlotCache, monkeypatch:
     monkeypatch.setattr(cache, "_empty", scarce)
     with pytest.raises(torch.OutOfMemoryError):
         cache.make_room(300)
-    assert {tensor.shape[2] for tensor in (*cache._keys, *cache._values)} == {GROWTH}
+    assert {tensor.shape[2] for tensor in (*cache._keys, *cache._values)} == {GROWTH + SCRAP}
+    assert cache.length == GROWTH
 
 
-def test_rows_are_read_as_far_as_the_longest_and_nothing_of_an_earlier_tenant_is_left(cache: SlotCache) -> None:
+def write(cache: SlotCache, rows: list[int], start: int, width: int, value: float, seen: int | None = None) -> Any:
+    positions = torch.arange(start, start + width).expand(len(rows), width)
+    writing = cache.writing(rows, positions, torch.ones_like(positions, dtype=torch.bool), seen)
+    return writing.update(states(len(rows), width, value), states(len(rows), width, -value), 0)
+
+
+@pytest.mark.parametrize("rows", [[0, 1], [2], [0, 2], [2, 0]])
+def test_rows_are_read_as_they_were_written(cache: SlotCache, rows: list[int]) -> None:
     cache.make_room(10)
-    cache.for_prefill(torch.tensor([0, 2])).update(states(2, 9, float("nan")), states(2, 9, float("nan")), 0)
-    cache.for_prefill(torch.tensor([0])).update(states(1, 3, 1.0), states(1, 3, 1.0), 0)
-    cache.for_prefill(torch.tensor([1])).update(states(1, 5, 2.0), states(1, 5, 2.0), 0)
-    keys, values = cache.for_decode(torch.tensor([3, 5]), 6).update(states(2, 1, 7.0), states(2, 1, 8.0), 0)
-    assert keys.shape == (2, 2, 6, 4)
-    assert keys[0, 0, :, 0].tolist() == [1, 1, 1, 7, 0, 0]
-    assert values[1, 0, :, 0].tolist() == [2, 2, 2, 2, 2, 8]
+    for row in range(3):
+        write(cache, [row], 0, 4, row + 1.0)
+    keys, values = write(cache, rows, 3, 2, 9.0, seen=6)
+    assert keys.shape == (len(rows), 2, 6, 4)
+    assert keys[:, 0, :, 0].tolist() == [[row + 1, row + 1, row + 1, 9, 9, 0] for row in rows]
+    assert torch.equal(values, -keys)
+
+
+def test_what_is_only_padding_is_written_where_nobody_looks(cache: SlotCache) -> None:
+    cache.make_room(cache.limit)
+    positions = torch.tensor([[0, 1, 2], [598, 599, 600]])
+    wanted = torch.tensor([[True, False, False], [True, True, False]])
+    keys, _ = cache.writing([0, 1], positions, wanted, 600).update(states(2, 3, 5.0), states(2, 3, 5.0), 0)
+    assert keys[0, 0, :, 0].tolist() == [5.0] + [0.0] * 599
+    assert keys[1, 0, 597:, 0].tolist() == [0.0, 5.0, 5.0]
+
+
+def test_a_slot_that_is_wiped_has_nothing_of_its_last_tenant(cache: SlotCache) -> None:
+    cache.make_room(10)
+    write(cache, [1, 2], 0, 9, float("nan"))
+    cache.wipe(1)
+    keys, values = write(cache, [1], 0, 1, 2.0, seen=4)
+    assert keys[0, 0, :, 0].tolist() == [2, 0, 0, 0]
+    assert values[0, 0, :, 0].tolist() == [-2, 0, 0, 0]

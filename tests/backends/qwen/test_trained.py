@@ -13,15 +13,16 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 
 from steno.backends.base import Finished, Recognize
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.options import EngineOptions, LoadOptions
 from steno.errors import AudioTooLongError, BackendError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Hypothesis
+from stepping import outcomes_of
 from tiny.clips import ASR, clips, word_error_rate
 
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[QwenBackend]:
-    backend = QwenBackend(LoadOptions(str(ASR), device="cpu", dtype="float32"), slots=8)
+    backend = QwenBackend(LoadOptions(str(ASR), device="cpu", dtype="float32"), EngineOptions(slots=8))
     backend.load(lambda *_: None)
     yield backend
     backend.unload()
@@ -29,14 +30,7 @@ def backend() -> Iterator[QwenBackend]:
 
 def run(backend: QwenBackend, works: Sequence[Recognize]) -> list[Hypothesis]:
     """All of them, as many at once as there are slots."""
-    todo, done, running = list(works), {}, 0
-    while len(done) < len(works):
-        while todo and running < backend.slots:
-            backend.admit(todo.pop(0))
-            running += 1
-        finished = backend.step()
-        running -= len(finished)
-        done.update({one.work: one.outcome for one in finished})
+    done = outcomes_of(backend, works)
     outcomes = [done[work] for work in works]
     assert all(isinstance(outcome, Hypothesis) for outcome in outcomes), outcomes
     return outcomes  # type: ignore[return-value]
@@ -80,10 +74,11 @@ def test_partials_do_not_run_ahead_of_the_audio(backend: QwenBackend) -> None:
     for name in ("english-0", "english-1", "english-2", "english-3", "german-0", "german-1"):
         clip = clips()[name]
         for at_s in np.arange(1.0, clip.words[-1][2], 0.4):
-            heard = hear(backend, clip.audio[: round(at_s * SAMPLE_RATE)], utterance="u", final=False)
+            heard = hear(backend, clip.audio[: round(at_s * SAMPLE_RATE)], utterance=name, final=False)
             begun = sum(start < at_s for _, start, _ in clip.words)
             ahead += max(len(heard.text.split()) - begun, 0)
             total += begun
+        backend.forget(name)
     assert ahead <= 0.02 * total
 
 
@@ -137,13 +132,13 @@ def test_a_context_that_was_not_spoken_does_not_come_out(backend: QwenBackend, m
     """A model that repeats its context is heard again without one; what it says then is what was said."""
     clip = clips()["english-1"]
     context = "Anna paints two boats."
-    read = backend._loaded().reader.read
+    read = backend._loaded().main.machine.reader.read
     leaked = iter([Hypothesis(context, "en")])
 
     def leaky(*args: object) -> Hypothesis:
         return next(leaked, None) or read(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(backend._loaded().reader, "read", leaky)
+    monkeypatch.setattr(backend._loaded().main.machine.reader, "read", leaky)
     heard = hear(backend, clip.audio, context=context)
     assert word_error_rate([clip.text], [heard.text]) <= 0.2
 
@@ -163,7 +158,7 @@ def test_what_is_released_gives_its_slot_back(backend: QwenBackend) -> None:
             finished += backend.step()
         for work in works:
             backend.release(work)
-        assert len(backend._free) == backend.slots
+        assert len(backend._loaded().main.places._free) == backend.slots
         assert not backend.step()
     assert hear(backend, works[0].audio).text == clips()["english-0"].text
 
@@ -176,8 +171,8 @@ def test_live_work_goes_before_the_rest(backend: QwenBackend) -> None:
     live = Recognize(audio, utterance="live")
     backend.admit(live)
     backend.step()
-    assert backend._rows[live] not in backend._waiting
-    assert backend._rows[bulk[0]] in backend._waiting
+    assert backend._tasks[live].row.slot is not None
+    assert all(backend._tasks[work].row.slot is None for work in bulk)
     for work in (*bulk, live):
         backend.release(work)
 
@@ -188,13 +183,13 @@ def test_live_work_cannot_keep_the_rest_from_its_turn(backend: QwenBackend) -> N
     backend.admit(bulk)
     outcomes: dict[Recognize, object] = {}
     for n in range(400):
-        if len(backend._free) > 1:
+        if len(backend._tasks) < backend.slots:
             backend.admit(Recognize(audio[: SAMPLE_RATE + n], utterance=f"u{n}"))
         outcomes.update({done.work: done.outcome for done in backend.step()})
         if bulk in outcomes:
             break
     assert isinstance(outcomes.get(bulk), Hypothesis)
-    for work in list(backend._rows):
+    for work in list(backend._tasks):
         backend.release(work)
 
 
@@ -205,15 +200,17 @@ def test_a_batch_that_fails_fails_alone(backend: QwenBackend, monkeypatch: pytes
     backend.admit(running)
     backend.step()
     with monkeypatch.context() as broken:
-        broken.setattr(backend._loaded(), "encode", lambda _: (_ for _ in ()).throw(MemoryError("no room")))
+        broken.setattr(
+            backend._loaded().main.machine, "encode", lambda *_: (_ for _ in ()).throw(MemoryError("no room"))
+        )
         lost = Recognize(clips()["english-1"].audio)
         backend.admit(lost)
-        outcomes = {done.work: done.outcome for _ in range(2) for done in backend.step()}
+        outcomes = {done.work: done.outcome for _ in range(60) for done in backend.step()}
     assert isinstance(outcomes[lost], BackendError)
     while running not in outcomes:
         outcomes.update({done.work: done.outcome for done in backend.step()})
     assert outcomes[running].text == clip.text  # type: ignore[union-attr]
-    assert len(backend._free) == backend.slots
+    assert len(backend._loaded().main.places._free) == backend.slots
 
 
 def test_a_piece_that_computes_no_numbers_is_an_error_and_leaves_nothing_in_its_slot(backend: QwenBackend) -> None:
@@ -230,6 +227,6 @@ def test_a_piece_that_computes_no_numbers_is_an_error_and_leaves_nothing_in_its_
 
 
 def test_a_text_that_has_no_end_is_cut_off(backend: QwenBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend._loaded(), "ends", frozenset())
+    monkeypatch.setattr(backend._loaded().main.machine, "ends", frozenset())
     heard = hear(backend, clips()["english-0"].audio)
     assert 0 < len(heard.text) < 2000

@@ -110,8 +110,7 @@ class _Machine:
         self._model = loaded.model
         self._processor = loaded.processor
         self.device = loaded.device
-        self._frontend = Frontend(loaded.processor, loaded.device)
-        self._encoder = Encoder(loaded.model.model)
+        self._encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device))
         self._added = sorted(loaded.processor.tokenizer.get_added_vocab(), key=len, reverse=True)
 
     def warm_up(self) -> None:
@@ -157,8 +156,11 @@ class _Machine:
         if not pieces:
             return []
         with torch.inference_mode():
-            mels = [self._frontend.mel(audio) for audio, _ in pieces]
-            audios = self._encoder.encode(mels)
+            sounds = [self._encoder.sound() for _ in pieces]
+            for sound, (audio, _) in zip(sounds, pieces, strict=True):
+                sound.extend(audio)
+            self._encoder.encode(sounds)
+            audios = [torch.cat(sound.embeddings) for sound in sounds]
             ids = [self._ids(len(audio), units) for audio, (_, units) in zip(audios, pieces, strict=True)]
             logits = self._forward(ids, audios)
         words = [[unit.said for unit in units] for _, units in pieces]

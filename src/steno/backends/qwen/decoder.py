@@ -1,4 +1,11 @@
-"""Embeddings → tokens, greedily, for all occupied slots at once."""
+"""Embeddings → tokens, greedily, for many slots at once.
+
+A row of the cache holds blocks that last (what the model is asked, windows of audio that are complete), then what each
+step writes anew (the open window, the text). Blocks that already lie in the slot are not computed again. Behind them a
+draft may ride along, a text that is expected: the model says of each of its tokens what it would have chosen there, all
+in one pass, so that as much of it as greedy decoding would have written is as good as decoded (speculative decoding:
+Leviathan et al. 2023, arXiv:2211.17192, with a deterministic choice).
+"""
 
 from __future__ import annotations
 
@@ -12,20 +19,30 @@ from steno.backends.qwen.prompt import Ids
 from steno.backends.qwen.slots import SlotCache
 
 Choice: TypeAlias = tuple[int, float]
-"""The likeliest token and the logarithm of its probability."""
+"""The likeliest token, or the one that was forced, and the logarithm of its probability."""
+
+Block: TypeAlias = Ids | torch.Tensor
+"""Token ids, or embeddings of shape [tokens, hidden]."""
+
+HEAD_ROWS = 256
+"""Positions for which the vocabulary's scores are computed at once: 150 MB of them, with 152,000 tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prompt:
-    """What a row begins with."""
+class Filling:
+    """What a slot is to hold."""
 
-    before: Ids
-    audio: torch.Tensor
-    """[tokens, hidden]"""
-    after: Ids
-
-    def __len__(self) -> int:
-        return len(self.before) + len(self.audio) + len(self.after)
+    slot: int
+    blocks: Sequence[Block]
+    """From its beginning; those that it already holds, the very same, stay."""
+    tail: Ids = ()
+    """Behind them; computed each time."""
+    draft: Ids = ()
+    """What is expected to follow."""
+    forced: int = 0
+    """So many tokens of the draft are chosen whatever the model thinks of them."""
+    wants: bool = True
+    """Whether what follows is to be chosen: of the tail's last token, and of each of the draft."""
 
 
 class Decoder:
@@ -42,43 +59,98 @@ class Decoder:
         self._head = model.lm_head
         self._embed = self._model.embed_tokens
         weight = self._embed.weight
-        self._device = weight.device
+        self._device, self._dtype = weight.device, weight.dtype
         self._cache = SlotCache(self._model.config, slots, limit, weight.dtype, weight.device)
         self._lengths = [0] * slots
+        self._blocks: list[list[Block]] = [[] for _ in range(slots)]
 
-    def prefill(self, prompts: Sequence[tuple[int, Prompt]]) -> list[Choice]:
-        """Fill each slot with its prompt; returns the first token of each."""
-        lengths = [len(prompt) for _, prompt in prompts]
-        self._cache.make_room(max(lengths) + 1)
-        embedded = [self._embedded(prompt) for _, prompt in prompts]
-        inputs = torch.nn.utils.rnn.pad_sequence(embedded, batch_first=True)
-        positions = torch.arange(inputs.shape[1], device=self._device).expand(inputs.shape[:2])
-        slots = torch.tensor([slot for slot, _ in prompts], device=self._device)
-        hidden = self._forward(inputs, None, positions, self._cache.for_prefill(slots))
-        last = torch.tensor(lengths, device=self._device) - 1
-        for (slot, _), length in zip(prompts, lengths, strict=True):
-            self._lengths[slot] = length
-        return self._choose(hidden[torch.arange(len(prompts), device=self._device), last])
+    def lacking(self, slot: int, blocks: Sequence[Block]) -> int:
+        """Tokens of `blocks` that the slot does not hold yet."""
+        return sum(len(block) for block in blocks[self._common(slot, blocks) :])
+
+    def fill(self, fillings: Sequence[Filling]) -> list[list[Choice]]:
+        """Returns the choices of each: of the token behind the tail, and behind each token of the draft."""
+        starts, inputs = [], []
+        for one in fillings:
+            common = self._common(one.slot, one.blocks)
+            starts.append(sum(len(block) for block in one.blocks[:common]))
+            inputs.append(self._embedded([*one.blocks[common:], one.tail + one.draft]))
+            self._blocks[one.slot] = list(one.blocks[:common])
+        hidden = self._advance([one.slot for one in fillings], starts, inputs)
+        for one in fillings:
+            self._blocks[one.slot] = list(one.blocks)
+        rows, forced = [], []
+        for row, one in enumerate(fillings):
+            wanted = len(one.draft) + 1 if one.wants else 0
+            rows.append(hidden[row, len(inputs[row]) - wanted : len(inputs[row])])
+            forced += [*one.draft[: one.forced], *[-1] * (wanted - one.forced)]
+        return self._split(rows, forced)
+
+    def extend(self, tokens: dict[int, Ids]) -> dict[int, list[Choice]]:
+        """Append tokens to slots; returns what each slot chooses behind each of them."""
+        slots = sorted(tokens)
+        inputs = [self._embedded([tokens[slot]]) for slot in slots]
+        hidden = self._advance(slots, [self._lengths[slot] for slot in slots], inputs)
+        rows = [hidden[row, : len(tokens[slot])] for row, slot in enumerate(slots)]
+        return dict(zip(slots, self._split(rows, [-1] * sum(map(len, rows))), strict=True))
 
     def decode(self, tokens: dict[int, int]) -> dict[int, Choice]:
         """Append a token to each of the given slots; returns the next of each.
 
-        All slots up to the highest take part, so that the cache need not be gathered; those that are not given write
-        behind their end, where nobody looks.
+        All slots up to the highest take part, so that the cache need not be gathered; what those write that are not
+        given is thrown away.
         """
         count = max(tokens) + 1
-        lengths = self._lengths[:count]
-        longest = max(lengths[slot] for slot in tokens) + 1
-        self._cache.make_room(longest)
+        lengths = [self._lengths[slot] if slot in tokens else 0 for slot in range(count)]
+        seen = max(lengths) + 1
+        self._cache.make_room(seen)
         inputs = self._embed(self._tensor([tokens.get(slot, 0) for slot in range(count)])[:, None])
-        positions = self._tensor([min(length, longest - 1) for length in lengths])
-        seen = torch.arange(longest, device=self._device) <= positions[:, None]
-        cache = self._cache.for_decode(positions, longest)
-        hidden = self._forward(inputs, seen[:, None, None, :], positions[:, None], cache)
+        positions = self._tensor(lengths)[:, None]
+        taking_part = self._tensor([slot in tokens for slot in range(count)]).bool()[:, None]
+        mask = torch.arange(seen, device=self._device) <= positions[:, :, None]
+        cache = self._cache.writing(range(count), positions, taking_part, seen)
+        hidden = self._forward(inputs, mask[:, None], positions, cache)
         for slot in tokens:
             self._lengths[slot] += 1
-        chosen = self._choose(hidden[:, -1])
+        chosen = self._choose(hidden[:, -1], [-1] * count)
         return {slot: chosen[slot] for slot in tokens}
+
+    def rewind(self, slot: int, tokens: int) -> None:
+        """Take back the last `tokens` of a slot."""
+        self._lengths[slot] -= tokens
+
+    def empty(self, slot: int) -> None:
+        """Nothing that lies there is to be used again."""
+        self._blocks[slot] = []
+        self._lengths[slot] = 0
+
+    def wipe(self, slot: int) -> None:
+        """After a failure: whatever lies there, nobody must come upon it."""
+        self.empty(slot)
+        self._cache.wipe(slot)
+
+    def _common(self, slot: int, blocks: Sequence[Block]) -> int:
+        pairs = enumerate(zip(self._blocks[slot], blocks, strict=False))
+        known = min(len(self._blocks[slot]), len(blocks))
+        return next((n for n, (one, other) in pairs if not _same(one, other)), known)
+
+    def _advance(self, slots: Sequence[int], starts: Sequence[int], inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Write `inputs`, [tokens, hidden] each, into slots from `starts` on. Returns [rows, positions, hidden]."""
+        ends = [start + len(one) for start, one in zip(starts, inputs, strict=True)]
+        self._cache.make_room(max(ends))
+        padded = torch.nn.utils.rnn.pad_sequence(list(inputs), batch_first=True)
+        offsets = torch.arange(padded.shape[1], device=self._device)
+        positions = self._tensor(starts)[:, None] + offsets
+        wanted = positions < self._tensor(ends)[:, None]
+        seen, mask = None, None
+        if any(starts):
+            seen = max(ends)
+            mask = (torch.arange(seen, device=self._device) <= positions[:, :, None])[:, None]
+        cache = self._cache.writing(slots, positions, wanted, seen)
+        hidden = self._forward(padded, mask, positions, cache)
+        for slot, end in zip(slots, ends, strict=True):
+            self._lengths[slot] = end
+        return hidden
 
     def _forward(
         self, inputs: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: SlotCache
@@ -93,15 +165,35 @@ class Decoder:
         ).last_hidden_state
         return hidden
 
-    def _embedded(self, prompt: Prompt) -> torch.Tensor:
-        before, after = (self._embed(self._tensor(ids)) for ids in (prompt.before, prompt.after))
-        return torch.cat([before, prompt.audio.to(before.dtype), after])
+    def _embedded(self, blocks: Sequence[Block]) -> torch.Tensor:
+        parts = [
+            block.to(self._dtype) if isinstance(block, torch.Tensor) else self._embed(self._tensor(block))
+            for block in blocks
+        ]
+        return torch.cat(parts)
 
-    def _choose(self, hidden: torch.Tensor) -> list[Choice]:
-        logits = self._head(hidden).float()
-        best, tokens = logits.max(-1)
-        certainty = best - logits.logsumexp(-1)
-        return list(zip(tokens.tolist(), certainty.tolist(), strict=True))
+    def _split(self, rows: Sequence[torch.Tensor], forced: Sequence[int]) -> list[list[Choice]]:
+        chosen = iter(self._choose(torch.cat(list(rows)), forced))
+        return [[next(chosen) for _ in row] for row in rows]
+
+    def _choose(self, hidden: torch.Tensor, forced: Sequence[int]) -> list[Choice]:
+        """`hidden`: [positions, hidden]; `forced`: a token for each, or -1 for the likeliest."""
+        tokens: list[int] = []
+        certainty: list[float] = []
+        for at in range(0, len(hidden), HEAD_ROWS):
+            logits = self._head(hidden[at : at + HEAD_ROWS]).float()
+            fixed = self._tensor(forced[at : at + HEAD_ROWS])
+            picked = torch.where(fixed >= 0, fixed, logits.argmax(-1))
+            tokens += picked.tolist()
+            certainty += (logits.gather(-1, picked[:, None])[:, 0] - logits.logsumexp(-1)).tolist()
+        return list(zip(tokens, certainty, strict=True))
 
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self._device)
+
+
+def _same(one: Block, other: Block) -> bool:
+    """Embeddings are compared as objects: a window that was encoded again is another one."""
+    if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
+        return one is other
+    return one == other

@@ -1,35 +1,39 @@
-"""Log-mel → audio embeddings, many windows at once.
+"""Log-mel → audio embeddings, many windows at once, and only those that are new.
 
-Convolutions see one second, attention eight: so windows of eight seconds, of whatever clips, are rows of one batch.
-(transformers' own forward walks through them one by one where flash-attn is not installed.) The weights are those of
-transformers' modules, called layer by layer.
+Convolutions see one second, attention eight: so seconds, of whatever clips, are rows of one batch, and windows of eight
+seconds of another. (transformers' own forward walks through them one by one where flash-attn is not installed.) The
+weights are those of transformers' modules, called layer by layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 
-from steno.backends.qwen.frontend import CHUNK, Mel, tokens_of
+from steno.backends.qwen.frontend import Frontend
+from steno.backends.qwen.sound import CHUNK, Sound, tokens_of
 
-MAX_WINDOWS = 32
-"""In a batch; bounds the memory of a call."""
+MAX_CHUNKS, MAX_WINDOWS = 128, 32
+"""In a batch; they bound the memory of a call."""
+
+Window: TypeAlias = tuple[Sound, int]
 
 
 class Encoder:
-    """The audio tower and the projector of a loaded model.
+    """The frontend, the audio tower and the projector of a loaded model.
 
     Args:
         model: the part that has `audio_tower` and `multi_modal_projector`: `model.model` of both classes.
+        frontend: of the same checkpoint.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, frontend: Frontend) -> None:
         self._tower = model.audio_tower
         self._project = model.multi_modal_projector
+        self._frontend = frontend
         config = self._tower.config
         if 2 * config.n_window != CHUNK:
             raise ValueError(f"the encoder's chunks must have {CHUNK} mel frames, not {2 * config.n_window}")
@@ -37,50 +41,61 @@ class Encoder:
         weight = self._tower.conv2d1.weight
         self._device, self._dtype = weight.device, weight.dtype
 
-    def encode(self, clips: Sequence[Mel]) -> list[torch.Tensor]:
-        """The embeddings of each clip, shape [tokens, hidden], in the model's dtype."""
-        windows: list[torch.Tensor] = []
-        lengths: list[int] = []
-        counts: list[int] = []
-        for clip in clips:
-            starts = range(0, clip.frames, self._window)
-            windows += [clip.features[:, start : start + self._window] for start in starts]
-            lengths += [min(clip.frames - start, self._window) for start in starts]
-            counts.append(len(starts))
-        order = sorted(range(len(windows)), key=lambda n: lengths[n])
-        encoded: dict[int, torch.Tensor] = {}
-        for at in range(0, len(order), MAX_WINDOWS):
-            some = order[at : at + MAX_WINDOWS]
-            rows = self._batch([windows[n] for n in some], [lengths[n] for n in some])
-            encoded.update(zip(some, rows, strict=True))
-        ends = list(accumulate(counts, initial=0))
-        return [torch.cat([encoded[n] for n in range(start, end)]) for start, end in pairwise(ends)]
+    def sound(self) -> Sound:
+        """A clip of which nothing has been heard yet."""
+        return Sound(self._frontend, self._window)
 
-    def _batch(self, windows: Sequence[torch.Tensor], lengths: Sequence[int]) -> list[torch.Tensor]:
-        """Windows of up to 800 frames → their embeddings."""
-        chunks = -(-max(lengths) // CHUNK)
-        mel = torch.zeros(len(windows), windows[0].shape[0], chunks * CHUNK, dtype=self._dtype, device=self._device)
-        for row, window in zip(mel, windows, strict=True):
-            width = min(window.shape[-1], chunks * CHUNK)
-            row[:, :width] = window[:, :width]
-        hidden = self._convolve(mel, chunks)
-        tokens = [tokens_of(length) for length in lengths]
-        heard = torch.tensor(tokens, device=self._device)[:, None] > torch.arange(hidden.shape[1], device=self._device)
-        hidden = self._attend(hidden, None if bool(heard.all()) else heard[:, None, None, :])
-        projected = self._project(self._tower.ln_post(hidden))
-        return [row[:count] for row, count in zip(projected, tokens, strict=True)]
+    def encode(self, sounds: Sequence[Sound], at_most: int | None = None) -> None:
+        """Encode what the sounds lack, in their order, but no more than so many windows."""
+        lacking = [(sound, window) for sound in sounds for window in sound.lacks()]
+        lacking = lacking[:at_most]
+        convolved = self._convolved(lacking)
+        lacking.sort(key=lambda one: _width(*one))
+        for at in range(0, len(lacking), MAX_WINDOWS):
+            some = lacking[at : at + MAX_WINDOWS]
+            rows = self._attended([convolved[one] for one in some])
+            for (sound, window), row in zip(some, rows, strict=True):
+                sound.keep_window(window, row)
 
-    def _convolve(self, mel: torch.Tensor, chunks: int) -> torch.Tensor:
-        """[windows, 128, chunks · 100] → [windows, chunks · 13, d_model], positions counted within each chunk."""
+    def _convolved(self, windows: Sequence[Window]) -> dict[Window, torch.Tensor]:
+        """Of each window, [tokens, d_model], positions counted within each chunk."""
+        wanted = [(sound, chunk) for sound, window in windows for chunk in _chunks(sound, window)]
+        new = [(sound, chunk) for sound, chunk in wanted if sound.convolved(chunk) is None]
+        made: dict[tuple[Sound, int], torch.Tensor] = {}
+        for at in range(0, len(new), MAX_CHUNKS):
+            some = new[at : at + MAX_CHUNKS]
+            mel = torch.stack([sound.features(chunk * CHUNK, (chunk + 1) * CHUNK) for sound, chunk in some])
+            for (sound, chunk), out in zip(some, self._convolve(mel), strict=True):
+                made[sound, chunk] = out
+                sound.keep_chunk(chunk, out)
+        whole: dict[Window, torch.Tensor] = {}
+        for sound, window in windows:
+            parts = [made.get((sound, chunk), sound.convolved(chunk)) for chunk in _chunks(sound, window)]
+            whole[sound, window] = torch.cat([part for part in parts if part is not None])[: _width(sound, window)]
+        return whole
+
+    def _convolve(self, mel: torch.Tensor) -> torch.Tensor:
+        """[chunks, bands, 100] → [chunks, 13, d_model]."""
         tower = self._tower
-        count, bands, _ = mel.shape
-        x = mel.view(count, bands, chunks, CHUNK).permute(0, 2, 1, 3).reshape(count * chunks, 1, bands, CHUNK)
+        x = mel[:, None].to(self._device, self._dtype)
         for convolution in (tower.conv2d1, tower.conv2d2, tower.conv2d3):
             x = F.gelu(convolution(x))
         rows, channels, bands, steps = x.shape
         x = tower.conv_out(x.permute(0, 3, 1, 2).reshape(rows, steps, channels * bands))
-        x = x + tower.positional_embedding.positional_embedding[:steps].to(x.dtype)
-        return x.reshape(count, chunks * steps, -1)
+        positions: torch.Tensor = tower.positional_embedding.positional_embedding[:steps]
+        return x + positions.to(x.dtype)
+
+    def _attended(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Windows of [tokens, d_model] → their embeddings, [tokens, hidden]."""
+        hidden = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
+        lengths = [len(window) for window in windows]
+        mask = None
+        if min(lengths) < hidden.shape[1]:
+            ends = torch.tensor(lengths, device=self._device)
+            mask = (torch.arange(hidden.shape[1], device=self._device) < ends[:, None])[:, None, None, :]
+        projected = self._project(self._tower.ln_post(self._attend(hidden, mask)))
+        # Copies: a slice would keep the whole batch in memory for as long as a stream keeps its window.
+        return [row[:length].clone() for row, length in zip(projected, lengths, strict=True)]
 
     def _attend(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         for layer in self._tower.layers:
@@ -99,3 +114,14 @@ class Encoder:
                 limit = torch.finfo(torch.float16).max - 1000
                 hidden = hidden.clamp(-limit, limit)
         return hidden
+
+
+def _chunks(sound: Sound, window: int) -> range:
+    start, end = sound.span(window)
+    return range(start // CHUNK, -(-end // CHUNK))
+
+
+def _width(sound: Sound, window: int) -> int:
+    """Tokens of a window."""
+    start, end = sound.span(window)
+    return tokens_of(end - start)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from steno.backends.qwen.decoder import Choice, Decoder, Prompt
+from steno.backends.qwen.decoder import Block, Choice, Decoder, Filling
 from steno.backends.qwen.encoder import Encoder
 from steno.backends.qwen.frontend import Frontend
 from steno.backends.qwen.loader import Loaded, load_recogniser
 from steno.backends.qwen.options import LoadOptions
-from steno.backends.qwen.prompt import MAX_CONTEXT_TOKENS, Prompter
+from steno.backends.qwen.prompt import MAX_CONTEXT_TOKENS, Ids, Prompter
+from steno.backends.qwen.sound import Sound
 from steno.backends.qwen.text import Reader
 from steno.types import SAMPLE_RATE
 
@@ -35,11 +36,12 @@ class Machine:
 
     def __init__(self, loaded: Loaded, slots: int, limit: int) -> None:
         self.device = loaded.device
+        self.model_id = loaded.source.model_id
+        self._vocabulary: dict[str, int] = loaded.processor.tokenizer.get_vocab()
         self.prompter = Prompter(loaded.processor)
         self.reader = Reader(loaded.processor)
         self.ends = _ends(loaded)
-        self._frontend = Frontend(loaded.processor, loaded.device)
-        self._encoder = Encoder(loaded.model.model)
+        self._encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device))
         self._decoder = Decoder(loaded.model, slots, limit)
 
     @classmethod
@@ -52,32 +54,66 @@ class Machine:
             quantize(loaded.model, loaded.device)
         return cls(loaded, slots, MAX_CONTEXT_TOKENS + max_tokens)
 
-    @torch.inference_mode()
-    def encode(self, clips: Sequence[Audio]) -> list[torch.Tensor]:
-        """16 kHz samples → embeddings, shape [tokens, hidden] each."""
-        return self._encoder.encode([self._frontend.mel(audio) for audio in clips])
+    def speaks_like(self, other: Machine) -> bool:
+        """Whether a token of one means the same to the other."""
+        return self._vocabulary == other._vocabulary
+
+    def sound(self) -> Sound:
+        """A clip of which nothing has been heard yet."""
+        return self._encoder.sound()
 
     @torch.inference_mode()
-    def prefill(self, rows: Sequence[tuple[int, torch.Tensor, str, str | None]]) -> list[Choice]:
-        """(slot, embeddings, clean context, language or None) of each; returns their first tokens."""
-        prompts = []
-        for slot, audio, context, language in rows:
-            before, after = self.prompter.around(context, language)
-            prompts.append((slot, Prompt(before, audio, after)))
-        return self._decoder.prefill(prompts)
+    def encode(self, sounds: Sequence[Sound], at_most: int | None = None) -> None:
+        """What the sounds lack; no more than so many windows of eight seconds."""
+        self._encoder.encode(sounds, at_most)
+
+    @torch.inference_mode()
+    def fill(self, fillings: Sequence[Filling]) -> list[list[Choice]]:
+        """See `Decoder.fill`."""
+        return self._decoder.fill(fillings)
+
+    @torch.inference_mode()
+    def extend(self, tokens: dict[int, Ids]) -> dict[int, list[Choice]]:
+        """See `Decoder.extend`."""
+        return self._decoder.extend(tokens)
 
     @torch.inference_mode()
     def decode(self, tokens: dict[int, int]) -> dict[int, Choice]:
         """A token more in each of the slots; returns the next of each."""
         return self._decoder.decode(tokens)
 
+    def lacking(self, slot: int, blocks: Sequence[Block]) -> int:
+        """Tokens of `blocks` that the slot does not hold yet."""
+        return self._decoder.lacking(slot, blocks)
+
+    def rewind(self, slot: int, tokens: int) -> None:
+        """Take back the last tokens of a slot."""
+        self._decoder.rewind(slot, tokens)
+
+    def empty(self, slot: int) -> None:
+        """Nothing in the slot is to be used again."""
+        self._decoder.empty(slot)
+
+    @torch.inference_mode()
+    def wipe(self, slot: int) -> None:
+        """After a failure: whatever lies in the slot, nobody must come upon it."""
+        self._decoder.wipe(slot)
+
     def warm_up(self) -> None:
         """Run through everything once: libraries choose and allocate at the first call."""
+        before, after = self.prompter.around("", None)
         for seconds in WARM_UP_S:
-            (audio,) = self.encode([like_speech(seconds)])
-            ((token, _),) = self.prefill([(0, audio, "", None)])
+            sound = self.sound()
+            for part in (0.6, 1.0):
+                sound.extend(like_speech(part * seconds))
+                self.encode([sound])
+                (choices,) = self.fill([Filling(0, [before, *sound.embeddings], after, after[:2])])
+            token, _ = choices[0]
+            self.rewind(0, 2)
             for _ in range(3):
                 token = self.decode({0: token})[0][0]
+            self.extend({0: (token, token)})
+        self.empty(0)
 
 
 def like_speech(seconds: float) -> Audio:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from steno.backends.qwen.source import DEFAULT_ALLOWLIST
+
+PathName: TypeAlias = Literal["standard", "speculative", "dual"]
+"""See `paths`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +25,19 @@ class LoadOptions:
     hf_home: Path | None = None
     quantize: str = "none"
     """`none` or `int8`; the recogniser's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How it runs."""
+
+    slots: int
+    """Pieces decoded together."""
+    incremental: bool = True
+    """Whether a live utterance's steps use what was computed for those before; if not, each starts from nothing."""
+    fast: LoadOptions | None = None
+    """The small model, where there are two."""
+    path: PathName = "standard"
+    gpu_memory_mb: int | None = None
+    """For weights and slots together; None = most of what is free."""
+    cuda_graphs: bool = False

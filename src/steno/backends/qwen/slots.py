@@ -6,6 +6,7 @@ a smaller length. transformers' decoder runs unmodified on it, with explicit pos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from transformers import Cache
 
 GROWTH = 256
 """Positions by which the rows become longer when one is full."""
+
+SCRAP = 1
+"""Positions at the end of each row that belong to nobody: what has to be written somewhere, and is not wanted."""
 
 
 class SlotCache(Cache):
@@ -26,14 +30,14 @@ class SlotCache(Cache):
         self._like = {"dtype": dtype, "device": device}
         self._keys = [self._empty(0) for _ in range(config.num_hidden_layers)]
         self._values = [self._empty(0) for _ in range(config.num_hidden_layers)]
-        self._rows = torch.zeros(0, dtype=torch.long)
-        self._positions: torch.Tensor | None = None
-        self._length = 0
+        self._rows: slice | torch.Tensor = slice(0, 0)
+        self._at: tuple[torch.Tensor, torch.Tensor] = (torch.zeros(0), torch.zeros(0))
+        self._seen: int | None = None
 
     @property
     def length(self) -> int:
         """Positions that there is room for now."""
-        return self._keys[0].shape[2]
+        return max(self._keys[0].shape[2] - SCRAP, 0)
 
     def make_room(self, length: int) -> None:
         """Raises ValueError beyond `limit`."""
@@ -41,41 +45,47 @@ class SlotCache(Cache):
             raise ValueError(f"{length} tokens do not fit into slots of {self.limit}")
         if length <= self.length:
             return
-        more = min(-(-length // GROWTH) * GROWTH, self.limit) - self.length
+        more = min(-(-length // GROWTH) * GROWTH, self.limit) + SCRAP - self._keys[0].shape[2]
         # All or nothing: where memory runs out halfway, the rows stay as long as they were.
         keys, values = (
             [torch.cat([tensor, self._empty(more)], dim=2) for tensor in pool] for pool in (self._keys, self._values)
         )
         self._keys, self._values = keys, values
 
-    def for_prefill(self, rows: torch.Tensor) -> SlotCache:
-        """The next forward fills `rows` from their beginning."""
-        self._rows, self._positions = rows, None
-        return self
+    def wipe(self, slot: int) -> None:
+        """Forget what lies in a slot: it is masked for the next tenant, but a NaN among it would come through."""
+        for tensor in (*self._keys, *self._values):
+            tensor[slot] = 0
 
-    def for_decode(self, positions: torch.Tensor, length: int) -> SlotCache:
-        """The next forward writes a token of each of the first `len(positions)` slots and looks at `length`."""
-        self._positions, self._length = positions, length
-        self._rows = torch.arange(len(positions), device=positions.device)
+    def writing(
+        self, rows: Sequence[int], positions: torch.Tensor, wanted: torch.Tensor, seen: int | None
+    ) -> SlotCache:
+        """The next forward writes states of `rows` at `positions`, and looks at the first `seen` of each row.
+
+        Args:
+            positions: shape [rows, new].
+            wanted: likewise; where it is false there is only padding.
+            seen: None = only at what it writes itself: rows that begin.
+        """
+        last = rows[0] + len(rows)
+        device = positions.device
+        index = torch.tensor(rows, device=device)
+        self._rows = slice(rows[0], last) if list(rows) == list(range(rows[0], last)) else index
+        self._at = (index[:, None], torch.where(wanted, positions, self._keys[0].shape[2] - 1))
+        self._seen = seen
         return self
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Called by each layer's attention: states have the shape [rows, kv_heads, new positions, head_dim]."""
+        """Called by each layer's attention: states have the shape [rows, kv_heads, new, head_dim]."""
         keys, values = self._keys[layer_idx], self._values[layer_idx]
-        if self._positions is None:
-            width = key_states.shape[2]
-            keys[self._rows, :, :width] = key_states
-            values[self._rows, :, :width] = value_states
-            # What an earlier tenant left behind is masked, but a NaN among it would come through the mask.
-            keys[self._rows, :, width:] = 0
-            values[self._rows, :, width:] = 0
+        rows, positions = self._at
+        keys[rows, :, positions] = key_states.transpose(1, 2)
+        values[rows, :, positions] = value_states.transpose(1, 2)
+        if self._seen is None:
             return key_states, value_states
-        keys[self._rows, :, self._positions] = key_states[:, :, 0]
-        values[self._rows, :, self._positions] = value_states[:, :, 0]
-        count = len(self._rows)
-        return keys[:count, :, : self._length], values[:count, :, : self._length]
+        return keys[self._rows, :, : self._seen], values[self._rows, :, : self._seen]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Not asked for where positions are given."""

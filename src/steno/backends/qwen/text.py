@@ -48,6 +48,21 @@ class Reader:
         scores = self._scores(text, tokens[start:], certainty[start:])
         return Hypothesis(text, language, (), confidence_of(scores), scores)
 
+    def covered(self, tokens: Sequence[int], language: str | None, stable: str) -> int:
+        """How many of `tokens`, from the first, say nothing but what is `stable`: the language and its text."""
+        start = 0
+        if language is None:
+            if self._mark not in tokens:
+                return 0
+            start = tokens.index(self._mark) + 1
+        text = self._tokenizer.decode(list(tokens[start:]), skip_special_tokens=True).strip()
+        ends = [score.end for score in self._scores(text, tokens[start:], [0.0] * (len(tokens) - start))]
+        said = sum(1 for end in ends if end <= len(stable) and text[:end] == stable[:end])
+        # A token may end within a character: then it is not known to be right before the one that completes it.
+        while said and said < len(ends) and ends[said - 1] == ends[said]:
+            said -= 1
+        return start + said if said else 0
+
     def _scores(self, text: str, tokens: Sequence[int], certainty: Sequence[float]) -> tuple[Score, ...]:
         """Where in `text` each token ends. Nothing where `text` is not what they spell: repetitions were taken out."""
         pieces = [len(piece) for piece in self._tokenizer.convert_ids_to_tokens(list(tokens))]

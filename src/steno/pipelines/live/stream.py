@@ -246,7 +246,13 @@ class LiveStream:
         options = self._options
         wants_words = options.words or options.captions is not None
         work = Recognize(
-            step.audio, options.language, options.context, wants_words, self._key(step.segment_id), step.final
+            step.audio,
+            options.language,
+            options.context,
+            wants_words,
+            self._key(step.segment_id),
+            step.final,
+            step.stable,
         )
         if step.final:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_FINAL)

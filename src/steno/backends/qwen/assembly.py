@@ -1,0 +1,98 @@
+"""From options to a backend, which is light, and from its options to loaded models, which are not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from steno.backends.qwen.options import EngineOptions, LoadOptions, PathName
+from steno.errors import StenoError
+
+if TYPE_CHECKING:
+    from steno.backends.base import Progress
+    from steno.backends.qwen.backend import QwenBackend
+    from steno.backends.qwen.machine import Machine
+    from steno.backends.qwen.paths import Path
+    from steno.backends.registry import BackendOptions
+
+SMALL_MODEL, LARGE_MODEL = "Qwen/Qwen3-ASR-0.6B", "Qwen/Qwen3-ASR-1.7B"
+CPU_SLOTS, GPU_SLOTS = 8, 32
+
+
+def create(options: BackendOptions) -> QwenBackend:
+    """For the registry."""
+    from steno.backends.qwen.aligner import QwenAligner
+    from steno.backends.qwen.backend import QwenBackend
+
+    where = (options.allowlist, options.device, options.dtype, options.hf_home)
+    path: PathName = "dual" if options.dual else "speculative" if options.speculative else "standard"
+    default = SMALL_MODEL if path == "standard" else LARGE_MODEL
+    model = LoadOptions(options.model_id or default, options.revision, *where, options.quantize)
+    fast = LoadOptions(options.fast_model_id or SMALL_MODEL, None, *where, options.quantize)
+    engine = EngineOptions(
+        slots=options.slots or default_slots(options.device),
+        incremental=options.incremental,
+        fast=fast if path != "standard" else None,
+        path=path,
+    )
+    aligner = QwenAligner(LoadOptions(options.aligner_id, None, *where)) if options.aligner_id else None
+    return QwenBackend(model, engine, aligner)
+
+
+def default_slots(device: str) -> int:
+    """As many as a GPU decodes at nearly the cost of one; a CPU has less to gain. `device` as in the settings."""
+    from steno.backends.qwen.device import has_gpu
+
+    return GPU_SLOTS if device.startswith("cuda") or (device == "auto" and has_gpu()) else CPU_SLOTS
+
+
+def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progress: Progress) -> Path:
+    """Load what the path needs, and warm it up. Without the small model it is the standard path, with a warning.
+
+    Raises:
+        ModelLoadError, SettingsError: the model itself could not be loaded.
+    """
+    from steno.backends.qwen.paths import Path
+    from steno.backends.qwen.runner import Runner
+
+    share = 0.9 if engine.fast is None else 0.6
+    main = _machine(options, engine, max_tokens, _part(progress, 0.0, share))
+    fast = None
+    if engine.fast is not None:
+        fast = _fast_machine(engine.fast, main, engine, max_tokens, _part(progress, share, 0.9))
+    progress(0.9, "warming up")
+    machines = [machine for machine in (main, fast) if machine is not None]
+    for machine in machines:
+        machine.warm_up()
+    runners = [Runner(machine, engine.slots, incremental=engine.incremental) for machine in machines]
+    return Path(runners[0], runners[1] if fast is not None else None, dual=engine.path == "dual")
+
+
+def _fast_machine(
+    options: LoadOptions, main: Machine, engine: EngineOptions, max_tokens: int, progress: Progress
+) -> Machine | None:
+    try:
+        fast = _machine(options, engine, max_tokens, progress)
+    except StenoError as error:
+        logger.warning("path {}: the small model is not to be had, so it is standard: {}", engine.path, error.message)
+        return None
+    if not fast.speaks_like(main):
+        logger.warning(
+            "path {}: {} has other tokens than {}, so it is standard", engine.path, options.model_id, main.model_id
+        )
+        return None
+    return fast
+
+
+def _machine(options: LoadOptions, engine: EngineOptions, max_tokens: int, progress: Progress) -> Machine:
+    from steno.backends.qwen.machine import Machine
+
+    return Machine.load(options, engine.slots, max_tokens, progress)
+
+
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    def report(done: float, what: str) -> None:
+        progress(start + (end - start) * done, what)
+
+    return report

@@ -1,0 +1,85 @@
+"""Which slot is whose, and what stays of a live utterance between its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from steno.backends.qwen.prompt import Ids
+    from steno.backends.qwen.sound import Sound
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """Of one live utterance."""
+
+    sound: Sound | None = None
+    slot: int | None = None
+    tokens: Ids = ()
+    """Its last text."""
+    language: str | None = None
+    """The one that was forced then."""
+    samples: int = 0
+    """Of the audio whose text that is."""
+    used: int = 0
+    """When, in steps."""
+
+
+class Places:
+    """Slots, lent to rows while they are decoded. Between its steps a live utterance keeps its slot, and with it all
+    that was computed for it, until a row needs one and none is free: then the utterance that was not heard for the
+    longest time loses its. That costs time, and nothing else."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = sorted(range(slots), reverse=True)
+        self._kept: dict[str, Kept] = {}
+        self._lent: set[int] = set()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether any live utterance is under way."""
+        return bool(self._kept)
+
+    @property
+    def unused(self) -> int:
+        """Slots that nobody holds."""
+        return len(self._free)
+
+    def kept(self, utterance: str) -> Kept:
+        """What is kept of it; nothing yet of one that is new."""
+        return self._kept.setdefault(utterance, Kept())
+
+    def knows(self, utterance: str) -> bool:
+        return utterance in self._kept
+
+    def lend(self, kept: Kept | None) -> int:
+        """A slot: the utterance's own, a free one, or another utterance's."""
+        if kept is not None and kept.slot is not None:
+            slot = kept.slot
+        elif self._free:
+            slot = self._free.pop()
+        else:
+            idle = (one for one in self._kept.values() if one.slot is not None and one.slot not in self._lent)
+            loser = min(idle, key=lambda one: one.used)
+            assert loser.slot is not None
+            slot, loser.slot = loser.slot, None
+        if kept is not None:
+            kept.slot = slot
+        self._lent.add(slot)
+        return slot
+
+    def give_back(self, slot: int) -> None:
+        """Of a row that is done. An utterance that is under way keeps it."""
+        self._lent.discard(slot)
+        if all(one.slot != slot for one in self._kept.values()):
+            self._release(slot)
+
+    def forget(self, utterance: str) -> None:
+        kept = self._kept.pop(utterance, None)
+        if kept is not None and kept.slot is not None and kept.slot not in self._lent:
+            self._release(kept.slot)
+
+    def _release(self, slot: int) -> None:
+        self._free.append(slot)
+        self._free.sort(reverse=True)

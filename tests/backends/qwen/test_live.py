@@ -1,0 +1,342 @@
+"""The live engine: what it computed before serves the next step, and the text is that of starting from nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
+pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
+
+import torch
+
+from steno.backends.base import Recognize
+from steno.backends.qwen import backend as qwen
+from steno.errors import BackendError, SupersededError
+from steno.streaming.hypothesis import Agreement
+from steno.types import SAMPLE_RATE, Hypothesis
+from stepping import Spied, outcomes_of
+from tiny.clips import clips
+
+CONTEXTS = ("", "names: Cate, Marc")
+LANGUAGES = (None, None, "en", "de")
+
+
+def speech(rng: random.Random, seconds: float) -> np.ndarray:
+    """Sentences in a row, each as loud as it happens to be, with pauses; at times they begin with silence."""
+    parts: list[np.ndarray] = [np.zeros(rng.choice((0, 0, 300, 20_000)), np.float32)]
+    sentences = [clip.audio for clip in clips().values() if "talk" not in clip.name]
+    while sum(map(len, parts)) < seconds * SAMPLE_RATE:
+        gain = np.float32(10 ** (rng.uniform(-40, 0) / 20))
+        parts += [gain * rng.choice(sentences), np.zeros(rng.randrange(8000), np.float32)]
+    audio = np.concatenate(parts)[: round(seconds * SAMPLE_RATE)]
+    noise = np.random.default_rng(rng.randrange(1 << 30)).standard_normal(len(audio))
+    return np.asarray(audio + rng.choice((0.0, 1e-5, 1e-3)) * noise, np.float32)
+
+
+@dataclass(eq=False)
+class Talk:
+    """One live utterance, from step to step as a session would send it."""
+
+    key: str
+    audio: np.ndarray
+    cuts: list[int]
+    language: str | None
+    context: str
+    agreement: Agreement = field(default_factory=lambda: Agreement(1.0))
+    done: list[Recognize] = field(default_factory=list)
+
+    @classmethod
+    def at_random(cls, rng: random.Random, key: str, longest_s: float) -> Talk:
+        audio = speech(rng, rng.uniform(0.3, longest_s))
+        cuts, at = [], 0
+        while at < len(audio):
+            at = min(at + round(rng.uniform(0.01, 2.0) * SAMPLE_RATE), len(audio))
+            cuts.append(at)
+        return cls(key, audio, cuts, rng.choice(LANGUAGES), rng.choice(CONTEXTS))
+
+    def next(self) -> Recognize:
+        end = self.cuts.pop(0)
+        return Recognize(
+            self.audio[:end],
+            self.language,
+            self.context,
+            utterance=self.key,
+            final=not self.cuts,
+            stable=self.agreement.stable,
+        )
+
+    def heard(self, work: Recognize, hypothesis: Hypothesis) -> None:
+        self.agreement.update(hypothesis, len(work.audio) / SAMPLE_RATE)
+        self.done.append(work)
+
+
+def live(backend: Spied, talks: list[Talk], rng: random.Random, uploads: list[Recognize] | None = None) -> None:
+    """All of them at once, in whatever order; uploads beside them."""
+    going: dict[Recognize, Talk] = {}
+    waiting, alone = list(talks), list(uploads or ())
+    while waiting or going or alone:
+        while waiting and len(going) < backend.slots and rng.random() < 0.7:
+            talk = waiting.pop(rng.randrange(len(waiting)))
+            work = talk.next()
+            going[work] = talk
+            backend.admit(work)
+        if alone and len(going) < backend.slots:
+            work = alone.pop()
+            going[work] = Talk("", work.audio, [], None, "")
+            backend.admit(work)
+        for finished in backend.step():
+            assert isinstance(finished.outcome, Hypothesis), finished.outcome
+            talk = going.pop(finished.work)  # type: ignore[arg-type]
+            talk.heard(finished.work, finished.outcome)  # type: ignore[arg-type]
+            if talk.cuts:
+                waiting.append(talk)
+
+
+def from_nothing(loaded: Any, talks: list[Talk]) -> dict[Recognize, list[int]]:
+    """The reference: no step uses anything of the one before but what is stable."""
+    reference = Spied(loaded, 1, incremental=False)
+    for talk in talks:
+        for work in talk.done:
+            outcomes_of(reference, [work])
+        reference.forget(talk.key)
+    return reference.tokens
+
+
+@pytest.fixture(autouse=True)
+def _short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights know no end."""
+    monkeypatch.setattr(qwen, "TOKENS_PER_S", 4)
+
+
+@pytest.fixture(params=["trained", "loud"])
+def loaded(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize(("slots", "count", "longest_s", "seed"), [(1, 3, 12, 1), (4, 8, 12, 2), (16, 16, 9, 3)])
+def test_every_step_says_what_it_would_say_from_nothing(
+    loaded: Any, slots: int, count: int, longest_s: float, seed: int
+) -> None:
+    rng = random.Random(seed)
+    talks = [Talk.at_random(rng, f"u{n}", longest_s) for n in range(count)]
+    uploads = [Recognize(speech(rng, rng.uniform(1, 12)), rng.choice(LANGUAGES)) for _ in range(4)]
+    backend = Spied(loaded, slots)
+    live(backend, talks, rng, uploads)
+    wanted = from_nothing(loaded, [*talks, *(Talk("", work.audio, [], None, "", done=[work]) for work in uploads)])
+    different = [work for work in wanted if backend.tokens[work] != wanted[work]]
+    assert not different, [(len(work.audio), work.stable) for work in different]
+    assert len(wanted) > 2 * count
+    assert backend.runner.places.unused == slots
+
+
+def test_utterances_of_thirty_seconds_and_more(loaded: Any) -> None:
+    rng = random.Random(4)
+    talks = [Talk.at_random(rng, f"u{n}", 1) for n in range(2)]
+    for talk, seconds in zip(talks, (30.0, 33.0), strict=True):
+        talk.audio = speech(rng, seconds)
+        talk.cuts = [round(at * SAMPLE_RATE) for at in (*np.arange(1.7, seconds, 3.1), seconds)]
+    backend = Spied(loaded, 2)
+    live(backend, talks, rng)
+    wanted = from_nothing(loaded, talks)
+    assert {work: backend.tokens[work] for work in wanted} == wanted
+
+
+def test_neighbours_do_not_matter(trained: Any) -> None:
+    """The same utterance beside others and beside noise."""
+    said = []
+    for neighbour in (speech, lambda rng, s: np.float32(0.3) * _noise(rng, s)):
+        rng = random.Random(5)
+        talk = Talk.at_random(rng, "mine", 10)
+        others = [Talk.at_random(rng, f"u{n}", 8) for n in range(6)]
+        for other in others:
+            other.audio = neighbour(rng, len(other.audio) / SAMPLE_RATE)
+        backend = Spied(trained, 8)
+        live(backend, [talk, *others], random.Random(6))
+        said.append([backend.tokens[work] for work in talk.done])
+    assert said[0] == said[1]
+
+
+def _noise(rng: random.Random, seconds: float) -> np.ndarray:
+    made = np.random.default_rng(rng.randrange(1 << 30)).standard_normal(round(seconds * SAMPLE_RATE))
+    return np.asarray(made, np.float32)
+
+
+def test_a_louder_sound_changes_what_was_heard_before_it(trained: Any) -> None:
+    """The floor of the features rises: what is complete is encoded again, and is what it would be at once."""
+    machine = Spied(trained, 1).machine
+    audio = np.concatenate([np.float32(0.001) * speech(random.Random(7), 20), speech(random.Random(8), 6)])
+    growing, again = machine.sound(), 0
+    windows: list[torch.Tensor] = []
+    for end in range(4000, len(audio), 4000):
+        growing.extend(audio[:end])
+        machine.encode([growing])
+        complete = growing.embeddings[: int(growing.closed_s // 8)]
+        again += any(now is not then for now, then in zip(complete, windows, strict=False))
+        windows = complete
+        at_once = machine.sound()
+        at_once.extend(audio[:end])
+        machine.encode([at_once])
+        assert torch.allclose(growing.features(0, growing.frames), at_once.features(0, at_once.frames), atol=1e-5)
+        for one, other in zip(growing.embeddings, at_once.embeddings, strict=True):
+            assert torch.allclose(one, other, atol=1e-3)
+    assert 0 < again < 10
+
+
+def test_what_is_complete_is_computed_once(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Spied(trained, 2)
+    machine = backend.machine
+    convolved, filled = 0, 0
+    convolve, advance = machine._encoder._convolve, machine._decoder._advance
+
+    def counted_convolve(mel: torch.Tensor) -> torch.Tensor:
+        nonlocal convolved
+        convolved += len(mel)
+        return convolve(mel)
+
+    def counted_advance(slots: Any, starts: Any, inputs: Any) -> torch.Tensor:
+        nonlocal filled
+        filled += sum(map(len, inputs))
+        return advance(slots, starts, inputs)
+
+    monkeypatch.setattr(machine._encoder, "_convolve", counted_convolve)
+    monkeypatch.setattr(machine._decoder, "_advance", counted_advance)
+    audio = clips()["talk"].audio[: 24 * SAMPLE_RATE]
+    talk = Talk("u", audio, list(range(8000, len(audio) + 1, 8000)), "en", "")
+    live(backend, [talk], random.Random(0))
+    heard_s = sum(len(work.audio) for work in talk.done) / SAMPLE_RATE
+    assert convolved < 0.2 * heard_s, "each second thrice, for it came in halves, and some again after louder ones"
+    assert filled < 0.8 * 13 * heard_s
+    assert backend.runner.accepted > 0.7 * backend.runner.proposed > 0
+
+
+def test_a_draft_that_is_wrong_changes_nothing(loaded: Any) -> None:
+    audio = clips()["english-0"].audio
+    backend = Spied(loaded, 1)
+    work = Recognize(audio)
+    live(backend, [], random.Random(0), [work])
+    right = backend.tokens[work]
+    rng = random.Random(1)
+    for trial in range(30):
+        draft = list(right)
+        for _ in range(rng.randrange(1, 5)):
+            at = rng.randrange(len(draft) + 1)
+            draft[at : at + rng.randrange(3)] = rng.choices(range(300), k=rng.randrange(3))
+        hearing = replace(backend._hearing(work, backend.runner), draft=tuple(draft))
+        row = backend.runner.start(hearing)
+        while not row.done:
+            backend.runner.step()
+        assert row.tokens == right, trial
+
+
+def test_what_is_stable_is_kept_whatever_the_model_thinks(trained: Any) -> None:
+    backend = Spied(trained, 1)
+    audio = clips()["english-0"].audio
+    talk = Talk("u", audio, [40_000, len(audio)], "en", "")
+    work = talk.next()
+    backend.admit(work)
+    while work not in backend.tokens:
+        backend.step()
+    kept = backend.runner.places.kept("u")
+    told = trained.processor.tokenizer("Nobody knew this", add_special_tokens=False)["input_ids"]
+    kept.tokens = (*told, *kept.tokens)
+    last = replace(talk.next(), stable="Nobody knew")
+    backend.admit(last)
+    outcome = None
+    while outcome is None:
+        outcome = next((done.outcome for done in backend.step() if done.work is last), None)
+    assert isinstance(outcome, Hypothesis)
+    assert outcome.text.startswith("Nobody knew")
+    assert outcome.confidence is not None
+    assert outcome.confidence < 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_slot_is_lost_whatever_streams_do(trained: Any, seed: int) -> None:
+    """Opened, stepped, superseded, released, poisoned, forgotten: thousands of times, in any order."""
+    rng = random.Random(seed)
+    backend = Spied(trained, 4)
+    base = clips()["english-1"].audio
+    running: list[Recognize] = []
+    ends: dict[str, int] = {}
+    outcomes: list[object] = []
+    for _ in range(700):
+        match rng.randrange(10):
+            case 0 | 1 | 2 | 3 if len(running) < backend.slots:
+                key = f"u{rng.randrange(7)}"
+                ends[key] = ends.get(key, 0) + rng.randrange(3000, 16_000)
+                audio = np.resize(base, ends[key])
+                if rng.random() < 0.05:
+                    audio = np.where(np.arange(len(audio)) == len(audio) - 900, np.float32(np.nan), audio)
+                work = Recognize(audio, utterance=key, final=rng.random() < 0.1 or ends[key] > 60_000)
+                if work.final:
+                    del ends[key]
+                running.append(work)
+                backend.admit(work)
+            case 4 if running:
+                work = running.pop(rng.randrange(len(running)))
+                backend.release(work)
+            case 5:
+                key = f"u{rng.randrange(7)}"
+                for work in [work for work in running if work.utterance == key]:
+                    running.remove(work)
+                    backend.release(work)
+                ends.pop(key, None)
+                backend.forget(key)
+            case _:
+                for finished in backend.step():
+                    running.remove(finished.work)  # type: ignore[arg-type]
+                    outcomes.append(finished.outcome)
+    while running:
+        for finished in backend.step():
+            running.remove(finished.work)  # type: ignore[arg-type]
+    for n in range(7):
+        backend.forget(f"u{n}")
+    assert backend.runner.places.unused == backend.slots
+    assert not backend.runner.rows
+    kinds = {type(outcome) for outcome in outcomes}
+    assert kinds == {Hypothesis, BackendError, SupersededError}
+    work = Recognize(base)
+    live(backend, [], rng, [work])
+    assert backend.tokens[work] == from_nothing(trained, [Talk("", base, [], None, "", done=[work])])[work]
+
+
+@pytest.fixture
+def broken_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, str], None]]:
+    def arm(machine: Any, name: str) -> None:
+        whole = getattr(machine, name)
+
+        def fails(*args: Any) -> Any:
+            monkeypatch.setattr(machine, name, whole)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(machine, name, fails)
+
+    return arm  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("where", ["encode", "fill", "extend", "decode"])
+def test_a_step_that_crashes_fails_its_rows_and_the_next_works(
+    trained: Any, broken_once: Callable[[Any, str], None], where: str
+) -> None:
+    backend = Spied(trained, 2)
+    audio = clips()["english-0"].audio
+    first = Recognize(audio[:30_000], utterance="u", final=False)
+    live(backend, [Talk("u", audio, [30_000, len(audio)], None, "")], random.Random(0))
+    backend.admit(first)
+    broken_once(backend.machine, where)
+    failed = []
+    for _ in range(60):
+        failed += [done for done in backend.step() if isinstance(done.outcome, BackendError)]
+    if where != "extend":
+        assert [done.work for done in failed] == [first]
+    backend.forget("u")
+    assert backend.runner.places.unused == 2
+    work = Recognize(audio)
+    live(backend, [], random.Random(0), [work])
+    assert backend.tokens[work] == from_nothing(trained, [Talk("", audio, [], None, "", done=[work])])[work]

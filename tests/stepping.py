@@ -1,0 +1,53 @@
+"""Driving the Qwen backend as the engine does, and seeing the tokens that it chose."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from steno.backends.base import Recognize
+from steno.backends.qwen.backend import QwenBackend
+from steno.backends.qwen.machine import Machine
+from steno.backends.qwen.options import EngineOptions, LoadOptions
+from steno.backends.qwen.paths import Path
+from steno.backends.qwen.runner import Runner
+
+SLOT_TOKENS = 2000
+
+
+class Spied(QwenBackend):
+    """Keeps the tokens of what it has read, and hears nothing again."""
+
+    def __init__(self, loaded: Any, slots: int, *, incremental: bool = True) -> None:
+        super().__init__(LoadOptions("spied"), EngineOptions(slots, incremental))
+        self.machine = Machine(loaded, slots, SLOT_TOKENS)
+        self.runner = Runner(self.machine, slots, incremental=incremental)
+        self._path = Path(self.runner)
+        self.tokens: defaultdict[Recognize, list[int]] = defaultdict(list)
+        """None where there was only silence."""
+
+    def _read(self, task: Any) -> Any:
+        self.tokens[task.work] = list(task.row.tokens)
+        task.context = ""
+        return super()._read(task)
+
+
+def outcomes_of(backend: Any, works: Iterable[Recognize], at_once: int | None = None) -> dict[Recognize, Any]:
+    """What becomes of `works`, so many at once as there are slots; the next as soon as one is done."""
+    todo: list[Recognize] = list(works)
+    outcomes: dict[Recognize, Any] = {}
+    running = 0
+    while todo or running:
+        while todo and running < (at_once or backend.slots):
+            backend.admit(todo.pop(0))
+            running += 1
+        finished = backend.step()
+        running -= len(finished)
+        outcomes |= {one.work: one.outcome for one in finished}
+    return outcomes
+
+
+def tokens_of(backend: Spied, works: Sequence[Recognize], at_once: int | None = None) -> list[list[int]]:
+    outcomes_of(backend, works, at_once)
+    return [backend.tokens[work] for work in works]
