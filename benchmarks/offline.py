@@ -45,7 +45,7 @@ def main() -> None:
     clips = _clips(options.clips or (8 if options.true_size else 24))
     audio_s = sum(_seconds(clip) for clip in clips)
     with tempfile.TemporaryDirectory() as folder:
-        model = _true_size(Path(folder)) if options.true_size else str(options.model)
+        model = true_size(Path(folder)) if options.true_size else str(options.model)
         found = {name: _run(options, model, clips, way) for name, way in WAYS.items() if name in options.ways}
     for name, result in found.items():
         report.add(f"{name}_real_time_factor", statistics.median(result["seconds"]) / audio_s)
@@ -105,7 +105,8 @@ def _seconds(clip: Path) -> float:
         return float(container.duration or 0) / 1_000_000
 
 
-def _true_size(folder: Path) -> str:
+def true_size(folder: Path) -> str:
+    """Write random weights of the size of Qwen3-ASR-0.6B; returns the folder."""
     subprocess.run(
         [sys.executable, "-m", "benchmarks.true_size", str(TINY), str(folder)],
         check=True,

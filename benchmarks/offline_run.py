@@ -23,8 +23,10 @@ from steno.backends.base import Recognize
 from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.loader import load_recogniser
 from steno.backends.qwen.machine import Machine
-from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.options import EngineOptions, LoadOptions
+from steno.backends.qwen.paths import Path as Way
 from steno.backends.qwen.quantize import quantize
+from steno.backends.qwen.runner import Runner
 from steno.types import SAMPLE_RATE
 
 SLOT_TOKENS = 2048
@@ -72,15 +74,14 @@ class _Steno:
 
     def __init__(self, plan: Plan, loaded: Any, clips: list[Any], lengths: list[int] | None) -> None:
         self._plan = plan
-        self._machine = Machine(loaded, plan.batch, SLOT_TOKENS)
+        machine = Machine(loaded, plan.batch, SLOT_TOKENS)
         self._limits = {id(clip): length for clip, length in zip(clips, lengths or [], strict=False)}
         if plan.scripted:
-            self._machine.ends = frozenset()
-        self._options = LoadOptions(plan.model)
+            machine.ends = frozenset()
+        self._way = Way(Runner(machine, plan.batch))
 
     def __call__(self, clips: list[Any]) -> list[list[int]]:
-        backend = _Kept(self._options, self._plan.batch, self._limits)
-        backend._machine = self._machine
+        backend = _Kept(self._plan, self._way, self._limits)
         works = [Recognize(clip) for clip in clips]
         todo, done, running = list(works), 0, 0
         while done < len(works):
@@ -96,17 +97,18 @@ class _Steno:
 class _Kept(QwenBackend):
     """Keeps the tokens of what it read."""
 
-    def __init__(self, options: LoadOptions, slots: int, limits: dict[int, int]) -> None:
-        super().__init__(options, slots)
+    def __init__(self, plan: Plan, way: Way, limits: dict[int, int]) -> None:
+        super().__init__(LoadOptions(plan.model), EngineOptions(plan.batch))
+        self._path = way
         self.tokens: dict[Recognize, list[int]] = {}
         self._limits = limits
 
     def max_tokens(self, work: Recognize) -> int:
         return self._limits.get(id(work.audio)) or super().max_tokens(work)
 
-    def _read(self, row: Any) -> Any:
-        self.tokens[row.work] = list(row.tokens)
-        return super()._read(row)
+    def _read(self, task: Any) -> Any:
+        self.tokens[task.work] = list(task.row.tokens)
+        return super()._read(task)
 
 
 class _Generate:

@@ -17,13 +17,21 @@ SLOT_TOKENS = 2000
 
 
 class Spied(QwenBackend):
-    """Keeps the tokens of what it has read, and hears nothing again."""
+    """Keeps the tokens of what it has read, and hears nothing again.
 
-    def __init__(self, loaded: Any, slots: int, *, incremental: bool = True) -> None:
+    Args:
+        loaded: the model.
+        small: one that goes before it.
+    """
+
+    def __init__(
+        self, loaded: Any, slots: int, *, incremental: bool = True, small: Any = None, dual: bool = False
+    ) -> None:
         super().__init__(LoadOptions("spied"), EngineOptions(slots, incremental))
         self.machine = Machine(loaded, slots, SLOT_TOKENS)
         self.runner = Runner(self.machine, slots, incremental=incremental)
-        self._path = Path(self.runner)
+        fast = None if small is None else Runner(Machine(small, slots, SLOT_TOKENS), slots, incremental=incremental)
+        self._path = Path(self.runner, fast, dual=dual)
         self.tokens: defaultdict[Recognize, list[int]] = defaultdict(list)
         """None where there was only silence."""
 

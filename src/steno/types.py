@@ -47,6 +47,8 @@ class Hypothesis:
     """Of its parts, by which words get their confidence where the backend knows no times; covers all of `text`."""
     settles: bool = True
     """Whether a live text may become stable by it: not by a quick model's, where a better one follows."""
+    diverged: bool = False
+    """Whether the model would have written something else than the stable text that it had to begin with."""
 
 
 @dataclass(frozen=True, slots=True)

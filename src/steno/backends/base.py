@@ -146,7 +146,7 @@ class UsesGpu(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Drafts:
-    """Tokens that were expected, and those of them that were right, since the model was loaded."""
+    """Tokens that were expected, and those of them that were right."""
 
     proposed: int
     accepted: int

@@ -13,10 +13,11 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from steno.backends.base import UsesDrafts
 from steno.engine.engine import Engine
 from steno.engine.lifecycle import State
 from steno.engine.queue import Priority
@@ -80,7 +81,7 @@ class Metrics:
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
         self._live_diverged = Counter(
-            "steno_live_diverged_finals", "Finals that did not begin with what was stable, and were made to.",
+            "steno_live_diverged_finals", "Finals that would not have begun with what was stable, and were made to.",
             registry=registry,
         )  # fmt: skip
         self._vad_batch = Histogram(
@@ -146,5 +147,9 @@ class _EngineCollector(Collector):
         if engine.aligner_state is not None:
             aligner = float(engine.aligner_state is State.READY)
             yield GaugeMetricFamily("steno_aligner_loaded", "1 while the forced aligner is in memory.", aligner)
+        if isinstance(engine.backend, UsesDrafts):
+            drafts = engine.backend.drafts()
+            yield CounterMetricFamily("steno_draft_tokens", "Expected tokens that were verified.", drafts.proposed)
+            yield CounterMetricFamily("steno_draft_tokens_accepted", "Those that were right.", drafts.accepted)
         yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(engine.worker_alive))
         yield GaugeMetricFamily("steno_draining", "1 while the server shuts down.", float(engine.draining))

@@ -67,7 +67,7 @@ class Agreement:
 
     def finish(self, hypothesis: Hypothesis) -> Reading:
         """Take the last hypothesis; all of it is stable."""
-        diverged = self._take(hypothesis)
+        diverged = self._take(hypothesis) or hypothesis.diverged
         self._stable = len(self._tokens)
         return self._reading(diverged)
 

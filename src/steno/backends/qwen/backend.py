@@ -84,6 +84,8 @@ class QwenBackend:
         self._options = options
         self._engine = engine
         self._path: Path | None = None
+        self._drafts = Drafts(0, 0)
+        """Of the models that have been unloaded."""
         self._tasks: dict[Recognize, _Task] = {}
         self._trusted: set[str] = set()
         self._done: list[Finished] = []
@@ -106,8 +108,10 @@ class QwenBackend:
         return gpu_of(path.main.machine.device) if path else None
 
     def drafts(self) -> Drafts:
-        path = self._path
-        return Drafts(path.main.proposed, path.main.accepted) if path else Drafts(0, 0)
+        path, before = self._path, self._drafts
+        if path is None:
+            return before
+        return Drafts(before.proposed + path.main.proposed, before.accepted + path.main.accepted)
 
     def load(self, progress: Progress) -> None:
         """Raises ModelLoadError: which part of the checkpoint is missing, broken or not Qwen3-ASR's."""
@@ -119,6 +123,7 @@ class QwenBackend:
     def unload(self) -> None:
         from steno.backends.qwen.memory import give_back
 
+        self._drafts = self.drafts()
         self._path = None
         self._trusted.clear()
         give_back()
@@ -144,13 +149,19 @@ class QwenBackend:
         if self.aligner is not None:
             finished += self.aligner.step()
         if self._tasks:
-            by_row = {task.row: task for task in self._tasks.values()}
             for runner in self._loaded().runners:
-                outcomes = [(by_row[row].work, self._outcome(by_row[row])) for row in runner.step()]
-                for work, outcome in outcomes:
-                    if outcome is not None:
-                        del self._tasks[work]
-                        finished.append(Finished(work, outcome))
+                finished += self._step(runner)
+        return finished
+
+    def _step(self, runner: Runner) -> list[Finished]:
+        tasks = {task.row: task for task in self._tasks.values()}
+        finished: list[Finished] = []
+        for row in runner.step():
+            task = tasks[row]
+            outcome = self._outcome(task)
+            if outcome is not None:
+                del self._tasks[task.work]
+                finished.append(Finished(task.work, outcome))
         return finished
 
     def release(self, work: Work) -> None:
@@ -220,7 +231,7 @@ class QwenBackend:
         row, work = task.row, task.work
         runner = row.runner
         heard = runner.machine.reader.read(row.tokens, row.certainty, work.language)
-        heard = replace(heard, settles=self._loaded().settles(row))
+        heard = replace(heard, settles=self._loaded().settles(row), diverged=row.diverged)
         if task.doubted is not None:
             if not confirms(heard.text, task.doubted.text):
                 return heard

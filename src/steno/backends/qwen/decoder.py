@@ -11,15 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
 from steno.backends.qwen.prompt import Ids
 from steno.backends.qwen.slots import SlotCache
 
-Choice: TypeAlias = tuple[int, float]
-"""The likeliest token, or the one that was forced, and the logarithm of its probability."""
+
+class Choice(NamedTuple):
+    """What follows a position of a row."""
+
+    token: int
+    """The likeliest, or the one that was forced."""
+    certainty: float
+    """The logarithm of its probability."""
+    likeliest: int
+
 
 Block: TypeAlias = Ids | torch.Tensor
 """Token ids, or embeddings of shape [tokens, hidden]."""
@@ -178,15 +186,15 @@ class Decoder:
 
     def _choose(self, hidden: torch.Tensor, forced: Sequence[int]) -> list[Choice]:
         """`hidden`: [positions, hidden]; `forced`: a token for each, or -1 for the likeliest."""
-        tokens: list[int] = []
-        certainty: list[float] = []
+        choices: list[Choice] = []
         for at in range(0, len(hidden), HEAD_ROWS):
             logits = self._head(hidden[at : at + HEAD_ROWS]).float()
             fixed = self._tensor(forced[at : at + HEAD_ROWS])
-            picked = torch.where(fixed >= 0, fixed, logits.argmax(-1))
-            tokens += picked.tolist()
-            certainty += (logits.gather(-1, picked[:, None])[:, 0] - logits.logsumexp(-1)).tolist()
-        return list(zip(tokens, certainty, strict=True))
+            likeliest = logits.argmax(-1)
+            picked = torch.where(fixed >= 0, fixed, likeliest)
+            certainty = logits.gather(-1, picked[:, None])[:, 0] - logits.logsumexp(-1)
+            choices += map(Choice, picked.tolist(), certainty.tolist(), likeliest.tolist())
+        return choices
 
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self._device)

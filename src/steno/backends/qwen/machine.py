@@ -108,10 +108,10 @@ class Machine:
                 sound.extend(like_speech(part * seconds))
                 self.encode([sound])
                 (choices,) = self.fill([Filling(0, [before, *sound.embeddings], after, after[:2])])
-            token, _ = choices[0]
+            token = choices[0].token
             self.rewind(0, 2)
             for _ in range(3):
-                token = self.decode({0: token})[0][0]
+                token = self.decode({0: token})[0].token
             self.extend({0: (token, token)})
         self.empty(0)
 

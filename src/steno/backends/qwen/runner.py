@@ -86,6 +86,8 @@ class Row:
     forced: int = 0
     tokens: list[int] = field(default_factory=list)
     certainty: list[float] = field(default_factory=list)
+    diverged: bool = False
+    """Whether the model would have written something else than what is stable."""
     mistakes: int = 0
     """Places where its draft was wrong."""
     passed_over: int = 0
@@ -243,7 +245,8 @@ class Runner:
         draft, forced = row.draft, row.forced
         row.draft, row.forced = (), 0
         self.proposed += len(draft) - forced
-        for n, (token, certainty) in enumerate(choices):
+        for n, (token, certainty, likeliest) in enumerate(choices):
+            row.diverged |= token != likeliest
             if math.isnan(certainty):
                 return [self._fail(row, no_numbers(row))]
             ends = token in self.machine.ends

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from steno import __version__
-from steno.backends.base import UsesGpu
+from steno.backends.base import Backend, UsesDrafts, UsesGpu
 from steno.engine.engine import Engine
 from steno.engine.lifecycle import State
 from steno.server.services import Services, services_of
@@ -28,6 +28,7 @@ class Loading(BaseModel):
 class Health(BaseModel):
     status: Literal["ok", "draining", "degraded"]
     mode: str
+    """`embedded` for sphinx; of Qwen3-ASR which way it goes: `standard`, `speculative` or `dual`; else the backend."""
     model_loaded: bool
     model_state: State
     model_id: str
@@ -63,7 +64,7 @@ async def health(services: With) -> Health:
     gpu = backend.gpu() if isinstance(backend, UsesGpu) else None
     return Health(
         status=_status(engine),
-        mode="embedded" if backend.name == "sphinx" else backend.name,
+        mode=_mode(backend),
         model_loaded=state is State.READY,
         model_state=state,
         model_id=backend.model_id,
@@ -107,3 +108,9 @@ def _status(engine: Engine) -> Literal["ok", "draining", "degraded"]:
     if engine.draining:
         return "draining"
     return "ok" if engine.worker_alive and engine.load_failure is None else "degraded"
+
+
+def _mode(backend: Backend) -> str:
+    if isinstance(backend, UsesDrafts):
+        return backend.path
+    return "embedded" if backend.name == "sphinx" else backend.name

@@ -1,0 +1,189 @@
+"""What a step of a live stream costs, by how long the stream has lasted: steno's engine against starting over.
+
+    python -m benchmarks.streaming_cost [--int8] [--json out/streaming_cost.json]
+    python -m benchmarks.streaming_cost --model tests/tiny/tiny-asr --quick
+
+Continuous speech, a step every 480 ms, utterances cut after 24 s as the server does. The weights are random, of the
+size of Qwen3-ASR-0.6B (or `--model`), so what they say is scripted: three tokens a second, of which each step revises
+the last three. All of the model is computed; its choices are then replaced.
+
+- naive_over_steno_24s: the whole utterance encoded, filled in and decoded again, by steno, at 24 s. Target: 2.5.
+- refeed_over_steno_120s: the whole session encoded and filled in again with the text so far but five tokens, which are
+  decoded (what qwen-asr's streaming does), by steno, at 120 s. Target: 15.
+- second_over_first_minute: mean step of steno in the second minute, by that in the first. Target: at most 1.15.
+- batch4_gain: four steps one after the other, by one step of four streams.
+- steno_ms, naive_ms, refeed_ms: medians at those places.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import harness
+from benchmarks.offline import true_size
+from steno.backends.qwen.decoder import Choice, Filling
+from steno.backends.qwen.loader import load_recogniser
+from steno.backends.qwen.machine import Machine, like_speech
+from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.quantize import quantize
+from steno.backends.qwen.runner import Hearing, Row, Runner
+from steno.types import SAMPLE_RATE
+
+STEP_S, UTTERANCE_S, SESSION_S = 0.48, 24.0, 120.0
+TOKENS_PER_S, REVISED, ROLLBACK = 3, 3, 5
+END = 1
+SLOT_TOKENS = 4096
+
+
+def script(seconds: float, seed: int = 0) -> list[int]:
+    """What is said after so much audio: the last tokens are others at each step."""
+    count = round(TOKENS_PER_S * seconds)
+    steady = random.Random(seed).choices(range(2, 200), k=count)
+    return steady[: max(count - REVISED, 0)] + random.Random(count).choices(range(2, 200), k=min(REVISED, count))
+
+
+class Scripted(Runner):
+    """Computes everything, and then says what the script says."""
+
+    def _take(self, row: Row, choices: Iterable[Choice]) -> list[Row]:
+        said = script(len(row.hearing.audio) / SAMPLE_RATE)
+        at = len(row.tokens)
+        tokens = [*said[at:], END]
+        return super()._take(row, [Choice(token, 0.0, token) for token, _ in zip(tokens, choices, strict=False)])
+
+
+class Stream:
+    """Steps of one stream, or of several in step, through a runner."""
+
+    def __init__(self, runner: Runner, audio: Any, streams: int = 1) -> None:
+        self._runner = runner
+        self._audio = audio
+        self._streams = streams
+        self._utterance = -1
+
+    def step(self, end_s: float) -> float:
+        """Hear the stream up to `end_s`; returns the seconds that it took."""
+        utterance = int((end_s - 0.001) // UTTERANCE_S)
+        if utterance != self._utterance:
+            self.forget()
+            self._utterance = utterance
+        start = round(utterance * UTTERANCE_S * SAMPLE_RATE)
+        audio = self._audio[start : round(end_s * SAMPLE_RATE)]
+        began = time.perf_counter()
+        rows = [
+            self._runner.start(Hearing(audio, "", "en", 10_000, live=True, utterance=f"{n}", final=False))
+            for n in range(self._streams)
+        ]
+        while not all(row.done for row in rows):
+            self._runner.step()
+        assert all(row.failure is None for row in rows)
+        return time.perf_counter() - began
+
+    def forget(self) -> None:
+        for n in range(self._streams):
+            self._runner.forget(f"{n}")
+
+
+def refeed(machine: Machine, audio: Any) -> float:
+    """The whole session again; all of its text but the last tokens is given."""
+    said = script(len(audio) / SAMPLE_RATE)
+    before, after = machine.prompter.around("", "en")
+    began = time.perf_counter()
+    machine.empty(0)
+    sound = machine.sound()
+    sound.extend(audio)
+    machine.encode([sound])
+    machine.fill([Filling(0, [before, *sound.embeddings], after + tuple(said[:-ROLLBACK]))])
+    for token in said[-ROLLBACK:]:
+        machine.decode({0: token})
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    options = _options()
+    report = harness.Report("streaming_cost", options)
+    with tempfile.TemporaryDirectory() as folder:
+        model = str(options.model) if options.model else true_size(Path(folder))
+        loaded = load_recogniser(LoadOptions(model, device="cpu", dtype=options.dtype), lambda *_: None)
+    if options.int8:
+        quantize(loaded.model, loaded.device)
+    torch.set_num_threads(options.threads)
+    audio = like_speech(SESSION_S)
+
+    def runner(slots: int, *, incremental: bool = True) -> Scripted:
+        machine = Machine(loaded, slots, SLOT_TOKENS)
+        machine.ends = frozenset({END})
+        return Scripted(machine, slots, incremental=incremental)
+
+    rounds = 1 if options.quick else options.rounds
+    steps = _steno(report, Stream(runner(1), audio), options.quick)
+    at_24 = [steps[end] for end in steps if (end - 0.001) % UTTERANCE_S + 0.001 > UTTERANCE_S - 1.5]
+    steno_24 = statistics.median(at_24)
+    last = statistics.median([steps[end] for end in steps if end > SESSION_S - 1.5])
+    naive = Stream(runner(1, incremental=False), audio)
+    naive_s = _repeat(lambda: naive.step(UTTERANCE_S), rounds)
+    refeed_s = _repeat(lambda: refeed(runner(1).machine, audio), rounds)
+    report.add("steno_ms", 1000 * steno_24)
+    report.add("naive_ms", *(1000 * seconds for seconds in naive_s))
+    report.add("refeed_ms", *(1000 * seconds for seconds in refeed_s))
+    report.add("naive_over_steno_24s", statistics.median(naive_s) / steno_24)
+    report.add("refeed_over_steno_120s", statistics.median(refeed_s) / last)
+    report.add("batch4_gain", _batch_gain(runner, audio, rounds))
+    report.finish()
+
+
+def _steno(report: harness.Report, stream: Stream, is_quick: bool) -> dict[float, float]:
+    """Every step of the session; in the quick form of its last two utterances."""
+    stream.step(STEP_S)
+    stream.forget()
+    ends = [round(n * STEP_S, 2) for n in range(1, round(SESSION_S / STEP_S) + 1)]
+    if is_quick:
+        ends = [end for end in ends if end > SESSION_S - 2 * UTTERANCE_S]
+    steps = {end: stream.step(end) for end in ends}
+    for end, seconds in steps.items():
+        report.add("steno_step_ms", 1000 * seconds)
+        if round(end % 24, 2) in (0.0, 5.76, 12.0, 18.24):
+            print(f"{end:6.2f} s: {1000 * seconds:7.1f} ms", flush=True)
+    minutes = [[seconds for end, seconds in steps.items() if 60 * n < end <= 60 * n + 60] for n in (0, 1)]
+    if all(minutes):
+        report.add("second_over_first_minute", statistics.mean(minutes[1]) / statistics.mean(minutes[0]))
+    return steps
+
+
+def _batch_gain(runner: Callable[[int], Scripted], audio: Any, rounds: int) -> float:
+    """At 12 s of an utterance: four one by one, against four together, in turn."""
+    gains = []
+    one, four = Stream(runner(1), audio), Stream(runner(4), audio, streams=4)
+    ends = [12.0 + STEP_S * n for n in range(rounds + 1)]
+    for n, end in enumerate(ends):
+        alone, together = one.step(end), four.step(end)
+        if n:
+            gains.append(4 * alone / together)
+    return statistics.median(gains)
+
+
+def _repeat(do: Callable[[], float], rounds: int) -> Sequence[float]:
+    return [do() for _ in range(rounds)]
+
+
+def _options() -> argparse.Namespace:
+    parser = harness.parser(__doc__)
+    parser.add_argument("--model", type=Path, help="a checkpoint; by default random weights of Qwen3-ASR-0.6B's size")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--int8", action="store_true", help="with QUANTIZE=int8")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--rounds", type=int, default=3, help="of what is measured at one place")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
