@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from itertools import cycle
+from typing import Any, TypeAlias
 
 import httpx
 import numpy as np
@@ -21,12 +23,13 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 
 from running import RunningServer, post, until
 from steno.client import Client, Final
-from talking import said
-from tiny.clips import ALIGNER, ASR, Clip, clips, word_error_rate
+from talking import said, talk
+from tiny.clips import ALIGNER, ASR, DRAFT, Clip, clips, word_error_rate
 
 PATIENCE_S = 60
 ACCURATE = {"response_format": "srt", "mode": "accurate"}
 QWEN = {"ASR_BACKEND": "qwen", "MODEL_ID": str(ASR), "FORCED_ALIGNER_ID": str(ALIGNER), "DEVICE": "cpu"}
+Dialect: TypeAlias = Callable[[RunningServer, Clip], Awaitable[str]]
 ENGLISH = [f"english-{n}" for n in range(4)]
 
 
@@ -116,8 +119,11 @@ async def test_the_native_dialect(server: RunningServer) -> None:
         assert all(word["confidence"] is not None for word in words), name
 
 
-async def test_the_openai_dialect(server: RunningServer) -> None:
-    clip = clips()["talk"]
+async def native(server: RunningServer, clip: Clip) -> str:
+    return (await said(server, pcm(clip))).text
+
+
+async def openai(server: RunningServer, clip: Clip) -> str:
     samples = np.interp(np.arange(0, len(clip.audio), 2 / 3), np.arange(len(clip.audio)), clip.audio)
     data = (samples * 32767).astype("<i2").tobytes()
     texts: list[str] = []
@@ -132,11 +138,10 @@ async def test_the_openai_dialect(server: RunningServer) -> None:
             message = json.loads(await socket.recv())
             if message["type"] == "conversation.item.input_audio_transcription.completed":
                 texts.append(message["transcript"])
-    assert word_error_rate([clip.text], [" ".join(texts)]) <= 0.1
+    return " ".join(texts)
 
 
-async def test_the_deepgram_dialect(server: RunningServer) -> None:
-    clip = clips()["talk"]
+async def deepgram(server: RunningServer, clip: Clip) -> str:
     url = server.url.replace("http", "ws") + "/v1/listen?encoding=linear16&sample_rate=16000"
     texts: list[str] = []
     async with websockets.connect(url, max_size=None) as socket:
@@ -148,7 +153,41 @@ async def test_the_deepgram_dialect(server: RunningServer) -> None:
             message = json.loads(text)
             if message["type"] == "Results" and message["is_final"]:
                 texts.append(message["channel"]["alternatives"][0]["transcript"])
-    assert word_error_rate([clip.text], [" ".join(texts)]) <= 0.1
+    return " ".join(texts)
+
+
+@pytest.mark.parametrize("dialect", [openai, deepgram])
+async def test_the_other_dialects(server: RunningServer, dialect: Dialect) -> None:
+    clip = clips()["talk"]
+    assert word_error_rate([clip.text], [await dialect(server, clip)]) <= 0.05
+
+
+@pytest.mark.parametrize("settings", [{}, {"DUAL_MODEL": "true"}, {"USE_SPECULATIVE": "true"}])
+async def test_eight_streams_in_three_dialects_beside_uploads(settings: dict[str, str]) -> None:
+    names = ["talk", *ENGLISH, "german-0", "german-1", "talk"]
+    ways = [way for way, _ in zip(cycle((native, openai, deepgram)), names, strict=False)]
+    with RunningServer(**QWEN, **settings, FAST_MODEL_ID=str(DRAFT)) as server, ThreadPoolExecutor(2) as pool:
+        uploads = [pool.submit(transcribe, server, clips()[name]) for name in (*ENGLISH, "talk", "german-1")]
+        texts = await asyncio.gather(*(way(server, clips()[name]) for way, name in zip(ways, names, strict=True)))
+        uploaded = [upload.result().json()["text"] for upload in uploads]
+        async with talk(server) as conversation:  # one that waits for its partial before it goes on
+            clip = clips()["english-0"]
+            await conversation.say(pcm(clip)[:-32_000])
+            await conversation.next(is_partial=True)
+            await conversation.say(pcm(clip)[-32_000:])
+            await conversation.close()
+            texts.append(conversation.text)
+        metrics = httpx.get(f"{server.url}/metrics").text
+        assert server.health()["mode"] == {"DUAL_MODEL": "dual", "USE_SPECULATIVE": "speculative"}.get(
+            next(iter(settings), ""), "standard"
+        )
+    wanted = [clips()[name].text for name in (*names, "english-0", *ENGLISH, "talk", "german-1")]
+    assert word_error_rate(wanted, [*texts, *uploaded]) <= 0.05
+    proposed, accepted = (
+        float(next(line.split()[1] for line in metrics.splitlines() if line.startswith(f"{name} ")))
+        for name in ("steno_draft_tokens_total", "steno_draft_tokens_accepted_total")
+    )
+    assert 0.3 * proposed < accepted <= proposed
 
 
 def test_our_own_client(server: RunningServer) -> None:
