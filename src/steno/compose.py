@@ -67,6 +67,8 @@ def backend_options_of(settings: Settings) -> registry.BackendOptions:
         fast_model_id=settings.fast_model_id,
         speculative=settings.use_speculative,
         dual=settings.dual_model,
+        gpu_memory_mb=settings.gpu_memory_mb,
+        cuda_graphs=settings.use_cuda_graphs,
     )
 
 

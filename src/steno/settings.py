@@ -180,10 +180,17 @@ class Settings(BaseSettings):
     onnx_encoder_path: Path | None = _field("Qwen engine", "ONNX file of the encoder.", None, planned=True)
     max_slots: int | None = _field(
         "Qwen engine",
-        "Pieces decoded together. Default: 32 on a GPU, 8 on a CPU.",
+        "Pieces decoded together, or kept between the steps of a live utterance; fewer where memory is short. "
+        "Default: 256 on a GPU, 8 on a CPU.",
         None,
         ge=1,
         le=4096,
+    )
+    gpu_memory_mb: int | None = _field(
+        "Qwen engine", "GPU memory for weights and slots, MB. Default: most of what is free.", None, ge=100
+    )
+    use_cuda_graphs: bool = _field(
+        "Qwen engine", "Start each decoding iteration as one CUDA graph (CUDA only; not yet run on a GPU).", False
     )
 
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = _field(

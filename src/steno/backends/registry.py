@@ -47,6 +47,10 @@ class BackendOptions:
     """The small model drafts for the large one."""
     dual: bool = False
     """Partials are the small model's."""
+    gpu_memory_mb: int | None = None
+    """What weights and slots may take of a GPU; None = most of what is free."""
+    cuda_graphs: bool = False
+    """Whether decoding iterations are captured as CUDA graphs."""
 
 
 Factory: TypeAlias = Callable[[BackendOptions], AsyncBackend | StepBackend]

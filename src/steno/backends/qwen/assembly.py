@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from steno.backends.registry import BackendOptions
 
 SMALL_MODEL, LARGE_MODEL = "Qwen/Qwen3-ASR-0.6B", "Qwen/Qwen3-ASR-1.7B"
-CPU_SLOTS, GPU_SLOTS = 8, 32
+CPU_SLOTS, GPU_SLOTS = 8, 256
 
 
 def create(options: BackendOptions) -> QwenBackend:
@@ -35,6 +35,8 @@ def create(options: BackendOptions) -> QwenBackend:
         incremental=options.incremental,
         fast=fast if path != "standard" else None,
         path=path,
+        gpu_memory_mb=options.gpu_memory_mb,
+        cuda_graphs=options.cuda_graphs,
     )
     aligner = QwenAligner(LoadOptions(options.aligner_id, None, *where)) if options.aligner_id else None
     return QwenBackend(model, engine, aligner)
@@ -53,11 +55,12 @@ def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progr
     Raises:
         ModelLoadError, SettingsError: the model itself could not be loaded.
     """
+    from steno.backends.qwen.machine import Machine
     from steno.backends.qwen.paths import Path
     from steno.backends.qwen.runner import Runner
 
     share = 0.9 if engine.fast is None else 0.6
-    main = _machine(options, engine, max_tokens, _part(progress, 0.0, share))
+    main = Machine.load(options, engine, max_tokens, _part(progress, 0.0, share))
     fast = None
     if engine.fast is not None:
         fast = _fast_machine(engine.fast, main, engine, max_tokens, _part(progress, share, 0.9))
@@ -65,15 +68,17 @@ def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progr
     machines = [machine for machine in (main, fast) if machine is not None]
     for machine in machines:
         machine.warm_up()
-    runners = [Runner(machine, engine.slots, incremental=engine.incremental) for machine in machines]
+    runners = [Runner(machine, machine.slots, incremental=engine.incremental) for machine in machines]
     return Path(runners[0], runners[1] if fast is not None else None, dual=engine.path == "dual")
 
 
 def _fast_machine(
     options: LoadOptions, main: Machine, engine: EngineOptions, max_tokens: int, progress: Progress
 ) -> Machine | None:
+    from steno.backends.qwen.machine import Machine
+
     try:
-        fast = _machine(options, engine, max_tokens, progress)
+        fast = Machine.load(options, engine, max_tokens, progress)
     except StenoError as error:
         logger.warning("path {}: the small model is not to be had, so it is standard: {}", engine.path, error.message)
         return None
@@ -83,12 +88,6 @@ def _fast_machine(
         )
         return None
     return fast
-
-
-def _machine(options: LoadOptions, engine: EngineOptions, max_tokens: int, progress: Progress) -> Machine:
-    from steno.backends.qwen.machine import Machine
-
-    return Machine.load(options, engine.slots, max_tokens, progress)
 
 
 def _part(progress: Progress, start: float, end: float) -> Progress:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
+from loguru import logger
 
+from steno.backends.qwen.accelerate.graphs import Graphs, Step, refusal
 from steno.backends.qwen.prompt import Ids
 from steno.backends.qwen.slots import SlotCache
 
@@ -69,6 +71,7 @@ class Decoder:
         weight = self._embed.weight
         self._device, self._dtype = weight.device, weight.dtype
         self._cache = SlotCache(self._model.config, slots, limit, weight.dtype, weight.device)
+        self._step: Step = self._iteration
         self._lengths = [0] * slots
         self._blocks: list[list[Block]] = [[] for _ in range(slots)]
 
@@ -112,16 +115,33 @@ class Decoder:
         lengths = [self._lengths[slot] if slot in tokens else 0 for slot in range(count)]
         seen = max(lengths) + 1
         self._cache.make_room(seen)
-        inputs = self._embed(self._tensor([tokens.get(slot, 0) for slot in range(count)])[:, None])
-        positions = self._tensor(lengths)[:, None]
-        taking_part = self._tensor([slot in tokens for slot in range(count)]).bool()[:, None]
-        mask = torch.arange(seen, device=self._device) <= positions[:, :, None]
-        cache = self._cache.writing(range(count), positions, taking_part, seen)
-        hidden = self._forward(inputs, mask[:, None], positions, cache)
+        taking_part = torch.tensor([slot in tokens for slot in range(count)], device=self._device)
+        given = self._tensor([tokens.get(slot, 0) for slot in range(count)])
+        picked, certainty = self._step(given, self._tensor(lengths), taking_part, seen)
         for slot in tokens:
             self._lengths[slot] += 1
-        chosen = self._choose(hidden[:, -1], [-1] * count)
+        chosen = [Choice(*both, both[0]) for both in zip(picked.tolist(), certainty.tolist(), strict=True)]
         return {slot: chosen[slot] for slot in tokens}
+
+    def use_graphs(self) -> None:
+        """Decode with CUDA graphs from now on, or say why not. The cache takes all of its memory at once."""
+        if reason := refusal(self._device):
+            logger.warning("USE_CUDA_GRAPHS: {}; decoding goes on without", reason)
+            return
+        self._cache.make_room(self._cache.limit)
+        self._step = Graphs(self._iteration, self._cache.slots, self._cache.limit)
+
+    def _iteration(
+        self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, seen: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first rows of the cache, a token more each. No shape and no address in it depends on a value."""
+        positions = lengths[:, None]
+        mask = torch.arange(seen, device=self._device) <= positions[:, :, None]
+        cache = self._cache.writing(range(len(tokens)), positions, taking_part[:, None], seen)
+        hidden = self._forward(self._embed(tokens[:, None]), mask[:, None], positions, cache)
+        logits = self._head(hidden[:, -1]).float()
+        best, picked = logits.max(-1)
+        return picked, best - logits.logsumexp(-1)
 
     def rewind(self, slot: int, tokens: int) -> None:
         """Take back the last `tokens` of a slot."""

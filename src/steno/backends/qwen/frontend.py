@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+
+from steno.backends.qwen.accelerate.cuda import staged
 
 if TYPE_CHECKING:
     from transformers import Qwen3ASRProcessor
@@ -52,7 +53,7 @@ class Frontend:
         if count <= 0:
             return torch.zeros(self.bands, 0, device=self._device)
         begin = max(0, first * self._hop - self._reach)
-        samples = torch.from_numpy(np.ascontiguousarray(audio[begin:], dtype=np.float32)).to(self._device)
+        samples = staged(audio[begin:], self._device)
         samples = F.pad(samples, (0, max(0, self._least - len(audio))))
         mirrored = (max(0, self._reach - first * self._hop), self._reach)
         samples = F.pad(samples[None, None], mirrored, mode="reflect")[0, 0]

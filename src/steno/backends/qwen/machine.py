@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from steno.backends.qwen import room
+from steno.backends.qwen.accelerate.cuda import OwnStream
 from steno.backends.qwen.decoder import Block, Choice, Decoder, Filling
 from steno.backends.qwen.encoder import Encoder
 from steno.backends.qwen.frontend import Frontend
 from steno.backends.qwen.loader import Loaded, load_recogniser
-from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.options import EngineOptions, LoadOptions
 from steno.backends.qwen.prompt import MAX_CONTEXT_TOKENS, Ids, Prompter
+from steno.backends.qwen.slots import bytes_per_slot
 from steno.backends.qwen.sound import Sound
 from steno.backends.qwen.text import Reader
 from steno.types import SAMPLE_RATE
@@ -41,18 +44,34 @@ class Machine:
         self.prompter = Prompter(loaded.processor)
         self.reader = Reader(loaded.processor)
         self.ends = _ends(loaded)
+        self.slots = slots
+        self._on_stream = OwnStream(loaded.device)
         self._encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device))
         self._decoder = Decoder(loaded.model, slots, limit)
 
     @classmethod
-    def load(cls, options: LoadOptions, slots: int, max_tokens: int, progress: Progress) -> Machine:
-        """Raises ModelLoadError, SettingsError."""
+    def load(cls, options: LoadOptions, engine: EngineOptions, max_tokens: int, progress: Progress) -> Machine:
+        """With as many slots as were asked for, or as there is room for.
+
+        Args:
+            max_tokens: that a piece takes at most beside its context.
+
+        Raises:
+            ModelLoadError, SettingsError.
+        """
         loaded = load_recogniser(options, progress)
         if options.quantize == "int8":
             from steno.backends.qwen.quantize import quantize
 
             quantize(loaded.model, loaded.device)
-        return cls(loaded, slots, MAX_CONTEXT_TOKENS + max_tokens)
+        limit = MAX_CONTEXT_TOKENS + max_tokens
+        weights = sum(parameter.nbytes for parameter in loaded.model.parameters())
+        slot = bytes_per_slot(loaded.model.config.get_text_config(), limit, loaded.dtype.itemsize)
+        slots = room.slots(engine.slots, slot, weights, loaded.device, engine.gpu_memory_mb)
+        machine = cls(loaded, slots, limit)
+        if engine.cuda_graphs:
+            machine._decoder.use_graphs()
+        return machine
 
     def speaks_like(self, other: Machine) -> bool:
         """Whether a token of one means the same to the other."""
@@ -65,22 +84,26 @@ class Machine:
     @torch.inference_mode()
     def encode(self, sounds: Sequence[Sound], at_most: int | None = None) -> None:
         """What the sounds lack; no more than so many windows of eight seconds."""
-        self._encoder.encode(sounds, at_most)
+        with self._on_stream():
+            self._encoder.encode(sounds, at_most)
 
     @torch.inference_mode()
     def fill(self, fillings: Sequence[Filling]) -> list[list[Choice]]:
         """See `Decoder.fill`."""
-        return self._decoder.fill(fillings)
+        with self._on_stream():
+            return self._decoder.fill(fillings)
 
     @torch.inference_mode()
     def extend(self, tokens: dict[int, Ids]) -> dict[int, list[Choice]]:
         """See `Decoder.extend`."""
-        return self._decoder.extend(tokens)
+        with self._on_stream():
+            return self._decoder.extend(tokens)
 
     @torch.inference_mode()
     def decode(self, tokens: dict[int, int]) -> dict[int, Choice]:
         """A token more in each of the slots; returns the next of each."""
-        return self._decoder.decode(tokens)
+        with self._on_stream():
+            return self._decoder.decode(tokens)
 
     def lacking(self, slot: int, blocks: Sequence[Block]) -> int:
         """Tokens of `blocks` that the slot does not hold yet."""

@@ -32,7 +32,7 @@ class EngineOptions:
     """How it runs."""
 
     slots: int
-    """Pieces decoded together."""
+    """Pieces decoded together; fewer where there is no room for so many."""
     incremental: bool = True
     """Whether a live utterance's steps use what was computed for those before; if not, each starts from nothing."""
     fast: LoadOptions | None = None
@@ -41,3 +41,4 @@ class EngineOptions:
     gpu_memory_mb: int | None = None
     """For weights and slots together; None = most of what is free."""
     cuda_graphs: bool = False
+    """Whether decoding iterations are captured; on CUDA."""

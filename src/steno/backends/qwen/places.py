@@ -32,6 +32,7 @@ class Places:
     longest time loses its. That costs time, and nothing else."""
 
     def __init__(self, slots: int) -> None:
+        self._slots = slots
         self._free = sorted(range(slots), reverse=True)
         self._kept: dict[str, Kept] = {}
         self._lent: set[int] = set()
@@ -40,6 +41,11 @@ class Places:
     def is_live(self) -> bool:
         """Whether any live utterance is under way."""
         return bool(self._kept)
+
+    @property
+    def available(self) -> int:
+        """Slots that can be lent."""
+        return self._slots - len(self._lent)
 
     @property
     def unused(self) -> int:

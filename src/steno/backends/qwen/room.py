@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
 from steno.backends.qwen.weights import gigabytes
 from steno.errors import ModelLoadError
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 MARGIN = 1.1
 """Beside the weights: buffers, and the first request's activations."""
+
+SHARE = 0.7
+"""Of the free memory that slots may take; the rest is for activations."""
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
@@ -30,6 +35,33 @@ def check(model_id: str, parameters: int, element_bytes: int, device: torch.devi
     for name, free in places.items():
         if free is not None and free < needed:
             raise ModelLoadError(f"{model_id} needs {gigabytes(needed)} of {name}, {gigabytes(free)} are free")
+
+
+def slots(wanted: int, slot_bytes: int, weight_bytes: int, device: torch.device, budget_mb: int | None) -> int:
+    """How many of the `wanted` slots there is room for beside the weights, which have been loaded.
+
+    Args:
+        budget_mb: of the GPU, weights included; None = most of what is free.
+
+    Raises:
+        ModelLoadError: not for one.
+    """
+    free = _cuda_free(device) if device.type == "cuda" else host_free()
+    if free is None:
+        return wanted
+    room = free * SHARE
+    if budget_mb is not None and device.type == "cuda":
+        room = min(room, budget_mb * 1e6 - weight_bytes)
+    fitting = int(room // slot_bytes)
+    if fitting < 1:
+        budget = f"GPU_MEMORY_MB={budget_mb}" if budget_mb is not None else f"{gigabytes(free)} of free memory"
+        raise ModelLoadError(
+            f"{budget}: beside weights of {gigabytes(weight_bytes)} there is no room for one utterance "
+            f"({gigabytes(slot_bytes)})"
+        )
+    if fitting < wanted:
+        logger.info("there is room for {} slots of {:.0f} MB, not for {}", fitting, slot_bytes / 1e6, wanted)
+    return min(fitting, wanted)
 
 
 def host_free() -> int | None:

@@ -105,7 +105,7 @@ class Runner:
 
     Args:
         machine: the model.
-        slots: rows at once; whoever starts rows starts no more.
+        slots: rows at once; those beyond wait.
         incremental: whether what was computed for a live utterance serves its next step. If not, each step starts from
             nothing: the reference.
     """
@@ -301,6 +301,8 @@ class Runner:
         """The first that waits, live before the rest, and those of like length, as many as fit."""
         ready = [row for row in self._waiting if row.after is None or row.after.done]
         ready.sort(key=lambda row: not row.is_live and row.passed_over < PATIENCE)
+        admitted = set([row for row in ready if row.slot is None][: self.places.available])
+        ready = [row for row in ready if row.slot is not None or row in admitted]
         if not ready or self._should_gather(ready):
             return []
         first, *others = ready

@@ -67,10 +67,12 @@ class SlotCache(Cache):
             wanted: likewise; where it is false there is only padding.
             seen: None = only at what it writes itself: rows that begin.
         """
-        last = rows[0] + len(rows)
-        device = positions.device
-        index = torch.tensor(rows, device=device)
-        self._rows = slice(rows[0], last) if list(rows) == list(range(rows[0], last)) else index
+        first, last = rows[0], rows[0] + len(rows)
+        if list(rows) == list(range(first, last)):
+            index = torch.arange(first, last, device=positions.device)
+            self._rows = slice(first, last)
+        else:
+            index = self._rows = torch.tensor(rows, device=positions.device)
         self._at = (index[:, None], torch.where(wanted, positions, self._keys[0].shape[2] - 1))
         self._seen = seen
         return self
@@ -93,3 +95,8 @@ class SlotCache(Cache):
 
     def _empty(self, length: int) -> torch.Tensor:
         return torch.zeros(self.slots, self._kv_heads, length, self._head_dim, **self._like)
+
+
+def bytes_per_slot(config: Any, limit: int, element_bytes: int) -> int:
+    """What a row takes when it has grown to its limit. `config`: the language model's."""
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * element_bytes * (limit + SCRAP)

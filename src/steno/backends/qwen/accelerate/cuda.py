@@ -1,0 +1,36 @@
+"""A stream of our own, and audio through pinned memory: copies to the GPU that do not wait for it, nor it for them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+
+class OwnStream:
+    """`with stream():` puts what follows on a CUDA stream that nobody else uses; on other devices it does nothing.
+
+    Made once the weights are on the device: it waits for that.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = None
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+            self._stream = torch.cuda.Stream(device)
+
+    def __call__(self) -> AbstractContextManager[object]:
+        return torch.cuda.stream(self._stream) if self._stream is not None else nullcontext()
+
+
+def staged(audio: Audio, device: torch.device) -> torch.Tensor:
+    """`audio` on `device`, float32."""
+    samples = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))
+    if device.type != "cuda":
+        return samples.to(device)
+    return samples.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,127 @@
+"""What is for CUDA: refused elsewhere with a reason, and the part of it that a CPU can run is the same as without."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from loguru import logger
+
+pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
+pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
+
+import torch
+
+from steno.backends.base import Recognize
+from steno.backends.qwen import room
+from steno.backends.qwen.accelerate.cuda import OwnStream, staged
+from steno.backends.qwen.accelerate.graphs import Captured, Graphs, Inputs, Step
+from steno.backends.qwen.backend import QwenBackend
+from steno.backends.qwen.options import EngineOptions, LoadOptions
+from steno.errors import ModelLoadError
+from stepping import Spied, outcomes_of, tokens_of
+from tiny.clips import ASR, clips
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def warnings() -> Any:
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    yield lines
+    logger.remove(sink)
+
+
+class Again:
+    """A graph as a CPU can have it: the step itself, over the same memory."""
+
+    def __init__(self, step: Step, inputs: Inputs, seen: int, outputs: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self._run = lambda: step(*inputs, seen)
+        self._outputs = outputs
+
+    def replay(self) -> None:
+        for place, value in zip(self._outputs, self._run(), strict=True):
+            place.copy_(value)
+
+
+def captured_on_cpu(shapes: set[tuple[int, int]]) -> Any:
+    def capture(step: Step, inputs: Inputs, seen: int) -> Captured:
+        shapes.add((len(inputs[0]), seen))
+        own = tuple(one.clone() for one in inputs)
+        outputs = step(*own, seen)
+        return Captured(Again(step, own, seen, outputs), own, outputs)
+
+    return capture
+
+
+def test_shapes_that_are_rounded_up_say_the_same(trained: Any) -> None:
+    works = [Recognize(clip.audio[: 30 * 16_000]) for clip in clips().values()]
+    plain, graphed = Spied(trained, 6), Spied(trained, 6)
+    decoder = graphed.machine._decoder
+    decoder._cache.make_room(decoder._cache.limit)
+    shapes: set[tuple[int, int]] = set()
+    decoder._step = Graphs(decoder._iteration, 6, decoder._cache.limit, captured_on_cpu(shapes))
+    assert tokens_of(graphed, works) == tokens_of(plain, works)
+    assert shapes <= {(rows, seen) for rows in (1, 2, 4, 6) for seen in range(256, 2304, 256)}
+    assert len(shapes) > 2
+
+
+def test_a_step_that_cannot_be_captured_goes_on_as_it_was(trained: Any, warnings: list[str]) -> None:
+    """As on this machine, which has no CUDA."""
+    works = [Recognize(clips()["english-0"].audio)]
+    backend = Spied(trained, 2)
+    decoder = backend.machine._decoder
+    decoder._step = Graphs(decoder._iteration, 2, 2000, None if not torch.cuda.is_available() else _fails)
+    assert tokens_of(backend, works) == tokens_of(Spied(trained, 2), works)
+    assert len([line for line in warnings if "could not be captured" in line]) == 1
+
+
+def _fails(*_: Any) -> Captured:
+    raise RuntimeError("no")
+
+
+def test_graphs_are_refused_on_a_cpu_and_the_server_works_without(warnings: list[str]) -> None:
+    backend = QwenBackend(LoadOptions(str(ASR), device="cpu", dtype="float32"), EngineOptions(2, cuda_graphs=True))
+    backend.load(lambda *_: None)
+    assert warnings == ["USE_CUDA_GRAPHS: CUDA graphs need a CUDA device, and this is cpu; decoding goes on without\n"]
+    clip = clips()["english-0"]
+    assert outcomes_of(backend, [Recognize(clip.audio)]).popitem()[1].text == clip.text
+    backend.unload()
+
+
+def test_on_a_cpu_streams_and_staging_are_nothing() -> None:
+    with OwnStream(CPU)():
+        audio = np.arange(5, dtype=np.float32)
+        assert staged(audio, CPU).tolist() == audio.tolist()
+
+
+def test_slots_are_as_many_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "host_free", lambda: 10_000)
+    assert room.slots(8, 1000, 500, CPU, None) == 7
+    assert room.slots(4, 1000, 500, CPU, None) == 4
+    monkeypatch.setattr(room, "host_free", lambda: None)
+    assert room.slots(8, 1000, 500, CPU, None) == 8
+
+
+def test_a_gpu_s_budget_holds_weights_and_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = SimpleNamespace(type="cuda")
+    monkeypatch.setattr(room, "_cuda_free", lambda _: 20_000_000_000)
+    assert room.slots(500, 100_000_000, 2_000_000_000, gpu, None) == 140  # type: ignore[arg-type]
+    assert room.slots(500, 100_000_000, 2_000_000_000, gpu, 5000) == 30  # type: ignore[arg-type]
+    with pytest.raises(ModelLoadError, match=r"GPU_MEMORY_MB=2050: beside weights of 2.0 GB .* one utterance"):
+        room.slots(500, 100_000_000, 2_000_000_000, gpu, 2050)  # type: ignore[arg-type]
+
+
+def test_with_less_room_than_work_the_rest_waits(trained: Any) -> None:
+    """The engine admits as many pieces as were asked for; the model has room for fewer."""
+    backend = Spied(trained, 2)
+    backend.slots = 9
+    sounds = [clip.audio[:480_000] for clip in clips().values()]
+    works = [Recognize(audio, utterance=f"u{n}" if n % 2 else None) for n, audio in enumerate(sounds)]
+    texts = {work: outcome.text for work, outcome in outcomes_of(backend, works).items()}
+    alone = {work: outcome.text for work, outcome in outcomes_of(Spied(trained, 2), works, 1).items()}
+    assert texts == alone
+    assert backend.runner.places.unused == 2
