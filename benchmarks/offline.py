@@ -105,10 +105,10 @@ def _seconds(clip: Path) -> float:
         return float(container.duration or 0) / 1_000_000
 
 
-def true_size(folder: Path) -> str:
-    """Write random weights of the size of Qwen3-ASR-0.6B; returns the folder."""
+def true_size(folder: Path, size: str = "0.6B") -> str:
+    """Write random weights of the size of Qwen3-ASR-`size`; returns the folder."""
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.true_size", str(TINY), str(folder)],
+        [sys.executable, "-m", "benchmarks.true_size", str(TINY), str(folder), "--size", size],
         check=True,
         stderr=subprocess.DEVNULL,
         cwd=ROOT,

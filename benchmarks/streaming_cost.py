@@ -18,11 +18,11 @@ the last three. All of the model is computed; its choices are then replaced.
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,35 +30,17 @@ import torch
 
 from benchmarks import harness
 from benchmarks.offline import true_size
-from steno.backends.qwen.decoder import Choice, Filling
+from benchmarks.scripted_qwen import Scripted, script
+from steno.backends.qwen.decoder import Filling
 from steno.backends.qwen.loader import load_recogniser
 from steno.backends.qwen.machine import Machine, like_speech
 from steno.backends.qwen.options import LoadOptions
 from steno.backends.qwen.quantize import quantize
-from steno.backends.qwen.runner import Hearing, Row, Runner
+from steno.backends.qwen.runner import Hearing, Runner
 from steno.types import SAMPLE_RATE
 
 STEP_S, UTTERANCE_S, SESSION_S = 0.48, 24.0, 120.0
-TOKENS_PER_S, REVISED, ROLLBACK = 3, 3, 5
-END = 1
-SLOT_TOKENS = 4096
-
-
-def script(seconds: float, seed: int = 0) -> list[int]:
-    """What is said after so much audio: the last tokens are others at each step."""
-    count = round(TOKENS_PER_S * seconds)
-    steady = random.Random(seed).choices(range(2, 200), k=count)
-    return steady[: max(count - REVISED, 0)] + random.Random(count).choices(range(2, 200), k=min(REVISED, count))
-
-
-class Scripted(Runner):
-    """Computes everything, and then says what the script says."""
-
-    def _take(self, row: Row, choices: Iterable[Choice]) -> list[Row]:
-        said = script(len(row.hearing.audio) / SAMPLE_RATE)
-        at = len(row.tokens)
-        tokens = [*said[at:], END]
-        return super()._take(row, [Choice(token, 0.0, token) for token, _ in zip(tokens, choices, strict=False)])
+ROLLBACK = 5
 
 
 class Stream:
@@ -119,11 +101,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     audio = like_speech(SESSION_S)
 
-    def runner(slots: int, *, incremental: bool = True) -> Scripted:
-        machine = Machine(loaded, slots, SLOT_TOKENS)
-        machine.ends = frozenset({END})
-        return Scripted(machine, slots, incremental=incremental)
-
+    runner = partial(Scripted, loaded)
     rounds = 1 if options.quick else options.rounds
     steps = _steno(report, Stream(runner(1), audio), options.quick)
     at_24 = [steps[end] for end in steps if (end - 0.001) % UTTERANCE_S + 0.001 > UTTERANCE_S - 1.5]

@@ -1,0 +1,200 @@
+"""What one GPU carries: Qwen3-ASR of true size with random weights, saying what a script says.
+
+    python -m benchmarks.gpu [--size 0.6B] [--json out/gpu.json]
+    python -m benchmarks.gpu --device cpu --model tests/tiny/tiny-asr --quick
+
+Everything in one run, so that a GPU that is lent for minutes is enough. It is the engine alone, without server and VAD
+(`benchmarks.live` measures those).
+
+- live_streams: the most streams that keep the p95 of a step's lag under --bound-ms, in real time: each speaks for 3 s of
+  every 5, which makes an utterance, and has a step every 480 ms. Goals: 500 (0.6B), 200 (1.7B).
+- step_ms: the median step of one stream alone. Goal: 25.
+- offline_audio_s_per_s: recordings in pieces of 24 s through --offline-slots slots. Goals: 2000 (0.6B), 1200 (1.7B).
+- decode_ms, decode_graphs_ms: one decoding iteration of 1, 32 and 128 rows, without and with CUDA graphs.
+- encode_ms, fill_ms: a window of each of 1, 32 and 128 streams encoded; their audio filled in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import harness
+from benchmarks.offline import true_size
+from benchmarks.scripted_qwen import Scripted
+from steno.backends.qwen.decoder import Filling
+from steno.backends.qwen.loader import load_recogniser
+from steno.backends.qwen.machine import Machine, like_speech
+from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.quantize import quantize
+from steno.backends.qwen.runner import Hearing, Row, Runner
+from steno.types import SAMPLE_RATE
+
+STEP_S, SPEECH_S, PERIOD_S, PIECE_S = 0.48, 3.0, 5.0, 24.0
+SLOT_TOKENS = 1024
+ROWS = (1, 32, 128)
+
+
+@dataclass(slots=True)
+class Load:
+    """Streams in real time."""
+
+    runner: Runner
+    streams: int
+    seconds: float
+    audio: Any
+
+    def run(self) -> list[float]:
+        """The lags of all steps, seconds from when each was due."""
+        due = [(PERIOD_S * n / self.streams, n, 1) for n in range(self.streams)]
+        heapq.heapify(due)
+        under_way: dict[Row, float] = {}
+        lags: list[float] = []
+        began = time.perf_counter()
+        while (now := time.perf_counter() - began) < self.seconds or under_way:
+            while due and due[0][0] <= now and now < self.seconds:
+                at, stream, step = heapq.heappop(due)
+                under_way[self._start(stream, step)] = at
+                heapq.heappush(due, self._next(at, stream, step))
+            if not under_way:
+                time.sleep(max(0.0, min(due[0][0] - now, 0.01)))
+                continue
+            for row in self.runner.step():
+                lags.append(time.perf_counter() - began - under_way.pop(row))
+                assert row.failure is None
+        for stream in range(self.streams):
+            self.runner.forget(str(stream))
+        return lags
+
+    def _start(self, stream: int, step: int) -> Row:
+        end_s = min(step * STEP_S, SPEECH_S)
+        audio = self.audio[: round(end_s * SAMPLE_RATE)]
+        return self.runner.start(
+            Hearing(audio, "", "en", 10_000, live=True, utterance=str(stream), final=end_s >= SPEECH_S)
+        )
+
+    def _next(self, at: float, stream: int, step: int) -> tuple[float, int, int]:
+        if step * STEP_S >= SPEECH_S:
+            return at - step * STEP_S + STEP_S + PERIOD_S, stream, 1
+        return at + STEP_S, stream, step + 1
+
+
+def main() -> None:
+    options = _options()
+    report = harness.Report("gpu", options)
+    with tempfile.TemporaryDirectory() as folder:
+        model = str(options.model) if options.model else true_size(Path(folder), options.size)
+        loaded = load_recogniser(LoadOptions(model, device=options.device, dtype=options.dtype), lambda *_: None)
+    if options.int8:
+        quantize(loaded.model, loaded.device)
+    audio = like_speech(PIECE_S)
+    _parts(report, loaded, audio, options.quick)
+    report.add("step_ms", *(1000 * lag for lag in _alone(loaded, audio, 10.0 if options.quick else 30.0)))
+    report.add("offline_audio_s_per_s", _offline(loaded, audio, 4 if options.quick else options.offline_slots))
+    report.add("live_streams", _most_streams(loaded, audio, options))
+    report.finish()
+
+
+def _parts(report: harness.Report, loaded: Any, audio: Any, is_quick: bool) -> None:
+    """Where the time goes."""
+    for rows in ROWS[:2] if is_quick else ROWS:
+        machine = Machine(loaded, rows, SLOT_TOKENS)
+        for is_warm in (False, True):
+            encode_s, fill_s = _heard(machine, rows, audio[: 8 * SAMPLE_RATE - 4000])
+            if is_warm:
+                report.add(f"encode_{rows}_ms", 1000 * encode_s)
+                report.add(f"fill_{rows}_ms", 1000 * fill_s)
+        tokens = dict.fromkeys(range(rows), 5)
+        report.add(f"decode_{rows}_ms", *_decoding(machine, tokens))
+        if loaded.device.type == "cuda":
+            machine._decoder.use_graphs()
+            report.add(f"decode_graphs_{rows}_ms", *_decoding(machine, tokens))
+
+
+def _heard(machine: Machine, rows: int, audio: Any) -> tuple[float, float]:
+    """Seconds to encode a window for each row, and to fill it in."""
+    sounds = [machine.sound() for _ in range(rows)]
+    for sound in sounds:
+        sound.extend(audio)
+    encode_s = _timed(lambda: machine.encode(sounds), machine.device)
+    before, after = machine.prompter.around("", "en")
+    fillings = [Filling(n, [before, *sound.embeddings], after) for n, sound in enumerate(sounds)]
+    return encode_s, _timed(lambda: machine.fill(fillings), machine.device)
+
+
+def _decoding(machine: Machine, tokens: dict[int, int]) -> list[float]:
+    machine.decode(tokens)
+    return [1000 * _timed(lambda: machine.decode(tokens), machine.device) for _ in range(20)]
+
+
+def _timed(do: Callable[[], object], device: torch.device) -> float:
+    began = time.perf_counter()
+    do()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _alone(loaded: Any, audio: Any, seconds: float) -> list[float]:
+    return Load(Scripted(loaded, 1, SLOT_TOKENS), 1, seconds, audio).run()
+
+
+def _offline(loaded: Any, audio: Any, slots: int) -> float:
+    """Three pieces for each slot, as soon as there is one free."""
+    runner = Scripted(loaded, slots, SLOT_TOKENS)
+    pieces, done = 3 * slots, 0
+    began = time.perf_counter()
+    for _ in range(pieces):
+        runner.start(Hearing(audio, "", "en", 10_000))
+    while done < pieces:
+        done += len(runner.step())
+    return pieces * PIECE_S / (time.perf_counter() - began)
+
+
+def _most_streams(loaded: Any, audio: Any, options: argparse.Namespace) -> int:
+    """By doubling, then by halving what is between."""
+    seconds = 6.0 if options.quick else options.seconds
+
+    def holds(streams: int) -> bool:
+        slots = min(max(streams, 2), options.max_slots)
+        lags = Load(Scripted(loaded, slots, SLOT_TOKENS), streams, seconds, audio).run()
+        p95_ms = 1000 * float(np.percentile(lags, 95))
+        print(f"{streams:5} streams: p95 {p95_ms:7.1f} ms, median {1000 * statistics.median(lags):7.1f} ms", flush=True)
+        return p95_ms <= options.bound_ms
+
+    low, high = 0, 2 if options.quick else 64
+    while high <= options.most and holds(high):
+        low, high = high, 2 * high
+    while high - low > max(1, low // 10):
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _options() -> argparse.Namespace:
+    parser = harness.parser(__doc__)
+    parser.add_argument("--model", type=Path, help="a checkpoint; by default random weights of --size")
+    parser.add_argument("--size", default="0.6B", choices=["0.6B", "1.7B"])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--int8", action="store_true", help="with QUANTIZE=int8")
+    parser.add_argument("--bound-ms", type=float, default=500.0)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each trial")
+    parser.add_argument("--most", type=int, default=2048, help="streams that are tried")
+    parser.add_argument("--max-slots", type=int, default=1024)
+    parser.add_argument("--offline-slots", type=int, default=128)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
