@@ -6,7 +6,7 @@
 Everything in one run, so that a GPU that is lent for minutes is enough. It is the engine alone, without server and VAD
 (`benchmarks.live` measures those).
 
-- live_streams: the most streams that keep the p95 of a step's lag under --bound-ms, in real time: each speaks for 3 s of
+- live_streams: the most streams that keep the p95 of steps under --bound-ms, in real time: each speaks for 3 s of
   every 5, which makes an utterance, and has a step every 480 ms. Goals: 500 (0.6B), 200 (1.7B).
 - step_ms: the median step of one stream alone. Goal: 25.
 - offline_audio_s_per_s: recordings in pieces of 24 s through --offline-slots slots. Goals: 2000 (0.6B), 1200 (1.7B).
