@@ -1,5 +1,7 @@
 """Stable text is never revised, whatever the recogniser says next."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +32,26 @@ def test_a_token_is_stable_once_hypotheses_have_agreed_on_it_for_the_hold() -> N
 
 def test_one_hypothesis_alone_makes_nothing_stable_however_late_it_comes() -> None:
     assert Agreement(hold_s=0.0).update(said("and so"), 9.0).stable == ""
+
+
+def test_a_quick_model_s_text_is_shown_and_settles_nothing() -> None:
+    """Only hypotheses that settle agree with each other; what comes between is made to begin with what is stable."""
+    agreement = Agreement(hold_s=1.0)
+    agreement.update(said("and so my"), 1.0)
+    for at in (1.5, 2.0, 2.5):
+        quick = agreement.update(replace(said("and saw my fellow"), settles=False), at)
+        assert (quick.stable, quick.text) == ("", "and saw my fellow")
+    settled = agreement.update(said("and so my fellow"), 3.0)
+    assert (settled.stable, settled.draft) == ("and so my", " fellow")
+    quick = agreement.update(replace(said("and saw my fellows"), settles=False), 3.5)
+    assert (quick.stable, quick.draft, quick.diverged) == ("and so my", " fellows", True)
+
+
+def test_a_final_that_was_bound_to_what_is_stable_says_that_it_diverged() -> None:
+    agreement = Agreement(hold_s=0.0)
+    for at in (1.0, 2.0):
+        agreement.update(said("and so"), at)
+    assert agreement.finish(replace(said("and so my"), diverged=True)).diverged
 
 
 def test_without_a_hold_two_hypotheses_that_agree_are_enough() -> None:

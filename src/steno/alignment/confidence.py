@@ -24,7 +24,7 @@ def scored(words: Sequence[Word], text: str, scores: Sequence[Score]) -> tuple[W
         start = text.find(word.text, position)
         if start >= 0:
             position = start + len(word.text)
-            word = replace(word, confidence=_mean(scores, start, position))
+            word = replace(word, confidence=mean(within(scores, start, position)))
         found.append(word)
     return tuple(found)
 
@@ -39,8 +39,8 @@ def within(scores: Sequence[Score], start: int, end: int) -> tuple[Score, ...]:
     )
 
 
-def _mean(scores: Sequence[Score], start: int, end: int) -> float | None:
-    parts = within(scores, start, end)
-    if not parts:
+def mean(scores: Sequence[Score]) -> float | None:
+    """The geometric mean of their probabilities; None where there are none."""
+    if not scores:
         return None
-    return math.exp(sum(math.log(max(part.probability, LEAST)) for part in parts) / len(parts))
+    return math.exp(sum(math.log(max(score.probability, LEAST)) for score in scores) / len(scores))

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
+from steno.backends.qwen.runner import going_on
 from steno.backends.qwen.text import Reader, confirms, repeats_context
 from steno.types import Hypothesis
 
@@ -97,3 +98,42 @@ def test_what_is_heard_again_without_a_context_confirms_it_or_not(again: str, fi
 
 def test_marks_belong_to_their_letters() -> None:
     assert not repeats_context("की", "राम का घर")
+
+
+@pytest.mark.parametrize(
+    ("said", "forced", "stable", "covered"),
+    [
+        ("Hello world yes", "en", "Hello world", "Hello world"),
+        ("Hello world yes", "en", "Hello wor", "Hello"),
+        ("Hello world yes", "en", "Goodbye", ""),
+        ("Hello world yes", "en", "Hello world yes and no", "Hello world yes"),
+        ("language English<asr_text>Hello world", None, "Hello", "language English<asr_text>Hello"),
+        ("language English<asr_text>Hello world", None, "Goodbye", ""),
+        ("no header", None, "no", ""),
+        ("你好，世界。", "zh", "你好", "你好"),
+        ("Grüße aus Köln", "de", "Grüße aus K", "Grüße aus"),
+    ],
+)
+def test_tokens_that_lie_within_what_is_stable(
+    reader: Reader, said: str, forced: str | None, stable: str, covered: str
+) -> None:
+    """As many as do; whole words at least, for the tokenizer may join less."""
+    tokens = reader._tokenizer(said, add_special_tokens=False)["input_ids"]
+    count = reader.covered(tokens, forced, stable)
+    text = reader._tokenizer.decode(tokens[:count])
+    assert text.startswith(covered)
+    assert not count or said.startswith(text)
+    assert stable.startswith(text.removeprefix("language English<asr_text>"))
+
+
+@pytest.mark.parametrize(
+    ("draft", "at", "token", "rest"),
+    [
+        ((1, 2, 3, 4, 5, 6), 1, 9, (3, 4, 5, 6)),
+        ((1, 2, 3, 4, 5, 6), 1, 3, (4, 5, 6)),
+        ((1, 2, 3, 4), 2, 9, ()),
+        ((1, 2, 3), 3, 9, ()),
+    ],
+)
+def test_what_of_a_draft_may_still_come(draft: tuple[int, ...], at: int, token: int, rest: tuple[int, ...]) -> None:
+    assert going_on(draft, at, token) == rest

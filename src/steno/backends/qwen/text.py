@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
+from steno.alignment.confidence import mean
 from steno.backends.qwen.prompt import CODES
 from steno.types import Hypothesis, Score
 
@@ -46,7 +47,7 @@ class Reader:
         if not text:
             return Hypothesis("", None)
         scores = self._scores(text, tokens[start:], certainty[start:])
-        return Hypothesis(text, language, (), confidence_of(scores), scores)
+        return Hypothesis(text, language, (), mean(scores), scores)
 
     def covered(self, tokens: Sequence[int], language: str | None, stable: str) -> int:
         """How many of `tokens`, from the first, say nothing but what is `stable`: the language and its text."""
@@ -58,8 +59,8 @@ class Reader:
         text = self._tokenizer.decode(list(tokens[start:]), skip_special_tokens=True).strip()
         ends = [score.end for score in self._scores(text, tokens[start:], [0.0] * (len(tokens) - start))]
         said = sum(1 for end in ends if end <= len(stable) and text[:end] == stable[:end])
-        # A token may end within a character: then it is not known to be right before the one that completes it.
-        while said and said < len(ends) and ends[said - 1] == ends[said]:
+        # A token that ends within a character adds none: it is not known to be right before that is complete.
+        while said and ends[said - 1] == (ends[said - 2] if said > 1 else 0):
             said -= 1
         return start + said if said else 0
 
@@ -78,13 +79,6 @@ class Reader:
             at = len(data[:end].decode(errors="ignore")) - before
             scores.append(Score(min(max(at, 0), len(text)), math.exp(logprob)))
         return tuple(scores)
-
-
-def confidence_of(scores: Sequence[Score]) -> float | None:
-    """The geometric mean of the tokens' probabilities."""
-    if not scores:
-        return None
-    return math.exp(sum(math.log(max(score.probability, 1e-9)) for score in scores) / len(scores))
 
 
 def repeats_context(text: str, context: str) -> bool:
