@@ -199,6 +199,15 @@ def test_our_own_client(server: RunningServer) -> None:
     assert word_error_rate([clip.text], [" ".join(final.text for final in finals)]) <= 0.1
 
 
+async def test_without_an_aligner_live_words_have_guessed_times_and_know_how_sure_the_model_is() -> None:
+    clip = clips()["english-0"]
+    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": ""}) as server:
+        conversation = await said(server, pcm(clip), words="true")
+    words = [word for final in conversation.finals for word in final["words"]]
+    assert [word["word"] for word in words] == clip.text.split()
+    assert all(0.5 < word["confidence"] <= 1 for word in words)
+
+
 def test_without_an_aligner_times_are_guessed_and_the_result_says_so() -> None:
     clip = clips()["english-0"]
     with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": ""}) as server:

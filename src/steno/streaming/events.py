@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from steno.errors import StenoError
-from steno.types import Word
+from steno.types import Score, Word
 
 Reason: TypeAlias = Literal["endpoint", "cut", "flush", "close"]
 """Why a segment ended: silence came, it got long, the client wanted it, the stream ended."""
@@ -74,6 +74,8 @@ class Final:
     """Why there is no more text than was stable: recognition failed."""
     diverged: bool = False
     """Whether the recogniser's last word began otherwise than what was stable, and was made to fit."""
+    scores: tuple[Score, ...] = ()
+    """As of a `Hypothesis`; for words that get their times later."""
     translation: str | None = None
     caption: str | None = None
     """The next cues of a subtitle file: all of a stream's, joined, are the file."""

@@ -293,6 +293,7 @@ class Session:
             self._words(reading, segment, segment.end),
             hypothesis.confidence,
             diverged=reading.diverged,
+            scores=hypothesis.scores if reading.text == hypothesis.text else (),
         )
 
     def _words(self, reading: Reading, segment: Segment, end: int) -> tuple[Word, ...]:

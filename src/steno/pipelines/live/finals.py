@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from steno.alignment.confidence import scored
 from steno.alignment.heuristic import spread
 from steno.captions.cues import CueStyle
 from steno.captions.running import RunningCaptions
@@ -91,7 +92,8 @@ class Finals:
 
 
 def _guessed(final: Final) -> tuple[Word, ...]:
-    return spread(final.text, *(final.spoken or (final.start_s, final.end_s)), final.language)
+    words = spread(final.text, *(final.spoken or (final.start_s, final.end_s)), final.language)
+    return scored(words, final.text, final.scores)
 
 
 def _settled_partial(final: Final) -> Partial:
