@@ -13,6 +13,11 @@ NO_SKIPS = "STENO_NO_SKIPS"
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each of several workers, and every server that it starts, keeps to one core: together they would only get in each
+    # other's way. Before torch is imported, which reads it.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 hypothesis_settings.register_profile("default", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("default")
 

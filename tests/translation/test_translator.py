@@ -105,7 +105,9 @@ def test_a_busy_llm_is_asked_again_when_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [Answer(status=500), Answer(status=429), Answer(disconnect=True), Answer(hang_s=1.0)], ids=str
+    "failure",
+    [Answer(status=500), Answer(status=429), Answer(disconnect=True), Answer(hang_s=1.0)],
+    ids=["500", "429", "disconnect", "hang"],
 )
 def test_an_llm_that_is_down_costs_few_requests_and_the_source_text_stays(failure: Answer) -> None:
     with LlmServer(then=lambda *_: failure) as llm:
