@@ -72,6 +72,11 @@ class LlmServer:
         self.times: list[float] = []
         self.at_once = self.most_at_once = 0
 
+    def turn(self, then: Behaviour) -> None:
+        """From now on it answers like this; what it was asked until now is forgotten."""
+        self._then = then
+        self.requests = []
+
     def __enter__(self) -> LlmServer:
         llm = self
 

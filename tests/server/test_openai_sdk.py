@@ -164,7 +164,8 @@ def test_a_bad_option_is_named(
 def test_an_overload_is_a_rate_limit_error_that_says_when_to_come_back(fixtures: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    with RunningServer(ASR_BACKEND="sphinx", MAX_QUEUE="0", SPHINX_WORKERS="1") as server:
+    slow = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@50ms", "SPHINX_WORKERS": "1"}  # seven seconds
+    with RunningServer(**slow, MAX_QUEUE="0") as server:
 
         def upload(_: int) -> str:
             with openai.OpenAI(base_url=f"{server.url}/v1", api_key="-", max_retries=0) as client:
