@@ -17,8 +17,8 @@ from typing import IO
 import httpx
 import psutil
 
-START_S = 30.0
-STOP_S = 30.0
+START_S = STOP_S = PATIENCE_S = 90.0
+"""Long, for machines that are slow or stall: what is waited for ends the wait, and only a failure takes this long."""
 
 
 class RunningServer:
@@ -77,7 +77,7 @@ class RunningServer:
         return "".join(self._log)
 
     def health(self) -> dict[str, object]:
-        answer: dict[str, object] = httpx.get(f"{self.url}/health").raise_for_status().json()
+        answer: dict[str, object] = httpx.get(f"{self.url}/health", timeout=PATIENCE_S).raise_for_status().json()
         return answer
 
     def children(self) -> list[psutil.Process]:
@@ -103,14 +103,14 @@ class RunningServer:
 
 
 def post(
-    server: RunningServer, file: Path, route: str = "transcriptions", timeout: float = 60, **fields: str
+    server: RunningServer, file: Path, route: str = "transcriptions", timeout: float = PATIENCE_S, **fields: str
 ) -> httpx.Response:
     """Upload a recording under its own name."""
     url = f"{server.url}/v1/audio/{route}"
     return httpx.post(url, files={"file": (file.name, file.read_bytes())}, data=fields, timeout=timeout)
 
 
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + seconds
     while not condition():

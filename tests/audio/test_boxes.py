@@ -93,10 +93,10 @@ def check(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [*BOMBS.values(), *CLAIMS.values()], ids=[*BOMBS, *CLAIMS])
 def test_a_file_that_claims_what_it_cannot_hold_is_refused_at_once(data: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(UndecodableAudioError) as caught:
         list(decode(io.BytesIO(data), max_seconds=60))
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2
     assert "header" in caught.value.message
     with pytest.raises(UndecodableAudioError):
         check(data)

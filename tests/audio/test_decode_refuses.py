@@ -104,9 +104,9 @@ UNDECODABLE = {
 
 @pytest.mark.parametrize("data", UNDECODABLE.values(), ids=UNDECODABLE.keys())
 def test_what_is_broken_or_absurd_is_refused_quickly(data: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert type(refusal(data)) is UndecodableAudioError
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("data", [b"", wav(b"")], ids=["no bytes", "a wav without data"])

@@ -9,21 +9,21 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import srt
 
 from llm_server import Answer, LlmServer
-from running import RunningServer
+from running import PATIENCE_S, RunningServer, until
 from speech import word_error_rate
 
 SCRIPTED = {**os.environ, "ASR_BACKEND": "scripted"}
 
 
-def steno(*words: str | Path, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+def steno(*words: str | Path, timeout: float = PATIENCE_S, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "steno", *words],
         capture_output=True, text=True, timeout=timeout, env={**SCRIPTED, **environment},
@@ -121,9 +121,9 @@ def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file_and_no_process(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "ASR_BACKEND": "sphinx"},
     )  # fmt: skip
-    time.sleep(3)
+    until(lambda: any(sum(child.cpu_times()[:2]) > 1 for child in psutil.Process(running.pid).children()))
     os.killpg(running.pid, signal.SIGINT)
-    _, errors = running.communicate(timeout=20)
+    _, errors = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     assert "interrupted" in errors
     assert "Traceback" not in errors
@@ -150,7 +150,7 @@ def test_a_terminal_sees_a_progress_bar(fixtures: Path) -> None:
             break
         seen += data
     os.close(leader)
-    assert running.wait(30) == 0
+    assert running.wait(PATIENCE_S) == 0
     shown = seen.decode()
     assert "address.opus" in shown
     assert "real time" in shown
@@ -210,7 +210,7 @@ def test_standard_input_is_a_recording(fixtures: Path) -> None:
 
 def test_a_pipe_is_a_recording(fixtures: Path) -> None:
     command = f"{sys.executable} -m steno transcribe <(cat {fixtures / 'letter.flac'})"
-    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=SCRIPTED, timeout=60)
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=SCRIPTED, timeout=PATIENCE_S)
     assert ended.stdout.startswith("w0 w1"), ended.stderr
 
 
@@ -233,7 +233,7 @@ def test_ctrl_c_does_not_wait_for_a_server_that_never_answers(fixtures: Path) ->
         connection, _ = deaf.accept()
         connection.recv(1000)
         running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=10)
+        _, errors = running.communicate(timeout=PATIENCE_S)
         connection.close()
     assert (running.returncode, "Traceback" in errors) == (130, False)
 

@@ -93,7 +93,7 @@ def test_a_server_that_does_not_end_is_killed(capfd: pytest.CaptureFixture[str])
     began = time.monotonic()
     with pytest.raises(ServerError, match=r"^the server ended with exit code -9, not with 0$"):
         demo.demonstrate(server_that("some words", exits_with=DEAF), stop_s=0.5)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 90
     told = re.search(r"the pid is (\d+)", capfd.readouterr().err)
     assert told is not None
     with pytest.raises(ProcessLookupError):

@@ -20,7 +20,7 @@ import srt
 import webvtt
 
 from llm_server import LlmServer
-from running import RunningServer, until
+from running import PATIENCE_S, RunningServer, until
 from speech import word_error_rate
 from talking import BYTES_PER_S, pcm_file
 
@@ -29,9 +29,9 @@ LIVE = [sys.executable, "-m", "steno", "live"]
 LETTER = "w0 w1 w2 w3 w4 w5 w6"
 
 
-def live(*words: str | Path, timeout: float = 60, stdin: Any = None, **more: str) -> subprocess.CompletedProcess[str]:
+def live(*words: str | Path, stdin: Any = None, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*LIVE, *words], stdin=stdin, capture_output=True, text=True, timeout=timeout, env={**SCRIPTED, **more}
+        [*LIVE, *words], stdin=stdin, capture_output=True, text=True, timeout=PATIENCE_S, env={**SCRIPTED, **more}
     )
 
 
@@ -95,8 +95,8 @@ def test_real_speech_is_understood(fixtures: Path) -> None:
 
 def test_a_file_takes_as_long_as_it_was_spoken_unless_it_need_not(fixtures: Path) -> None:
     began = time.monotonic()
-    assert live("--fast", fixtures / "letter.flac").stdout == LETTER + "\n"
-    assert time.monotonic() - began < 3
+    assert live("--fast", fixtures / "address.opus").stdout.startswith("w0 w1 w2")
+    assert time.monotonic() - began < 60, "it was spoken for 67 s"
     began = time.monotonic()
     assert live(fixtures / "letter.flac").stdout == LETTER + "\n"
     assert time.monotonic() - began > 3.6
@@ -143,7 +143,7 @@ def seen_in_a_terminal(*words: str | Path) -> str:
         except OSError:  # Linux says EIO when the other side has closed
             pass
         os.close(leader)
-        assert running.wait(30) == 0
+        assert running.wait(PATIENCE_S) == 0
     return seen.decode()
 
 
@@ -223,7 +223,7 @@ def test_ctrl_c_ends_with_the_last_words_and_130(
         assert running.stdout is not None
         seen = [running.stdout.readline() for _ in range(3)]
         os.killpg(running.pid, signal.SIGINT)
-        rest, errors = running.communicate(timeout=20)
+        rest, errors = running.communicate(timeout=PATIENCE_S)
     last = json.loads((seen + rest.splitlines())[-1])
     assert last["is_final"]
     assert last["text"].startswith("w0 w1")
@@ -233,27 +233,32 @@ def test_ctrl_c_ends_with_the_last_words_and_130(
 
 
 def test_a_second_ctrl_c_does_not_wait(fixtures: Path) -> None:
-    with started("--json", fixtures / "address.opus", MODEL_ID="scripted@1500ms") as running:
-        time.sleep(2)
+    with started("--json", fixtures / "address.opus", MODEL_ID="scripted@1000ms") as running:
+        assert running.stdout is not None
+        running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+        time.sleep(0.5)
         assert running.poll() is None, "it waits for the last words"
         running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=10)
+        _, errors = running.communicate(timeout=PATIENCE_S)
     assert (running.returncode, errors) == (130, "steno: interrupted\n")
 
 
-def test_ctrl_c_is_heard_while_standard_input_is_silent() -> None:
-    with subprocess.Popen([*LIVE, "-"], stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True, env=SCRIPTED) as running:
-        time.sleep(2)
+def test_ctrl_c_is_heard_while_standard_input_is_silent(talk: Path) -> None:
+    with subprocess.Popen([*LIVE, "-", "--json"], stdin=PIPE, stdout=PIPE, stderr=PIPE, env=SCRIPTED) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdin.write(talk.read_bytes()[: 2 * BYTES_PER_S])
+        running.stdin.flush()
+        running.stdout.readline()  # it listens
         running.send_signal(signal.SIGINT)
-        running.wait(10)
+        running.wait(PATIENCE_S)
     assert running.returncode == 130
 
 
 def test_who_reads_no_further_ends_it_quietly(talk: Path) -> None:
     command = f"{sys.executable} -m steno live - --json < {talk} | head -1"
-    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=SCRIPTED, timeout=60)
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=SCRIPTED, timeout=PATIENCE_S)
     assert json.loads(ended.stdout)["segment_id"] == 0
     assert ended.stderr == ""
 
@@ -274,7 +279,7 @@ def test_a_connection_that_is_lost_is_told_and_taken_up_again(talk: Path) -> Non
         first.process.kill()
         first.process.wait()
         with RunningServer(ASR_BACKEND="scripted", PORT=first.url.rpartition(":")[2]):
-            rest, errors = running.communicate(talk.read_bytes()[14 * BYTES_PER_S :], timeout=60)
+            rest, errors = running.communicate(talk.read_bytes()[14 * BYTES_PER_S :], timeout=PATIENCE_S)
     assert (text + rest).decode() == undisturbed
     assert errors.startswith(b"steno: the connection to the server was lost")
     assert running.returncode == 0
@@ -326,7 +331,7 @@ def test_a_wrong_key_is_said(server: RunningServer, fixtures: Path) -> None:
 
 
 def test_help_teaches() -> None:
-    helped = subprocess.run([*LIVE, "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
+    helped = subprocess.run([*LIVE, "--help"], capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
     for taught in ("steno live --mic", "ffmpeg -i", "Ctrl-C", "--srt"):
         assert taught in helped
     listed = subprocess.run([sys.executable, "-m", "steno", "--help"], capture_output=True, text=True, check=True)
@@ -368,7 +373,7 @@ def test_a_microphone_is_heard_until_ctrl_c(microphone: str) -> None:
         assert running.stdout is not None
         assert running.stdout.readline().startswith("w0 w1 w2")
         running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=20)
+        _, errors = running.communicate(timeout=PATIENCE_S)
     assert (running.returncode, errors) == (0, "")
 
 

@@ -7,7 +7,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from hollow import write_checkpoint, write_weights
 from hub_server import HubServer, Repository
+from running import PATIENCE_S, until
 
 pytest.importorskip("huggingface_hub", reason="downloads need it: pip install 'steno[qwen]'")
 
@@ -41,7 +41,7 @@ def command(*words: str) -> list[str]:
 
 
 def steno(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
 
 
 def test_a_model_is_pulled_and_where_it_lies_and_how_to_use_it_is_told(
@@ -120,12 +120,9 @@ def test_ctrl_c_keeps_what_has_arrived(hub: HubServer, environment: dict[str, st
     running = subprocess.Popen(
         command("pull", NAME), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
-    deadline = time.monotonic() + 30
-    while not any(part.stat().st_size for part in tmp_path.glob("home/hub/models--*/blobs/*.incomplete")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: any(part.stat().st_size for part in tmp_path.glob("home/hub/models--*/blobs/*.incomplete")))
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=PATIENCE_S)
     assert (running.returncode, out) == (130, "")
     assert err == "steno: interrupted; what has arrived is kept: the same command goes on from there\n"
     hub.stall_after = None
@@ -146,7 +143,7 @@ def test_a_terminal_shows_a_bar(environment: dict[str, str]) -> None:
                 shown += os.read(ours, 4096)
             except OSError:
                 break
-        assert running.wait(30) == 0
+        assert running.wait(PATIENCE_S) == 0
     os.close(ours)
     assert b"100%" in shown
     assert b"downloading" in shown

@@ -19,7 +19,7 @@ import pytest
 import srt
 
 from audio.encode import WEBM, encode
-from running import RunningServer, until
+from running import PATIENCE_S, RunningServer, until
 from speech import word_error_rate
 from steno.audio.decode import decode
 from steno.client import AsyncClient, Client, ConnectionLostError, Final, Partial, ServerError
@@ -55,9 +55,26 @@ async def spoken(pcm: bytes, pace: float | None = None, size: int = 3200) -> Asy
             await asyncio.sleep(len(part) / BYTES_PER_S / pace)
 
 
-async def heard(url: str, audio: Any, key: str | None = "k", **options: Any) -> list[Partial | Final]:
+async def spoken_past(pcm: bytes, size: int, past: asyncio.Event) -> AsyncIterator[bytes]:
+    """Four times as fast as it was spoken; `past` is set when `size` bytes are."""
+    async for part in spoken(pcm[:size], pace=4):
+        yield part
+    past.set()
+    async for part in spoken(pcm[size:], pace=4):
+        yield part
+
+
+async def heard(
+    url: str, audio: Any, key: str | None = "k", begun: asyncio.Event | None = None, **options: Any
+) -> list[Partial | Final]:
+    """All events; `begun` is set at the first."""
+    events = []
     async with AsyncClient(url, key) as client:
-        return [event async for event in client.stream(audio, **options)]
+        async for event in client.stream(audio, **options):
+            events.append(event)
+            if begun is not None:
+                begun.set()
+    return events
 
 
 def finals_of(events: list[Partial | Final]) -> list[tuple[int, str, float, float]]:
@@ -95,10 +112,13 @@ async def test_real_speech_is_understood(fixtures: Path) -> None:
 
 @pytest.mark.parametrize("at", [0.1, 0.45, 0.8])
 async def test_a_server_that_is_killed_and_started_anew_loses_and_doubles_nothing(speech: bytes, at: float) -> None:
+    begun, past = asyncio.Event(), asyncio.Event()
     with RunningServer(ASR_BACKEND="scripted") as first:
         undisturbed = await heard(first.url, speech, captions="srt")
-        listening = asyncio.create_task(heard(first.url, spoken(speech, pace=4), captions="srt"))
-        await asyncio.sleep(at * len(speech) / BYTES_PER_S / 4)
+        audio = spoken_past(speech, round(at * len(speech) / 3200) * 3200, past)
+        listening = asyncio.create_task(heard(first.url, audio, begun=begun, captions="srt"))
+        await begun.wait()
+        await past.wait()
         first.process.kill()
         await asyncio.to_thread(first.process.wait)
         assert not listening.done()
@@ -115,9 +135,12 @@ def captions_of(events: list[Partial | Final]) -> list[srt.Subtitle]:
 
 
 async def test_a_server_that_shuts_down_is_waited_for(speech: bytes) -> None:
+    begun, past = asyncio.Event(), asyncio.Event()
     with RunningServer(ASR_BACKEND="scripted") as first:
-        listening = asyncio.create_task(heard(first.url, spoken(speech, pace=4)))
-        await asyncio.sleep(2)
+        audio = spoken_past(speech, 8 * BYTES_PER_S, past)
+        listening = asyncio.create_task(heard(first.url, audio, begun=begun))
+        await begun.wait()
+        await past.wait()
         await asyncio.to_thread(first.stop)
     with RunningServer(ASR_BACKEND="scripted", PORT=first.url.rpartition(":")[2]):
         finals = finals_of(await listening)
@@ -128,14 +151,16 @@ async def test_a_server_that_shuts_down_is_waited_for(speech: bytes) -> None:
 
 
 async def test_a_server_that_does_not_come_back_is_given_up_in_time(speech: bytes) -> None:
+    begun = asyncio.Event()
     with RunningServer(ASR_BACKEND="scripted") as server:
-        listening = asyncio.create_task(heard(server.url, spoken(speech, pace=4), reconnect_s=1.5))
-        await asyncio.sleep(1.5)
+        audio = spoken(speech, pace=4)
+        listening = asyncio.create_task(heard(server.url, audio, begun=begun, reconnect_s=1.5))
+        await begun.wait()
         server.process.kill()
         began = asyncio.get_running_loop().time()
         with pytest.raises(ServerError, match=r"^nothing answers at "):
             await listening
-    assert 1 < asyncio.get_running_loop().time() - began < 4
+    assert 1 < asyncio.get_running_loop().time() - began < 15, "that would be half of what it is by default"
 
 
 async def test_nobody_waits_for_a_server_that_was_never_there(speech: bytes) -> None:
@@ -206,11 +231,9 @@ async def test_whoever_stops_early_leaves_nothing_behind(server: RunningServer, 
         consuming.cancel()
     await asyncio.gather(consuming, return_exceptions=True)
     gc.collect()
-    for _ in range(100):
-        if asyncio.all_tasks() == before:
-            break
-        await asyncio.sleep(0.02)
-    assert asyncio.all_tasks() == before
+    async with asyncio.timeout(PATIENCE_S):
+        while asyncio.all_tasks() != before:
+            await asyncio.sleep(0.02)
     await asyncio.to_thread(until, lambda: not audio_threads(threads))
     await asyncio.to_thread(until, lambda: "native session over" in server.log())
 
@@ -291,9 +314,10 @@ async def test_audio_in_a_container_is_heard_but_cannot_be_resumed(fixtures: Pat
         assert finals_of(events)[0][1].startswith("w0 w1")
         with pytest.raises(NotAudioError):
             await heard(server.url, b"this is no audio" * 100, key=None, encoding="webm")
-        endless = spoken(webm[:-1], pace=0.5, size=500)
-        listening = asyncio.create_task(heard(server.url, endless, key=None, encoding="webm"))
-        await asyncio.sleep(1)
+        begun = asyncio.Event()
+        endless = spoken(webm[:-1], pace=0.2, size=500)
+        listening = asyncio.create_task(heard(server.url, endless, key=None, begun=begun, encoding="webm"))
+        await begun.wait()
         server.process.kill()
         with pytest.raises(ConnectionLostError, match="webm cannot be resumed"):
             await listening
@@ -357,7 +381,7 @@ with Client({server.url!r}, "k") as client:
         assert running.stdout is not None
         assert running.stdout.readline() == "waiting\n"
         running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=10)
+        _, errors = running.communicate(timeout=PATIENCE_S)
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 

@@ -109,4 +109,4 @@ async def test_text_is_not_lost_to_an_aligner_that_takes_too_long(fixtures: Path
             transcript = await run.transcript()
     assert len(transcript.text.split()) > 100
     assert transcript.words == ()
-    assert time.monotonic() - began < 10, "the engine does not wait for the load when it ends"
+    assert time.monotonic() - began < 25, "the engine does not wait for the load when it ends"

@@ -252,7 +252,7 @@ def test_keep_alive_holds_a_quiet_connection_and_silence_closes_it(scripted: Run
     left = Conversation(scripted, lambda connection: None, **RAW)
     keeper.join()
     assert left.close_code == 1001
-    assert 9.5 < left.ended_at - began < 15
+    assert 9.5 < left.ended_at - began < 30
     assert [(type(message), message.variant) for message in left.messages] == [(ListenV1Error, "session_ended")]
     assert kept[0].close_code == 1000
     assert kept[0].ended_at - began > 11.9

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import websockets
 
-from running import RunningServer
+from running import STOP_S, RunningServer
 from talking import BYTES_PER_S, pcm_file, talk
 
 KEYS = {"API_KEYS": "first,second", "MAX_SESSIONS_PER_KEY": "2"}
@@ -123,9 +123,9 @@ async def test_an_idle_session_is_closed_with_what_it_said(fixtures: Path) -> No
 
 
 async def test_pings_keep_a_session_open() -> None:
-    with RunningServer(ASR_BACKEND="scripted", SESSION_IDLE_S="1") as server:
+    with RunningServer(ASR_BACKEND="scripted", SESSION_IDLE_S="3") as server:
         async with talk(server) as conversation:
-            for _ in range(4):
+            for _ in range(8):
                 await asyncio.sleep(0.5)
                 await conversation.send({"action": "ping"})
                 await conversation.next(status="pong")
@@ -147,10 +147,11 @@ async def test_a_server_that_shuts_down_finishes_what_was_said_and_says_goodbye(
     with RunningServer(ASR_BACKEND="scripted", USE_GRANIAN=granian) as server:
         async with talk(server) as conversation:
             await conversation.say(pcm_file(fixtures / "weather.flac")[: 3 * BYTES_PER_S])
-            await conversation.next(is_partial=True)
+            while "w1" not in (await conversation.next(is_partial=True))["text"]:
+                pass
             server.process.send_signal(signal.SIGTERM)
             await conversation.until_closed()
-        assert server.process.wait(10) == 0
+        assert server.process.wait(STOP_S) == 0
     assert conversation.finals[-1]["text"].startswith("w0 w1")
     assert conversation.messages[-1]["code"] == "DRAINING"
     # granian, when it is busy, may be gone before its close frame is; the farewell itself was said.

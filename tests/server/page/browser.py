@@ -16,7 +16,7 @@ import pytest
 from talking import BYTES_PER_S
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-PATIENCE_MS = 20_000
+PATIENCE_MS = 90_000
 POLL_MS = 50
 
 
@@ -57,6 +57,7 @@ def _launched(*arguments: str, unless: str = "") -> Iterator[Any]:
         browser = driver.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", *arguments],
+            timeout=PATIENCE_MS,
             ignore_default_args=[unless] if unless else [],
         )
         yield browser
@@ -68,8 +69,8 @@ class Visit:
 
     def __init__(self, browser: Any, url: str, **context: Any) -> None:
         self._context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
+        self._context.set_default_timeout(PATIENCE_MS)
         self.page = self.another_page()
-        self.page.set_default_timeout(PATIENCE_MS)
         self.problems: list[str] = []
         self._origin = urlsplit(url).netloc
         self.page.on("console", self._said)
