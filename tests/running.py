@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -100,6 +101,15 @@ class RunningServer:
         thread = threading.Thread(target=read, daemon=True)
         thread.start()
         self._readers.append(thread)
+
+
+def cpu_s(processes: Iterable[psutil.Process]) -> float:
+    """What they have worked; nothing for those that are gone."""
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:2])
+    return total
 
 
 def post(

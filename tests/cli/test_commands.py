@@ -17,7 +17,7 @@ import pytest
 import srt
 
 from llm_server import Answer, LlmServer
-from running import PATIENCE_S, RunningServer, until
+from running import PATIENCE_S, RunningServer, cpu_s, until
 from speech import word_error_rate
 
 SCRIPTED = {**os.environ, "ASR_BACKEND": "scripted"}
@@ -121,7 +121,7 @@ def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file_and_no_process(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "ASR_BACKEND": "sphinx"},
     )  # fmt: skip
-    until(lambda: any(sum(child.cpu_times()[:2]) > 1 for child in psutil.Process(running.pid).children()))
+    until(lambda: cpu_s(psutil.Process(running.pid).children()) > 2)  # its recognisers are at work
     os.killpg(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130

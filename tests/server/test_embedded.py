@@ -8,13 +8,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from running import PATIENCE_S, RunningServer, post, until
+from running import PATIENCE_S, RunningServer, cpu_s, post, until
 from speech import word_error_rate
-
-
-def cpu_s(server: RunningServer) -> float:
-    """What its recognisers have worked."""
-    return sum(sum(process.cpu_times()[:2]) for process in server.children())
 
 
 def test_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
@@ -35,9 +30,9 @@ def test_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
 def test_a_recogniser_that_is_killed_costs_at_most_its_own_request(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="sphinx", SPHINX_WORKERS="1") as server, ThreadPoolExecutor() as pool:
         post(server, fixtures / "letter.flac")  # one that dies while it starts is another matter
-        before = cpu_s(server)
+        before = cpu_s(server.children())
         running = pool.submit(post, server, fixtures / "market.flac")
-        until(lambda: cpu_s(server) > before + 0.3)
+        until(lambda: cpu_s(server.children()) > before + 0.3)
         for process in server.children():
             process.kill()
         assert running.result().status_code in (200, 500)

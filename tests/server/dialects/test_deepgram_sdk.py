@@ -133,7 +133,7 @@ def test_what_is_said_comes_as_interim_results_and_then_as_final_ones_with_words
     sphinx: RunningServer, fixtures: Path
 ) -> None:
     audio = to_s16le(audio_of(fixtures / "weather.flac"))
-    conversation = Conversation(sphinx, saying(audio, pace=4), **RAW, language="en-US", interim_results=True)
+    conversation = Conversation(sphinx, saying(audio, pace=1), **RAW, language="en-US", interim_results=True)
     assert word_error_rate("weather.flac", conversation.text) <= 0.45
     interim = [result for result in conversation.results if not result.is_final]
     assert len(interim) >= 3

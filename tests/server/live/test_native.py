@@ -56,7 +56,7 @@ async def test_what_is_said_comes_as_partials_and_then_as_finals(sphinx: Running
             "window_max_s": 30.0,
             "use_server_vad": True,
         }.items() <= greeting.items()
-        await conversation.say(pcm, pace=4)
+        await conversation.say(pcm, pace=1)  # faster, a busy machine would leave partials out
         await conversation.close()
     assert word_error_rate("weather.flac", conversation.text) <= 0.45
     assert conversation.messages[-1] == {"status": "closed", "audio_s": round(len(pcm) / BYTES_PER_S, 3)}
