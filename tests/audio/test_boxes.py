@@ -103,15 +103,24 @@ def test_a_file_that_claims_what_it_cannot_hold_is_refused_at_once(data: bytes) 
 
 
 CHILD = """
-import io, json, resource, sys, time
+import io, json, os, resource, sys, threading, time
 import av, numpy, soxr
 from steno.audio import container, decode
 from steno.errors import AudioError
 def peak():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1024
+def told(outcome):
+    print(json.dumps({"outcome": outcome, "megabytes": peak() - before, "seconds": time.process_time() - started}))
+    sys.stdout.flush()
+def watch():
+    while peak() - before < 300:
+        time.sleep(0.02)
+    told("is enough")
+    os._exit(0)
+data, before = sys.stdin.buffer.read(), peak()
 if sys.argv[1] == "bare":
     container.check_boxes = lambda reader: None
-data, before = sys.stdin.buffer.read(), peak()
+    threading.Thread(target=watch, daemon=True).start()
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 started, outcome = time.process_time(), "decoded"
@@ -119,7 +128,7 @@ try:
     for _ in decode.decode(io.BytesIO(data), max_seconds=60): pass
 except (AudioError, MemoryError) as error:
     outcome = type(error).__name__
-print(json.dumps({"outcome": outcome, "megabytes": peak() - before, "seconds": time.process_time() - started}))
+told(outcome)
 """
 
 

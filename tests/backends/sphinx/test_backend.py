@@ -39,11 +39,11 @@ STEP = SAMPLE_RATE * 48 // 100
 """Samples between two partials."""
 
 
-async def grow(backend: SphinxBackend, audio: Audio, key: str) -> list[Hypothesis]:
+async def grow(backend: SphinxBackend, audio: Audio, key: str, step: int = STEP) -> list[Hypothesis]:
     """The partials of an utterance as it grows, then its final."""
     partials = [
         await backend.recognize(Recognize(audio[:end], utterance=key, final=False))
-        for end in range(STEP, len(audio), STEP)
+        for end in range(step, len(audio), step)
     ]
     return [*partials, await backend.recognize(Recognize(audio, utterance=key))]
 
@@ -177,8 +177,8 @@ async def test_a_partial_costs_what_is_new_and_not_what_went_before(
 async def test_more_utterances_than_places_all_end_with_their_text(
     backend: SphinxBackend, recording: Recording
 ) -> None:
-    names = SENTENCES[:4]
-    finals = await asyncio.gather(*(grow(backend, recording(name), name) for name in names))
+    names = SENTENCES[:3]  # of which one at a time loses its place, and with it all that it was decoded to
+    finals = await asyncio.gather(*(grow(backend, recording(name), name, 2 * STEP) for name in names))
     assert len(backend.pids) == 2
     for name, (*_, final) in zip(names, finals, strict=True):
         assert word_error_rate(name, final.text) < 0.2
