@@ -24,8 +24,8 @@ serve: $(INSTALLED) ## Start the server on PORT (default 8000)
 demo: $(INSTALLED) ## Start a server, transcribe the shipped sample through it, stop
 	@$(BIN)/steno demo
 
-test: $(INSTALLED_DEV) ## Run the tests in WORKERS processes (2); ARGS="-n 0 -s -k word" goes to pytest
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+test: $(INSTALLED_DEV) ## Run the tests, in WORKERS processes (2); with ARGS, which are pytest's, in one
+	$(BIN)/python -m pytest $(or $(ARGS),-n $(WORKERS) --dist worksteal)
 
 test-sdk: $(INSTALLED_DEV) $(SDK)/.installed ## Compare the Qwen backend with Qwen's own SDK (2 GB, in an environment of its own)
 	STENO_SDK_PYTHON=$(CURDIR)/$(SDK)/bin/python $(BIN)/python -m pytest tests/sdk $(ARGS)
