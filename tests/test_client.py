@@ -71,7 +71,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
          "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file.with_name("key"), "-out", file.with_name("cert")],
-        check=True, capture_output=True, timeout=30,
+        check=True, capture_output=True, timeout=90,
     )  # fmt: skip
     file.write_text(file.with_name("key").read_text() + file.with_name("cert").read_text())
     return file
@@ -98,7 +98,7 @@ def test_a_url_without_scheme_or_host_is_answered_with_an_example(url: str) -> N
 
 def test_a_wrong_url_is_one_line_and_a_usage_error_on_the_command_line() -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "steno", "models", "--url", "http://[::1"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "steno", "models", "--url", "http://[::1"], capture_output=True, text=True, timeout=90
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("steno: 'http://[::1' is no URL of a server: ")

@@ -40,7 +40,7 @@ def test_the_command_is_one_that_the_package_installs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     command = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.M)[-1])
     assert command[0] in project["scripts"]
-    helped = subprocess.run([sys.executable, "-m", *command, "--help"], capture_output=True, text=True, timeout=30)
+    helped = subprocess.run([sys.executable, "-m", *command, "--help"], capture_output=True, text=True, timeout=90)
     assert helped.returncode == 0
 
 
@@ -110,5 +110,5 @@ def test_the_health_check_asks_the_server_itself_and_no_proxy() -> None:
 def _check_health(server: RunningServer, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, ROOT / "docker" / "healthcheck.py"],
-        env={"PORT": server.url.rpartition(":")[2], **environment}, capture_output=True, text=True, timeout=30,
+        env={"PORT": server.url.rpartition(":")[2], **environment}, capture_output=True, text=True, timeout=90,
     )  # fmt: skip

@@ -13,7 +13,7 @@ WEB = ("fastapi", "uvicorn", "granian", "pydantic", "prometheus_client", "numpy"
 
 def modules_after(statement: str) -> set[str]:
     code = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=True)
     return set(ended.stdout.split())
 
 

@@ -108,7 +108,7 @@ def test_a_terminal_gets_colours_and_no_others_than_ours() -> None:
     leader, follower = pty.openpty()
     script = "from steno import logs; logs.setup(); logs.logger.info('<red>a</red> {}', '\\x1b[31mb')"
     plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "PYCHARM_HOSTED")}
-    subprocess.run([sys.executable, "-c", script], stderr=follower, env={**plain, "TERM": "xterm"}, timeout=30)
+    subprocess.run([sys.executable, "-c", script], stderr=follower, env={**plain, "TERM": "xterm"}, timeout=90)
     os.close(follower)
     shown = os.read(leader, 4096).decode()
     os.close(leader)
@@ -131,6 +131,6 @@ subprocess.run(["sh", "-c", "echo nor this >&2"], check=True)
 print("up")
 """
     ended = subprocess.run(
-        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script], stdout=subprocess.PIPE, text=True, timeout=30
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script], stdout=subprocess.PIPE, text=True, timeout=90
     )
     assert (ended.returncode, ended.stdout) == (0, "up\n")

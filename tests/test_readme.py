@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_snippets_run(server: RunningServer, code: str, folder: Path) -> None:
     code = code.replace(SHOWN_URL.removeprefix("http://"), server.url.removeprefix("http://"))
-    ended = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=90)
     assert ended.returncode == 0, ended.stderr
     assert "the weather will be" in ended.stdout
 
@@ -61,7 +61,7 @@ def test_the_curl_command_runs(server: RunningServer) -> None:
     assert commands
     for command in commands:
         words = shlex.split(command.replace(SHOWN_URL, server.url), comments=True)
-        ended = subprocess.run([*words, "-s"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run([*words, "-s"], cwd=ROOT, capture_output=True, text=True, timeout=90)
         assert "the weather will be" in ended.stdout, ended.stderr
 
 

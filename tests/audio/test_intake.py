@@ -387,7 +387,7 @@ def test_an_intake_that_nobody_closed_lets_the_process_end(tmp_path: Path) -> No
         "asyncio.run(main())\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "half.ogg")]
-    ended = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    ended = subprocess.run(command, capture_output=True, check=True, timeout=90)
     assert (ended.stdout, ended.stderr) == (b"True\n", b"")
 
 

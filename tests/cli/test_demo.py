@@ -69,7 +69,7 @@ def test_the_demo_has_the_recogniser_of_the_environment_and_nothing_else_of_its_
 def test_a_server_that_does_not_start_fails_the_demo_and_its_reason_is_shown() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "steno", "demo"],
-        capture_output=True, text=True, timeout=60, env={**os.environ, "ASR_BACKEND": "vllm"},
+        capture_output=True, text=True, timeout=90, env={**os.environ, "ASR_BACKEND": "vllm"},
     )  # fmt: skip
     assert ended.returncode == 1
     assert "backend 'vllm' cannot run here" in ended.stderr

@@ -115,7 +115,7 @@ def test_fast_times_are_spread_and_say_so(server: RunningServer, fixtures: Path)
 
 def test_a_strange_file_name_does_not_break_the_header(server: RunningServer, fixtures: Path) -> None:
     content = (fixtures / "letter.flac").read_bytes()
-    answer = httpx.post(f"{server.url}/v1/audio/subtitles", files={"file": ('../größe "x".mp4', content)}, timeout=60)
+    answer = httpx.post(f"{server.url}/v1/audio/subtitles", files={"file": ('../größe "x".mp4', content)}, timeout=90)
     disposition = answer.headers["content-disposition"]
     assert "filename*=UTF-8''gr%C3%B6%C3%9Fe%20" in disposition
     assert ".." not in disposition

@@ -28,7 +28,7 @@ def test_no_input_causes_a_server_error_or_an_undocumented_answer(server: Runnin
     options = ["--checks", CHECKS, "--max-examples", "40", "--generation-deterministic", "--no-color"]
     ended = subprocess.run(
         [program, "run", f"{server.url}/openapi.json", *options],
-        capture_output=True, text=True, timeout=170, cwd=tmp_path,
+        capture_output=True, text=True, timeout=270, cwd=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout
     assert server.health()["worker_alive"] is True
@@ -40,7 +40,7 @@ def test_real_audio_gets_the_documented_answers(server: RunningServer, fixtures:
     for form in ("json", "text", "verbose_json"):
         url = f"{server.url}/v1/audio/transcriptions"
         files = {"file": (fixtures / "letter.flac").read_bytes()}
-        answer = httpx.post(url, files=files, data={"response_format": form}, timeout=60)
+        answer = httpx.post(url, files=files, data={"response_format": form}, timeout=90)
         assert answer.status_code == 200
         answer.request.read()
         operation.validate_response(Response.from_httpx(answer, verify=True))

@@ -302,7 +302,7 @@ def test_a_stream_that_fails_midway_ends_with_an_error_event(fixtures: Path) -> 
 
 def test_the_older_event_dialect(server: RunningServer, fixtures: Path) -> None:
     with (fixtures / "address.opus").open("rb") as audio:
-        answer = httpx.post(f"{server.url}/v1/audio/transcriptions/stream", files={"file": audio}, timeout=60)
+        answer = httpx.post(f"{server.url}/v1/audio/transcriptions/stream", files={"file": audio}, timeout=PATIENCE_S)
     events = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line]
     assert events[-1] == {"done": True}
     assert [event["chunk_index"] for event in events[:-1]] == list(range(len(events) - 1))

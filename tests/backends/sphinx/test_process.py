@@ -107,7 +107,7 @@ print("a Python library", flush=True)
 replies.write(b"reply")
 replies.flush()
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=30)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=90)
     assert ended.stdout == b"reply"
     assert b"a C library" in ended.stderr
 
@@ -134,5 +134,5 @@ asyncio.run(main())
         children = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
         assert len(children) == 2
         parent.send_signal(signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=90)
     assert alive == []

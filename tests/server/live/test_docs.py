@@ -41,6 +41,6 @@ def test_a_snippet_prints_what_was_said(server: RunningServer, code: str, fixtur
         file.writeframes(pcm)
     host = server.url.removeprefix("http://")
     code = code.replace("127.0.0.1:8000", host).replace("asyncio.sleep(0.1)", "asyncio.sleep(0.03)")
-    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=90)
     assert ended.returncode == 0, ended.stderr
     assert word_error_rate("weather.flac", ended.stdout) <= 0.6
