@@ -230,6 +230,7 @@ async def test_a_recogniser_that_is_killed_costs_no_final(fixtures: Path) -> Non
     with RunningServer(ASR_BACKEND="sphinx") as server:
         async with talk(server) as conversation:
             await conversation.say(pcm[: 2 * BYTES_PER_S], pace=1)
+            await conversation.next(is_partial=True)  # it is at work, and does not only start
             for child in server.children():
                 child.kill()
             await conversation.say(pcm[2 * BYTES_PER_S :], pace=2)
