@@ -215,6 +215,39 @@ def test_what_is_complete_is_computed_once(trained: Any, monkeypatch: pytest.Mon
     assert backend.runner.accepted > 0.7 * backend.runner.proposed > 0
 
 
+def test_while_anybody_is_live_a_recording_is_taken_in_portions(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a live step waits for a window or some tokens of it, and not for half a minute of audio."""
+    backend = Spied(trained, 3)
+    machine = backend.machine
+    attended: list[int] = []
+    filled: list[int] = []
+    attend, advance = machine._encoder._attended, machine._decoder._advance
+
+    def counted_attend(windows: Any) -> Any:
+        attended.append(len(windows))
+        return attend(windows)
+
+    def counted_advance(slots: Any, starts: Any, inputs: Any) -> torch.Tensor:
+        filled.append(sum(map(len, inputs)))
+        return advance(slots, starts, inputs)
+
+    monkeypatch.setattr(machine._encoder, "_attended", counted_attend)
+    monkeypatch.setattr(machine._decoder, "_advance", counted_advance)
+    outcomes_of(backend, [Recognize(clips()["english-0"].audio, utterance="u", final=False)])
+    attended.clear()
+    upload = Recognize(clips()["talk"].audio[: 25 * SAMPLE_RATE])
+    backend.admit(upload)
+    while upload not in backend.tokens:
+        backend.step()
+    assert attended == [1, 1, 1, 1]
+    assert max(filled) <= 256
+    assert len(filled) >= 3
+    backend.forget("u")
+    assert (
+        backend.tokens[upload] == from_nothing(trained, [Talk("", upload.audio, [], None, "", done=[upload])])[upload]
+    )
+
+
 def test_a_draft_that_is_wrong_changes_nothing(loaded: Any) -> None:
     audio = clips()["english-0"].audio
     backend = Spied(loaded, 1)
