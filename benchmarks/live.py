@@ -2,6 +2,7 @@
 
     python -m benchmarks.live [--sessions 50] [--seconds 60] [--backend scripted] [--quick] [--json out/live.json]
     python -m benchmarks.live --find-max --bound-ms 700
+    python -m benchmarks.live --backend qwen --model tests/tiny/tiny-asr --say tests/tiny/clips/talk.flac --sessions 8
 
 `--json FILE` also writes a plot of the lags and a report in HTML beside it.
 
@@ -29,6 +30,7 @@ import itertools
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -63,12 +65,12 @@ def main() -> None:
     report = harness.Report("live", options)
     seconds = 15.0 if options.quick else options.seconds
     with _server(options) as server:
-        alone = asyncio.run(_load(server, 1, seconds))
+        alone = asyncio.run(_load(server, options.say, 1, seconds))
     alone_p95_ms = _ms(alone.partial_lags_s, 95)
     if options.find_max:
         report.add("max_streams", _find_max(options, seconds))
     with _server(options) as server:
-        heard = _measure(report, server, options.sessions, seconds)
+        heard = _measure(report, server, options.say, options.sessions, seconds)
     summary = report.summary()
     report.add("alone_p95_ms", alone_p95_ms)
     report.add("p95_added_lag_ms", summary["partial_lag_p95_ms"] - alone_p95_ms)
@@ -87,6 +89,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sessions", type=int, default=50, help="streams at once")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each talks")
     parser.add_argument("--backend", default="scripted", help="the server's ASR_BACKEND")
+    parser.add_argument("--model", help="the server's MODEL_ID")
+    parser.add_argument("--say", type=Path, default=speech.SAMPLE, help="the recording that is said, again and again")
     parser.add_argument("--find-max", action="store_true", help="search the most streams under --bound-ms")
     parser.add_argument("--bound-ms", type=float, default=700.0, help="for --find-max: p95 of partials' lag")
     return parser.parse_args()
@@ -94,15 +98,17 @@ def _options() -> argparse.Namespace:
 
 def _server(options: argparse.Namespace) -> Server:
     model = {"MODEL_ID": "scripted@1ms", "SPHINX_WORKERS": "64"} if options.backend == "scripted" else {}
+    if options.model:
+        model["MODEL_ID"] = options.model
     return Server(ASR_BACKEND=options.backend, MAX_SESSIONS="100000", MAX_CONNECTIONS="100000", **model)
 
 
-def _measure(report: harness.Report, server: Server, sessions: int, seconds: float) -> Heard:
-    asyncio.run(_load(server, 1, 5.0))  # loads the model and the VAD
+def _measure(report: harness.Report, server: Server, say: Path, sessions: int, seconds: float) -> Heard:
+    asyncio.run(_load(server, say, 1, 5.0))  # loads the model and the VAD
     cpu_s, rss_mb = _cpu_s(server), server.rss_mb()
     vad_s = _metric(server, "steno_vad_busy_seconds_total")
     most_mb = [rss_mb]
-    heard = asyncio.run(_load(server, sessions, seconds, lambda: most_mb.append(server.rss_mb())))
+    heard = asyncio.run(_load(server, say, sessions, seconds, lambda: most_mb.append(server.rss_mb())))
     cpu_s = _cpu_s(server) - cpu_s
     for percent in (50, 95, 99):
         report.add(f"partial_lag_p{percent}_ms", _ms(heard.partial_lags_s, percent))
@@ -125,7 +131,7 @@ def _find_max(options: argparse.Namespace, seconds: float) -> int:
     for sessions in itertools.count():
         asked = options.sessions * 2**sessions if not most else (least + most) // 2
         with _server(options) as server:
-            heard = asyncio.run(_load(server, asked, seconds))
+            heard = asyncio.run(_load(server, options.say, asked, seconds))
         lag_ms = _ms(heard.partial_lags_s, 95)
         print(f"{asked} streams: p95 {lag_ms:.0f} ms, {heard.late / heard.frames:.1%} sent late", flush=True)
         if lag_ms <= options.bound_ms:
@@ -137,8 +143,8 @@ def _find_max(options: argparse.Namespace, seconds: float) -> int:
     return least
 
 
-async def _load(server: Server, sessions: int, seconds: float, sample: object = None) -> Heard:
-    pcm = speech.pattern(seconds)[: round(seconds * BYTES_PER_S)]
+async def _load(server: Server, say: Path, sessions: int, seconds: float, sample: object = None) -> Heard:
+    pcm = speech.pattern(seconds, say)[: round(seconds * BYTES_PER_S)]
     heard = Heard()
     begin = time.perf_counter() + 0.5 + 0.002 * sessions
     tasks = [

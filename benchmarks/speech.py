@@ -1,4 +1,4 @@
-"""What live benchmarks say: the shipped sample again and again, with pauses between; three fifths of it are speech."""
+"""What live benchmarks say: a sample again and again, with pauses between; three fifths of it are speech."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PAUSES = 0.6
 """Pause after each time that the sample is said, as a part of the sample's length."""
 
 
-def pattern(seconds: float) -> bytes:
+def pattern(seconds: float, say: Path = SAMPLE) -> bytes:
     """At least `seconds` of 16 kHz PCM16, whole repetitions."""
-    sample = np.concatenate(list(decode(SAMPLE, max_seconds=None)))
+    sample = np.concatenate(list(decode(say, max_seconds=None)))
     once = np.concatenate([sample, np.zeros(round(PAUSES * len(sample)), np.float32)])
     return to_s16le(np.tile(once, -(-round(seconds * 16_000) // len(once))))

@@ -318,7 +318,7 @@ class Runner:
             batch.append(row)
             costs = both
         for row in ready:
-            row.passed_over += row not in batch
+            row.passed_over = 0 if row in batch else row.passed_over + 1
         return batch
 
     def _should_gather(self, ready: Sequence[Row]) -> bool:
