@@ -1,8 +1,9 @@
 """Qwen3-ASR with random weights that says what a script says: all of it is computed, then its choices are replaced.
 
 Random weights know no end, and say nothing that a text could be made of. The script has three tokens a second, as
-English speech, of which each step revises the last three, as real partials do (about three in five tokens of a draft
-that short turn out right, which was measured on a trained checkpoint).
+English speech has, of which each step revises the last three, as real partials do (about three in five tokens of a
+draft that short turn out right, which was measured on a trained checkpoint); every third step also puts in, leaves out
+or changes a token further back. What is a second older than that is stable.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 
 from steno.backends.qwen.decoder import Choice
 from steno.backends.qwen.machine import Machine
-from steno.backends.qwen.runner import Row, Runner
+from steno.backends.qwen.prompt import Ids
+from steno.backends.qwen.rows import Row
+from steno.backends.qwen.runner import Runner
 from steno.types import SAMPLE_RATE
 
 TOKENS_PER_S, REVISED = 3, 3
@@ -22,10 +25,15 @@ SLOT_TOKENS = 4096
 
 
 def script(seconds: float) -> list[int]:
-    """What is said after so much audio: the last tokens are others at each step."""
+    """What is said after so much audio: the last tokens are others at each step, and sometimes one before them."""
     count = round(TOKENS_PER_S * seconds)
     steady = random.Random(0).choices(range(2, 200), k=count)
-    return steady[: max(count - REVISED, 0)] + random.Random(count).choices(range(2, 200), k=min(REVISED, count))
+    chance = random.Random(count)
+    said = steady[: max(count - REVISED, 0)] + chance.choices(range(2, 200), k=min(REVISED, count))
+    at = count - REVISED - 2
+    if at > 0 and count % 3 == 0:
+        said[at : at + chance.randrange(2)] = chance.choices(range(2, 200), k=chance.randrange(2))
+    return said
 
 
 class Scripted(Runner):
@@ -41,6 +49,11 @@ class Scripted(Runner):
         machine = Machine(loaded, slots, tokens)
         machine.ends = frozenset({END})
         super().__init__(machine, slots, incremental=incremental)
+
+    def _expected(self, row: Row) -> tuple[Ids, int]:
+        """As the session would have it, which knows text and not tokens."""
+        draft, _ = super()._expected(row)
+        return draft, max(len(draft) - REVISED - 1 - TOKENS_PER_S, 0)
 
     def _take(self, row: Row, choices: Iterable[Choice]) -> list[Row]:
         said = script(len(row.hearing.audio) / SAMPLE_RATE)

@@ -25,11 +25,18 @@ class Spied(QwenBackend):
     """
 
     def __init__(
-        self, loaded: Any, slots: int, *, incremental: bool = True, small: Any = None, dual: bool = False
+        self,
+        loaded: Any,
+        slots: int,
+        *,
+        incremental: bool = True,
+        small: Any = None,
+        dual: bool = False,
+        reserved: int = 0,
     ) -> None:
         super().__init__(LoadOptions("spied"), EngineOptions(slots, incremental))
         self.machine = Machine(loaded, slots, SLOT_TOKENS)
-        self.runner = Runner(self.machine, slots, incremental=incremental)
+        self.runner = Runner(self.machine, slots, reserved=reserved, incremental=incremental)
         fast = None if small is None else Runner(Machine(small, slots, SLOT_TOKENS), slots, incremental=incremental)
         self._path = Path(self.runner, fast, dual=dual)
         self.tokens: defaultdict[Recognize, list[int]] = defaultdict(list)

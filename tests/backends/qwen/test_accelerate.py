@@ -63,7 +63,7 @@ def test_shapes_that_are_rounded_up_say_the_same(trained: Any) -> None:
     decoder = graphed.machine._decoder
     decoder._cache.make_room(decoder._cache.limit)
     shapes: set[tuple[int, int]] = set()
-    decoder._step = Graphs(decoder._iteration, 6, decoder._cache.limit, captured_on_cpu(shapes))
+    decoder.decoding = Graphs(decoder._iteration, 6, decoder._cache.limit, captured_on_cpu(shapes))
     assert tokens_of(graphed, works) == tokens_of(plain, works)
     assert shapes <= {(rows, seen) for rows in (1, 2, 4, 6) for seen in range(256, 2304, 256)}
     assert len(shapes) > 2
@@ -74,7 +74,7 @@ def test_a_step_that_cannot_be_captured_goes_on_as_it_was(trained: Any, warnings
     works = [Recognize(clips()["english-0"].audio)]
     backend = Spied(trained, 2)
     decoder = backend.machine._decoder
-    decoder._step = Graphs(decoder._iteration, 2, 2000, None if not torch.cuda.is_available() else _fails)
+    decoder.decoding = Graphs(decoder._iteration, 2, 2000, None if not torch.cuda.is_available() else _fails)
     assert tokens_of(backend, works) == tokens_of(Spied(trained, 2), works)
     assert len([line for line in warnings if "could not be captured" in line]) == 1
 
@@ -113,6 +113,31 @@ def test_a_gpu_s_budget_holds_weights_and_slots(monkeypatch: pytest.MonkeyPatch)
     assert room.slots(500, 100_000_000, 2_000_000_000, gpu, 5000) == 30  # type: ignore[arg-type]
     with pytest.raises(ModelLoadError, match=r"GPU_MEMORY_MB=2050: beside weights of 2.0 GB .* one utterance"):
         room.slots(500, 100_000_000, 2_000_000_000, gpu, 2050)  # type: ignore[arg-type]
+
+
+def test_two_models_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = SimpleNamespace(type="cuda")
+    monkeypatch.setattr(room, "_cuda_free", lambda _: 20_000_000_000)
+    main = room.slots(500, 100_000_000, 4_000_000_000, gpu, 10_000, room.Share(2))  # type: ignore[arg-type]
+    beside = room.Share(weight_bytes=4_000_000_000, slot_bytes=main * 100_000_000)
+    fast = room.slots(500, 100_000_000, 1_000_000_000, gpu, 10_000, beside)  # type: ignore[arg-type]
+    assert (main, fast) == (30, 20)
+
+
+def test_a_live_step_has_a_slot_at_once_though_recordings_wait_for_theirs(trained: Any) -> None:
+    """Also where the model has fewer slots than the engine counts with."""
+    backend = Spied(trained, 4, reserved=1)
+    backend.slots = 12
+    talk = clips()["talk"].audio
+    for n in range(9):
+        backend.admit(Recognize(talk[1000 * n : 1000 * n + 380_000]))
+    for _ in range(40):
+        backend.step()
+    live = Recognize(clips()["english-0"].audio[:30_000], utterance="u", final=False)
+    backend.admit(live)
+    for _ in range(3):
+        backend.step()
+    assert backend._tasks[live].row.slot is not None
 
 
 def test_with_less_room_than_work_the_rest_waits(trained: Any) -> None:

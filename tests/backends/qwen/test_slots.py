@@ -51,8 +51,10 @@ def test_where_memory_runs_out_it_stays_as_it_was(cache: SlotCache, monkeypatch:
     monkeypatch.setattr(cache, "_empty", scarce)
     with pytest.raises(torch.OutOfMemoryError):
         cache.make_room(300)
-    assert {tensor.shape[2] for tensor in (*cache._keys, *cache._values)} == {GROWTH + SCRAP}
     assert cache.length == GROWTH
+    monkeypatch.undo()
+    cache.make_room(300)
+    assert {tensor.shape[2] for tensor in (*cache._keys, *cache._values)} == {2 * GROWTH + SCRAP}
 
 
 def write(cache: SlotCache, rows: list[int], start: int, width: int, value: float, seen: int | None = None) -> Any:

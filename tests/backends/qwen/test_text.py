@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
-from steno.backends.qwen.runner import going_on
+from steno.backends.qwen.runner import rest_of
 from steno.backends.qwen.text import Reader, confirms, repeats_context
 from steno.types import Hypothesis
 
@@ -127,13 +127,19 @@ def test_tokens_that_lie_within_what_is_stable(
 
 
 @pytest.mark.parametrize(
-    ("draft", "at", "token", "rest"),
+    ("wrote", "then", "rest"),
     [
-        ((1, 2, 3, 4, 5, 6), 1, 9, (3, 4, 5, 6)),
-        ((1, 2, 3, 4, 5, 6), 1, 3, (4, 5, 6)),
-        ((1, 2, 3, 4), 2, 9, ()),
-        ((1, 2, 3), 3, 9, ()),
+        (9, 4, (5, 6, 7, 8)),  # in place of 3
+        (9, 3, (4, 5, 6, 7, 8)),  # put in before 3
+        (4, 5, (6, 7, 8)),  # 3 left out
+        (6, 7, ()),  # 3, 4 and 5 left out: too little is left
+        (9, 9, ()),
     ],
 )
-def test_what_of_a_draft_may_still_come(draft: tuple[int, ...], at: int, token: int, rest: tuple[int, ...]) -> None:
-    assert going_on(draft, at, token) == rest
+def test_what_of_a_draft_may_still_come(wrote: int, then: int, rest: tuple[int, ...]) -> None:
+    assert rest_of((1, 2, 3, 4, 5, 6, 7, 8), 2, wrote, then) == rest
+
+
+def test_nothing_of_a_draft_may_still_come_at_its_end() -> None:
+    assert rest_of((1, 2, 3), 2, 9, 9) == ()
+    assert rest_of((1, 2, 3), 3, 9, 9) == ()

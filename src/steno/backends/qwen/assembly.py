@@ -55,12 +55,14 @@ def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progr
     Raises:
         ModelLoadError, SettingsError: the model itself could not be loaded.
     """
+    from steno.backends.qwen import room
     from steno.backends.qwen.machine import Machine
     from steno.backends.qwen.paths import Path
     from steno.backends.qwen.runner import Runner
 
     share = 0.9 if engine.fast is None else 0.6
-    main = Machine.load(options, engine, max_tokens, _part(progress, 0.0, share))
+    parts = 1 if engine.fast is None else 2
+    main = Machine.load(options, engine, max_tokens, _part(progress, 0.0, share), room.Share(parts))
     fast = None
     if engine.fast is not None:
         fast = _fast_machine(engine.fast, main, engine, max_tokens, _part(progress, share, 0.9))
@@ -68,17 +70,27 @@ def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progr
     machines = [machine for machine in (main, fast) if machine is not None]
     for machine in machines:
         machine.warm_up()
-    runners = [Runner(machine, machine.slots, incremental=engine.incremental) for machine in machines]
+    runners = [
+        Runner(
+            machine,
+            machine.slots,
+            reserved=machine.slots // 4 if machine.slots < engine.slots else 0,
+            incremental=engine.incremental,
+        )
+        for machine in machines
+    ]
     return Path(runners[0], runners[1] if fast is not None else None, dual=engine.path == "dual")
 
 
 def _fast_machine(
     options: LoadOptions, main: Machine, engine: EngineOptions, max_tokens: int, progress: Progress
 ) -> Machine | None:
+    from steno.backends.qwen import room
     from steno.backends.qwen.machine import Machine
 
+    beside = room.Share(weight_bytes=main.weight_bytes, slot_bytes=main.cache_bytes)
     try:
-        fast = Machine.load(options, engine, max_tokens, progress)
+        fast = Machine.load(options, engine, max_tokens, progress, beside)
     except StenoError as error:
         logger.warning("path {}: the small model is not to be had, so it is standard: {}", engine.path, error.message)
         return None

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from steno.backends.qwen.aligner import QwenAligner
     from steno.backends.qwen.options import EngineOptions, LoadOptions
     from steno.backends.qwen.paths import Path
-    from steno.backends.qwen.runner import Hearing, Row, Runner
+    from steno.backends.qwen.rows import Hearing, Row
+    from steno.backends.qwen.runner import Runner
     from steno.errors import StenoError
 
 MAX_AUDIO_S = 40.0
@@ -160,6 +161,8 @@ class QwenBackend:
             task = tasks[row]
             outcome = self._outcome(task)
             if outcome is not None:
+                if task.work.final and task.work.utterance is not None:
+                    self._trusted.discard(task.work.utterance)
                 del self._tasks[task.work]
                 finished.append(Finished(task.work, outcome))
         return finished
@@ -184,7 +187,7 @@ class QwenBackend:
         return token_limit(len(work.audio) / SAMPLE_RATE)
 
     def _hearing(self, work: Recognize, runner: Runner) -> Hearing:
-        from steno.backends.qwen.runner import Hearing
+        from steno.backends.qwen.rows import Hearing
 
         return Hearing(
             work.audio,

@@ -51,6 +51,8 @@ class Filling:
     """What is expected to follow."""
     forced: int = 0
     """So many tokens of the draft are chosen whatever the model thinks of them."""
+    known: Sequence[Choice] = ()
+    """Of the forced ones, from the first: what the model thinks of them is not asked again."""
     wants: bool = True
     """Whether what follows is to be chosen: of the tail's last token, and of each of the draft."""
 
@@ -71,7 +73,7 @@ class Decoder:
         weight = self._embed.weight
         self._device, self._dtype = weight.device, weight.dtype
         self._cache = SlotCache(self._model.config, slots, limit, weight.dtype, weight.device)
-        self._step: Step = self._iteration
+        self.decoding: Step = self._iteration
         self._lengths = [0] * slots
         self._blocks: list[list[Block]] = [[] for _ in range(slots)]
 
@@ -92,10 +94,11 @@ class Decoder:
             self._blocks[one.slot] = list(one.blocks)
         rows, forced = [], []
         for row, one in enumerate(fillings):
-            wanted = len(one.draft) + 1 if one.wants else 0
+            wanted = len(one.draft) + 1 - len(one.known) if one.wants else 0
             rows.append(hidden[row, len(inputs[row]) - wanted : len(inputs[row])])
-            forced += [*one.draft[: one.forced], *[-1] * (wanted - one.forced)]
-        return self._split(rows, forced)
+            bound = one.draft[len(one.known) : one.forced]
+            forced += [*bound, *[-1] * (wanted - len(bound))]
+        return [[*one.known, *chosen] for one, chosen in zip(fillings, self._split(rows, forced), strict=True)]
 
     def extend(self, tokens: dict[int, Ids]) -> dict[int, list[Choice]]:
         """Append tokens to slots; returns what each slot chooses behind each of them."""
@@ -117,7 +120,7 @@ class Decoder:
         self._cache.make_room(seen)
         taking_part = torch.tensor([slot in tokens for slot in range(count)], device=self._device)
         given = self._tensor([tokens.get(slot, 0) for slot in range(count)])
-        picked, certainty = self._step(given, self._tensor(lengths), taking_part, seen)
+        picked, certainty = self.decoding(given, self._tensor(lengths), taking_part, seen)
         for slot in tokens:
             self._lengths[slot] += 1
         chosen = [Choice(*both, both[0]) for both in zip(picked.tolist(), certainty.tolist(), strict=True)]
@@ -129,7 +132,7 @@ class Decoder:
             logger.warning("USE_CUDA_GRAPHS: {}; decoding goes on without", reason)
             return
         self._cache.make_room(self._cache.limit)
-        self._step = Graphs(self._iteration, self._cache.slots, self._cache.limit)
+        self.decoding = Graphs(self._iteration, self._cache.slots, self._cache.limit)
 
     def _iteration(
         self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, seen: int

@@ -10,6 +10,7 @@ import torch
 
 from steno.backends.qwen import room
 from steno.backends.qwen.accelerate.cuda import OwnStream
+from steno.backends.qwen.accelerate.graphs import Graphs
 from steno.backends.qwen.decoder import Block, Choice, Decoder, Filling
 from steno.backends.qwen.encoder import Encoder
 from steno.backends.qwen.frontend import Frontend
@@ -45,12 +46,17 @@ class Machine:
         self.reader = Reader(loaded.processor)
         self.ends = _ends(loaded)
         self.slots = slots
-        self._on_stream = OwnStream(loaded.device)
+        self.weight_bytes = sum(parameter.nbytes for parameter in loaded.model.parameters())
+        self.cache_bytes = slots * slot_bytes(loaded, limit)
+        """What the slots take when all have grown to their limit."""
         self._encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device))
         self._decoder = Decoder(loaded.model, slots, limit)
+        self._on_stream = OwnStream(loaded.device)
 
     @classmethod
-    def load(cls, options: LoadOptions, engine: EngineOptions, max_tokens: int, progress: Progress) -> Machine:
+    def load(
+        cls, options: LoadOptions, engine: EngineOptions, max_tokens: int, progress: Progress, share: room.Share
+    ) -> Machine:
         """With as many slots as were asked for, or as there is room for.
 
         Args:
@@ -66,12 +72,18 @@ class Machine:
             quantize(loaded.model, loaded.device)
         limit = MAX_CONTEXT_TOKENS + max_tokens
         weights = sum(parameter.nbytes for parameter in loaded.model.parameters())
-        slot = bytes_per_slot(loaded.model.config.get_text_config(), limit, loaded.dtype.itemsize)
-        slots = room.slots(engine.slots, slot, weights, loaded.device, engine.gpu_memory_mb)
+        each = slot_bytes(loaded, limit)
+        slots = room.slots(engine.slots, each, weights, loaded.device, engine.gpu_memory_mb, share)
         machine = cls(loaded, slots, limit)
         if engine.cuda_graphs:
-            machine._decoder.use_graphs()
+            machine.use_graphs()
         return machine
+
+    @property
+    def graphs_failed(self) -> bool:
+        """Whether decoding was to use CUDA graphs, and goes on without."""
+        step = self._decoder.decoding
+        return isinstance(step, Graphs) and step.has_failed
 
     def speaks_like(self, other: Machine) -> bool:
         """Whether a token of one means the same to the other."""
@@ -80,6 +92,12 @@ class Machine:
     def sound(self) -> Sound:
         """A clip of which nothing has been heard yet."""
         return self._encoder.sound()
+
+    @torch.inference_mode()
+    def hear(self, sound: Sound, audio: Audio) -> None:
+        """See `Sound.extend`."""
+        with self._on_stream():
+            sound.extend(audio)
 
     @torch.inference_mode()
     def encode(self, sounds: Sequence[Sound], at_most: int | None = None) -> None:
@@ -120,7 +138,14 @@ class Machine:
     @torch.inference_mode()
     def wipe(self, slot: int) -> None:
         """After a failure: whatever lies in the slot, nobody must come upon it."""
-        self._decoder.wipe(slot)
+        with self._on_stream():
+            self._decoder.wipe(slot)
+
+    @torch.inference_mode()
+    def use_graphs(self) -> None:
+        """See `Decoder.use_graphs`."""
+        with self._on_stream():
+            self._decoder.use_graphs()
 
     def warm_up(self) -> None:
         """Run through everything once: libraries choose and allocate at the first call."""
@@ -128,7 +153,7 @@ class Machine:
         for seconds in WARM_UP_S:
             sound = self.sound()
             for part in (0.6, 1.0):
-                sound.extend(like_speech(part * seconds))
+                self.hear(sound, like_speech(part * seconds))
                 self.encode([sound])
                 (choices,) = self.fill([Filling(0, [before, *sound.embeddings], after, after[:2])])
             token = choices[0].token
@@ -145,6 +170,10 @@ def like_speech(seconds: float) -> Audio:
     syllables = 0.5 - 0.5 * np.cos(2 * np.pi * 4 * np.arange(samples) / SAMPLE_RATE)
     noise = np.random.default_rng(0).standard_normal(samples)
     return np.asarray(0.05 * syllables * noise, np.float32)
+
+
+def slot_bytes(loaded: Loaded, limit: int) -> int:
+    return bytes_per_slot(loaded.model.config.get_text_config(), limit, loaded.dtype.itemsize)
 
 
 def _ends(loaded: Loaded) -> frozenset[int]:

@@ -18,7 +18,8 @@ from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from steno.backends.qwen.options import PathName
-    from steno.backends.qwen.runner import Hearing, Row, Runner
+    from steno.backends.qwen.rows import Hearing, Row
+    from steno.backends.qwen.runner import Runner
 
 SETTLE_EVERY_S = 1.5
 """New audio after which the large model hears a live utterance again."""

@@ -17,7 +17,9 @@ class Kept:
     sound: Sound | None = None
     slot: int | None = None
     tokens: Ids = ()
-    """Its last text."""
+    """Its last text …"""
+    certainty: tuple[float, ...] = ()
+    """… and the logarithms of their probabilities."""
     language: str | None = None
     """The one that was forced then."""
     samples: int = 0
@@ -83,8 +85,11 @@ class Places:
 
     def forget(self, utterance: str) -> None:
         kept = self._kept.pop(utterance, None)
-        if kept is not None and kept.slot is not None and kept.slot not in self._lent:
-            self._release(kept.slot)
+        if kept is None or kept.slot is None:
+            return
+        slot, kept.slot = kept.slot, None  # a row that still waits must not come back to it
+        if slot not in self._lent:
+            self._release(slot)
 
     def _release(self, slot: int) -> None:
         self._free.append(slot)

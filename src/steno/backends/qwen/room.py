@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 MARGIN = 1.1
 """Beside the weights: buffers, and the first request's activations."""
 
-SHARE = 0.7
+FOR_SLOTS = 0.7
 """Of the free memory that slots may take; the rest is for activations."""
 
 PROC = Path("/proc")
@@ -37,11 +38,30 @@ def check(model_id: str, parameters: int, element_bytes: int, device: torch.devi
             raise ModelLoadError(f"{model_id} needs {gigabytes(needed)} of {name}, {gigabytes(free)} are free")
 
 
-def slots(wanted: int, slot_bytes: int, weight_bytes: int, device: torch.device, budget_mb: int | None) -> int:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a model may take of a device on which there is, or will be, another one."""
+
+    parts: int = 1
+    """Among how many the room for slots is divided."""
+    weight_bytes: int = 0
+    """Of the other, already loaded …"""
+    slot_bytes: int = 0
+    """… and of its slots, which it will take."""
+
+
+def slots(
+    wanted: int,
+    slot_bytes: int,
+    weight_bytes: int,
+    device: torch.device,
+    budget_mb: int | None,
+    share: Share = Share(),
+) -> int:
     """How many of the `wanted` slots there is room for beside the weights, which have been loaded.
 
     Args:
-        budget_mb: of the GPU, weights included; None = most of what is free.
+        budget_mb: of the GPU, for all weights and slots; None = most of what is free.
 
     Raises:
         ModelLoadError: not for one.
@@ -49,9 +69,10 @@ def slots(wanted: int, slot_bytes: int, weight_bytes: int, device: torch.device,
     free = _cuda_free(device) if device.type == "cuda" else host_free()
     if free is None:
         return wanted
-    room = free * SHARE
+    room = free * FOR_SLOTS
     if budget_mb is not None and device.type == "cuda":
-        room = min(room, budget_mb * 1e6 - weight_bytes)
+        room = min(room, budget_mb * 1e6 - weight_bytes - share.weight_bytes)
+    room = (room - share.slot_bytes) / share.parts
     fitting = int(room // slot_bytes)
     if fitting < 1:
         budget = f"GPU_MEMORY_MB={budget_mb}" if budget_mb is not None else f"{gigabytes(free)} of free memory"

@@ -30,14 +30,15 @@ class SlotCache(Cache):
         self._like = {"dtype": dtype, "device": device}
         self._keys = [self._empty(0) for _ in range(config.num_hidden_layers)]
         self._values = [self._empty(0) for _ in range(config.num_hidden_layers)]
+        self._scrap = 0
         self._rows: slice | torch.Tensor = slice(0, 0)
         self._at: tuple[torch.Tensor, torch.Tensor] = (torch.zeros(0), torch.zeros(0))
         self._seen: int | None = None
 
     @property
     def length(self) -> int:
-        """Positions that there is room for now."""
-        return max(self._keys[0].shape[2] - SCRAP, 0)
+        """Positions that there is room for now, in every layer."""
+        return max(min(tensor.shape[2] for tensor in (*self._keys, *self._values)) - SCRAP, 0)
 
     def make_room(self, length: int) -> None:
         """Raises ValueError beyond `limit`."""
@@ -45,12 +46,14 @@ class SlotCache(Cache):
             raise ValueError(f"{length} tokens do not fit into slots of {self.limit}")
         if length <= self.length:
             return
-        more = min(-(-length // GROWTH) * GROWTH, self.limit) + SCRAP - self._keys[0].shape[2]
-        # All or nothing: where memory runs out halfway, the rows stay as long as they were.
-        keys, values = (
-            [torch.cat([tensor, self._empty(more)], dim=2) for tensor in pool] for pool in (self._keys, self._values)
-        )
-        self._keys, self._values = keys, values
+        wanted = min(-(-length // GROWTH) * GROWTH, self.limit) + SCRAP
+        # Layer by layer, so that only one is there twice. Where memory runs out halfway, the rows stay as they were:
+        # that some layers are longer does no harm.
+        for pool in (self._keys, self._values):
+            for layer, tensor in enumerate(pool):
+                if tensor.shape[2] < wanted:
+                    pool[layer] = torch.cat([tensor, self._empty(wanted - tensor.shape[2])], dim=2)
+        self._scrap = self.length
 
     def wipe(self, slot: int) -> None:
         """Forget what lies in a slot: it is masked for the next tenant, but a NaN among it would come through."""
@@ -73,7 +76,7 @@ class SlotCache(Cache):
             self._rows = slice(first, last)
         else:
             index = self._rows = torch.tensor(rows, device=positions.device)
-        self._at = (index[:, None], torch.where(wanted, positions, self._keys[0].shape[2] - 1))
+        self._at = (index[:, None], positions.masked_fill(~wanted, self._scrap))
         self._seen = seen
         return self
 

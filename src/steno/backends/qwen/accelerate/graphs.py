@@ -47,12 +47,13 @@ class Graphs:
     ) -> None:
         self._step = step
         self._rows, self._positions = rows, positions
-        self._capture = capture or on_cuda
+        self._capture = capture or OnCuda()
         self._captured: dict[tuple[int, int], Captured] = {}
-        self._has_failed = False
+        self.has_failed = False
+        """Whether it goes on without graphs."""
 
     def __call__(self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, seen: int) -> Outputs:
-        if self._has_failed:
+        if self.has_failed:
             return self._step(tokens, lengths, taking_part, seen)
         rows = min(1 << (len(tokens) - 1).bit_length(), self._rows)
         positions = min(-(-seen // POSITIONS) * POSITIONS, self._positions)
@@ -63,7 +64,7 @@ class Graphs:
                 self._captured[shape] = self._capture(self._step, inputs, positions)
             except Exception as error:  # noqa: BLE001 - an acceleration that cannot start says so, once
                 logger.warning("USE_CUDA_GRAPHS: a step could not be captured, it goes on without: {}", error)
-                self._has_failed = True
+                self.has_failed = True
                 return self._step(tokens, lengths, taking_part, seen)
         captured = self._captured[shape]
         for place, value in zip(captured.inputs, inputs, strict=True):
@@ -73,16 +74,26 @@ class Graphs:
         return picked[: len(tokens)], certainty[: len(tokens)]
 
 
-def on_cuda(step: Step, inputs: Inputs, positions: int) -> Captured:
-    """Capture a step on the current CUDA stream, after running it as it is: libraries allocate at their first call."""
-    own: Inputs = tuple(one.clone() for one in inputs)
-    for _ in range(2):
-        step(*own, positions)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
-        outputs = step(*own, positions)
-    return Captured(graph, own, outputs)
+class OnCuda:
+    """Captures on the current CUDA stream. All graphs share one pool of memory: what one leaves there is read before
+    the next is started."""
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, step: Step, inputs: Inputs, positions: int) -> Captured:
+        tokens, lengths, taking_part = (one.clone() for one in inputs)
+        for _ in range(2):  # libraries allocate at their first call
+            step(tokens, lengths, taking_part, positions)
+        torch.cuda.synchronize()
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        # Another thread may be loading a model meanwhile: that is none of this capture's business.
+        with torch.cuda.graph(
+            graph, pool=self._pool, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"
+        ):
+            outputs = step(tokens, lengths, taking_part, positions)
+        return Captured(graph, (tokens, lengths, taking_part), outputs)
 
 
 def refusal(device: torch.device) -> str | None:
