@@ -234,7 +234,9 @@ class QwenBackend:
         row, work = task.row, task.work
         runner = row.runner
         heard = runner.machine.reader.read(row.tokens, row.certainty, work.language)
-        heard = replace(heard, settles=self._loaded().settles(row), diverged=row.diverged)
+        settles = self._loaded().settles(row)
+        if row.diverged or not settles:
+            heard = replace(heard, settles=settles, diverged=row.diverged)
         if task.doubted is not None:
             if not confirms(heard.text, task.doubted.text):
                 return heard
