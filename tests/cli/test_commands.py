@@ -52,7 +52,8 @@ def test_the_help_of_serve_lists_the_environment_variables_with_their_defaults()
     for name in ("PORT", "API_KEYS", "MAX_QUEUE", "IDLE_TIMEOUT", "ASR_BACKEND", "MODEL_ALIASES", "LOG_JSON"):
         assert name in text
     assert "more get a 429. [32]" in text
-    assert "USE_SPECULATIVE" not in text, "a variable without effect is not advertised"
+    assert "USE_SPECULATIVE" in text
+    assert "TRT_ENCODER_PATH" not in text, "a variable without effect is not advertised"
 
 
 def test_an_unknown_command_and_a_bad_variable_are_usage_errors() -> None:
