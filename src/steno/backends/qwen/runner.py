@@ -86,7 +86,10 @@ class Runner:
     def step(self) -> list[Row]:
         """Fill in some that wait, or decode. Returns the rows that are done, or failed."""
         self._steps += 1
-        batch = [] if self._has_filled and self._decoding else self._waiting.next_batch(self._decoding)
+        # Where nobody is live, all that there is room for is filled in first: an iteration costs much the same for
+        # few rows as for many.
+        must_decode = self._has_filled and self._decoding and self.places.is_live
+        batch = [] if must_decode else self._waiting.next_batch(self._decoding)
         self._has_filled = bool(batch)
         if batch:
             return self._guarded(self._fill, batch)
