@@ -1,0 +1,45 @@
+"""Benchmarks that need a machine which is seldom at hand run to their end on the tiny model: no number is judged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
+pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
+
+from tiny.clips import ASR
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("command", "reported"),
+    [
+        (
+            ("gpu", "--device", "cpu", "--most", "2"),
+            {"live_streams", "step_ms", "offline_audio_s_per_s", "decode_1_ms", "encode_32_ms", "fill_32_ms"},
+        ),
+        (
+            ("streaming_cost",),
+            {"naive_over_steno_24s", "refeed_over_steno_120s", "refeed_over_steno_longest", "batch4_gain", "steno_ms"},
+        ),
+    ],
+)
+def test_it_runs_and_reports(tmp_path: Path, command: tuple[str, ...], reported: set[str]) -> None:
+    report = tmp_path / "report.json"
+    name, *options = command
+    subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--model", str(ASR), "--quick", "--json", str(report), *options],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=240,
+    )
+    summary = json.loads(report.read_text(encoding="utf-8"))["summary"]
+    assert reported <= summary.keys()
+    assert all(value > 0 for name, value in summary.items() if name != "live_streams")
