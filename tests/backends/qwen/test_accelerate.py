@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ import torch
 from steno.backends.base import Recognize
 from steno.backends.qwen import room
 from steno.backends.qwen.accelerate.cuda import OwnStream, staged
+from steno.backends.qwen.accelerate.flash import varlen
 from steno.backends.qwen.accelerate.graphs import Captured, Graphs, Inputs, Step
 from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.options import EngineOptions, LoadOptions
@@ -96,6 +99,48 @@ def test_on_a_cpu_streams_and_staging_are_nothing() -> None:
     with OwnStream(CPU)():
         audio = np.arange(5, dtype=np.float32)
         assert staged(audio, CPU).tolist() == audio.tolist()
+
+
+def one_by_one(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ends: torch.Tensor, *more: Any, softmax_scale: float
+) -> torch.Tensor:
+    """What flash-attn's varlen function promises."""
+    assert ends.dtype == torch.int32
+    assert torch.equal(ends, more[0])
+    assert more[1] == more[2] == int(ends.diff().max())
+    spans = list(pairwise(ends.tolist()))
+    pieces = [[one[start:end].transpose(0, 1) for one in (query, key, value)] for start, end in spans]
+    attended = [torch.nn.functional.scaled_dot_product_attention(*piece, scale=softmax_scale) for piece in pieces]
+    return torch.cat([one.transpose(0, 1) for one in attended])
+
+
+def test_windows_one_behind_the_other_are_what_they_are_as_a_batch(trained: Any) -> None:
+    machine = Spied(trained, 1).machine
+    encoded = []
+    for attend in (None, one_by_one):
+        machine._encoder._varlen = attend
+        sounds = [machine.sound() for _ in clips()]
+        for sound, clip in zip(sounds, clips().values(), strict=True):
+            machine.hear(sound, clip.audio)
+        machine.encode(sounds)
+        encoded.append([torch.cat(sound.embeddings) for sound in sounds])
+    for padded, packed in zip(*encoded, strict=True):
+        assert torch.allclose(padded, packed, atol=1e-4)
+
+
+def test_flash_attn_is_used_only_where_it_can_run(monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> None:
+    gpu = SimpleNamespace(type="cuda")
+    assert varlen(CPU, torch.bfloat16) is None
+    assert varlen(gpu, torch.float32) is None  # type: ignore[arg-type]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert varlen(gpu, torch.bfloat16) is None  # type: ignore[arg-type]
+    assert warnings == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    monkeypatch.setitem(sys.modules, "flash_attn", None)  # as when it was built for another torch
+    assert varlen(gpu, torch.bfloat16) is None  # type: ignore[arg-type]
+    assert len(warnings) == 1
+    monkeypatch.setitem(sys.modules, "flash_attn", SimpleNamespace(flash_attn_varlen_func=one_by_one))
+    assert varlen(gpu, torch.float16) is one_by_one  # type: ignore[arg-type]
 
 
 def test_slots_are_as_many_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:

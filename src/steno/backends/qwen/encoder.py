@@ -7,12 +7,13 @@ weights are those of transformers' modules, called layer by layer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 
+from steno.backends.qwen.accelerate.flash import Packed, varlen
 from steno.backends.qwen.frontend import Frontend
 from steno.backends.qwen.sound import CHUNK, Sound, tokens_of
 
@@ -20,6 +21,8 @@ MAX_CHUNKS, MAX_WINDOWS = 128, 32
 """In a batch; they bound the memory of a call."""
 
 Window: TypeAlias = tuple[Sound, int]
+Attend: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
+"""Query, key, value and their scale → what they attend to, heads apart."""
 
 
 class Encoder:
@@ -40,6 +43,7 @@ class Encoder:
         self._window = config.n_window_infer
         weight = self._tower.conv2d1.weight
         self._device, self._dtype = weight.device, weight.dtype
+        self._varlen = varlen(weight.device, weight.dtype)
 
     def sound(self) -> Sound:
         """A clip of which nothing has been heard yet."""
@@ -87,33 +91,55 @@ class Encoder:
 
     def _attended(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Windows of [tokens, d_model] → their embeddings, [tokens, hidden]."""
-        hidden = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
         lengths = [len(window) for window in windows]
-        mask = None
-        if min(lengths) < hidden.shape[1]:
-            ends = torch.tensor(lengths, device=self._device)
-            mask = (torch.arange(hidden.shape[1], device=self._device) < ends[:, None])[:, None, None, :]
-        projected = self._project(self._tower.ln_post(self._attend(hidden, mask)))
+        if self._varlen is not None:
+            packed = self._embeddings(torch.cat(list(windows)), Packed(self._varlen, lengths, self._device))
+            rows = list(packed.split(lengths))
+        else:
+            hidden = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
+            rows = list(self._embeddings(hidden, Padded(lengths, hidden.shape[1], self._device)))
         # Copies: a slice would keep the whole batch in memory for as long as a stream keeps its window.
-        return [row[:length].clone() for row, length in zip(projected, lengths, strict=True)]
+        return [row[:length].clone() for row, length in zip(rows, lengths, strict=True)]
 
-    def _attend(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def _embeddings(self, hidden: torch.Tensor, attend: Attend) -> torch.Tensor:
+        """[..., d_model] → [..., hidden]"""
         for layer in self._tower.layers:
             attention = layer.self_attn
             x = layer.self_attn_layer_norm(hidden)
-            shape = (*x.shape[:2], attention.num_heads, attention.head_dim)
+            shape = (*x.shape[:-1], attention.num_heads, attention.head_dim)
             query, key, value = (
-                project(x).view(shape).transpose(1, 2)
-                for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+                project(x).view(shape) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
             )
-            x = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=attention.scaling)
-            hidden = hidden + attention.out_proj(x.transpose(1, 2).reshape(hidden.shape))
+            x = attend(query, key, value, attention.scaling)
+            hidden = hidden + attention.out_proj(x.reshape(hidden.shape))
             x = layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
             hidden = hidden + x
             if hidden.dtype == torch.float16:
                 limit = torch.finfo(torch.float16).max - 1000
                 hidden = hidden.clamp(-limit, limit)
-        return hidden
+        projected: torch.Tensor = self._project(self._tower.ln_post(hidden))
+        return projected
+
+
+class Padded:
+    """Attention within windows that are rows of a batch.
+
+    Args:
+        lengths: of the windows, in tokens.
+        width: of the batch.
+    """
+
+    def __init__(self, lengths: Sequence[int], width: int, device: torch.device) -> None:
+        self._mask = None
+        if min(lengths) < width:
+            ends = torch.tensor(lengths, device=device)
+            self._mask = (torch.arange(width, device=device) < ends[:, None])[:, None, None, :]
+
+    def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+        """Each [windows, width, heads, head_dim]; returns the same."""
+        query, key, value = (one.transpose(1, 2) for one in (query, key, value))
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=self._mask, scale=scale)
+        return out.transpose(1, 2)
 
 
 def _chunks(sound: Sound, window: int) -> range:

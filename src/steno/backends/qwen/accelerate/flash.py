@@ -1,0 +1,47 @@
+"""flash-attn in the encoder, where it is installed: windows of all lengths in one call, without padding."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from loguru import logger
+
+Varlen: TypeAlias = Any
+"""flash-attn's `flash_attn_varlen_func`."""
+
+
+def varlen(device: torch.device, dtype: torch.dtype) -> Varlen | None:
+    """None where it cannot run: it needs CUDA, 16-bit floats, and the package."""
+    if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
+        return None
+    if importlib.util.find_spec("flash_attn") is None:
+        return None
+    try:
+        return importlib.import_module("flash_attn").flash_attn_varlen_func
+    except (ImportError, OSError, AttributeError) as error:
+        logger.warning("flash-attn is installed and cannot be used, so torch's own attention is: {}", error)
+        return None
+
+
+class Packed:
+    """Attention within windows that lie one behind the other.
+
+    Args:
+        lengths: of the windows, in tokens.
+    """
+
+    def __init__(self, attend: Varlen, lengths: Sequence[int], device: torch.device) -> None:
+        self._attend = attend
+        self._longest = max(lengths)
+        ends = torch.tensor([0, *lengths], device=device).cumsum(0)
+        self._ends = ends.to(torch.int32)
+
+    def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+        """Each [tokens of all windows, heads, head_dim]; returns the same."""
+        ends, longest = self._ends, self._longest
+        out: torch.Tensor = self._attend(query, key, value, ends, ends, longest, longest, softmax_scale=scale)
+        return out
