@@ -42,9 +42,9 @@ from benchmarks.verification.checks import File
 from benchmarks.verification.material import Clip
 from benchmarks.verification.ours import Aligner, Recogniser
 from benchmarks.verification.outcome import Check, attempted, judged, line, passed, skipped, write_markdown
-from steno.backends.qwen.assembly import SMALL_MODEL
 from steno.backends.qwen.device import place
 from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.source import DEFAULT_MODEL
 from steno.errors import ModelLoadError, StenoError
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _gpu() -> str | None:
 
 def parser() -> argparse.ArgumentParser:
     made = harness.parser(__doc__)
-    made.add_argument("--model", default=SMALL_MODEL, help="a folder, or a name on Hugging Face")
+    made.add_argument("--model", default=DEFAULT_MODEL, help="a folder, or a name on Hugging Face")
     made.add_argument("--aligner", help="the same, of a forced aligner")
     made.add_argument("--audio", type=_folder, metavar="FOLDER", help="recordings; default: this repository's")
     made.add_argument("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N")

@@ -20,6 +20,10 @@ from speech import word_error_rate
 from translation.misbehaviours import BAD
 
 
+def translating(backend: str, llm: LlmServer) -> RunningServer:
+    return RunningServer(ASR_BACKEND=backend, OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test", TRANSLATE_RETRIES="0")
+
+
 @pytest.fixture(scope="module")
 def llm() -> Iterator[LlmServer]:
     with LlmServer() as llm:
@@ -28,9 +32,7 @@ def llm() -> Iterator[LlmServer]:
 
 @pytest.fixture(scope="module")
 def server(llm: LlmServer) -> Iterator[RunningServer]:
-    with RunningServer(
-        ASR_BACKEND="sphinx", OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test", TRANSLATE_RETRIES="0"
-    ) as server:
+    with translating("sphinx", llm) as server:
         yield server
 
 
@@ -42,9 +44,7 @@ def other_llm() -> Iterator[LlmServer]:
 
 @pytest.fixture(scope="module")
 def scripted(other_llm: LlmServer) -> Iterator[RunningServer]:
-    with RunningServer(
-        ASR_BACKEND="scripted", OPENAI_BASE_URL=other_llm.url, TRANSLATE_MODEL="test", TRANSLATE_RETRIES="0"
-    ) as server:
+    with translating("scripted", other_llm) as server:
         yield server
 
 

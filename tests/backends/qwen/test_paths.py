@@ -14,10 +14,11 @@ pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install '
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
 from steno.backends.base import Recognize
-from steno.backends.qwen.assembly import LARGE_MODEL, SMALL_MODEL, create
+from steno.backends.qwen.assembly import create
 from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.loader import load_recogniser
 from steno.backends.qwen.options import EngineOptions, LoadOptions
+from steno.backends.qwen.source import LARGE_MODEL, SMALL_MODEL
 from steno.backends.registry import BackendOptions
 from steno.streaming.hypothesis import Agreement
 from steno.types import SAMPLE_RATE, Hypothesis

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from steno.backends.qwen.options import EngineOptions, LoadOptions, PathName
+from steno.backends.qwen.source import DEFAULT_MODEL, LARGE_MODEL, SMALL_MODEL
 from steno.errors import StenoError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from steno.backends.qwen.paths import Path
     from steno.backends.registry import BackendOptions
 
-SMALL_MODEL, LARGE_MODEL = "Qwen/Qwen3-ASR-0.6B", "Qwen/Qwen3-ASR-1.7B"
 CPU_SLOTS, GPU_SLOTS = 8, 256
 
 
@@ -27,7 +27,7 @@ def create(options: BackendOptions) -> QwenBackend:
 
     where = (options.allowlist, options.device, options.dtype, options.hf_home)
     path: PathName = "dual" if options.dual else "speculative" if options.speculative else "standard"
-    default = SMALL_MODEL if path == "standard" else LARGE_MODEL
+    default = DEFAULT_MODEL if path == "standard" else LARGE_MODEL
     model = LoadOptions(options.model_id or default, options.revision, *where, options.quantize)
     fast = LoadOptions(options.fast_model_id or SMALL_MODEL, None, *where, options.quantize)
     engine = EngineOptions(

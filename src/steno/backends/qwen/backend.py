@@ -49,7 +49,6 @@ class _Task:
     """A piece of work and how far it has come."""
 
     work: Recognize
-    context: str
     row: Row
     is_trusted: bool = False
     """Whether a text of this utterance that stands in the context has turned out to be said."""
@@ -142,8 +141,7 @@ class QwenBackend:
         if work.final and work.utterance is not None:
             self._supersede(work.utterance)
         hearing = self._hearing(work, path.main)
-        trusted = work.utterance in self._trusted
-        self._tasks[work] = _Task(work, hearing.context, path.start(hearing), trusted)
+        self._tasks[work] = _Task(work, path.start(hearing), work.utterance in self._trusted)
 
     def step(self) -> Sequence[Finished]:
         finished, self._done = self._done, []
@@ -243,7 +241,7 @@ class QwenBackend:
             if work.utterance is not None and not work.final:
                 self._trusted.add(work.utterance)
             return task.doubted
-        if task.is_trusted or not (task.context and repeats_context(heard.text, task.context)):
+        if task.is_trusted or not (row.hearing.context and repeats_context(heard.text, row.hearing.context)):
             return heard
         task.doubted = heard
         task.row = runner.start(replace(row.hearing, context="", utterance=None, final=True, stable="", draft=()))

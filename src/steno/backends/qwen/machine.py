@@ -15,6 +15,7 @@ from steno.backends.qwen.decoder import Block, Choice, Decoder, Filling
 from steno.backends.qwen.encoder import Encoder
 from steno.backends.qwen.frontend import Frontend
 from steno.backends.qwen.loader import Loaded, load_recogniser
+from steno.backends.qwen.memory import weight_bytes
 from steno.backends.qwen.options import EngineOptions, LoadOptions
 from steno.backends.qwen.prompt import MAX_CONTEXT_TOKENS, Ids, Prompter
 from steno.backends.qwen.slots import bytes_per_slot
@@ -46,7 +47,7 @@ class Machine:
         self.reader = Reader(loaded.processor)
         self.ends = _ends(loaded)
         self.slots = slots
-        self.weight_bytes = sum(parameter.nbytes for parameter in loaded.model.parameters())
+        self.weight_bytes = weight_bytes(loaded.model)
         self.cache_bytes = slots * slot_bytes(loaded, limit)
         """What the slots take when all have grown to their limit."""
         self._encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device))
@@ -71,7 +72,7 @@ class Machine:
 
             quantize(loaded.model, loaded.device)
         limit = MAX_CONTEXT_TOKENS + max_tokens
-        weights = sum(parameter.nbytes for parameter in loaded.model.parameters())
+        weights = weight_bytes(loaded.model)
         each = slot_bytes(loaded, limit)
         slots = room.slots(engine.slots, each, weights, loaded.device, engine.gpu_memory_mb, share)
         machine = cls(loaded, slots, limit)

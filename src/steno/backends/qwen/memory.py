@@ -24,6 +24,11 @@ def gpu_of(device: Any) -> Gpu | None:
     )
 
 
+def weight_bytes(model: Any) -> int:
+    """Of all parameters of a torch module."""
+    return sum(parameter.nbytes for parameter in model.parameters())
+
+
 def give_back() -> None:
     """What nobody refers to any more, now. Slow: for unloading only, never between two requests."""
     gc.collect()

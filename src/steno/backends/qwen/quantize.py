@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from loguru import logger
 
+from steno.backends.qwen.memory import weight_bytes
 from steno.errors import SettingsError
 
 
@@ -30,7 +31,7 @@ def check(device: torch.device) -> None:
 def quantize(model: Any, device: torch.device) -> None:
     """Replace the linear layers of `model`, in place."""
     check(device)
-    before = _bytes(model)
+    before = weight_bytes(model)
     if device.type == "cpu":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch announces that torchao will take over; on a CPU it is no faster yet
@@ -39,9 +40,5 @@ def quantize(model: Any, device: torch.device) -> None:
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
         quantize_(model, Int8WeightOnlyConfig())
-    logger.info("int8: linear layers are quantised, {:.0f} MB of other weights stay", _bytes(model) / 1e6)
+    logger.info("int8: linear layers are quantised, {:.0f} MB of other weights stay", weight_bytes(model) / 1e6)
     logger.debug("before: {:.0f} MB", before / 1e6)
-
-
-def _bytes(model: Any) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())

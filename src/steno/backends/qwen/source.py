@@ -19,9 +19,10 @@ from steno.backends.qwen import folder as folders
 from steno.backends.qwen.folder import Kind, Layout
 from steno.errors import ModelLoadError, SettingsError
 
-DEFAULT_MODEL = "Qwen/Qwen3-ASR-0.6B"
+SMALL_MODEL, LARGE_MODEL = "Qwen/Qwen3-ASR-0.6B", "Qwen/Qwen3-ASR-1.7B"
+DEFAULT_MODEL = SMALL_MODEL
 DEFAULT_ALLOWLIST = ("Qwen/*",)
-KNOWN_MODELS = (DEFAULT_MODEL, "Qwen/Qwen3-ASR-1.7B", "Qwen/Qwen3-ForcedAligner-0.6B")
+KNOWN_MODELS = (SMALL_MODEL, LARGE_MODEL, "Qwen/Qwen3-ForcedAligner-0.6B")
 
 PARAMS: dict[Kind, str] = {"recogniser": "MODEL_ID", "aligner": "FORCED_ALIGNER_ID"}
 _LIKE_QWEN = re.compile(r"qwen3-(asr|forcedaligner)", re.IGNORECASE)
