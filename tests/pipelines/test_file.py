@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recordings import wav
+from steno.backends.base import Finished
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine, Limits
 from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
 from steno.pipelines.file import FileOptions, FileTranscription, Recognized
 from steno.pipelines.pieces import PieceSettings, PieceSource
 from steno.types import SAMPLE_RATE, Hypothesis
+
+PARALLEL = 3
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ async def transcribe(engine: Engine, source: Path | io.BytesIO, **settings: floa
     pieces = PieceSource(PieceSettings(**settings))
     async with engine.admit() as ticket:
         options = FileOptions(words=True)
-        async with FileTranscription(pieces.open(source), ticket, options, parallel=3, speech_only=False) as run:
+        async with FileTranscription(pieces.open(source), ticket, options, parallel=PARALLEL, speech_only=False) as run:
             return [part async for part in run.run()]
 
 
@@ -92,23 +96,28 @@ async def test_a_few_samples_are_no_error(engine: Engine) -> None:
 
 
 class Counting(ScriptedBackend):
-    """Knows how much it held at once."""
+    """Knows how many pieces it held at once, and of how much audio. Begins when it has `PARALLEL` of them."""
 
     def __init__(self) -> None:
         super().__init__(slots=8, step_s=0.001)
+        self.most_pieces = 0
         self.most_audio_s = 0.0
 
-    def step(self) -> object:  # type: ignore[override]
-        held = sum(len(slot.work.audio) for slot in self._occupied) / SAMPLE_RATE
-        self.most_audio_s = max(self.most_audio_s, held)
-        return super().step()
+    def step(self) -> Sequence[Finished]:
+        self.most_pieces = max(self.most_pieces, len(self._occupied))
+        self.most_audio_s = max(self.most_audio_s, sum(len(slot.work.audio) for slot in self._occupied) / SAMPLE_RATE)
+        if self.most_pieces >= PARALLEL:
+            return super().step()
+        time.sleep(0.001)
+        return ()
 
 
-async def test_only_as_many_pieces_as_are_under_way_are_in_memory(fixtures: Path) -> None:
+async def test_as_many_pieces_as_may_be_are_under_way_and_no_more_are_in_memory(fixtures: Path) -> None:
     backend = Counting()
-    async with Engine(backend, Limits()) as engine:
+    async with Engine(backend, Limits()) as engine, asyncio.timeout(30):
         await transcribe(engine, fixtures / "address.opus", max_piece_s=5)
-    assert 5 < backend.most_audio_s <= 15
+    assert backend.most_pieces == PARALLEL
+    assert 5 < backend.most_audio_s <= 5 * PARALLEL
 
 
 class Failing(ScriptedBackend):
