@@ -30,7 +30,8 @@ from benchmarks import harness, speech
 from benchmarks.speech import BYTES_PER_S
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.engine.queue import Priority
 from steno.pipelines.live.events import Aside
 from steno.pipelines.live.hearing import Hearing

@@ -8,7 +8,8 @@ import pytest
 from steno import compose, settings
 from steno.backends.registry import BackendOptions
 from steno.backends.scripted import ScriptedBackend
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 
 
 def test_backends_are_told_every_setting_of_theirs() -> None:

@@ -8,7 +8,8 @@ from loguru import logger
 
 from steno.backends import registry
 from steno.captions.cues import CueStyle
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.engine.telemetry import Telemetry
 from steno.pipelines.live.hearing import Hearing, HearingTelemetry
 from steno.pipelines.live.service import Live

@@ -9,7 +9,8 @@ import pytest
 from engine.virtual import now, recognize, run, step_engine
 from steno.backends.base import Align, Progress
 from steno.backends.scripted import ScriptedBackend
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.engine.lifecycle import State
 from steno.errors import ModelLoadError
 from steno.types import SAMPLE_RATE

@@ -1,15 +1,16 @@
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
-from steno.backends.base import Finished, Work
+from steno.backends.base import Finished, Progress, Work
 from steno.backends.scripted import ScriptedBackend
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits, ServiceRate
 from steno.engine.lifecycle import State
 from steno.engine.queue import Priority
-from steno.engine.ticket import ServiceRate
 from steno.errors import BackendError, DeadlineExceededError, DrainingError, ModelLoadError, OverloadedError
 
 
@@ -224,6 +225,25 @@ def test_requests_beyond_the_places_are_refused_with_a_hint_from_the_measured_ra
             assert engine.retry_after_s() != before  # it has learned
 
     run(main())
+
+
+class Roomier(ScriptedBackend):
+    """Finds out how many slots there is room for when it loads."""
+
+    def load(self, progress: Progress) -> None:
+        self._slot_count = 8
+
+
+def test_a_backend_that_finds_room_for_more_when_it_loads_lets_more_in() -> None:
+    async def main() -> None:
+        async with Engine(Roomier(slots=2), Limits(max_waiting=0)) as engine, AsyncExitStack() as inside:
+            await inside.enter_async_context(engine.admit())
+            with pytest.raises(OverloadedError):
+                await inside.enter_async_context(engine.admit())
+            await engine.preload()
+            await inside.enter_async_context(engine.admit())
+
+    asyncio.run(main())
 
 
 def test_the_service_rate_follows_what_is_measured() -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from steno.backends.base import Align, Alignment, Capabilities, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.types import SAMPLE_RATE, Hypothesis
 
 T = TypeVar("T")

@@ -7,7 +7,8 @@ from pathlib import Path
 from steno.backends.base import Align, Finished, Progress, Result, Work
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.errors import BackendError, StenoError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.pieces import PieceSettings, PieceSource

@@ -11,7 +11,8 @@ import numpy as np
 from audio.encode import OPUS, encode
 from steno.audio.decode import decode
 from steno.backends.sphinx.backend import SphinxBackend
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.pieces import PieceSettings, PieceSource
 from steno.types import SAMPLE_RATE

@@ -15,7 +15,8 @@ import pytest
 from recordings import wav
 from steno.backends.base import Finished
 from steno.backends.scripted import ScriptedBackend
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
 from steno.pipelines.file import FileOptions, FileTranscription, Recognized
 from steno.pipelines.pieces import PieceSettings, PieceSource

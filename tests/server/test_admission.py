@@ -12,7 +12,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from engine.virtual import SleepingBackend, run
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.server.admission import Admission, UploadLimits, place_of
 
 LIMITS = UploadLimits(max_bytes=1000, idle_s=30)

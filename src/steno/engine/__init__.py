@@ -1,2 +1,2 @@
-"""The engine: who may enter (`engine`), who is next (`queue`), how work runs (`scheduler`), when the model lives
-(`lifecycle`)."""
+"""The engine: one backend and its work (`engine`), who is let in (`gate`, `ticket`), who is next (`queue`), how work
+runs (`scheduler`), when the model lives (`lifecycle`)."""

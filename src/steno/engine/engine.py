@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TypeVar
 
 from steno.backends.base import (
@@ -23,31 +22,18 @@ from steno.backends.base import (
     StepBackend,
     Work,
 )
+from steno.engine.gate import Gate, Limits
 from steno.engine.lifecycle import Lifecycle, State
 from steno.engine.queue import Job, Priority, PriorityInferQueue
 from steno.engine.scheduler import AsyncScheduler, RunInThread, Scheduler, StepScheduler
 from steno.engine.telemetry import Silent, Telemetry
-from steno.engine.ticket import ServiceRate, Ticket
+from steno.engine.ticket import Ticket
 from steno.errors import DeadlineExceededError, DrainingError, ModelLoadError, OverloadedError, StenoError
 
 T = TypeVar("T")
 
 JOBS_PER_TICKET = 4
 """Pieces that one request may have in the queue; with `max_queue` this bounds the queue."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much the engine takes on."""
-
-    max_waiting: int = 32
-    """Uploads that may wait for a place beyond those that run."""
-    max_live: int = 256
-    """Live sessions open at once."""
-    max_live_wait_s: float = 2.0
-    """While live work waits longer than this for its turn, no further session is let in."""
-    request_timeout_s: float = 600.0
-    idle_timeout_s: float = 120.0
 
 
 class Engine:
@@ -80,13 +66,8 @@ class Engine:
         self._aligning = self._aligner_lifecycle(aligner) if aligner is not None else None
         self._worker: asyncio.Task[None] | None = None
         self._tickets: set[Ticket] = set()
-        self._uploads = 0
-        self._live = 0
-        self._draining = asyncio.Event()
+        self._gate = Gate(limits, lambda: self._scheduler.places, self._live_wait_s, self._telemetry)
         self._stopped = False
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._rate = ServiceRate()
 
     async def __aenter__(self) -> Engine:
         self._worker = asyncio.create_task(self._scheduler.run(), name="scheduler")
@@ -142,7 +123,7 @@ class Engine:
     @property
     def active(self) -> int:
         """Requests and sessions that are in."""
-        return self._uploads + self._live
+        return self._gate.inside
 
     @property
     def running(self) -> int:
@@ -159,7 +140,7 @@ class Engine:
 
     def drain(self) -> None:
         """Let nothing new in. What is in goes on."""
-        self._draining.set()
+        self._gate.drain()
 
     def cut_off(self) -> None:
         """End all work now, and let none begin: whoever waits for some gets a `DrainingError`."""
@@ -170,15 +151,15 @@ class Engine:
 
     @property
     def draining(self) -> bool:
-        return self._draining.is_set()
+        return self._gate.is_draining
 
     async def shutting_down(self) -> None:
         """Return once `drain` was called: sessions, which have no end of their own, come to one."""
-        await self._draining.wait()
+        await self._gate.closed()
 
     async def idle(self) -> None:
         """Return once nothing is in."""
-        await self._idle.wait()
+        await self._gate.idle()
 
     async def preload(self) -> None:
         """Load the model now.
@@ -198,24 +179,16 @@ class Engine:
             OverloadedError: every place is taken; `retry_after_s` from the measured service rate.
             DrainingError: the server is shutting down.
         """
-        self._refuse(priority)
-        loop = asyncio.get_running_loop()
         limit_s = min(timeout_s or self._limits.request_timeout_s, self._limits.request_timeout_s)
-        deadline = None if priority.is_live else loop.time() + limit_s
-        ticket = Ticket(self, priority, deadline, self._limits.request_timeout_s)
-        self._count(priority, +1)
-        self._rate.entered(loop.time())
-        try:
-            with self._lifecycle.lease():
-                self._tickets.add(ticket)
-                try:
-                    yield ticket
-                finally:
-                    self._tickets.discard(ticket)
-                    ticket.close()
-        finally:
-            self._count(priority, -1)
-            self._rate.left(loop.time(), self.active)
+        deadline = None if priority.is_live else asyncio.get_running_loop().time() + limit_s
+        with self._gate.enter(priority), self._lifecycle.lease():
+            ticket = Ticket(self, priority, deadline, self._limits.request_timeout_s)
+            self._tickets.add(ticket)
+            try:
+                yield ticket
+            finally:
+                self._tickets.discard(ticket)
+                ticket.close()
 
     def submit(self, work: Work, priority: Priority, deadline: float) -> Job:
         """Enqueue `work`; for `Ticket`. The job's future ends with the result, an error, or the deadline."""
@@ -256,40 +229,10 @@ class Engine:
 
     def retry_after_s(self) -> float:
         """When somebody who is refused now should come back: once the requests that wait have been served."""
-        return self._rate.time_for(max(self._uploads - self._scheduler.places, 1))
+        return self._gate.retry_after_s()
 
-    def _refuse(self, priority: Priority) -> None:
-        if self.draining:
-            self._telemetry.refused(DrainingError.code)
-            raise DrainingError(
-                "the server is shutting down; ask another one, or this one again soon", retry_after_s=10
-            )
-        full = self._too_many_live() if priority.is_live else self._too_many_uploads()
-        if full is not None:
-            self._telemetry.refused(OverloadedError.code)
-            raise OverloadedError(f"{full}; try again later", retry_after_s=self.retry_after_s())
-
-    def _too_many_uploads(self) -> str | None:
-        is_full = self._uploads >= self._scheduler.places + self._limits.max_waiting
-        return f"{self._uploads} requests are in, as many as may" if is_full else None
-
-    def _too_many_live(self) -> str | None:
-        if self._live >= self._limits.max_live:
-            return f"{self._live} live sessions are open, as many as may"
-        wait_s = self._queue.longest_live_wait_s(asyncio.get_running_loop().time())
-        if wait_s > self._limits.max_live_wait_s:
-            return f"the sessions that are open have to wait {wait_s:.1f} s for their text"
-        return None
-
-    def _count(self, priority: Priority, change: int) -> None:
-        if priority.is_live:
-            self._live += change
-        else:
-            self._uploads += change
-        if self.active:
-            self._idle.clear()
-        else:
-            self._idle.set()
+    def _live_wait_s(self) -> float:
+        return self._queue.longest_live_wait_s(asyncio.get_running_loop().time())
 
     def _expire(self, job: Job) -> None:
         job.settle(DeadlineExceededError("the request's time was up before its audio was recognised"))

@@ -170,25 +170,3 @@ class Ticket:
             if self._is_cut_off:
                 raise DrainingError from None
             raise
-
-
-class ServiceRate:
-    """How fast requests leave while the engine is busy: a moving average of the time between two that end."""
-
-    def __init__(self, weight: float = 0.2, initial_s: float = 2.0) -> None:
-        self._weight = weight
-        self._interval_s = initial_s
-        self._since: float | None = None
-
-    def entered(self, now: float) -> None:
-        if self._since is None:
-            self._since = now
-
-    def left(self, now: float, still_in: int) -> None:
-        if self._since is not None:
-            self._interval_s += self._weight * (now - self._since - self._interval_s)
-        self._since = now if still_in else None
-
-    def time_for(self, requests: int) -> float:
-        """Seconds until so many have left, between 1 and 120."""
-        return min(max(requests * self._interval_s, 1.0), 120.0)

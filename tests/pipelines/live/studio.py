@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from engine.virtual import now, step_engine
 from steno.backends.base import Align, Alignment, Capabilities, Progress, Recognize
 from steno.captions.cues import CueStyle
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.pipelines.live.events import Aside, LiveEvent
 from steno.pipelines.live.hearing import Hearing
 from steno.pipelines.live.options import LiveOptions

@@ -18,7 +18,8 @@ from pipelines.live.studio import (
     speak,
     step_engine,
 )
-from steno.engine.engine import Engine, Limits
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
 from steno.engine.queue import Priority
 from steno.errors import BackendCrashedError, BackendError, OverloadedError
 from steno.pipelines.live.events import Lagging
