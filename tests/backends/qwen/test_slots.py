@@ -12,7 +12,7 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 
 import torch
 
-from steno.backends.qwen.slots import GROWTH, SCRAP, SlotCache
+from steno.backends.qwen.slots import GROWTH, SCRAP, SlotCache, Stretch, alike
 
 CONFIG = SimpleNamespace(num_key_value_heads=2, head_dim=4, num_hidden_layers=3)
 
@@ -23,7 +23,7 @@ def cache() -> SlotCache:
 
 
 def states(rows: int, width: int, value: float) -> torch.Tensor:
-    return torch.full((rows, 2, width, 4), value)
+    return torch.full((rows, width, 2, 4), value)
 
 
 def test_it_grows_as_it_must_and_no_further(cache: SlotCache) -> None:
@@ -57,10 +57,11 @@ def test_where_memory_runs_out_it_stays_as_it_was(cache: SlotCache, monkeypatch:
     assert {tensor.shape[2] for tensor in (*cache._keys, *cache._values)} == {2 * GROWTH + SCRAP}
 
 
-def write(cache: SlotCache, rows: list[int], start: int, width: int, value: float, seen: int | None = None) -> Any:
+def write(cache: SlotCache, rows: list[int], start: int, width: int, value: float, seen: int = 0) -> Any:
     positions = torch.arange(start, start + width).expand(len(rows), width)
-    writing = cache.writing(rows, positions, torch.ones_like(positions, dtype=torch.bool), seen)
-    return writing.update(states(len(rows), width, value), states(len(rows), width, -value), 0)
+    writing = cache.writing([Stretch(rows, seen)], positions, torch.ones_like(positions, dtype=torch.bool))
+    (read,) = writing.update(states(len(rows), width, value), states(len(rows), width, -value), 0)
+    return read
 
 
 @pytest.mark.parametrize("rows", [[0, 1], [2], [0, 2], [2, 0]])
@@ -74,11 +75,36 @@ def test_rows_are_read_as_they_were_written(cache: SlotCache, rows: list[int]) -
     assert torch.equal(values, -keys)
 
 
+def test_stretches_are_read_one_by_one(cache: SlotCache) -> None:
+    cache.make_room(10)
+    stretches = [Stretch(range(1), 3), Stretch(range(1, 3), 8)]
+    positions = torch.tensor([[2], [7], [5]])
+    written = torch.arange(3.0)[:, None, None, None].expand(3, 1, 2, 4) + 1
+    read = cache.writing(stretches, positions, torch.ones_like(positions, dtype=torch.bool)).update(written, written, 1)
+    assert [keys.shape for keys, _ in read] == [(1, 2, 3, 4), (2, 2, 8, 4)]
+    assert [keys[:, 1, :, 3].tolist() for keys, _ in read] == [
+        [[0, 0, 1]],
+        [[0, 0, 0, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 3, 0, 0]],
+    ]
+
+
+def test_rows_of_like_lengths_are_a_stretch() -> None:
+    needs = {1: 90, 2: 100, 3: 95, 5: 450, 6: 440, 7: 460, 8: 80, 9: 70, 10: 300, 15: 400}
+    assert alike(needs) == [
+        Stretch(range(1, 4), 100),
+        Stretch(range(5, 9), 460),
+        Stretch(range(9, 11), 300),
+        Stretch(range(15, 16), 400),
+    ]
+    assert alike({7: 1}) == [Stretch(range(7, 8), 1)]
+
+
 def test_what_is_only_padding_is_written_where_nobody_looks(cache: SlotCache) -> None:
     cache.make_room(cache.limit)
     positions = torch.tensor([[0, 1, 2], [598, 599, 600]])
     wanted = torch.tensor([[True, False, False], [True, True, False]])
-    keys, _ = cache.writing([0, 1], positions, wanted, 600).update(states(2, 3, 5.0), states(2, 3, 5.0), 0)
+    writing = cache.writing([Stretch([0, 1], 600)], positions, wanted)
+    ((keys, _),) = writing.update(states(2, 3, 5.0), states(2, 3, 5.0), 0)
     assert keys[0, 0, :, 0].tolist() == [5.0] + [0.0] * 599
     assert keys[1, 0, 597:, 0].tolist() == [0.0, 5.0, 5.0]
 

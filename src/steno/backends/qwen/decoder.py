@@ -9,16 +9,18 @@ Leviathan et al. 2023, arXiv:2211.17192, with a deterministic choice).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from loguru import logger
 
 from steno.backends.qwen.accelerate.graphs import Graphs, Step, refusal
+from steno.backends.qwen.layers import Layers
 from steno.backends.qwen.prompt import Ids
-from steno.backends.qwen.slots import SlotCache
+from steno.backends.qwen.slots import SlotCache, Stretch, alike
 
 
 class Choice(NamedTuple):
@@ -58,7 +60,7 @@ class Filling:
 
 
 class Decoder:
-    """The language model of a loaded recogniser, under transformers' own forward.
+    """The language model of a loaded recogniser.
 
     Args:
         model: a `Qwen3ASRForConditionalGeneration`.
@@ -67,12 +69,14 @@ class Decoder:
     """
 
     def __init__(self, model: Any, slots: int, limit: int) -> None:
-        self._model = model.model.language_model
+        language_model = model.model.language_model
+        self._layers = Layers(language_model)
         self._head = model.lm_head
-        self._embed = self._model.embed_tokens
+        self._embed = language_model.embed_tokens
         weight = self._embed.weight
         self._device, self._dtype = weight.device, weight.dtype
-        self._cache = SlotCache(self._model.config, slots, limit, weight.dtype, weight.device)
+        self._in_one = weight.device.type == "cuda"
+        self._cache = SlotCache(language_model.config, slots, limit, weight.dtype, weight.device)
         self.decoding: Step = self._iteration
         self._lengths = [0] * slots
         self._blocks: list[list[Block]] = [[] for _ in range(slots)]
@@ -111,20 +115,20 @@ class Decoder:
     def decode(self, tokens: dict[int, int]) -> dict[int, Choice]:
         """Append a token to each of the given slots; returns the next of each.
 
-        All slots up to the highest take part, so that the cache need not be gathered; what those write that are not
-        given is thrown away.
+        Slots between them may take part, so that the cache need not be gathered; what those write that are not given is
+        thrown away.
         """
-        count = max(tokens) + 1
-        lengths = [self._lengths[slot] if slot in tokens else 0 for slot in range(count)]
-        seen = max(lengths) + 1
-        self._cache.make_room(seen)
-        taking_part = torch.tensor([slot in tokens for slot in range(count)], device=self._device)
-        given = self._tensor([tokens.get(slot, 0) for slot in range(count)])
-        picked, certainty = self.decoding(given, self._tensor(lengths), taking_part, seen)
+        stretches = self._stretches(tokens)
+        slots = [slot for stretch in stretches for slot in stretch.slots]
+        lengths = [self._lengths[slot] if slot in tokens else 0 for slot in slots]
+        self._cache.make_room(max(lengths) + 1)
+        taking_part = torch.tensor([slot in tokens for slot in slots], device=self._device)
+        given = self._tensor([tokens.get(slot, 0) for slot in slots])
+        picked, certainty = self.decoding(given, self._tensor(lengths), taking_part, stretches)
         for slot in tokens:
             self._lengths[slot] += 1
-        chosen = [Choice(*both, both[0]) for both in zip(picked.tolist(), certainty.tolist(), strict=True)]
-        return {slot: chosen[slot] for slot in tokens}
+        chosen = dict(zip(slots, zip(picked.tolist(), certainty.tolist(), strict=True), strict=True))
+        return {slot: Choice(*chosen[slot], chosen[slot][0]) for slot in tokens}
 
     def use_graphs(self) -> None:
         """Decode with CUDA graphs from now on, or say why not. The cache takes all of its memory at once."""
@@ -135,16 +139,15 @@ class Decoder:
         self.decoding = Graphs(self._iteration, self._cache.slots, self._cache.limit)
 
     def _iteration(
-        self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, seen: int
+        self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, stretches: Sequence[Stretch]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first rows of the cache, a token more each. No shape and no address in it depends on a value."""
+        """Rows of the cache, a token more each. No shape and no address in it depends on a value."""
         positions = lengths[:, None]
-        mask = torch.arange(seen, device=self._device) <= positions[:, :, None]
-        cache = self._cache.writing(range(len(tokens)), positions, taking_part[:, None], seen)
-        hidden = self._forward(self._embed(tokens[:, None]), mask[:, None], positions, cache)
+        cache = self._cache.writing(stretches, positions, taking_part[:, None])
+        hidden = self._layers(self._embed(tokens[:, None]), positions, cache)
         logits = self._head(hidden[:, -1]).float()
-        best, picked = logits.max(-1)
-        return picked, best - logits.logsumexp(-1)
+        picked = logits.argmax(-1)
+        return picked, _certainty(logits, picked)
 
     def rewind(self, slot: int, tokens: int) -> None:
         """Take back the last `tokens` of a slot."""
@@ -173,28 +176,16 @@ class Decoder:
         offsets = torch.arange(padded.shape[1], device=self._device)
         positions = self._tensor(starts)[:, None] + offsets
         wanted = positions < self._tensor(ends)[:, None]
-        seen, mask = None, None
-        if any(starts):
-            seen = max(ends)
-            mask = (torch.arange(seen, device=self._device) <= positions[:, :, None])[:, None]
-        cache = self._cache.writing(slots, positions, wanted, seen)
-        hidden = self._forward(padded, mask, positions, cache)
+        stretch = Stretch(slots, max(ends) if any(starts) else 0)
+        hidden = self._layers(padded, positions, self._cache.writing([stretch], positions, wanted))
         for slot, end in zip(slots, ends, strict=True):
             self._lengths[slot] = end
         return hidden
 
-    def _forward(
-        self, inputs: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: SlotCache
-    ) -> torch.Tensor:
-        """A mask of None is causal. Returns [rows, positions, hidden]."""
-        hidden: torch.Tensor = self._model(
-            inputs_embeds=inputs,
-            attention_mask={"full_attention": mask},
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        return hidden
+    def _stretches(self, slots: Iterable[int]) -> list[Stretch]:
+        """On a GPU all rows from the first, whatever their lengths, are one: there, calls are what costs."""
+        needs = {slot: self._lengths[slot] + 1 for slot in sorted(slots)}
+        return [Stretch(range(max(needs) + 1), max(needs.values()))] if self._in_one else alike(needs)
 
     def _embedded(self, blocks: Sequence[Block]) -> torch.Tensor:
         parts = [
@@ -215,12 +206,17 @@ class Decoder:
             fixed = self._tensor(forced[at : at + HEAD_ROWS])
             likeliest = logits.argmax(-1)
             picked = torch.where(fixed >= 0, fixed, likeliest)
-            certainty = logits.gather(-1, picked[:, None])[:, 0] - logits.logsumexp(-1)
-            choices += map(Choice, picked.tolist(), certainty.tolist(), likeliest.tolist())
+            certainty = _certainty(logits, picked).tolist()
+            choices += map(Choice, picked.tolist(), certainty, likeliest.tolist())
         return choices
 
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self._device)
+
+
+def _certainty(logits: torch.Tensor, picked: torch.Tensor) -> torch.Tensor:
+    """The logarithms of the probabilities of `picked`, [positions]. `logits`: [positions, vocabulary]."""
+    return -F.cross_entropy(logits, picked, reduction="none")
 
 
 def _same(one: Block, other: Block) -> bool:

@@ -17,8 +17,10 @@ from steno.backends.qwen.accelerate.flash import Packed, varlen
 from steno.backends.qwen.frontend import Frontend
 from steno.backends.qwen.sound import CHUNK, Sound, tokens_of
 
-MAX_CHUNKS, MAX_WINDOWS = 128, 32
-"""In a batch; they bound the memory of a call."""
+MAX_CHUNKS = {"cuda": 128, "cpu": 4}
+MAX_WINDOWS = {"cuda": 32, "cpu": 8}
+"""In a batch; they bound the memory of a call. A CPU takes large blocks of it anew each time, and gives them back: that
+may cost several times what is computed in them. Behind the first convolution, a second is 0.4 MB with 32 channels."""
 
 Window: TypeAlias = tuple[Sound, int]
 Attend: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
@@ -43,6 +45,8 @@ class Encoder:
         self._window = config.n_window_infer
         weight = self._tower.conv2d1.weight
         self._device, self._dtype = weight.device, weight.dtype
+        kind = "cuda" if weight.device.type == "cuda" else "cpu"
+        self._max_chunks, self._max_windows = MAX_CHUNKS[kind], MAX_WINDOWS[kind]
         self._varlen = varlen(weight.device, weight.dtype)
 
     def sound(self) -> Sound:
@@ -55,8 +59,8 @@ class Encoder:
         lacking = lacking[:at_most]
         convolved = self._convolved(lacking)
         lacking.sort(key=lambda one: _width(*one))
-        for at in range(0, len(lacking), MAX_WINDOWS):
-            some = lacking[at : at + MAX_WINDOWS]
+        for at in range(0, len(lacking), self._max_windows):
+            some = lacking[at : at + self._max_windows]
             rows = self._attended([convolved[one] for one in some])
             for (sound, window), row in zip(some, rows, strict=True):
                 sound.keep_window(window, row)
@@ -66,8 +70,8 @@ class Encoder:
         wanted = [(sound, chunk) for sound, window in windows for chunk in _chunks(sound, window)]
         new = [(sound, chunk) for sound, chunk in wanted if sound.convolved(chunk) is None]
         made: dict[tuple[Sound, int], torch.Tensor] = {}
-        for at in range(0, len(new), MAX_CHUNKS):
-            some = new[at : at + MAX_CHUNKS]
+        for at in range(0, len(new), self._max_chunks):
+            some = new[at : at + self._max_chunks]
             mel = torch.stack([sound.features(chunk * CHUNK, (chunk + 1) * CHUNK) for sound, chunk in some])
             for (sound, chunk), out in zip(some, self._convolve(mel), strict=True):
                 made[sound, chunk] = out

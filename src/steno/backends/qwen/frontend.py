@@ -60,4 +60,5 @@ class Frontend:
         spectrum = torch.stft(samples, self._fft, self._hop, window=self._window, center=False, return_complex=True)[
             :, :count
         ]
-        return (self._filters @ spectrum.abs() ** 2).clamp(min=1e-10).log10()
+        power = spectrum.real.square() + spectrum.imag.square()
+        return (self._filters @ power).clamp(min=1e-10).log10()

@@ -1,16 +1,15 @@
 """The keys and values of all utterances that are decoded together: a row, a slot, for each.
 
 Rows are ragged: each has its own length, and what lies behind it is never looked at, so that taking text back is only
-a smaller length. transformers' decoder runs unmodified on it, with explicit positions and masks.
+a smaller length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from transformers import Cache
 
 GROWTH = 256
 """Positions by which the rows become longer when one is full."""
@@ -18,12 +17,22 @@ GROWTH = 256
 SCRAP = 1
 """Positions at the end of each row that belong to nobody: what has to be written somewhere, and is not wanted."""
 
+WORTH_A_CALL = 700
+"""Positions that a CPU's attention reads for nothing, over all rows, in the time of another call."""
 
-class SlotCache(Cache):
+
+class Stretch(NamedTuple):
+    """Rows that are attended to in one call."""
+
+    slots: Sequence[int]
+    seen: int
+    """Positions of each that are looked at; 0 = only what is new in them: they begin."""
+
+
+class SlotCache:
     """[slots, kv_heads, length, head_dim] of keys and of values, for each layer. Grows as it must, up to `limit`."""
 
     def __init__(self, config: Any, slots: int, limit: int, dtype: torch.dtype, device: torch.device) -> None:
-        super().__init__(layers=[])
         self.slots = slots
         self.limit = limit
         self._kv_heads, self._head_dim = config.num_key_value_heads, config.head_dim
@@ -31,9 +40,10 @@ class SlotCache(Cache):
         self._keys = [self._empty(0) for _ in range(config.num_hidden_layers)]
         self._values = [self._empty(0) for _ in range(config.num_hidden_layers)]
         self._scrap = 0
-        self._rows: slice | torch.Tensor = slice(0, 0)
         self._at: tuple[torch.Tensor, torch.Tensor] = (torch.zeros(0), torch.zeros(0))
-        self._seen: int | None = None
+        self._reads: list[tuple[slice | torch.Tensor, int]] = []
+        self.stretches: Sequence[Stretch] = ()
+        """Of the next forward, see `writing`."""
 
     @property
     def length(self) -> int:
@@ -60,44 +70,62 @@ class SlotCache(Cache):
         for tensor in (*self._keys, *self._values):
             tensor[slot] = 0
 
-    def writing(
-        self, rows: Sequence[int], positions: torch.Tensor, wanted: torch.Tensor, seen: int | None
-    ) -> SlotCache:
-        """The next forward writes states of `rows` at `positions`, and looks at the first `seen` of each row.
+    def writing(self, stretches: Sequence[Stretch], positions: torch.Tensor, wanted: torch.Tensor) -> SlotCache:
+        """The next forward writes states at `positions` of these rows, and then looks at them.
 
         Args:
+            stretches: all rows of the batch; none of them begins, or all do, in one stretch.
             positions: shape [rows, new].
             wanted: likewise; where it is false there is only padding.
-            seen: None = only at what it writes itself: rows that begin.
         """
-        first, last = rows[0], rows[0] + len(rows)
-        if list(rows) == list(range(first, last)):
-            index = torch.arange(first, last, device=positions.device)
-            self._rows = slice(first, last)
-        else:
-            index = self._rows = torch.tensor(rows, device=positions.device)
-        self._at = (index[:, None], positions.masked_fill(~wanted, self._scrap))
-        self._seen = seen
+        index = [_index(stretch.slots, positions.device) for stretch in stretches]
+        self._at = (torch.cat(index)[:, None], positions.masked_fill(~wanted, self._scrap))
+        self._reads = [
+            (slice(slots[0], slots[-1] + 1) if _is_run(slots) else rows, seen)
+            for (slots, seen), rows in zip(stretches, index, strict=True)
+        ]
+        self.stretches = stretches
         return self
 
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Called by each layer's attention: states have the shape [rows, kv_heads, new, head_dim]."""
-        keys, values = self._keys[layer_idx], self._values[layer_idx]
+    def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """What a layer writes, [rows, new, kv_heads, head_dim] → what each stretch looks at, [rows, kv_heads, seen,
+        head_dim]."""
+        all_keys, all_values = self._keys[layer], self._values[layer]
         rows, positions = self._at
-        keys[rows, :, positions] = key_states.transpose(1, 2)
-        values[rows, :, positions] = value_states.transpose(1, 2)
-        if self._seen is None:
-            return key_states, value_states
-        return keys[self._rows, :, : self._seen], values[self._rows, :, : self._seen]
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Not asked for where positions are given."""
-        return 0
+        all_keys[rows, :, positions] = keys
+        all_values[rows, :, positions] = values
+        if not self._reads[0][1]:
+            return [(keys.transpose(1, 2), values.transpose(1, 2))]
+        return [(all_keys[some, :, :seen], all_values[some, :, :seen]) for some, seen in self._reads]
 
     def _empty(self, length: int) -> torch.Tensor:
         return torch.zeros(self.slots, self._kv_heads, length, self._head_dim, **self._like)
+
+
+def alike(needs: dict[int, int]) -> list[Stretch]:
+    """Slots in order, and the positions of each that have to be looked at → those that are near each other and of like
+    lengths. Others may lie among them."""
+    found: list[Stretch] = []
+    first, last, seen, needed = -1, -1, 0, 0
+    for slot, length in needs.items():
+        if seen and (slot + 1 - first) * max(seen, length) - needed - length > WORTH_A_CALL:
+            found.append(Stretch(range(first, last + 1), seen))
+            seen = needed = 0
+        if not seen:
+            first = slot
+        last, seen, needed = slot, max(seen, length), needed + length
+    return [*found, Stretch(range(first, last + 1), seen)]
+
+
+def _is_run(slots: Sequence[int]) -> bool:
+    """Whether they are next to each other, in order: then they need not be gathered."""
+    return list(slots) == list(range(slots[0], slots[0] + len(slots)))
+
+
+def _index(slots: Sequence[int], device: torch.device) -> torch.Tensor:
+    if _is_run(slots):
+        return torch.arange(slots[0], slots[0] + len(slots), device=device)
+    return torch.tensor(slots, device=device)
 
 
 def bytes_per_slot(config: Any, limit: int, element_bytes: int) -> int:

@@ -7,19 +7,21 @@ are added take no part. Each shape is captured when it is first needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 from loguru import logger
 
+from steno.backends.qwen.slots import Stretch
+
 Inputs: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Tokens, lengths, and which rows take part: shape [rows] each."""
 
 Outputs: TypeAlias = tuple[torch.Tensor, torch.Tensor]
-Step: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], Outputs]
-"""Inputs and the positions that are looked at → tokens and their log-probabilities, shape [rows] each."""
+Step: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Sequence[Stretch]], Outputs]
+"""Inputs, and which rows of the cache they are → tokens and their log-probabilities, shape [rows] each."""
 
 POSITIONS = 256
 
@@ -37,7 +39,8 @@ class Graphs:
     """A `Step` that is captured, shape by shape; where that fails it goes on as it was.
 
     Args:
-        step: the same tensors must be read and written at each call: the cache must not grow any more.
+        step: the same tensors must be read and written at each call: the cache must not grow any more. Its rows are
+            those of the cache from the first on, in one stretch.
         rows, positions: the most there can be.
         capture: how a shape is captured; the default needs CUDA.
     """
@@ -52,10 +55,13 @@ class Graphs:
         self.has_failed = False
         """Whether it goes on without graphs."""
 
-    def __call__(self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, seen: int) -> Outputs:
+    def __call__(
+        self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, stretches: Sequence[Stretch]
+    ) -> Outputs:
         if self.has_failed:
-            return self._step(tokens, lengths, taking_part, seen)
+            return self._step(tokens, lengths, taking_part, stretches)
         rows = min(1 << (len(tokens) - 1).bit_length(), self._rows)
+        seen = max(stretch.seen for stretch in stretches)
         positions = min(-(-seen // POSITIONS) * POSITIONS, self._positions)
         inputs = tuple(torch.cat([one, one.new_zeros(rows - len(one))]) for one in (tokens, lengths, taking_part))
         shape = rows, positions
@@ -65,7 +71,7 @@ class Graphs:
             except Exception as error:  # noqa: BLE001 - an acceleration that cannot start says so, once
                 logger.warning("USE_CUDA_GRAPHS: a step could not be captured, it goes on without: {}", error)
                 self.has_failed = True
-                return self._step(tokens, lengths, taking_part, seen)
+                return self._step(tokens, lengths, taking_part, stretches)
         captured = self._captured[shape]
         for place, value in zip(captured.inputs, inputs, strict=True):
             place.copy_(value)
@@ -83,8 +89,9 @@ class OnCuda:
 
     def __call__(self, step: Step, inputs: Inputs, positions: int) -> Captured:
         tokens, lengths, taking_part = (one.clone() for one in inputs)
+        whole = [Stretch(range(len(tokens)), positions)]
         for _ in range(2):  # libraries allocate at their first call
-            step(tokens, lengths, taking_part, positions)
+            step(tokens, lengths, taking_part, whole)
         torch.cuda.synchronize()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
@@ -92,7 +99,7 @@ class OnCuda:
         with torch.cuda.graph(
             graph, pool=self._pool, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"
         ):
-            outputs = step(tokens, lengths, taking_part, positions)
+            outputs = step(tokens, lengths, taking_part, whole)
         return Captured(graph, (tokens, lengths, taking_part), outputs)
 
 
