@@ -86,8 +86,10 @@ class Waiting(list["Row"]):
         return [row for row in ready if row.slot is not None or row in admitted]
 
     def _should_gather(self, ready: Sequence[Row], decoding: Sequence[Row]) -> bool:
-        """Where slots come free one by one, prompts would be filled in one by one: that costs twice as much."""
-        if not decoding or any(row.is_live for row in ready) or len(ready) >= self._slots // 4:
+        """Where slots come free one by one, prompts would be filled in one by one: that costs twice as much. While few
+        rows are decoded, one more costs nothing."""
+        few = len(decoding) < self._slots // 2
+        if few or any(row.is_live for row in ready) or len(ready) >= self._slots // 4:
             return False
         for row in ready:
             row.gathered += row.sound is None
