@@ -11,6 +11,7 @@ from loguru import logger
 
 from steno.alignment.repair import repaired
 from steno.backends.base import Align, Alignment, Finished, Progress
+from steno.backends.qwen.device import Scale, scale_of
 from steno.backends.qwen.prompt import LANGUAGES
 from steno.errors import (
     AudioTooLongError,
@@ -34,7 +35,7 @@ SPLITTERS = {"ja": ("nagisa", "steno[ja]"), "ko": ("soynlp", "steno[ko]")}
 
 MAX_AUDIO_S = 300.0
 MAX_TEXT_CHARS = 10_000
-AT_ONCE = {"cuda": 4, "cpu": 1}
+AT_ONCE: dict[Scale, int] = {"cuda": 4, "cpu": 1}
 """Pieces in one forward pass: recognition waits so long."""
 
 
@@ -86,7 +87,7 @@ class QwenAligner:
         if not self._waiting:
             return []
         assert self._machine is not None
-        count = AT_ONCE["cuda" if self._machine.device.type == "cuda" else "cpu"]
+        count = AT_ONCE[scale_of(self._machine.device)]
         some, self._waiting = self._waiting[:count], self._waiting[count:]
         try:
             outcomes = self._machine.align(some)

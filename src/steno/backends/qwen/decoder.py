@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from loguru import logger
 
 from steno.backends.qwen.accelerate.graphs import Graphs, Step, refusal
+from steno.backends.qwen.device import scale_of
 from steno.backends.qwen.layers import Layers
 from steno.backends.qwen.prompt import Ids
 from steno.backends.qwen.slots import SlotCache, Stretch, alike
@@ -75,7 +76,7 @@ class Decoder:
         self._embed = language_model.embed_tokens
         weight = self._embed.weight
         self._device, self._dtype = weight.device, weight.dtype
-        self._in_one = weight.device.type == "cuda"
+        self._in_one = scale_of(weight.device) == "cuda"
         self._cache = SlotCache(language_model.config, slots, limit, weight.dtype, weight.device)
         self.decoding: Step = self._iteration
         self._lengths = [0] * slots

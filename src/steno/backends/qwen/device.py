@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from loguru import logger
 
@@ -24,6 +24,10 @@ GPU_FILES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/usr/lib/wsl/lib/lib
 
 ATTENTION = "sdpa"
 """Of transformers' implementations: exact, on every device, and without a package of its own."""
+
+
+Scale: TypeAlias = Literal["cuda", "cpu"]
+"""How much is worth doing at once. Other devices count as a CPU until somebody has measured one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ def place(device: str = "auto", dtype: str = "auto") -> Placement:
     what = _dtype(dtype, where)
     logger.info("Qwen3-ASR runs on {} in {}", _described(where), str(what).removeprefix("torch."))
     return Placement(where, what)
+
+
+def scale_of(device: torch.device) -> Scale:
+    return "cuda" if device.type == "cuda" else "cpu"
 
 
 def use_threads(device: torch.device) -> int:

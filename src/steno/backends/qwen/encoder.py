@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 
 from steno.backends.qwen.accelerate.flash import Packed, varlen
+from steno.backends.qwen.device import Scale, scale_of
 from steno.backends.qwen.frontend import Frontend
 from steno.backends.qwen.sound import CHUNK, Sound, tokens_of
 
-MAX_CHUNKS = {"cuda": 128, "cpu": 4}
-MAX_WINDOWS = {"cuda": 32, "cpu": 8}
+MAX_CHUNKS: dict[Scale, int] = {"cuda": 128, "cpu": 4}
+MAX_WINDOWS: dict[Scale, int] = {"cuda": 32, "cpu": 8}
 """In a batch; they bound the memory of a call. A CPU takes large blocks of it anew each time, and gives them back: that
 may cost several times what is computed in them. Behind the first convolution, a second is 0.4 MB with 32 channels."""
 
@@ -45,8 +46,8 @@ class Encoder:
         self._window = config.n_window_infer
         weight = self._tower.conv2d1.weight
         self._device, self._dtype = weight.device, weight.dtype
-        kind = "cuda" if weight.device.type == "cuda" else "cpu"
-        self._max_chunks, self._max_windows = MAX_CHUNKS[kind], MAX_WINDOWS[kind]
+        scale = scale_of(weight.device)
+        self._max_chunks, self._max_windows = MAX_CHUNKS[scale], MAX_WINDOWS[scale]
         self._varlen = varlen(weight.device, weight.dtype)
 
     def sound(self) -> Sound:

@@ -14,6 +14,7 @@ import torch
 from loguru import logger
 
 from steno.backends.qwen.decoder import Block, Choice, Filling
+from steno.backends.qwen.device import Scale, scale_of
 from steno.backends.qwen.places import Places
 from steno.backends.qwen.rows import Hearing, Row, lost, no_numbers
 from steno.backends.qwen.waiting import LIVE_FILL_TOKENS, Waiting
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from steno.backends.qwen.prompt import Ids
     from steno.errors import StenoError
 
-LIVE_WINDOWS = {"cuda": 32, "cpu": 1}
+LIVE_WINDOWS: dict[Scale, int] = {"cuda": 32, "cpu": 1}
 """Windows of a recording that are encoded in one step while anybody is live."""
 
 WORTH_TRYING = 3
@@ -50,8 +51,8 @@ class Runner:
         self.machine = machine
         self.places = Places(slots)
         self._incremental = incremental
-        self._kind = "cuda" if machine.device.type == "cuda" else "cpu"
-        self._waiting = Waiting(self.places, slots, reserved, self._kind)
+        self._scale = scale_of(machine.device)
+        self._waiting = Waiting(self.places, slots, reserved, self._scale)
         self._decoding: list[Row] = []
         self._steps = 0
         self._has_filled = False
@@ -115,8 +116,8 @@ class Runner:
             self._hear(row)
         sounds = [row.sound for row in rows if row.sound is not None]
         is_shared = self.places.is_live and not any(row.is_live for row in rows)
-        self.machine.encode(sounds, LIVE_WINDOWS[self._kind] if is_shared else None)
-        budget = LIVE_FILL_TOKENS[self._kind] if is_shared else None
+        self.machine.encode(sounds, LIVE_WINDOWS[self._scale] if is_shared else None)
+        budget = LIVE_FILL_TOKENS[self._scale] if is_shared else None
         heard = [row for row in rows if row.sound is not None and not row.sound.lacks()]
         if not heard:
             return []

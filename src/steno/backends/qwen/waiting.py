@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from steno.backends.qwen.device import Scale
 from steno.backends.qwen.sound import TOKENS_PER_S
 from steno.types import SAMPLE_RATE
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from steno.backends.qwen.places import Places
     from steno.backends.qwen.rows import Row
 
-FILL_TOKENS = {"cuda": 8192, "cpu": 1024}
+FILL_TOKENS: dict[Scale, int] = {"cuda": 8192, "cpu": 1024}
 """In one step, padding included: what else is decoded waits so long …"""
-LIVE_FILL_TOKENS = {"cuda": 4096, "cpu": 256}
+LIVE_FILL_TOKENS: dict[Scale, int] = {"cuda": 4096, "cpu": 256}
 """… and so long while anybody is live."""
 
-LIKE_LENGTHS = {"cuda": 4.0, "cpu": 1.3}
+LIKE_LENGTHS: dict[Scale, float] = {"cuda": 4.0, "cpu": 1.3}
 """Prompts in one batch are padded to the longest: those that are longer by more go into another."""
 SHORT_TOKENS = 16
 """Below that all prompts are alike."""
@@ -39,14 +40,14 @@ class Waiting(list["Row"]):
         places: whose slots they wait for.
         slots: how many there are.
         reserved: of these, for live rows alone.
-        kind: of device, `cuda` or `cpu`.
+        scale: of the device.
     """
 
-    def __init__(self, places: Places, slots: int, reserved: int, kind: str) -> None:
+    def __init__(self, places: Places, slots: int, reserved: int, scale: Scale) -> None:
         super().__init__()
         self._places = places
         self._slots, self._reserved = slots, reserved
-        self._kind = kind
+        self._scale = scale
 
     def next_batch(self, decoding: Sequence[Row]) -> list[Row]:
         """The first that may go, and those of like length, as many as fit; nothing where it is better to decode."""
@@ -56,12 +57,12 @@ class Waiting(list["Row"]):
         first, *others = ready
         cost = _cost(first)
         batch, costs = [first], [cost]
-        budget = (LIVE_FILL_TOKENS if self._places.is_live else FILL_TOKENS)[self._kind]
+        budget = (LIVE_FILL_TOKENS if self._places.is_live else FILL_TOKENS)[self._scale]
         for row in sorted(others, key=lambda row: abs(_cost(row) - cost)):
             both = [*costs, _cost(row)]
             if row.is_live != first.is_live and self._places.is_live:
                 continue
-            if max(both) > LIKE_LENGTHS[self._kind] * max(min(both), SHORT_TOKENS) or max(both) * len(both) > budget:
+            if max(both) > LIKE_LENGTHS[self._scale] * max(min(both), SHORT_TOKENS) or max(both) * len(both) > budget:
                 break
             batch.append(row)
             costs = both
