@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from difflib import SequenceMatcher
 from itertools import cycle
 from typing import Any, TypeAlias
 
@@ -35,8 +36,7 @@ ENGLISH = [f"english-{n}" for n in range(4)]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    """The tiny models learned mostly from clips of a few sentences: longer pieces are for grown ones."""
-    with RunningServer(**QWEN, ALIGN_PIECE_S="12") as server:
+    with RunningServer(**QWEN) as server:
         yield server
 
 
@@ -76,17 +76,19 @@ def test_events_over_sse_add_up_to_the_text(server: RunningServer) -> None:
     assert word_error_rate([clip.text], [done["text"]]) <= 0.05
 
 
-@pytest.mark.parametrize(("name", "off_s"), [("english-0", 0.1), ("english-3", 0.1), ("german-0", 0.1), ("talk", 0.4)])
-def test_accurate_subtitles_have_the_words_when_they_are_spoken(server: RunningServer, name: str, off_s: float) -> None:
-    """Of a talk in pieces of 12 s, the tiny aligner is too small to know the time better."""
+@pytest.mark.parametrize("name", ["english-0", "english-3", "german-0", "talk", "long-talk"])
+def test_accurate_subtitles_have_the_words_when_they_are_spoken(server: RunningServer, name: str) -> None:
     clip = clips()[name]
     form = {"response_format": "verbose_json", "timestamp_granularities[]": "word", "mode": "accurate"}
     words = transcribe(server, clip, **form).json()["words"]
-    assert [word["word"].strip() for word in words] == [word for word, *_ in clip.words]
-    off = np.abs(np.array([(w["start"], w["end"]) for w in words]) - np.array([(a, b) for _, a, b in clip.words]))
-    assert off.mean() <= off_s
+    heard, said = [word["word"].strip() for word in words], [word for word, *_ in clip.words]
+    same = SequenceMatcher(None, heard, said, autojunk=False).get_matching_blocks()
+    pairs = [(words[m + n], clip.words[k + n]) for m, k, length in same for n in range(length)]
+    assert len(pairs) >= 0.9 * len(said)
+    off = [(abs(word["start"] - start), abs(word["end"] - end)) for word, (_, start, end) in pairs]
+    assert np.mean(off) <= 0.1
     cues = list(srt.parse(transcribe(server, clip, response_format="srt", mode="accurate").text))
-    assert " ".join(cue.content.replace("\n", " ") for cue in cues) == " ".join(word for word, *_ in clip.words)
+    assert " ".join(cue.content.replace("\n", " ") for cue in cues) == " ".join(heard)
     assert abs(cues[0].start.total_seconds() - clip.words[0][1]) <= 0.2
     assert abs(cues[-1].end.total_seconds() - clip.words[-1][2]) <= 1.5
 

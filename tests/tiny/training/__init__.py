@@ -6,5 +6,6 @@ corpus.py       many sentences, spoken once, kept on disk
 clips.py        sentences → what a microphone would hear: pauses, noise, telephones, cut off in mid-word
 checkpoint.py   an untrained model, its tokenizer and processor
 training.py     the loop
+aligning.py     what the aligner is taught, one thing after the other
 evaluation.py   what was learned
 """

@@ -44,12 +44,14 @@ class Size:
     width: int
     ffn: int
     heads: int = 4
+    head_dim: int = 32
+    rope_theta: float = 10_000.0
 
 
 SIZES = {
     "tiny-asr": Size(encoder_layers=4, layers=4, width=128, ffn=384),
     "tiny-draft": Size(encoder_layers=3, layers=2, width=96, ffn=256),
-    "tiny-aligner": Size(encoder_layers=4, layers=4, width=128, ffn=384),
+    "tiny-aligner": Size(encoder_layers=4, layers=6, width=128, ffn=384, head_dim=64, rope_theta=1e6),
 }
 
 
@@ -103,9 +105,9 @@ def new_config(processor: Qwen3ASRProcessor, size: Size, num_labels: int | None 
             "num_hidden_layers": size.layers,
             "num_attention_heads": size.heads,
             "num_key_value_heads": size.heads // 2,
-            "head_dim": 32,
+            "head_dim": size.head_dim,
             "max_position_embeddings": 4096,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+            "rope_parameters": {"rope_type": "default", "rope_theta": size.rope_theta},
             "tie_word_embeddings": num_labels is None,
         },
         audio_token_id=ids("<|audio_pad|>"),
@@ -127,18 +129,16 @@ def new_asr(processor: Qwen3ASRProcessor, size: Size) -> Qwen3ASRForConditionalG
 
 
 def new_aligner(processor: Qwen3ASRProcessor, size: Size) -> Qwen3ASRForTokenClassification:
-    return Qwen3ASRForTokenClassification(new_config(processor, size, CLASSES))
+    """With eager attention: it tells what it looks at, and on a CPU the way back is three times as fast."""
+    model = Qwen3ASRForTokenClassification(new_config(processor, size, CLASSES))
+    model.set_attn_implementation("eager")
+    return model
 
 
 def read_asr(folder: Path) -> tuple[Qwen3ASRProcessor, Qwen3ASRForConditionalGeneration]:
     """One that was saved, to go on with."""
     processor = Qwen3ASRProcessor.from_pretrained(folder)
     return processor, Qwen3ASRForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-
-
-def read_aligner(folder: Path) -> tuple[Qwen3ASRProcessor, Qwen3ASRForTokenClassification]:
-    processor = Qwen3ASRProcessor.from_pretrained(folder)
-    return processor, Qwen3ASRForTokenClassification.from_pretrained(folder, dtype=torch.float32)
 
 
 def save(model: torch.nn.Module, processor: Qwen3ASRProcessor, folder: Path) -> None:
@@ -152,4 +152,3 @@ def begin_with(aligner: Qwen3ASRForTokenClassification, recogniser: Path) -> Non
     learned = Qwen3ASRForConditionalGeneration.from_pretrained(recogniser, dtype=torch.float32).model
     aligner.model.audio_tower.load_state_dict(learned.audio_tower.state_dict())
     aligner.model.multi_modal_projector.load_state_dict(learned.multi_modal_projector.state_dict())
-    aligner.model.language_model.layers.load_state_dict(learned.language_model.layers.state_dict())

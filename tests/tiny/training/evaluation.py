@@ -51,6 +51,7 @@ def aligner(folder: Path) -> dict[str, float]:
     measured = {
         "one sentence": clips,
         "six sentences": [_chain(english, n, 6) for n in range(0, SENTENCES["en"] - 5, 6)],
+        "25 to 30 s": [_filled(english, n, 30.0) for n in range(0, SENTENCES["en"] - 14, 5)],
     }
     found: dict[str, float] = {}
     for name, some in measured.items():
@@ -69,6 +70,16 @@ def _errors_ms(processor: object, model: torch.nn.Module, clip: Clip) -> np.ndar
     )
     said = np.array([(item["start_time"], item["end_time"]) for item in items])
     return np.asarray(1000 * np.abs(said - np.array(clip.words)).ravel())
+
+
+def _filled(clips: list[Clip], first: int, seconds: float) -> Clip:
+    """As many of them, from the first on, as there is time for."""
+    counts = range(1, len(clips) - first + 1)
+    return next(
+        chain
+        for chain in (_chain(clips, first, count) for count in reversed(counts))
+        if len(chain.audio) <= seconds * RATE
+    )
 
 
 def _chain(clips: list[Clip], first: int, count: int) -> Clip:

@@ -4,54 +4,73 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from tqdm import tqdm
 from transformers import Qwen3ASRProcessor
 from transformers.models.qwen3_asr.processing_qwen3_asr import LANGUAGE_CODE_TO_NAME
 
-from tiny.training.clips import RATE, Clip, Clips
+from tiny.training.aligning import IGNORED, lore
+from tiny.training.clips import RATE, Clip, Clips, Conditions
+from tiny.training.corpus import Utterance
 
 Tensors = dict[str, torch.Tensor]
 T = TypeVar("T")
 
 BATCHES = ((1, 14), (2, 8), (3, 5), (6, 3), (10, 3))
 """(sentences in a clip, clips in a batch): like lengths go together."""
-OFTEN = (50, 20, 12, 12, 6)
-OFTEN_LONG = (10, 8, 12, 25, 45)
-"""How often each, at first; and when long clips are learned at last."""
 SAVE_EVERY = 500
 EASY, HARDER = 1200, 2000
 """Batches of single, clean sentences at first; over so many more, everything else comes in. A model that is given all
 of it at once learns what is usually said, and never to listen."""
 MAX_S = 30.0
 SEGMENT_MS = 80.0
-IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A part of what a checkpoint learns."""
+
+    steps: int
+    lr: float
+    seed: int
+    often: tuple[int, ...]
+    """How often clips of each length, as in `BATCHES`, are drawn."""
+    conditions: Conditions = field(default_factory=Conditions)
+    capitals: bool = True
+    """Whether texts for the aligner may be all in capitals, too."""
+    gently: bool = False
+    """Single, clean sentences come first; otherwise everything from the beginning."""
+    weight_decay: float = 0.05
+    warm_up: float = 0.2
+    """The part of the steps in which the rate rises."""
+    bf16: bool = True
 
 
 def train(
-    model: torch.nn.Module,
+    parameters: Iterable[torch.nn.Parameter],
     batches: Iterator[Tensors],
     loss_of: Callable[[Tensors], torch.Tensor],
-    steps: int,
+    lesson: Lesson,
     save: Callable[[], None],
-    lr: float,
 ) -> None:
     """AdamW, one cycle. Saves now and then."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.2)
-    model.train()
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    steps, lr = lesson.steps, lesson.lr
+    optimizer = torch.optim.AdamW(learning, lr=lr, weight_decay=lesson.weight_decay, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=lesson.warm_up)
     bar = tqdm(range(steps), desc="training", unit="step", mininterval=10)
     smooth = None
     for step in bar:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=lesson.bf16):
             loss = loss_of(next(batches))
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         schedule.step()
         smooth = loss.item() if smooth is None else 0.98 * smooth + 0.02 * loss.item()
@@ -71,18 +90,14 @@ def ahead(make: Callable[[], T], depth: int = 4) -> Iterator[T]:
 
 
 class Batcher:
-    """Clips → what the models take.
+    """Clips of what was `said` → what the models take."""
 
-    Args:
-        long: mostly long clips, and everything that happens to clips from the beginning.
-    """
-
-    def __init__(self, processor: Qwen3ASRProcessor, clips: Clips, seed: int, *, long: bool = False) -> None:
-        self._often = OFTEN_LONG if long else OFTEN
+    def __init__(self, processor: Qwen3ASRProcessor, said: Sequence[Utterance], lesson: Lesson) -> None:
+        self._often, self._capitals = lesson.often, lesson.capitals
         self._processor = processor
-        self._clips = clips
-        self._rng = random.Random(seed)
-        self._made = EASY + HARDER if long else 0
+        self._clips = Clips(said, lesson.seed, lesson.conditions)
+        self._rng = random.Random(lesson.seed)
+        self._made = 0 if lesson.gently else EASY + HARDER
 
     def for_asr(self) -> Tensors:
         """With `labels` on what the assistant writes."""
@@ -101,14 +116,15 @@ class Batcher:
         return batch
 
     def for_aligner(self) -> Tensors:
-        """With `labels`, the class of each `<timestamp>`, elsewhere `IGNORED`."""
+        """With `labels`, the class of each `<timestamp>`, elsewhere `IGNORED`; and what `lore` says."""
         drawn = [clip for clip in self._draw() if clip.words] or self._draw_spoken()
         batch, lengths = self._features(drawn)
         ids = self._processor.tokenizer
         mark = ids.convert_tokens_to_ids("<timestamp>")
-        rows, labels = [], []
+        rows, labels, known = [], [], []
         for clip, pads in zip(drawn, lengths, strict=True):
             text = self._recased(clip)
+            known.append(lore(text, [tuple(round(1000 * at / SEGMENT_MS) for at in span) for span in clip.words], pads))
             words = "".join(f"{word}<timestamp><timestamp>" for word in text)
             row = ids(f"<|audio_start|>{'<|audio_pad|>' * pads}<|audio_end|>{words}")["input_ids"]
             times = iter([round(1000 * at / SEGMENT_MS) for span in clip.words for at in span])
@@ -117,7 +133,7 @@ class Batcher:
         batch["input_ids"] = _padded(rows, ids.pad_token_id)
         batch["attention_mask"] = _padded([[1] * len(row) for row in rows], 0)
         batch["labels"] = _padded(labels, IGNORED)
-        return batch
+        return batch | {name: torch.cat([one[name] for one in known]) for name in known[0]}
 
     def _draw(self) -> list[Clip]:
         self._made += 1
@@ -158,7 +174,8 @@ class Batcher:
 
     def _recased(self, clip: Clip) -> list[str]:
         """The aligner's words: without punctuation, and in any case."""
-        text = self._rng.choice((str, str, str.lower, str.upper, str.title))(clip.text)
+        cases = (str, str, str.lower, str.title, str.upper if self._capitals else str)
+        text = self._rng.choice(cases)(clip.text)
         return self._processor.split_words_for_alignment(text)
 
 
@@ -172,22 +189,6 @@ def head_of(context: str) -> str:
 def target_of(clip: Clip) -> str:
     language = LANGUAGE_CODE_TO_NAME[clip.language] if clip.language else "None"
     return f"language {language}<asr_text>{clip.text}<|im_end|>"
-
-
-def alignment_loss(model: Any, batch: Tensors) -> torch.Tensor:
-    """Cross entropy against the true class and, a little, those beside it: 80 ms off is not as wrong as a second.
-
-    And how far off the expected class is: far from the truth, cross entropy alone does not say which way it lies.
-    """
-    labels = batch.pop("labels")
-    logits = model(**batch).logits
-    at = labels != IGNORED
-    logits, truth = logits[at].float(), labels[at].float()
-    classes = torch.arange(logits.shape[-1]).float()
-    target = torch.softmax(-((classes - truth[:, None]) ** 2) / (2 * 0.7**2), -1)
-    expected = (torch.softmax(logits, -1) * classes).sum(-1)
-    far = torch.nn.functional.smooth_l1_loss(expected, truth)
-    return torch.nn.functional.cross_entropy(logits, target) + 0.1 * far
 
 
 def _padded(rows: list[list[int]], value: int) -> torch.Tensor:
