@@ -13,4 +13,25 @@ Finding and loading:
 - `room`       whether the weights fit
 - `options`    which model to load, and where
 - `loader`     all of it together: a model that is ready, with its processor
+
+Listening, `machine` being all that a loaded checkpoint is:
+- `prompt`     what the model is asked
+- `frontend`   samples → log-mel, as they come
+- `sound`      what has been computed of a clip, and is kept
+- `encoder`    log-mel → embeddings, only what is new
+- `slots`      keys and values, a row for each piece
+- `layers`     the language model over such rows
+- `decoder`    embeddings and drafts → tokens
+- `text`       tokens → what was said
+
+Many at once:
+- `rows`       one hearing of one clip
+- `waiting`    who is next
+- `places`     whose slot is whose, and what stays of a live utterance
+- `runner`     rows through one machine
+- `paths`      through one model, or a small one first
+- `backend`    the `StepBackend`: what a piece of work becomes, and what its text means
+- `aligner`    another model, for the times of words
+- `quantize`, `memory`, `accelerate`  weights in eight bits, memory given back, what only CUDA has
+- `assembly`   all of this, of options
 """
