@@ -24,14 +24,36 @@ class Kept:
     """The one that was forced then."""
     samples: int = 0
     """Of the audio whose text that is."""
-    used: int = 0
-    """When, in steps."""
+    rows: int = 0
+    """Of it, under way."""
+    begun: int = 0
+    """The step at which it was last heard …"""
+    every: int = 0
+    """… and how many steps after the time before."""
+
+    def begin(self, now: int) -> None:
+        """It is heard again, at this step."""
+        self.rows += 1
+        self.begun, self.every = now, now - self.begun
+
+    def end(self) -> None:
+        """What `begin` began is done."""
+        self.rows -= 1
+
+    def next(self, now: int) -> int:
+        """The step at which it will want its slot again, as far as one can tell: the longer it has been silent beyond
+        its time, the longer it will be."""
+        if self.rows:
+            return now
+        due = self.begun + self.every
+        return max(due, 2 * now - due)
 
 
 class Places:
     """Slots, lent to rows while they are decoded. Between its steps a live utterance keeps its slot, and with it all
-    that was computed for it, until a row needs one and none is free: then the utterance that was not heard for the
-    longest time loses its. That costs time, and nothing else."""
+    that was computed for it, until a row needs one and none is free: then the utterance that will want its own last
+    loses it. That costs time, and nothing else. (Where more streams step in turn than there are slots, taking that of
+    the one that was heard the longest time ago would always hit the next: nobody would ever find anything kept.)"""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
@@ -61,15 +83,15 @@ class Places:
     def knows(self, utterance: str) -> bool:
         return utterance in self._kept
 
-    def lend(self, kept: Kept | None) -> int:
-        """A slot: the utterance's own, a free one, or another utterance's."""
+    def lend(self, kept: Kept | None, now: int) -> int:
+        """A slot: the utterance's own, a free one, or another utterance's. `now`: the step."""
         if kept is not None and kept.slot is not None:
             slot = kept.slot
         elif self._free:
             slot = self._free.pop()
         else:
             idle = (one for one in self._kept.values() if one.slot is not None and one.slot not in self._lent)
-            loser = min(idle, key=lambda one: one.used)
+            loser = max(idle, key=lambda one: one.next(now))
             assert loser.slot is not None
             slot, loser.slot = loser.slot, None
         if kept is not None:

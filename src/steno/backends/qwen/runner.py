@@ -69,7 +69,7 @@ class Runner:
         key = hearing.utterance
         row = Row(hearing, self, self.places.kept(key) if key is not None else None)
         if row.kept is not None:
-            row.kept.used = self._steps
+            row.kept.begin(self._steps)
         self._waiting.append(row)
         return row
 
@@ -138,7 +138,7 @@ class Runner:
             row.sound = known or self.machine.sound()
             if kept is not None:
                 kept.sound = row.sound
-            row.slot = self.places.lend(kept)
+            row.slot = self.places.lend(kept, self._steps)
             row.draft, row.forced = self._expected(row)
             self.proposed += len(row.draft) - row.forced
             if not self._incremental:
@@ -253,14 +253,11 @@ class Runner:
         row.done = True
         (self._waiting if row in self._waiting else self._decoding).remove(row)
         if row.kept is not None:
-            row.kept.used = self._steps
+            row.kept.end()
         if row.slot is not None:
             self.places.give_back(row.slot)
-        if row.hearing.final and row.hearing.utterance is not None and self._is_last(row):
+        if row.hearing.final and row.hearing.utterance is not None and row.kept is not None and not row.kept.rows:
             self.places.forget(row.hearing.utterance)
-
-    def _is_last(self, row: Row) -> bool:
-        return all(other.kept is not row.kept for other in self.rows)
 
 
 def rest_of(draft: Ids, at: int, wrote: int, then: int) -> Ids:
