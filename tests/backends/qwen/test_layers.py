@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 import torch
 from transformers import Qwen3Config, Qwen3Model
 
-from steno.backends.qwen.decoder import Decoder
+from steno.backends.qwen.decoder import Decoder, Filling
 from steno.backends.qwen.layers import Layers
 from steno.backends.qwen.slots import SlotCache, Stretch
 
@@ -80,6 +81,41 @@ def test_in_bf16_they_are_as_near_as_can_be() -> None:
     found = ours(model, inputs, [30, 1, 9], [0, 1, 2])
     assert found.dtype == torch.bfloat16
     assert (found - exact).abs().mean() < 1.2 * theirs
+
+
+def chosen_by(model: Any, tokens: list[int], count: int) -> tuple[list[int], torch.Tensor]:
+    """What transformers' own forward chooses behind each of the last `count` tokens, and how sure it is."""
+    hidden = model.model.language_model(input_ids=torch.tensor([tokens])).last_hidden_state[0, -count:]
+    sure, likeliest = model.lm_head(hidden).log_softmax(-1).max(-1)
+    return likeliest.tolist(), sure
+
+
+@torch.inference_mode()
+def test_rows_that_begin_and_go_on_are_padded_beside_each_other(trained: Any) -> None:
+    decoder = Decoder(trained.model, 5, 100)
+    rng = random.Random(1)
+    said = [[rng.randrange(200) for _ in range(100)] for _ in range(4)]
+    decoder.fill([Filling(0, (tuple(said[0][:90]),)), Filling(4, (tuple(said[1][:3]),))])
+    going_on = Filling(4, (tuple(said[1][:3]), tuple(said[1][3:50])), tail=(said[1][50],))
+    decoder.fill([going_on, Filling(2, (tuple(said[2][:60]),), tail=(said[2][60],))])
+    decoder._cache._keys[0][1] = decoder._cache._values[0][3] = 1e3  # what was left in slots that nobody holds
+    found = decoder.extend({0: tuple(said[0][90:92]), 2: tuple(said[2][61:100]), 4: (said[1][51],)})
+    for slot, tokens, new in ((0, said[0][:92], 2), (2, said[2], 39), (4, said[1][:52], 1)):
+        likeliest, sure = chosen_by(trained.model, tokens, new)
+        assert [choice.token for choice in found[slot]] == likeliest
+        assert torch.allclose(torch.tensor([choice.certainty for choice in found[slot]]), sure, atol=1e-4)
+    following = {slot: found[slot][-1].token for slot in (0, 4)}
+    for slot, choice in decoder.decode(following).items():
+        likeliest, _ = chosen_by(trained.model, [*(said[0][:92] if slot == 0 else said[1][:52]), following[slot]], 1)
+        assert [choice.token] == likeliest
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+def test_rotary_positions_that_depend_on_the_neighbours_are_refused(kind: str) -> None:
+    model = small()
+    model.rotary_emb.rope_type = kind
+    with pytest.raises(ValueError, match=kind):
+        Layers(model)
 
 
 def test_attention_of_another_kind_is_refused() -> None:

@@ -26,13 +26,16 @@ class Layers:
         model: a `Qwen3Model`. Its linear layers may be quantised.
 
     Raises:
-        ValueError: where attention in a layer is of another kind.
+        ValueError: attention in a layer, or its rotary positions, are of a kind that rows cannot share.
     """
 
     def __init__(self, model: Any) -> None:
         kinds = set(model.config.layer_types) - {"full_attention"}
         if kinds:
             raise ValueError(f"the language model's attention must be full in every layer, not {', '.join(kinds)}")
+        rope = model.rotary_emb.rope_type
+        if rope in ("dynamic", "longrope"):
+            raise ValueError(f"{rope} rotary positions change with the longest row of a batch, for all of its rows")
         self._layers = [_Layer(layer) for layer in model.layers]
         self._norm = _Norm(model.norm)
         self._rotary = model.rotary_emb

@@ -195,13 +195,14 @@ class Runner:
 
         Returns the row if that is its end.
         """
+        choices = list(choices)
+        if any(math.isnan(choice.certainty) for choice in choices):
+            logger.error("the model computed no numbers for a piece of {} samples", len(row.hearing.audio))
+            return [self._fail(row, no_numbers())]
         draft, forced = row.draft, row.forced
         row.draft, row.forced = (), 0
         for n, choice in enumerate(choices):
             row.diverged |= choice.token != choice.likeliest
-            if math.isnan(choice.certainty):
-                logger.error("the model computed no numbers for a piece of {} samples", len(row.hearing.audio))
-                return [self._fail(row, no_numbers())]
             if self._ends(row, choice):
                 return [self._finish(row)]
             if n < len(draft) and draft[n] == choice.token:

@@ -78,6 +78,7 @@ class SlotCache:
             positions: shape [rows, new].
             wanted: likewise; where it is false there is only padding.
         """
+        assert len(stretches) == 1 or all(stretch.seen for stretch in stretches)
         index = [_index(stretch.slots, positions.device) for stretch in stretches]
         self._at = (torch.cat(index)[:, None], positions.masked_fill(~wanted, self._scrap))
         self._reads = [
