@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from audio.encode import OPUS, encode
+from bystander import Bystander
 from steno.audio.decode import decode
 from steno.backends.sphinx.backend import SphinxBackend
 from steno.engine.engine import Engine
@@ -44,8 +45,10 @@ async def test_decoding_vad_and_recognition_never_block_the_loop_over_50_ms(fixt
                 async with FileTranscription(pieces, ticket, FileOptions()) as run:
                     return await run.transcript()
 
-        # Other processes share the machine, and what they take shows as lag too: one clean run of eight is enough.
+        # What other processes take shows as lag too, of a bystander as well: one clean run of eight is enough.
         lags: list[float] = []
         while len(lags) < 8 and not any(lag < MOST_S for lag in lags):
-            lags.append(await worst_lag(asyncio.create_task(transcribe())))
+            with Bystander() as bystander:
+                lag = await worst_lag(asyncio.create_task(transcribe()))
+            lags.append(lag - bystander.worst_s)
     assert min(lags) < MOST_S, lags

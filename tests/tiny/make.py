@@ -38,6 +38,7 @@ EARS = Lesson(2_500, 1e-3, 7, (40, 30, 20, 10, 0), SPOKEN, weight_decay=0.01, wa
 CLOCK = Lesson(1_000, 3e-3, 4, (30, 20, 20, 20, 10), CLEARLY, weight_decay=0.01, warm_up=0.1, bf16=False)
 LOOKING = replace(CLOCK, steps=6_000, lr=1.5e-3, seed=5, capitals=False)
 LOOKING_FAR = replace(LOOKING, steps=1_700, lr=8e-4, seed=9, often=(10, 10, 15, 30, 35), capitals=True)
+LOOKING_FARTHER = replace(LOOKING_FAR, steps=2_400, lr=7e-4, seed=11, often=(4, 6, 15, 30, 45))
 
 
 def main() -> None:
@@ -104,6 +105,7 @@ def make_aligner(options: argparse.Namespace, out: Path) -> None:
     looking = aligning.Looking(model)
     learn(LOOKING, looking)
     learn(LOOKING_FAR, looking)
+    learn(LOOKING_FARTHER, looking)
 
 
 def _learn(

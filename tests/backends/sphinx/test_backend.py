@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from bystander import Bystander
 from speech import TRANSCRIPTS, word_error_rate
 from steno.backends.base import Align, AsyncBackend, Recognize
 from steno.backends.sphinx.backend import SphinxBackend
@@ -263,7 +264,7 @@ async def test_a_cancelled_call_frees_its_cpu_and_the_next_one_works(
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while child.is_running():
                 await asyncio.sleep(0.01)
     heard = await backend.recognize(Recognize(audio, utterance="a"))
@@ -288,14 +289,16 @@ async def test_two_calls_run_side_by_side(backend: SphinxBackend, recording: Rec
 async def test_the_event_loop_stays_free_while_speech_is_decoded(backend: SphinxBackend, recording: Recording) -> None:
     call = asyncio.ensure_future(backend.recognize(Recognize(recording("address.opus")[: 15 * SAMPLE_RATE])))
     late_s: list[float] = []
-    while not call.done():
-        asked = time.perf_counter()
-        await asyncio.sleep(0.001)
-        late_s.append(time.perf_counter() - asked)
+    with Bystander() as bystander:
+        while not call.done():
+            asked = time.perf_counter()
+            await asyncio.sleep(0.001)
+            late_s.append(time.perf_counter() - asked)
     assert len((await call).words) > 30
     assert len(late_s) > 100
-    assert sorted(late_s)[len(late_s) * 99 // 100] < 0.05
-    assert max(late_s) < 0.5, "holding the GIL, a piece of this length would stop it for seconds"
+    others_s = sorted(bystander.late_s)
+    assert sorted(late_s)[len(late_s) * 99 // 100] < 0.05 + others_s[len(others_s) * 99 // 100]
+    assert max(late_s) < 0.5 + others_s[-1], "holding the GIL, a piece of this length would stop it for seconds"
 
 
 # --- life cycle -------------------------------------------------------------------------------------------------------

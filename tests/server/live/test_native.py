@@ -109,7 +109,7 @@ async def test_any_raw_encoding_and_rate_is_heard(
     data = _encoded(np.concatenate(list(decode(fixtures / "letter.flac", max_seconds=None))), encoding, rate)
     conversation = await said(sphinx, data, encoding=encoding, sample_rate=rate, size=777)
     assert conversation.messages[-1]["audio_s"] == pytest.approx(_seconds(fixtures / "letter.flac"), abs=0.01)
-    assert word_error_rate("letter.flac", conversation.text) <= (0.6 if rate == 8000 else 0.45)
+    assert word_error_rate("letter.flac", conversation.text) <= (0.7 if rate == 8000 else 0.45)
 
 
 @pytest.mark.parametrize("kind", [WEBM, OPUS], ids=["webm", "ogg"])
