@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace, model: str, clips: list[Path], way: dict[s
         "model": model,
         "clips": [str(clip) for clip in clips],
         "rounds": 1 if options.quick or options.true_size else 5,
-        "batch": options.batch or (8 if options.true_size else 16),
+        "batch": options.batch or (8 if options.true_size else 32),
         "threads": options.threads,
         "scripted": options.true_size,
         **way,
@@ -121,7 +121,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=TINY, help="a checkpoint in fp32 or bf16")
     parser.add_argument("--true-size", action="store_true", help="random weights of the size of Qwen3-ASR-0.6B")
     parser.add_argument("--clips", type=int, help="how many; default 48, or 8 of true size")
-    parser.add_argument("--batch", type=int, help="slots, and generate's batches; default 16, or 8 of true size")
+    parser.add_argument("--batch", type=int, help="slots, and generate's batches; default 32, or 8 of true size")
     parser.add_argument("--threads", type=int, default=1, help="of torch, for every way")
     parser.add_argument("--ways", nargs="+", choices=[*WAYS], default=[*WAYS], help="which to run; steno must be in it")
     return parser.parse_args()
