@@ -40,7 +40,7 @@ CLOCK_CLIPS, CLOCK_TOKENS = 3, 395
 """What the clock learns on at once: chains of whatever was heard, in clips of up to 30 s."""
 
 
-def lore(text: Sequence[str], spans: Sequence[tuple[int, ...]], tokens: int) -> Tensors:
+def facts(text: Sequence[str], spans: Sequence[tuple[int, ...]], tokens: int) -> Tensors:
     """What is known of a clip's audio tokens and marks, beside the times.
 
     Args:
@@ -98,7 +98,7 @@ class Ears:
 
 
 class Clock:
-    """Asks the first layers, alone, for the time of each audio token; what is heard is of no sense."""
+    """Asks the first layers, alone, for the time of each audio token, whatever is heard there."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -127,7 +127,7 @@ class Clock:
         return _off(model.score(hidden[is_audio]), _times(at).expand_as(is_audio)[is_audio])
 
     def _chain(self) -> torch.Tensor:
-        """Clips one after the other, at whole seconds, [tokens, hidden]."""
+        """Clips one after the other, [tokens, hidden]."""
         chain = torch.cat([self._rng.choice(self._heard) for _ in range(12)])
         return chain[: min(len(chain), self._rng.randint(2 * TOKENS_PER_S, CLOCK_TOKENS))]
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from transformers import Qwen3ASRProcessor
 from transformers.models.qwen3_asr.processing_qwen3_asr import LANGUAGE_CODE_TO_NAME
 
-from tiny.training.aligning import IGNORED, lore
+from tiny.training.aligning import IGNORED, facts
 from tiny.training.clips import RATE, Clip, Clips, Conditions
 from tiny.training.corpus import Utterance
 
@@ -116,7 +116,7 @@ class Batcher:
         return batch
 
     def for_aligner(self) -> Tensors:
-        """With `labels`, the class of each `<timestamp>`, elsewhere `IGNORED`; and what `lore` says."""
+        """With `labels`, the class of each `<timestamp>`, elsewhere `IGNORED`; and its `facts`."""
         drawn = [clip for clip in self._draw() if clip.words] or self._draw_spoken()
         batch, lengths = self._features(drawn)
         ids = self._processor.tokenizer
@@ -124,7 +124,9 @@ class Batcher:
         rows, labels, known = [], [], []
         for clip, pads in zip(drawn, lengths, strict=True):
             text = self._recased(clip)
-            known.append(lore(text, [tuple(round(1000 * at / SEGMENT_MS) for at in span) for span in clip.words], pads))
+            known.append(
+                facts(text, [tuple(round(1000 * at / SEGMENT_MS) for at in span) for span in clip.words], pads)
+            )
             words = "".join(f"{word}<timestamp><timestamp>" for word in text)
             row = ids(f"<|audio_start|>{'<|audio_pad|>' * pads}<|audio_end|>{words}")["input_ids"]
             times = iter([round(1000 * at / SEGMENT_MS) for span in clip.words for at in span])
