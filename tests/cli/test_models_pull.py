@@ -70,6 +70,20 @@ def test_the_default_is_model_id(hub: HubServer, environment: dict[str, str]) ->
     assert "there is no model Qwen/Qwen3-ASR-0.6B on http://127.0.0.1" in ended.stderr
 
 
+def test_all_that_the_settings_ask_for_is_pulled(hub: HubServer, environment: dict[str, str]) -> None:
+    folder = hub.models[NAME].folder
+    hub.models["Qwen/small"] = Repository(folder)
+    hub.models["Qwen/aligner"] = Repository(write_checkpoint(folder.parent / "aligner", ALIGNER))
+    asked = {"MODEL_ID": NAME, "DUAL_MODEL": "true", "FAST_MODEL_ID": "Qwen/small", "FORCED_ALIGNER_ID": "Qwen/aligner"}
+    ended = steno({**environment, **asked}, "pull")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [line.split(",")[0] for line in ended.stdout.splitlines()[::3]] == [
+        f"{NAME}: recogniser",
+        "Qwen/small: recogniser",
+        "Qwen/aligner: forced aligner",
+    ]
+
+
 def test_an_aligner_is_pulled_too(hub: HubServer, environment: dict[str, str]) -> None:
     hub.models["Qwen/aligner"] = Repository(write_checkpoint(hub.models[NAME].folder.parent / "aligner", ALIGNER))
     ended = steno(environment, "pull", "Qwen/aligner")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.source import Source
+    from steno.backends.qwen.source import Source, Wanted
+    from steno.settings import Settings
 
 
 @click.command(name="pull")
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 def command(model: str | None, revision: str | None, quiet: bool) -> None:
     """Download a Qwen3-ASR model, or its forced aligner, and check it.
 
-    ID is a name on Hugging Face; by default MODEL_ID, or Qwen/Qwen3-ASR-0.6B. What is there already is not
-    fetched again: an interrupted download goes on where it ended.
+    ID is a name on Hugging Face; by default all that the settings ask for: MODEL_ID, or Qwen/Qwen3-ASR-0.6B, the
+    small model of USE_SPECULATIVE and DUAL_MODEL, and FORCED_ALIGNER_ID. What is there already is not fetched again:
+    an interrupted download goes on where it ended.
     """
     from steno import logs, settings
     from steno.backends.qwen import source
@@ -27,16 +29,29 @@ def command(model: str | None, revision: str | None, quiet: bool) -> None:
 
     chosen = settings.load(model_revision=revision)
     logs.setup("WARNING" if chosen.log_level == "INFO" else chosen.log_level, chosen.log_json)
-    model = model or chosen.model_id or source.DEFAULT_MODEL
-    wanted = source.Wanted(model, chosen.model_revision, chosen.model_allowlist, chosen.hf_home, kind=None)
+    found = []
     try:
-        with Progress(quiet=quiet) as progress, progress.of(model) as shown:
-            found = source.resolve(wanted, shown.part, refresh=True)
+        with Progress(quiet=quiet) as progress:
+            for wanted in _wanted(model, chosen):
+                with progress.of(wanted.model_id) as shown:
+                    found.append((source.resolve(wanted, shown.part, refresh=True), wanted.revision))
     except KeyboardInterrupt:
         click.echo("steno: interrupted; what has arrived is kept: the same command goes on from there", err=True)
         raise click.Abort from None
-    for line in _told(found, chosen.model_revision):
-        click.echo(line)
+    for one, its_revision in found:
+        for line in _told(one, its_revision):
+            click.echo(line)
+
+
+def _wanted(model: str | None, settings: Settings) -> list[Wanted]:
+    from steno.backends.qwen.options import checkpoints_of
+    from steno.backends.qwen.source import Wanted
+    from steno.compose import backend_options_of
+
+    if model is not None:
+        return [Wanted(model, settings.model_revision, settings.model_allowlist, settings.hf_home, kind=None)]
+    checkpoints = [one for one in checkpoints_of(backend_options_of(settings)) if one is not None]
+    return [Wanted(one.model_id, one.revision, one.allowlist, one.hf_home, kind=None) for one in checkpoints]
 
 
 def _told(found: Source, revision: str | None) -> list[str]:

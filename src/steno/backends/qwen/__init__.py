@@ -11,7 +11,7 @@ Finding and loading:
 - `original`   Qwen's own layout turned into transformers' native one, in memory
 - `device`     device, dtype and threads
 - `room`       whether the weights fit
-- `options`    which model to load, and where
+- `options`    which models to load, and where
 - `loader`     all of it together: a model that is ready, with its processor
 
 Listening, `machine` being all that a loaded checkpoint is:

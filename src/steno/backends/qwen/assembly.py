@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from steno.backends.qwen.options import EngineOptions, LoadOptions, PathName
-from steno.backends.qwen.source import DEFAULT_MODEL, LARGE_MODEL, SMALL_MODEL
+from steno.backends.qwen.options import EngineOptions, LoadOptions, checkpoints_of, path_of
 from steno.errors import StenoError
 
 if TYPE_CHECKING:
@@ -25,21 +24,16 @@ def create(options: BackendOptions) -> QwenBackend:
     from steno.backends.qwen.aligner import QwenAligner
     from steno.backends.qwen.backend import QwenBackend
 
-    where = (options.allowlist, options.device, options.dtype, options.hf_home)
-    path: PathName = "dual" if options.dual else "speculative" if options.speculative else "standard"
-    default = DEFAULT_MODEL if path == "standard" else LARGE_MODEL
-    model = LoadOptions(options.model_id or default, options.revision, *where, options.quantize)
-    fast = LoadOptions(options.fast_model_id or SMALL_MODEL, None, *where, options.quantize)
+    wanted = checkpoints_of(options)
     engine = EngineOptions(
         slots=options.slots or default_slots(options.device),
         incremental=options.incremental,
-        fast=fast if path != "standard" else None,
-        path=path,
+        fast=wanted.fast,
+        path=path_of(options),
         gpu_memory_mb=options.gpu_memory_mb,
         cuda_graphs=options.cuda_graphs,
     )
-    aligner = QwenAligner(LoadOptions(options.aligner_id, None, *where)) if options.aligner_id else None
-    return QwenBackend(model, engine, aligner)
+    return QwenBackend(wanted.model, engine, QwenAligner(wanted.aligner) if wanted.aligner else None)
 
 
 def default_slots(device: str) -> int:

@@ -1,12 +1,15 @@
-"""Which model to load, and where: light to import, for a backend is made long before its model is loaded."""
+"""Which models to load, and where: light to import, for a backend is made long before its model is loaded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from steno.backends.qwen.source import DEFAULT_ALLOWLIST
+from steno.backends.qwen.source import DEFAULT_ALLOWLIST, DEFAULT_MODEL, LARGE_MODEL, SMALL_MODEL
+
+if TYPE_CHECKING:
+    from steno.backends.registry import BackendOptions
 
 PathName: TypeAlias = Literal["standard", "speculative", "dual"]
 """See `paths`."""
@@ -42,3 +45,26 @@ class EngineOptions:
     """For weights and slots together; None = most of what is free."""
     cuda_graphs: bool = False
     """Whether decoding iterations are captured; on CUDA."""
+
+
+class Checkpoints(NamedTuple):
+    """All that a server needs."""
+
+    model: LoadOptions
+    fast: LoadOptions | None
+    aligner: LoadOptions | None
+
+
+def checkpoints_of(options: BackendOptions) -> Checkpoints:
+    where = (options.allowlist, options.device, options.dtype, options.hf_home)
+    is_alone = path_of(options) == "standard"
+    default = DEFAULT_MODEL if is_alone else LARGE_MODEL
+    return Checkpoints(
+        LoadOptions(options.model_id or default, options.revision, *where, options.quantize),
+        None if is_alone else LoadOptions(options.fast_model_id or SMALL_MODEL, None, *where, options.quantize),
+        LoadOptions(options.aligner_id, None, *where) if options.aligner_id else None,
+    )
+
+
+def path_of(options: BackendOptions) -> PathName:
+    return "dual" if options.dual else "speculative" if options.speculative else "standard"
