@@ -22,12 +22,11 @@ import websockets
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
-from running import RunningServer, post, until
+from running import PATIENCE_S, RunningServer, post, until
 from steno.client import Client, Final
 from talking import said, talk
 from tiny.clips import ALIGNER, ASR, DRAFT, Clip, clips, word_error_rate
 
-PATIENCE_S = 60
 ACCURATE = {"response_format": "srt", "mode": "accurate"}
 QWEN = {"ASR_BACKEND": "qwen", "MODEL_ID": str(ASR), "FORCED_ALIGNER_ID": str(ALIGNER), "DEVICE": "cpu"}
 Dialect: TypeAlias = Callable[[RunningServer, Clip], Awaitable[str]]
@@ -179,7 +178,7 @@ async def test_eight_streams_in_three_dialects_beside_uploads(settings: dict[str
             await conversation.say(pcm(clip)[-32_000:])
             await conversation.close()
             texts.append(conversation.text)
-        metrics = httpx.get(f"{server.url}/metrics").text
+        metrics = httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text
         assert server.health()["mode"] == {"DUAL_MODEL": "dual", "USE_SPECULATIVE": "speculative"}.get(
             next(iter(settings), ""), "standard"
         )

@@ -109,13 +109,15 @@ def test_it_serves_https(tmp_path: Path, use_granian: str) -> None:
         ASR_BACKEND="scripted", SSL_CERTFILE=str(certificate), SSL_KEYFILE=str(key), USE_GRANIAN=use_granian
     ) as server:
         assert server.url.startswith("https://")
-        answer = httpx.get(f"{server.url}/health", verify=ssl.create_default_context(cafile=str(certificate)))
+        answer = httpx.get(
+            f"{server.url}/health", verify=ssl.create_default_context(cafile=str(certificate)), timeout=PATIENCE_S
+        )
         assert answer.json()["status"] == "ok"
 
 
 def test_log_lines_are_json_with_the_request_id(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="scripted", LOG_JSON="true") as server:
-        httpx.get(f"{server.url}/v1/models", headers={"X-Request-ID": "abc-123"})
+        httpx.get(f"{server.url}/v1/models", headers={"X-Request-ID": "abc-123"}, timeout=PATIENCE_S)
         until(lambda: "abc-123" in server.log())
         lines = [json.loads(line) for line in server.log().splitlines()]
     (line,) = [line for line in lines if line["request_id"] == "abc-123"]
@@ -139,7 +141,7 @@ def test_a_signal_finishes_what_runs_refuses_what_comes_and_exits_with_0(
         refused = post(server, fixtures / "letter.flac")
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
         assert int(refused.headers["retry-after"]) >= 1
-        assert httpx.get(f"{server.url}/ready").status_code == 503
+        assert httpx.get(f"{server.url}/ready", timeout=PATIENCE_S).status_code == 503
         assert running.result().status_code == 200
     assert server.process.wait(STOP_S) == 0
 
@@ -240,7 +242,7 @@ def test_a_client_that_hangs_up_takes_its_work_with_it(
         post(server, fixtures / "address.opus", timeout=1.0, stream=stream)
     hung_up = time.monotonic()
     until(lambda: server.health()["active_requests"] == 0)
-    until(lambda: "steno_running_jobs 0.0" in httpx.get(f"{server.url}/metrics").text)
+    until(lambda: "steno_running_jobs 0.0" in httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text)
     assert time.monotonic() - hung_up < 12, "the recording would take longer"
     assert post(server, fixtures / "letter.flac").status_code == 200
 
@@ -262,7 +264,7 @@ def test_a_client_that_vanishes_in_the_middle_of_its_upload_leaves_nothing(slow_
 def test_an_upload_over_the_limit_is_refused_by_its_header_or_when_it_gets_there() -> None:
     with RunningServer(ASR_BACKEND="scripted", MAX_UPLOAD_MB="1") as server:
         url = f"{server.url}/v1/audio/transcriptions"
-        by_header = httpx.post(url, files={"file": b"x" * 2_000_000})
+        by_header = httpx.post(url, files={"file": b"x" * 2_000_000}, timeout=PATIENCE_S)
         assert (by_header.status_code, by_header.json()["code"]) == (413, "audio_too_large")
 
         def chunks() -> Iterator[bytes]:
@@ -270,7 +272,9 @@ def test_an_upload_over_the_limit_is_refused_by_its_header_or_when_it_gets_there
             for _ in range(20):
                 yield b"x" * 100_000
 
-        unannounced = httpx.post(url, content=chunks(), headers={"Content-Type": "multipart/form-data; boundary=b"})
+        unannounced = httpx.post(
+            url, content=chunks(), headers={"Content-Type": "multipart/form-data; boundary=b"}, timeout=PATIENCE_S
+        )
         assert (unannounced.status_code, unannounced.json()["code"]) == (413, "audio_too_large")
         assert server.health()["active_requests"] == 0
 
@@ -310,9 +314,9 @@ def test_the_older_event_dialect(server: RunningServer, fixtures: Path) -> None:
 
 
 def test_answers_carry_request_id_and_timings(server: RunningServer, fixtures: Path) -> None:
-    given = httpx.get(f"{server.url}/health", headers={"X-Request-ID": "mine-1"})
+    given = httpx.get(f"{server.url}/health", headers={"X-Request-ID": "mine-1"}, timeout=PATIENCE_S)
     assert given.headers["x-request-id"] == "mine-1"
-    harmful = httpx.get(f"{server.url}/health", headers={"X-Request-ID": "a b\tc"})
+    harmful = httpx.get(f"{server.url}/health", headers={"X-Request-ID": "a b\tc"}, timeout=PATIENCE_S)
     assert harmful.headers["x-request-id"] != "a b\tc"
     answer = post(server, fixtures / "letter.flac")
     stages = [entry.partition(";")[0] for entry in answer.headers["server-timing"].split(", ")]
@@ -321,10 +325,15 @@ def test_answers_carry_request_id_and_timings(server: RunningServer, fixtures: P
 
 def test_unknown_routes_and_methods_have_the_same_error_shape(server: RunningServer) -> None:
     for answer, status in (
-        (httpx.get(f"{server.url}/v2/nothing"), 404),
-        (httpx.delete(f"{server.url}/health"), 405),
-        (httpx.post(f"{server.url}/v1/audio/transcriptions", data={"model": "whisper-1"}), 400),
-        (httpx.post(f"{server.url}/v1/audio/transcriptions", files=[("file", b"a"), ("file", b"b")]), 400),
+        (httpx.get(f"{server.url}/v2/nothing", timeout=PATIENCE_S), 404),
+        (httpx.delete(f"{server.url}/health", timeout=PATIENCE_S), 405),
+        (httpx.post(f"{server.url}/v1/audio/transcriptions", data={"model": "whisper-1"}, timeout=PATIENCE_S), 400),
+        (
+            httpx.post(
+                f"{server.url}/v1/audio/transcriptions", files=[("file", b"a"), ("file", b"b")], timeout=PATIENCE_S
+            ),
+            400,
+        ),
     ):
         body = answer.json()
         assert answer.status_code == body["statusCode"] == status
@@ -333,13 +342,13 @@ def test_unknown_routes_and_methods_have_the_same_error_shape(server: RunningSer
 
 
 def test_no_page_of_another_origin_may_read_answers(server: RunningServer) -> None:
-    answer = httpx.get(f"{server.url}/v1/models", headers={"Origin": "https://evil.example"})
+    answer = httpx.get(f"{server.url}/v1/models", headers={"Origin": "https://evil.example"}, timeout=PATIENCE_S)
     assert "access-control-allow-origin" not in answer.headers
 
 
 def test_metrics_tell_of_requests_queue_and_recognition(server: RunningServer, fixtures: Path) -> None:
     post(server, fixtures / "letter.flac")
-    text = httpx.get(f"{server.url}/metrics").text
+    text = httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text
     for name in (
         'steno_http_requests_total{route="/v1/audio/transcriptions",status="200"}',
         'steno_queue_depth{class="interactive"} 0.0',
@@ -355,10 +364,10 @@ def test_metrics_tell_of_requests_queue_and_recognition(server: RunningServer, f
 
 
 def test_the_docs_need_no_network(server: RunningServer) -> None:
-    page = httpx.get(f"{server.url}/docs").text
+    page = httpx.get(f"{server.url}/docs", timeout=PATIENCE_S).text
     assert "swagger-ui" in page
     assert "cdn" not in page
-    assert "text/html" in httpx.get(f"{server.url}/").headers["content-type"]
+    assert "text/html" in httpx.get(f"{server.url}/", timeout=PATIENCE_S).headers["content-type"]
 
 
 def test_what_has_no_effect_is_said(server: RunningServer, fixtures: Path) -> None:
@@ -370,8 +379,8 @@ def test_what_has_no_effect_is_said(server: RunningServer, fixtures: Path) -> No
 
 
 def test_probes_may_use_head(server: RunningServer) -> None:
-    assert httpx.head(f"{server.url}/health").status_code == 200
-    assert httpx.head(f"{server.url}/ready").status_code == 200
+    assert httpx.head(f"{server.url}/health", timeout=PATIENCE_S).status_code == 200
+    assert httpx.head(f"{server.url}/ready", timeout=PATIENCE_S).status_code == 200
 
 
 def test_a_backend_that_cannot_run_is_a_sentence_and_not_a_traceback() -> None:
