@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import httpx
 import psutil
@@ -77,8 +77,11 @@ class RunningServer:
     def log(self) -> str:
         return "".join(self._log)
 
+    def get(self, path: str = "", **options: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=PATIENCE_S, **options)
+
     def health(self) -> dict[str, object]:
-        answer: dict[str, object] = httpx.get(f"{self.url}/health", timeout=PATIENCE_S).raise_for_status().json()
+        answer: dict[str, object] = self.get("/health").raise_for_status().json()
         return answer
 
     def children(self) -> list[psutil.Process]:

@@ -221,7 +221,7 @@ def test_requests_beyond_the_places_are_refused_with_a_hint_from_the_measured_ra
             refused = [outcome for outcome in outcomes if isinstance(outcome, OverloadedError)]
             assert len(refused) == 5
             assert (engine.active, engine.worker_alive) == (0, True)
-            assert engine.retry_after_s() > 2  # ten seconds each, two at a time: more than the guess it began with
+            assert engine._gate.retry_after_s() > 2  # ten seconds each, two at a time: more than the first guess
 
     run(main())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import psutil
 
 from running import PATIENCE_S, RunningServer, cpu_s, post, until
@@ -53,5 +52,5 @@ def test_a_server_that_is_killed_leaves_no_recogniser(fixtures: Path) -> None:
 
 def test_a_preloaded_server_is_ready_when_its_model_is(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="sphinx", PRELOAD="true") as server:
-        until(lambda: httpx.get(f"{server.url}/ready", timeout=PATIENCE_S).status_code == 200)
+        until(lambda: server.get("/ready").status_code == 200)
         assert server.health()["model_loaded"] is True

@@ -22,7 +22,7 @@ import websockets
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
-from running import PATIENCE_S, RunningServer, post, until
+from running import RunningServer, post, until
 from steno.client import Client, Final
 from talking import said, talk
 from tiny.clips import ALIGNER, ASR, DRAFT, Clip, clips, word_error_rate
@@ -75,15 +75,18 @@ def test_events_over_sse_add_up_to_the_text(server: RunningServer) -> None:
     assert word_error_rate([clip.text], [done["text"]]) <= 0.05
 
 
-@pytest.mark.parametrize("name", ["english-0", "english-3", "german-0", "talk", "long-talk"])
-def test_accurate_subtitles_have_the_words_when_they_are_spoken(server: RunningServer, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "right"), [("english-0", 1), ("english-3", 1), ("german-0", 1), ("talk", 0.95), ("long-talk", 0.9)]
+)
+def test_accurate_subtitles_have_the_words_when_they_are_spoken(server: RunningServer, name: str, right: float) -> None:
+    """The tiny recogniser is not right in all of a piece of 30 s; times are compared where it is."""
     clip = clips()[name]
     form = {"response_format": "verbose_json", "timestamp_granularities[]": "word", "mode": "accurate"}
     words = transcribe(server, clip, **form).json()["words"]
     heard, said = [word["word"].strip() for word in words], [word for word, *_ in clip.words]
     same = SequenceMatcher(None, heard, said, autojunk=False).get_matching_blocks()
     pairs = [(words[m + n], clip.words[k + n]) for m, k, length in same for n in range(length)]
-    assert len(pairs) >= 0.9 * len(said)
+    assert len(pairs) >= right * max(len(said), len(heard))
     off = [(abs(word["start"] - start), abs(word["end"] - end)) for word, (_, start, end) in pairs]
     assert np.mean(off) <= 0.1
     cues = list(srt.parse(transcribe(server, clip, response_format="srt", mode="accurate").text))
@@ -178,7 +181,7 @@ async def test_eight_streams_in_three_dialects_beside_uploads(settings: dict[str
             await conversation.say(pcm(clip)[-32_000:])
             await conversation.close()
             texts.append(conversation.text)
-        metrics = httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text
+        metrics = server.get("/metrics").text
         assert server.health()["mode"] == {"DUAL_MODEL": "dual", "USE_SPECULATIVE": "speculative"}.get(
             next(iter(settings), ""), "standard"
         )

@@ -109,15 +109,13 @@ def test_it_serves_https(tmp_path: Path, use_granian: str) -> None:
         ASR_BACKEND="scripted", SSL_CERTFILE=str(certificate), SSL_KEYFILE=str(key), USE_GRANIAN=use_granian
     ) as server:
         assert server.url.startswith("https://")
-        answer = httpx.get(
-            f"{server.url}/health", verify=ssl.create_default_context(cafile=str(certificate)), timeout=PATIENCE_S
-        )
+        answer = server.get("/health", verify=ssl.create_default_context(cafile=str(certificate)))
         assert answer.json()["status"] == "ok"
 
 
 def test_log_lines_are_json_with_the_request_id(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="scripted", LOG_JSON="true") as server:
-        httpx.get(f"{server.url}/v1/models", headers={"X-Request-ID": "abc-123"}, timeout=PATIENCE_S)
+        server.get("/v1/models", headers={"X-Request-ID": "abc-123"})
         until(lambda: "abc-123" in server.log())
         lines = [json.loads(line) for line in server.log().splitlines()]
     (line,) = [line for line in lines if line["request_id"] == "abc-123"]
@@ -141,7 +139,7 @@ def test_a_signal_finishes_what_runs_refuses_what_comes_and_exits_with_0(
         refused = post(server, fixtures / "letter.flac")
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
         assert int(refused.headers["retry-after"]) >= 1
-        assert httpx.get(f"{server.url}/ready", timeout=PATIENCE_S).status_code == 503
+        assert server.get("/ready").status_code == 503
         assert running.result().status_code == 200
     assert server.process.wait(STOP_S) == 0
 
@@ -242,7 +240,7 @@ def test_a_client_that_hangs_up_takes_its_work_with_it(
         post(server, fixtures / "address.opus", timeout=1.0, stream=stream)
     hung_up = time.monotonic()
     until(lambda: server.health()["active_requests"] == 0)
-    until(lambda: "steno_running_jobs 0.0" in httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text)
+    until(lambda: "steno_running_jobs 0.0" in server.get("/metrics").text)
     assert time.monotonic() - hung_up < 12, "the recording would take longer"
     assert post(server, fixtures / "letter.flac").status_code == 200
 
@@ -314,9 +312,9 @@ def test_the_older_event_dialect(server: RunningServer, fixtures: Path) -> None:
 
 
 def test_answers_carry_request_id_and_timings(server: RunningServer, fixtures: Path) -> None:
-    given = httpx.get(f"{server.url}/health", headers={"X-Request-ID": "mine-1"}, timeout=PATIENCE_S)
+    given = server.get("/health", headers={"X-Request-ID": "mine-1"})
     assert given.headers["x-request-id"] == "mine-1"
-    harmful = httpx.get(f"{server.url}/health", headers={"X-Request-ID": "a b\tc"}, timeout=PATIENCE_S)
+    harmful = server.get("/health", headers={"X-Request-ID": "a b\tc"})
     assert harmful.headers["x-request-id"] != "a b\tc"
     answer = post(server, fixtures / "letter.flac")
     stages = [entry.partition(";")[0] for entry in answer.headers["server-timing"].split(", ")]
@@ -325,7 +323,7 @@ def test_answers_carry_request_id_and_timings(server: RunningServer, fixtures: P
 
 def test_unknown_routes_and_methods_have_the_same_error_shape(server: RunningServer) -> None:
     for answer, status in (
-        (httpx.get(f"{server.url}/v2/nothing", timeout=PATIENCE_S), 404),
+        (server.get("/v2/nothing"), 404),
         (httpx.delete(f"{server.url}/health", timeout=PATIENCE_S), 405),
         (httpx.post(f"{server.url}/v1/audio/transcriptions", data={"model": "whisper-1"}, timeout=PATIENCE_S), 400),
         (
@@ -342,13 +340,13 @@ def test_unknown_routes_and_methods_have_the_same_error_shape(server: RunningSer
 
 
 def test_no_page_of_another_origin_may_read_answers(server: RunningServer) -> None:
-    answer = httpx.get(f"{server.url}/v1/models", headers={"Origin": "https://evil.example"}, timeout=PATIENCE_S)
+    answer = server.get("/v1/models", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in answer.headers
 
 
 def test_metrics_tell_of_requests_queue_and_recognition(server: RunningServer, fixtures: Path) -> None:
     post(server, fixtures / "letter.flac")
-    text = httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text
+    text = server.get("/metrics").text
     for name in (
         'steno_http_requests_total{route="/v1/audio/transcriptions",status="200"}',
         'steno_queue_depth{class="interactive"} 0.0',
@@ -364,10 +362,10 @@ def test_metrics_tell_of_requests_queue_and_recognition(server: RunningServer, f
 
 
 def test_the_docs_need_no_network(server: RunningServer) -> None:
-    page = httpx.get(f"{server.url}/docs", timeout=PATIENCE_S).text
+    page = server.get("/docs").text
     assert "swagger-ui" in page
     assert "cdn" not in page
-    assert "text/html" in httpx.get(f"{server.url}/", timeout=PATIENCE_S).headers["content-type"]
+    assert "text/html" in server.get("/").headers["content-type"]
 
 
 def test_what_has_no_effect_is_said(server: RunningServer, fixtures: Path) -> None:

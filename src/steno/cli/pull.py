@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -45,13 +46,14 @@ def command(model: str | None, revision: str | None, quiet: bool) -> None:
 
 def _wanted(model: str | None, settings: Settings) -> list[Wanted]:
     from steno.backends.qwen.options import checkpoints_of
-    from steno.backends.qwen.source import Wanted
     from steno.compose import backend_options_of
 
-    if model is not None:
-        return [Wanted(model, settings.model_revision, settings.model_allowlist, settings.hf_home, kind=None)]
-    checkpoints = [one for one in checkpoints_of(backend_options_of(settings)) if one is not None]
-    return [Wanted(one.model_id, one.revision, one.allowlist, one.hf_home, kind=None) for one in checkpoints]
+    options = backend_options_of(settings)
+    if model is None:
+        asked = [one for one in checkpoints_of(options) if one is not None]
+    else:
+        asked = [checkpoints_of(replace(options, model_id=model)).model]
+    return [one.wanted(kind=None) for one in asked]
 
 
 def _told(found: Source, revision: str | None) -> list[str]:

@@ -227,10 +227,6 @@ class Engine:
         """Let the backend drop what it keeps of a live utterance, once nothing of it runs any more."""
         self._scheduler.forget(utterance)
 
-    def retry_after_s(self) -> float:
-        """When somebody who is refused now should come back: once the requests that wait have been served."""
-        return self._gate.retry_after_s()
-
     def _live_wait_s(self) -> float:
         return self._queue.longest_live_wait_s(asyncio.get_running_loop().time())
 

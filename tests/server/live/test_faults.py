@@ -12,13 +12,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import numpy as np
 import psutil
 import pytest
 import websockets
 
-from running import PATIENCE_S, RunningServer, until
+from running import RunningServer, until
 from steno.audio.decode import decode
 from talking import BYTES_PER_S, parts, pcm_file, pcm_of, said, talk
 
@@ -39,7 +38,7 @@ def sentence(fixtures: Path) -> bytes:
 def metric(server: RunningServer, name: str, **labels: str) -> float:
     """The value of a metric, added up over the labels that are not given."""
     total = 0.0
-    for line in httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text.splitlines():
+    for line in server.get("/metrics").text.splitlines():
         if line.partition("{")[0].partition(" ")[0] == name and all(f'{k}="{v}"' in line for k, v in labels.items()):
             total += float(line.rsplit(" ", 1)[1])
     return total

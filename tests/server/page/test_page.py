@@ -62,7 +62,7 @@ def browser(spoken: bytes, expected: list[int], tmp_path_factory: pytest.TempPat
 
 
 def test_the_page_may_load_nothing_but_its_own_parts(server: RunningServer) -> None:
-    answer = httpx.get(server.url, timeout=PATIENCE_S)
+    answer = server.get()
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
     host = server.url.removeprefix("http://")
     assert policy == {
@@ -80,29 +80,29 @@ def test_the_page_may_load_nothing_but_its_own_parts(server: RunningServer) -> N
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert "microphone=(self), display-capture=(self)" in answer.headers["permissions-policy"]
-    odd = httpx.get(server.url, headers={"Host": "evil; script-src *"}, timeout=PATIENCE_S)
+    odd = server.get(headers={"Host": "evil; script-src *"})
     assert "evil" not in odd.headers.get("content-security-policy", "")
 
 
 def test_an_upgrade_is_seen_at_once_and_nothing_is_sent_twice(server: RunningServer) -> None:
     for path in ("/", "/page/js/steno.js", "/page/css/base.css"):
-        first = httpx.get(server.url + path, timeout=PATIENCE_S)
+        first = server.get(path)
         assert first.headers["cache-control"] == "no-cache"
-        again = httpx.get(server.url + path, headers={"If-None-Match": first.headers["etag"]}, timeout=PATIENCE_S)
+        again = server.get(path, headers={"If-None-Match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
     assert httpx.head(server.url, timeout=PATIENCE_S).status_code == 200
 
 
 def test_what_is_not_there_is_not_found(server: RunningServer) -> None:
     for path in ("/page/js/nothing.js", "/page/../app.py", "/page/%2e%2e/app.py", "/page/", "/page/js"):
-        assert httpx.get(server.url + path, timeout=PATIENCE_S).status_code == 404, path
+        assert server.get(path).status_code == 404, path
 
 
 def test_the_core_may_be_used_by_other_sites_pages(server: RunningServer) -> None:
-    core = httpx.get(f"{server.url}/page/js/steno.js", timeout=PATIENCE_S)
+    core = server.get("/page/js/steno.js")
     assert core.headers["content-type"] == "text/javascript; charset=utf-8"
     assert core.headers["access-control-allow-origin"] == "*"
-    assert "access-control-allow-origin" not in httpx.get(server.url, timeout=PATIENCE_S).headers
+    assert "access-control-allow-origin" not in server.get().headers
 
 
 def test_what_is_spoken_appears_and_can_be_downloaded(server: RunningServer, browser: Any, expected: list[int]) -> None:

@@ -30,7 +30,9 @@ WORDS = {word: number for number, word in enumerate(sorted({word.lower() for wor
 
 TOKENS_PER_S = 13
 """Of audio: twelve of 80 ms, and one of what is left of the second."""
-CLASSES_PER_S = 12.5
+SEGMENT_MS = 80.0
+"""Of a class."""
+CLASSES_PER_S = 1000 / SEGMENT_MS
 IGNORED = -100
 CLOCK_LAYERS = 2
 LOOKING_LAYERS = 2
@@ -40,7 +42,7 @@ CLOCK_CLIPS, CLOCK_TOKENS = 3, 395
 """What the clock learns on at once: chains of whatever was heard, in clips of up to 30 s."""
 
 
-def facts(text: Sequence[str], spans: Sequence[tuple[int, ...]], tokens: int) -> Tensors:
+def facts(text: Sequence[str], spans: Sequence[tuple[int, int]], tokens: int) -> Tensors:
     """What is known of a clip's audio tokens and marks, beside the times.
 
     Args:
@@ -91,7 +93,7 @@ class Ears:
 
     def __call__(self, batch: Tensors) -> torch.Tensor:
         tokens = _heard(self._model, batch).float()
-        off = 2 * functional.binary_cross_entropy_with_logits(self._edges(tokens), batch["edges"])
+        off = _edges_off(self._edges(tokens), batch)
         for name, weight in EARS_WEIGHTS.items():
             off = off + weight * functional.cross_entropy(self._words[name](tokens), batch[name])
         return off
@@ -172,8 +174,12 @@ class Looking:
         return (
             functional.cross_entropy(self._words(below[audio]), batch["now"])
             + functional.cross_entropy(self._words(below[marks]), batch["marked"])
-            + 2 * functional.binary_cross_entropy_with_logits(self._edges(below[audio]), batch["edges"])
+            + _edges_off(self._edges(below[audio]), batch)
         )
+
+
+def _edges_off(logits: torch.Tensor, batch: Tensors) -> torch.Tensor:
+    return 2 * functional.binary_cross_entropy_with_logits(logits, batch["edges"])
 
 
 def _looks_away(attentions: Sequence[torch.Tensor], audio: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -74,12 +74,8 @@ def _errors_ms(processor: object, model: torch.nn.Module, clip: Clip) -> np.ndar
 
 def _filled(clips: list[Clip], first: int, seconds: float) -> Clip:
     """As many of them, from the first on, as there is time for."""
-    counts = range(1, len(clips) - first + 1)
-    return next(
-        chain
-        for chain in (_chain(clips, first, count) for count in reversed(counts))
-        if len(chain.audio) <= seconds * RATE
-    )
+    ends = np.cumsum([len(clip.audio) for clip in clips[first:]])
+    return _chain(clips, first, int(np.searchsorted(ends, seconds * RATE, side="right")))
 
 
 def _chain(clips: list[Clip], first: int, count: int) -> Clip:

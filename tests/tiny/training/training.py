@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeVar
 
 import torch
@@ -14,11 +15,10 @@ from tqdm import tqdm
 from transformers import Qwen3ASRProcessor
 from transformers.models.qwen3_asr.processing_qwen3_asr import LANGUAGE_CODE_TO_NAME
 
-from tiny.training.aligning import IGNORED, facts
+from tiny.training.aligning import IGNORED, SEGMENT_MS, Tensors, facts
 from tiny.training.clips import RATE, Clip, Clips, Conditions
 from tiny.training.corpus import Utterance
 
-Tensors = dict[str, torch.Tensor]
 T = TypeVar("T")
 
 BATCHES = ((1, 14), (2, 8), (3, 5), (6, 3), (10, 3))
@@ -28,7 +28,6 @@ EASY, HARDER = 1200, 2000
 """Batches of single, clean sentences at first; over so many more, everything else comes in. A model that is given all
 of it at once learns what is usually said, and never to listen."""
 MAX_S = 30.0
-SEGMENT_MS = 80.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def train(
     save: Callable[[], None],
 ) -> None:
     """AdamW, one cycle. Saves now and then."""
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    learning = list(parameters)
     steps, lr = lesson.steps, lesson.lr
     optimizer = torch.optim.AdamW(learning, lr=lr, weight_decay=lesson.weight_decay, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=lesson.warm_up)
@@ -124,12 +123,11 @@ class Batcher:
         rows, labels, known = [], [], []
         for clip, pads in zip(drawn, lengths, strict=True):
             text = self._recased(clip)
-            known.append(
-                facts(text, [tuple(round(1000 * at / SEGMENT_MS) for at in span) for span in clip.words], pads)
-            )
+            spans = [(round(1000 * start / SEGMENT_MS), round(1000 * end / SEGMENT_MS)) for start, end in clip.words]
+            known.append(facts(text, spans, pads))
             words = "".join(f"{word}<timestamp><timestamp>" for word in text)
             row = ids(f"<|audio_start|>{'<|audio_pad|>' * pads}<|audio_end|>{words}")["input_ids"]
-            times = iter([round(1000 * at / SEGMENT_MS) for span in clip.words for at in span])
+            times = chain.from_iterable(spans)
             rows.append(row)
             labels.append([next(times) if token == mark else IGNORED for token in row])
         batch["input_ids"] = _padded(rows, ids.pad_token_id)

@@ -23,7 +23,7 @@ from steno.backends.qwen import device as devices
 from steno.backends.qwen import original, room
 from steno.backends.qwen.folder import Kind
 from steno.backends.qwen.options import LoadOptions
-from steno.backends.qwen.source import Source, Wanted, resolve
+from steno.backends.qwen.source import Source, resolve
 from steno.backends.qwen.weights import gigabytes
 from steno.errors import ModelLoadError, StenoError
 
@@ -64,8 +64,7 @@ def load_aligner(options: LoadOptions, progress: Progress) -> Loaded:
 
 def _load(options: LoadOptions, kind: Kind, progress: Progress) -> Loaded:
     placement = devices.place(options.device, options.dtype)
-    wanted = Wanted(options.model_id, options.revision, options.allowlist, options.hf_home, kind)
-    source = resolve(wanted, lambda done, what: progress(DOWNLOADED * done, what))
+    source = resolve(options.wanted(kind), lambda done, what: progress(DOWNLOADED * done, what))
     room.check(source.model_id, source.parameters, placement.dtype.itemsize, placement.device)
     with _torch_state_kept_on_failure():
         devices.use_threads(placement.device)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from steno.backends.qwen.source import DEFAULT_ALLOWLIST, DEFAULT_MODEL, LARGE_MODEL, SMALL_MODEL
+from steno.backends.qwen.source import DEFAULT_ALLOWLIST, DEFAULT_MODEL, LARGE_MODEL, SMALL_MODEL, Wanted
 
 if TYPE_CHECKING:
+    from steno.backends.qwen.folder import Kind
     from steno.backends.registry import BackendOptions
 
 PathName: TypeAlias = Literal["standard", "speculative", "dual"]
@@ -28,6 +29,10 @@ class LoadOptions:
     hf_home: Path | None = None
     quantize: str = "none"
     """`none` or `int8`; the recogniser's alone."""
+
+    def wanted(self, kind: Kind | None) -> Wanted:
+        """What is to be found. `kind`: what it must be; None = either."""
+        return Wanted(self.model_id, self.revision, self.allowlist, self.hf_home, kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ for more than a step of the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -190,12 +190,11 @@ class Runner:
         chosen = self.machine.decode({slot: row.tokens[-1] for slot, row in by_slot.items()})
         return [done for slot, choice in chosen.items() for done in self._take(by_slot[slot], [choice])]
 
-    def _take(self, row: Row, choices: Iterable[Choice]) -> list[Row]:
+    def _take(self, row: Row, choices: Sequence[Choice]) -> list[Row]:
         """What the model chose: behind what the row had, and behind each token of its draft, as long as that is right.
 
         Returns the row if that is its end.
         """
-        choices = list(choices)
         if any(math.isnan(choice.certainty) for choice in choices):
             logger.error("the model computed no numbers for a piece of {} samples", len(row.hearing.audio))
             return [self._fail(row, no_numbers())]

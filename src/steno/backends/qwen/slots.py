@@ -79,12 +79,9 @@ class SlotCache:
             wanted: likewise; where it is false there is only padding.
         """
         assert len(stretches) == 1 or all(stretch.seen for stretch in stretches)
-        index = [_index(stretch.slots, positions.device) for stretch in stretches]
-        self._at = (torch.cat(index)[:, None], positions.masked_fill(~wanted, self._scrap))
-        self._reads = [
-            (slice(slots[0], slots[-1] + 1) if _is_run(slots) else rows, seen)
-            for (slots, seen), rows in zip(stretches, index, strict=True)
-        ]
+        rows = [_rows(stretch.slots, positions.device) for stretch in stretches]
+        self._at = (torch.cat([written for written, _ in rows])[:, None], positions.masked_fill(~wanted, self._scrap))
+        self._reads = [(read, stretch.seen) for (_, read), stretch in zip(rows, stretches, strict=True)]
         self.stretches = stretches
         return self
 
@@ -118,15 +115,13 @@ def alike(needs: dict[int, int]) -> list[Stretch]:
     return [*found, Stretch(range(first, last + 1), seen)]
 
 
-def _is_run(slots: Sequence[int]) -> bool:
-    """Whether they are next to each other, in order: then they need not be gathered."""
-    return list(slots) == list(range(slots[0], slots[0] + len(slots)))
-
-
-def _index(slots: Sequence[int], device: torch.device) -> torch.Tensor:
-    if _is_run(slots):
-        return torch.arange(slots[0], slots[0] + len(slots), device=device)
-    return torch.tensor(slots, device=device)
+def _rows(slots: Sequence[int], device: torch.device) -> tuple[torch.Tensor, slice | torch.Tensor]:
+    """How they are written, and read: those that are next to each other, in order, need not be gathered."""
+    first, last = slots[0], slots[0] + len(slots)
+    if list(slots) == list(range(first, last)):
+        return torch.arange(first, last, device=device), slice(first, last)
+    rows = torch.tensor(slots, device=device)
+    return rows, rows
 
 
 def bytes_per_slot(config: Any, limit: int, element_bytes: int) -> int:
