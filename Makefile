@@ -49,7 +49,7 @@ docs: $(INSTALLED) ## Write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
 
 bench: $(INSTALLED_DEV) ## Run the benchmarks, quickly; results go to out/
-	for name in footprint captions batch; do $(BIN)/python -m benchmarks.$$name --quick --json out/$$name.json || exit 1; done
+	for name in footprint captions batch vad; do $(BIN)/python -m benchmarks.$$name --quick --json out/$$name.json || exit 1; done
 
 verify-real: $(INSTALLED_DEV) ## Check a real Qwen3-ASR: MODEL=... [ALIGNER=...] [AUDIO=folder]; a report goes to out/
 	$(BIN)/python -m benchmarks.verify_real --json out/verify.json $(if $(MODEL),--model '$(MODEL)') \
