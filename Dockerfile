@@ -10,7 +10,9 @@ WORKDIR /build
 RUN python -m venv /opt/steno
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-RUN /opt/steno/bin/pip install --no-cache-dir ".${EXTRAS:+[${EXTRAS}]}"
+# moonshine: the weights of the embedded recogniser. Where no wheel exists, PocketSphinx does its work.
+RUN /opt/steno/bin/pip install --no-cache-dir ".[moonshine${EXTRAS:+,${EXTRAS}}]" \
+    || /opt/steno/bin/pip install --no-cache-dir ".${EXTRAS:+[${EXTRAS}]}"
 
 FROM python:${PYTHON_VERSION}-slim
 RUN useradd --create-home --uid 10001 steno \

@@ -12,6 +12,14 @@ INSTALLED := $(VENV)/.installed$(WITH)
 INSTALLED_DEV := $(VENV)/.installed-dev$(WITH)
 SDK := .venv-sdk
 
+# Moonshine's weights come in a wheel that not every platform has (old glibc or macOS, other processors). Without it
+# the embedded recogniser is PocketSphinx.
+pip_install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+install = $(pip_install) '.[moonshine$(if $(1),$(comma)$(1))]' 2>$(VENV)/moonshine.log || { \
+	  tail -n 1 $(VENV)/moonshine.log; \
+	  echo "moonshine-voice cannot be installed here: the embedded recogniser will be PocketSphinx, with more errors"; \
+	  $(pip_install) '.$(if $(1),[$(1)])'; }
+
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-sdk demo check format docs bench tiny verify-real clean
 
@@ -74,10 +82,10 @@ $(SDK)/.installed:
 
 $(INSTALLED): pyproject.toml | $(VENV)/bin/python
 	@echo "installing steno into $(VENV) (about half a minute, once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
+	@$(call install,$(EXTRAS))
 	@touch $@ $(VENV)/.installed
 
 $(INSTALLED_DEV): pyproject.toml | $(VENV)/bin/python
 	@echo "installing steno and its development tools into $(VENV) (about a minute, once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
+	@$(call install,dev$(if $(EXTRAS),$(comma)$(EXTRAS)))
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev $(INSTALLED)

@@ -7,6 +7,7 @@ from typing import Protocol
 from loguru import logger
 
 from steno.backends import registry
+from steno.backends.aligners import registry as aligner_registry
 from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
@@ -42,14 +43,19 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
         logger.info("{}", choice.better)
     for name in settings.set_but_planned():
         logger.warning("{} is set, but this version of steno does not act on it yet", name)
-    backend = registry.create(choice.name, backend_options_of(settings))
+    options = backend_options_of(settings)
+    backend = registry.create(choice.name, options)
+    aligner = aligner_registry.choose(settings.aligner, backend.capabilities, settings.forced_aligner_id)
+    logger.info("aligner {}: {}", aligner.name or "none", aligner.reason)
     limits = Limits(
         max_waiting=settings.max_queue,
         max_live=settings.max_sessions,
         request_timeout_s=settings.request_timeout,
         idle_timeout_s=settings.idle_timeout,
     )
-    return Engine(backend, limits, telemetry)
+    return Engine(
+        backend, limits, telemetry, aligner=aligner_registry.create(aligner.name, options) if aligner.name else None
+    )
 
 
 def backend_options_of(settings: Settings) -> registry.BackendOptions:
@@ -70,6 +76,7 @@ def backend_options_of(settings: Settings) -> registry.BackendOptions:
         dual=settings.dual_model,
         gpu_memory_mb=settings.gpu_memory_mb,
         cuda_graphs=settings.use_cuda_graphs,
+        language=settings.model_language,
     )
 
 
@@ -124,6 +131,5 @@ def pieces_of(settings: Settings, engine: Engine) -> PieceSource:
 
 def longest_piece_s(settings: Settings, engine: Engine) -> float:
     """What one call of the backend gets at most; an aligner gets the same pieces as recognition."""
-    can = engine.capabilities
-    aligned_s = settings.align_piece_s if can.words_by_alignment else MAX_PIECE_S
-    return min(MAX_PIECE_S, can.max_audio_s, aligned_s)
+    aligned_s = settings.align_piece_s if engine.aligner is not None else MAX_PIECE_S
+    return min(MAX_PIECE_S, engine.capabilities.max_audio_s, aligned_s)

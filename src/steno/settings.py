@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         "Limits", "A live client that does not read for so many seconds is cut off.", 20.0, gt=0, le=600
     )
 
-    asr_backend: Literal["auto", "sphinx", "qwen", "vllm", "scripted"] = _field(
+    asr_backend: Literal["auto", "qwen", "moonshine", "sphinx", "vllm", "scripted"] = _field(
         "Model",
         "Which recogniser runs. `auto` takes the best that is installed and logs what it took.",
         "auto",
@@ -129,9 +129,26 @@ class Settings(BaseSettings):
     )
     preload: bool = _field("Model", "Load the model at start; `/ready` says 503 until it is there.", False)
     sphinx_workers: int | None = _field(
-        "Model", "Processes of the embedded recogniser for uploads. Default: one a core.", None, ge=1, le=256
+        "Model",
+        "Threads (Moonshine) or processes (PocketSphinx) of the embedded recogniser for uploads. Default: one a core.",
+        None,
+        ge=1,
+        le=256,
     )
-    forced_aligner_id: str | None = _field("Model", "Hub id or folder of the forced aligner.", None)
+    model_language: str = _field(
+        "Model", "Language of the Moonshine model in the folder `MODEL_ID`: ISO 639-1 code or English name.", "en"
+    )
+    aligner: Literal["auto", "qwen", "sphinx", "none"] = _field(
+        "Model",
+        "What times the words of recognisers that cannot: `qwen` (Qwen3-ForcedAligner, 11 languages), `sphinx` "
+        "(PocketSphinx's, English), `none`. `auto` takes `qwen` where `FORCED_ALIGNER_ID` is set, else `sphinx`.",
+        "auto",
+    )
+    forced_aligner_id: str | None = _field(
+        "Model",
+        "Hub id or folder of Qwen's forced aligner. Default with `ALIGNER=qwen`: Qwen/Qwen3-ForcedAligner-0.6B.",
+        None,
+    )
     align_piece_s: float = _field(
         "Model",
         "Longest piece that the aligner gets, in seconds; recognition gets the same ones, of 30 at most.",

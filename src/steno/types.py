@@ -49,6 +49,8 @@ class Hypothesis:
     """Whether a live text may become stable by it: not by a quick model's, where a better one follows."""
     diverged: bool = False
     """Whether the model would have written something else than the stable text that it had to begin with."""
+    repetition: bool = False
+    """Whether the model repeated itself without end, and the repetition was cut to one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Segment:
     confidence: float | None = None
     scores: tuple[Score, ...] = ()
     """As of a `Hypothesis`; for words that get their times later."""
+    repetition: bool = False
+    """As of a `Hypothesis`."""
 
 
 @dataclass(frozen=True, slots=True)

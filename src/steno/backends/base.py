@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from steno.errors import StenoError
-from steno.types import Hypothesis, Word
+from steno.types import Hypothesis
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -31,19 +31,13 @@ class Capabilities:
     live: bool
     """Decodes a growing utterance without starting over at each step."""
     word_times: bool
-    alignment: bool
-    """Finds the times of a text that it is given."""
+    """Times its words itself; for others an aligner does."""
     context: bool
     """Takes hot words or a prompt."""
-    rejects_non_speech: bool
-    """Gives no text for noise. Where false, audio in which the VAD hears no speech is kept from it."""
     max_audio_s: float
     """The longest piece that one call takes."""
-
-    @property
-    def words_by_alignment(self) -> bool:
-        """Whether word times come of aligning what was recognised, and not with it."""
-        return self.alignment and not self.word_times
+    noise_confidence: float = 0.0
+    """Where the VAD found hardly any speech, text with less confidence than this is what the model writes for noise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,28 +61,6 @@ class Recognize:
     """With what a live utterance's text has to begin, whatever the audio says now: the reader has been told so."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Align:
-    """Find when each word of `text` is spoken in `audio`."""
-
-    audio: Audio
-    text: str
-    language: str | None = None
-
-
-Work: TypeAlias = Recognize | Align
-
-
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """The words of the given text, all of them, in order, in its own spelling; times from the audio's start."""
-
-    words: tuple[Word, ...]
-
-
-Result: TypeAlias = Hypothesis | Alignment
-
-
 class Backend(Protocol):
     """What both kinds share."""
 
@@ -104,27 +76,6 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> Capabilities: ...
-
-
-class Aligner(Protocol):
-    """A second model beside the recogniser's, for `Align` alone: loaded when it is first needed, unloaded when idle."""
-
-    @property
-    def model_id(self) -> str: ...
-
-    def load(self, progress: Progress) -> None:
-        """In any thread, while the recogniser works."""
-
-    def unload(self) -> None:
-        """In the backend's thread."""
-
-
-@runtime_checkable
-class HasAligner(Protocol):
-    """A `StepBackend` that aligns with a model of its own, where one was configured."""
-
-    @property
-    def aligner(self) -> Aligner | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +134,6 @@ class AsyncBackend(Backend, Protocol):
 
     async def recognize(self, work: Recognize) -> Hypothesis: ...
 
-    async def align(self, work: Align) -> Alignment: ...
-
     def forget(self, utterance: str) -> None:
         """Drop what is kept of a live utterance, of which nothing is running. Unknown keys are fine."""
 
@@ -193,8 +142,8 @@ class AsyncBackend(Backend, Protocol):
 class Finished:
     """A piece of work that a step completed: its result, or the error that befell it alone."""
 
-    work: Work
-    outcome: Result | StenoError
+    work: Recognize
+    outcome: Hypothesis | StenoError
 
 
 @runtime_checkable
@@ -208,7 +157,7 @@ class StepBackend(Backend, Protocol):
 
     def unload(self) -> None: ...
 
-    def admit(self, work: Work) -> None:
+    def admit(self, work: Recognize) -> None:
         """Take `work` into a free slot. Cheap: what costs happens in `step`."""
 
     def step(self) -> Sequence[Finished]:
@@ -217,7 +166,7 @@ class StepBackend(Backend, Protocol):
         If it raises, all work in slots has failed; the engine releases it.
         """
 
-    def release(self, work: Work) -> None:
+    def release(self, work: Recognize) -> None:
         """Drop unfinished work: it was cancelled, timed out or failed. Work that is in no slot is fine."""
 
     def forget(self, utterance: str) -> None: ...

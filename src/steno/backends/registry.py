@@ -51,6 +51,8 @@ class BackendOptions:
     """What weights and slots may take of a GPU; None = most of what is free."""
     cuda_graphs: bool = False
     """Whether decoding iterations are captured as CUDA graphs."""
+    language: str = "en"
+    """Of a Moonshine folder: what it was trained on."""
 
 
 Factory: TypeAlias = Callable[[BackendOptions], AsyncBackend | StepBackend]
@@ -66,10 +68,11 @@ class BackendSpec:
         install: the command that installs them.
         summary: for lists: what it is.
         factory: the function in `module` that makes one from `BackendOptions`.
-        check: `module:function`, light to import, which tells what else is missing, or None.
+        check: `module:function`, light to import, which tells of a `MODEL_ID` (or None) what else is missing, or None.
         not_for_auto: `module:function`, light to import, which tells of a `MODEL_ID` (or None) why `auto` should pass
             the backend over although it could run, or None.
         models: what `MODEL_ID` may be; None = the factory checks it.
+        serves: `module:function`, light to import, which tells whether a `MODEL_ID` is one of this backend's alone.
         auto: whether `auto` may choose it.
         public: whether users are told of it.
     """
@@ -83,6 +86,7 @@ class BackendSpec:
     check: str | None = None
     not_for_auto: str | None = None
     models: tuple[str, ...] | None = None
+    serves: str | None = None
     auto: bool = True
     public: bool = True
 
@@ -98,11 +102,21 @@ SPECS: tuple[BackendSpec, ...] = (
         not_for_auto="steno.backends.qwen.installed:not_for_auto",
     ),
     BackendSpec(
+        name="moonshine",
+        module="steno.backends.moonshine.backend",
+        requires=("onnxruntime",),
+        install="pip install 'steno[moonshine]'",
+        summary="embedded Moonshine tiny: English, any CPU, nothing to download",
+        check="steno.backends.moonshine.installed:missing",
+        not_for_auto="steno.backends.moonshine.installed:not_for_auto",
+        serves="steno.backends.moonshine.installed:serves",
+    ),
+    BackendSpec(
         name="sphinx",
         module="steno.backends.sphinx.backend",
         requires=("pocketsphinx",),
         install="pip install pocketsphinx",
-        summary="embedded PocketSphinx: English, any CPU, nothing to download",
+        summary="embedded PocketSphinx: English, where Moonshine has no wheel; many more errors",
         check="steno.backends.sphinx.installed:missing",
         models=("pocketsphinx-en-us",),
     ),
@@ -126,9 +140,8 @@ SPECS: tuple[BackendSpec, ...] = (
 )
 """`auto` takes the first that can run and serve the model."""
 
-_BETTER_THAN_SPHINX = (
-    "sphinx is a small offline recogniser; for far better accuracy {how} "
-    "on a machine with a GPU and set MODEL_ID=Qwen/Qwen3-ASR-0.6B"
+_BETTER_ON_A_GPU = (
+    "for other languages and better accuracy {how} on a machine with a GPU and set MODEL_ID=Qwen/Qwen3-ASR-0.6B"
 )
 
 
@@ -163,9 +176,9 @@ def spec_of(name: str) -> BackendSpec:
     raise SettingsError(f"there is no backend {name!r}; known are {known}", param="ASR_BACKEND")
 
 
-def availability(name: str) -> Availability:
-    """Whether the backend `name` and all that it needs are installed; it is looked for, not imported."""
-    return _availability(spec_of(name))
+def availability(name: str, model_id: str | None = None) -> Availability:
+    """Whether the backend `name` and all that it needs (for `model_id`) are installed; looked for, not imported."""
+    return _availability(spec_of(name), model_id)
 
 
 def choose(requested: str, model_id: str | None = None) -> Choice:
@@ -180,7 +193,7 @@ def choose(requested: str, model_id: str | None = None) -> Choice:
     """
     if requested == AUTO:
         return _best(SPECS, model_id)
-    found = availability(requested)
+    found = availability(requested, model_id)
     if not found.ok:
         raise BackendUnavailableError(f"backend {requested!r} cannot run here: {found.reason}")
     return Choice(requested, "it was asked for", _better(requested))
@@ -195,7 +208,7 @@ def create(name: str, options: BackendOptions) -> AsyncBackend | StepBackend:
     """
     spec = spec_of(name)
     check_model(name, options.model_id)
-    found = _availability(spec)
+    found = _availability(spec, options.model_id)
     if not found.ok:
         raise BackendUnavailableError(f"backend {name!r} cannot run here: {found.reason}")
     factory = cast("Factory", getattr(importlib.import_module(spec.module), spec.factory))
@@ -213,14 +226,14 @@ def check_model(name: str, model_id: str | None) -> None:
 
 
 def _best(specs: tuple[BackendSpec, ...], model_id: str | None) -> Choice:
-    named = next((spec for spec in specs if spec.auto and model_id in (spec.models or ())), None)
-    if named is not None and _availability(named).ok:
+    named = next((spec for spec in specs if spec.auto and model_id is not None and _is_model_of(spec, model_id)), None)
+    if named is not None and _availability(named, model_id).ok:
         return Choice(named.name, "MODEL_ID names its model", _better(named.name))
     passed_over: list[str] = []
     for spec in specs:
         if not spec.auto:
             continue
-        found = _availability(spec)
+        found = _availability(spec, model_id)
         objection = _ask(spec.not_for_auto, model_id) if found.ok else found.reason
         if objection is None:
             return Choice(spec.name, "; ".join(["the best that can run here", *passed_over]), _better(spec.name))
@@ -228,13 +241,17 @@ def _best(specs: tuple[BackendSpec, ...], model_id: str | None) -> Choice:
     raise BackendUnavailableError(f"no backend can run here: {'; '.join(passed_over)}")
 
 
-def _availability(spec: BackendSpec) -> Availability:
+def _is_model_of(spec: BackendSpec, model_id: str) -> bool:
+    return model_id in (spec.models or ()) or bool(_ask(spec.serves, model_id))
+
+
+def _availability(spec: BackendSpec, model_id: str | None) -> Availability:
     if not _is_there(spec.module):
         return Availability(False, "is not part of this version of steno yet")
     missing = [package for package in spec.requires if not _is_there(package)]
     if missing:
         return Availability(False, f"needs {' and '.join(missing)}: {spec.install}")
-    lacking = _ask(spec.check)
+    lacking = _ask(spec.check, model_id)
     if lacking:
         return Availability(False, lacking)
     return Availability(True, spec.summary)
@@ -262,16 +279,19 @@ def _instead() -> str:
     qwen = spec_of("qwen")
     if not _is_there(qwen.module):
         return "unset it: Qwen3-ASR is not part of this version of steno yet"
-    how = "" if _availability(qwen).ok else f"{qwen.install} and "
+    how = "" if _availability(qwen, None).ok else f"{qwen.install} and "
     return f"unset it, or for a Qwen3-ASR model {how}set ASR_BACKEND=qwen"
 
 
 def _better(name: str) -> str | None:
-    if name != "sphinx":
+    """What would recognise better than the embedded backend `name`, and how to get it."""
+    if name not in ("moonshine", "sphinx"):
         return None
-    qwen = spec_of("qwen")
-    if _availability(qwen).ok:
-        return _BETTER_THAN_SPHINX.format(how="use ASR_BACKEND=qwen")
-    if not _is_there(qwen.module):
-        return "sphinx is a small offline recogniser; a later version of steno brings the far more accurate Qwen3-ASR"
-    return _BETTER_THAN_SPHINX.format(how=f"run {qwen.install}")
+    qwen, moonshine = spec_of("qwen"), spec_of("moonshine")
+    how = "use ASR_BACKEND=qwen" if _availability(qwen, None).ok else f"run {qwen.install}"
+    better = _BETTER_ON_A_GPU.format(how=how)
+    if name == "moonshine":
+        return better
+    embedded = _availability(moonshine, None)
+    first = "use ASR_BACKEND=moonshine" if embedded.ok else f"moonshine {embedded.reason}"
+    return f"sphinx makes four times the errors of moonshine: {first}; {better}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from steno.backends.base import Align, Alignment, Capabilities, Finished, Progress, Result, Work
+from steno.backends.base import Capabilities, Finished, Progress, Recognize
 from steno.errors import SettingsError
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 
@@ -24,7 +24,7 @@ WORD_S = 0.5
 
 @dataclass(slots=True)
 class _Slot:
-    work: Work
+    work: Recognize
     steps_left: int
 
 
@@ -42,9 +42,7 @@ class ScriptedBackend:
         languages=None,
         live=True,
         word_times=True,
-        alignment=True,
         context=True,
-        rejects_non_speech=True,
         max_audio_s=60.0,
     )
 
@@ -64,7 +62,7 @@ class ScriptedBackend:
     def unload(self) -> None:
         self._occupied.clear()
 
-    def admit(self, work: Work) -> None:
+    def admit(self, work: Recognize) -> None:
         self._occupied.append(_Slot(work, steps_left=1 + len(_words(work))))
 
     def step(self) -> Sequence[Finished]:
@@ -75,27 +73,20 @@ class ScriptedBackend:
         self._occupied = [slot for slot in self._occupied if slot.steps_left > 0]
         return [Finished(slot.work, _result(slot.work)) for slot in done]
 
-    def release(self, work: Work) -> None:
+    def release(self, work: Recognize) -> None:
         self._occupied = [slot for slot in self._occupied if slot.work is not work]
 
     def forget(self, utterance: str) -> None:
         """Nothing is kept between two calls."""
 
 
-def _words(work: Work) -> tuple[Word, ...]:
-    if isinstance(work, Align):
-        texts = work.text.split()
-        each_s = len(work.audio) / SAMPLE_RATE / max(len(texts), 1)
-    else:
-        texts = [f"w{n}" for n in range(int(len(work.audio) / SAMPLE_RATE / WORD_S))]
-        each_s = WORD_S
-    return tuple(Word(text, n * each_s, (n + 1) * each_s, 1.0) for n, text in enumerate(texts))
+def _words(work: Recognize) -> tuple[Word, ...]:
+    count = int(len(work.audio) / SAMPLE_RATE / WORD_S)
+    return tuple(Word(f"w{n}", n * WORD_S, (n + 1) * WORD_S, 1.0) for n in range(count))
 
 
-def _result(work: Work) -> Result:
+def _result(work: Recognize) -> Hypothesis:
     words = _words(work)
-    if isinstance(work, Align):
-        return Alignment(words)
     return Hypothesis(" ".join(word.text for word in words), work.language or "en", words, 1.0)
 
 

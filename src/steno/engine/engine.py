@@ -11,24 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import TypeVar
 
-from steno.backends.base import (
-    Align,
-    Aligner,
-    AsyncBackend,
-    Backend,
-    Capabilities,
-    HasAligner,
-    Progress,
-    StepBackend,
-    Work,
-)
+from steno.backends.aligners.base import Align, Aligner
+from steno.backends.base import AsyncBackend, Backend, Capabilities, Progress, StepBackend
 from steno.engine.gate import Gate, Limits
+from steno.engine.lane import Lane
 from steno.engine.lifecycle import Lifecycle, State
-from steno.engine.queue import Job, Priority, PriorityInferQueue
+from steno.engine.queue import Job, Priority, PriorityInferQueue, Work
 from steno.engine.scheduler import AsyncScheduler, RunInThread, Scheduler, StepScheduler
-from steno.engine.telemetry import Silent, Telemetry
+from steno.engine.telemetry import AlignerTelemetry, Silent, Telemetry
 from steno.engine.ticket import Ticket
-from steno.errors import DeadlineExceededError, DrainingError, ModelLoadError, OverloadedError, StenoError
+from steno.errors import BackendUnavailableError, DeadlineExceededError, DrainingError, ModelLoadError, StenoError
 
 T = TypeVar("T")
 
@@ -37,11 +29,13 @@ JOBS_PER_TICKET = 4
 
 
 class Engine:
-    """One backend, its queue, its scheduler and its lifecycle.
+    """A recogniser and, where there is one, an aligner: each with its queue, its scheduler and its lifecycle.
 
-    Use it as `async with engine: …`; leaving it ends all work and unloads the model.
+    Use it as `async with engine: …`; leaving it ends all work and unloads the models.
 
     Args:
+        aligner: times the words of the recogniser's texts; None = word times are the recogniser's own, or there are
+            none.
         run_in_thread: where a `StepBackend` runs; by default one thread of its own. Tests in virtual time give another.
     """
 
@@ -51,37 +45,32 @@ class Engine:
         limits: Limits,
         telemetry: Telemetry | None = None,
         run_in_thread: Callable[[Callable[[], object]], Awaitable[object]] | None = None,
+        aligner: Aligner | None = None,
     ) -> None:
         self._backend = backend
+        self._aligner = aligner
         self._limits = limits
         self._telemetry = telemetry or Silent()
-        self._queue = PriorityInferQueue(
-            (limits.max_waiting + limits.max_live + backend_places(backend)) * JOBS_PER_TICKET
-        )
         self._thread: ThreadPoolExecutor | None = None
         self._run_in_thread: RunInThread[object] = run_in_thread or self._run_in_own_thread
-        self._scheduler = self._make_scheduler()
-        self._lifecycle = Lifecycle(backend.model_id, self._load_backend, self._unload_backend, limits.idle_timeout_s)
-        aligner = backend.aligner if isinstance(backend, HasAligner) else None
-        self._aligning = self._aligner_lifecycle(aligner) if aligner is not None else None
-        self._worker: asyncio.Task[None] | None = None
+        self._recognition = self._recognition_lane()
+        self._alignment = self._alignment_lane(aligner) if aligner is not None else None
         self._tickets: set[Ticket] = set()
-        self._gate = Gate(limits, lambda: self._scheduler.places, self._live_wait_s, self._telemetry)
+        self._gate = Gate(limits, lambda: self._recognition.scheduler.places, self._live_wait_s, self._telemetry)
         self._stopped = False
 
     async def __aenter__(self) -> Engine:
-        self._worker = asyncio.create_task(self._scheduler.run(), name="scheduler")
+        for lane in self._lanes:
+            lane.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.drain()
-        assert self._worker is not None
-        self._worker.cancel()
-        await asyncio.wait([self._worker])
+        for lane in self._lanes:
+            await lane.stop_working()
         self.cut_off()
-        await self._lifecycle.close()
-        if self._aligning is not None:
-            await self._aligning.close()
+        for lane in self._lanes:
+            await lane.lifecycle.close()
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
@@ -94,31 +83,42 @@ class Engine:
         return self._backend.capabilities
 
     @property
+    def aligner(self) -> Aligner | None:
+        return self._aligner
+
+    def times_words_of(self, language: str | None) -> bool:
+        """Whether words of a text in `language` (None = not known yet) get real times: the recogniser's own, or an
+        aligner's."""
+        if self._aligner is None:
+            return self.capabilities.word_times
+        return language is None or language in self._aligner.languages or self.capabilities.word_times
+
+    @property
     def model_state(self) -> State:
-        return self._lifecycle.state
+        return self._recognition.lifecycle.state
 
     @property
     def aligner_state(self) -> State | None:
-        """Of the aligner's own model; None where it has none."""
-        return self._aligning.state if self._aligning is not None else None
+        """None where there is no aligner."""
+        return self._alignment.lifecycle.state if self._alignment is not None else None
 
     @property
     def has_been_loaded(self) -> bool:
         """Whether the model has ever been in memory: that it can be loaded is known then."""
-        return self._lifecycle.loads > 0
+        return self._recognition.lifecycle.loads > 0
 
     @property
     def load_failure(self) -> str | None:
         """Why the model could not be loaded the last time; None where it could."""
-        return self._lifecycle.failure
+        return self._recognition.lifecycle.failure
 
     @property
     def load_progress(self) -> tuple[float, str]:
-        return self._lifecycle.progress
+        return self._recognition.lifecycle.progress
 
     @property
     def worker_alive(self) -> bool:
-        return self._worker is not None and not self._worker.done()
+        return all(lane.is_alive for lane in self._lanes)
 
     @property
     def active(self) -> int:
@@ -128,15 +128,15 @@ class Engine:
     @property
     def running(self) -> int:
         """Jobs that the backend works on now."""
-        return self._scheduler.running
+        return self._recognition.scheduler.running
 
     @property
     def parallelism(self) -> int:
         """How many pieces of one upload are worth having under way at once."""
-        return min(self._scheduler.places, JOBS_PER_TICKET)
+        return min(self._recognition.scheduler.places, JOBS_PER_TICKET)
 
     def queue_depth(self) -> dict[Priority, int]:
-        return self._queue.depth()
+        return self._recognition.queue.depth()
 
     def drain(self) -> None:
         """Let nothing new in. What is in goes on."""
@@ -167,7 +167,7 @@ class Engine:
         Raises:
             ModelLoadError: it did not load.
         """
-        await self._lifecycle.ready()
+        await self._recognition.lifecycle.ready()
 
     @asynccontextmanager
     async def admit(
@@ -181,7 +181,7 @@ class Engine:
         """
         limit_s = min(timeout_s or self._limits.request_timeout_s, self._limits.request_timeout_s)
         deadline = None if priority.is_live else asyncio.get_running_loop().time() + limit_s
-        with self._gate.enter(priority), self._lifecycle.lease():
+        with self._gate.enter(priority), self._recognition.lifecycle.lease():
             ticket = Ticket(self, priority, deadline, self._limits.request_timeout_s)
             self._tickets.add(ticket)
             try:
@@ -193,74 +193,89 @@ class Engine:
     def submit(self, work: Work, priority: Priority, deadline: float) -> Job:
         """Enqueue `work`; for `Ticket`. The job's future ends with the result, an error, or the deadline."""
         loop = asyncio.get_running_loop()
-        if self._stopped or not self.worker_alive:
+        if self._stopped:
             raise DrainingError()
+        lane = self._lane_of(work)
         job = Job(work, priority, loop.time(), deadline, loop.create_future())
         timer = loop.call_at(deadline, self._expire, job)
-        job.future.add_done_callback(lambda _: self._settled(job, timer))
-        try:
-            self._queue.put(job)
-        except OverloadedError:
-            job.future.cancel()
-            raise
-        self._scheduler.wake()
+        job.future.add_done_callback(lambda _: self._settled(job, lane, timer))
+        lane.put(job)
         return job
 
     async def ready(self, deadline: float, work: Work | None = None) -> None:
         """Wait until `deadline` for the model that does `work`; for `Ticket`."""
-        lifecycle = self._lifecycle
-        if isinstance(work, Align) and self._aligning is not None:
-            lifecycle = self._aligning
+        lifecycle = self._lane_of(work).lifecycle
         try:
             async with asyncio.timeout_at(deadline):
                 await lifecycle.ready()
         except TimeoutError:
-            done, what = lifecycle.progress
-            message = f"{lifecycle.name} is still loading ({done:.0%}, {what})"
-            raise ModelLoadError(message, retry_after_s=10) from None
+            raise _still_loading(lifecycle) from None
 
     def lease_aligner(self) -> AbstractContextManager[None]:
-        """For `Ticket`: held from its first alignment to its end."""
-        return self._aligning.lease() if self._aligning is not None else nullcontext()
+        """For `Ticket`: held from its first alignment, or its wish for one, to its end."""
+        return self._alignment.lifecycle.lease() if self._alignment is not None else nullcontext()
+
+    def prepare_aligner(self) -> None:
+        """Begin to load the aligner if it is not loaded; for `Ticket`.
+
+        Raises:
+            ModelLoadError: it is not ready yet, or could not be loaded a moment ago.
+        """
+        if self._alignment is None:
+            return
+        lifecycle = self._alignment.lifecycle
+        lifecycle.begin_loading()
+        if lifecycle.state is not State.READY:
+            raise _still_loading(lifecycle)
 
     def forget(self, utterance: str) -> None:
         """Let the backend drop what it keeps of a live utterance, once nothing of it runs any more."""
-        self._scheduler.forget(utterance)
+        self._recognition.scheduler.forget(utterance)
+
+    @property
+    def _lanes(self) -> list[Lane]:
+        return [lane for lane in (self._recognition, self._alignment) if lane is not None]
+
+    def _lane_of(self, work: Work | None) -> Lane:
+        if not isinstance(work, Align):
+            return self._recognition
+        if self._alignment is None:
+            raise BackendUnavailableError("this server has no aligner; set ALIGNER")
+        return self._alignment
 
     def _live_wait_s(self) -> float:
-        return self._queue.longest_live_wait_s(asyncio.get_running_loop().time())
+        return self._recognition.queue.longest_live_wait_s(asyncio.get_running_loop().time())
 
     def _expire(self, job: Job) -> None:
         job.settle(DeadlineExceededError("the request's time was up before its audio was recognised"))
 
-    def _settled(self, job: Job, timer: asyncio.TimerHandle) -> None:
+    def _settled(self, job: Job, lane: Lane, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
-        self._queue.discard(job)
-        self._scheduler.abandon(job)
+        lane.drop(job)
         error = None if job.future.cancelled() else job.future.exception()
         if isinstance(error, StenoError):
             self._telemetry.failed(error.code)
 
-    def _make_scheduler(self) -> Scheduler:
-        if isinstance(self._backend, StepBackend):
-            return StepScheduler(self._backend, self._queue, self._telemetry, self._run_in_thread)  # type: ignore[arg-type]
-        return AsyncScheduler(self._backend, self._queue, self._telemetry)
+    def _recognition_lane(self) -> Lane:
+        backend = self._backend
+        queue = self._queue(backend_places(backend))
+        scheduler: Scheduler
+        if isinstance(backend, StepBackend):
+            scheduler = StepScheduler(backend, queue, self._telemetry, self._run_in_thread)  # type: ignore[arg-type]
+        else:
+            scheduler = AsyncScheduler(backend, backend.recognize, queue, self._telemetry, forget=backend.forget)
+        idle_s = self._limits.idle_timeout_s
+        lifecycle = Lifecycle(backend.model_id, self._load_backend, self._unload_backend, idle_s)
+        return Lane("recognition", queue, scheduler, lifecycle)
 
-    def _aligner_lifecycle(self, aligner: Aligner) -> Lifecycle:
-        """It loads in a thread of its own, so that recognition goes on meanwhile."""
+    def _alignment_lane(self, aligner: Aligner) -> Lane:
+        queue = self._queue(aligner.workers + aligner.live_workers)
+        scheduler = AsyncScheduler(aligner, aligner.align, queue, AlignerTelemetry(self._telemetry))
+        lifecycle = Lifecycle(aligner.model_id, aligner.load, aligner.unload, self._limits.idle_timeout_s)
+        return Lane("alignment", queue, scheduler, lifecycle)
 
-        async def load(progress: Progress) -> None:
-            def report(done: float, what: str) -> None:
-                if self._stopped:  # a thread cannot be cancelled; nobody waits for it, but the process would
-                    raise DrainingError
-                progress(done, what)
-
-            await asyncio.to_thread(aligner.load, report)
-
-        async def unload() -> None:
-            await self._run_in_thread(aligner.unload)
-
-        return Lifecycle(aligner.model_id, load, unload, self._limits.idle_timeout_s)
+    def _queue(self, places: int) -> PriorityInferQueue:
+        return PriorityInferQueue((self._limits.max_waiting + self._limits.max_live + places) * JOBS_PER_TICKET)
 
     async def _load_backend(self, progress: Progress) -> None:
         backend = self._backend
@@ -280,6 +295,11 @@ class Engine:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._backend.name)
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _still_loading(lifecycle: Lifecycle) -> ModelLoadError:
+    done, what = lifecycle.progress
+    return ModelLoadError(f"{lifecycle.name} is still loading ({done:.0%}, {what})", retry_after_s=10)
 
 
 def backend_places(backend: AsyncBackend | StepBackend) -> int:

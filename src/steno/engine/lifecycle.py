@@ -81,13 +81,21 @@ class Lifecycle:
             ModelLoadError: it did not load. Cancelling the wait does not cancel the load.
         """
         while self._state is not State.READY:
-            if self._state is State.UNLOADED:
-                self._refuse_after_failure()
-                self._begin(State.LOADING, self._run_load())
+            self.begin_loading()
             assert self._task is not None
             await asyncio.wait([self._task])
             if self._state is State.UNLOADED and self._failure is not None:
                 raise self._failure
+
+    def begin_loading(self) -> None:
+        """Begin to load, unless it is loaded or on its way. For callers that do not wait.
+
+        Raises:
+            ModelLoadError: it could not be loaded a moment ago.
+        """
+        if self._state is State.UNLOADED:
+            self._refuse_after_failure()
+            self._begin(State.LOADING, self._run_load())
 
     async def close(self) -> None:
         """Unload now and wait for it; a load that is under way is abandoned, and what it left is unloaded too."""
@@ -115,6 +123,7 @@ class Lifecycle:
             await self._load(self._report)
             loaded = True
         except StenoError as error:
+            logger.warning("loading {} failed: {}", self.name, error.message)
             self._fail(f"{self.name} could not be loaded: {error.message}", loop.time())
         except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and delivered to all who wait
             logger.opt(exception=error).error("loading {} failed", self.name)

@@ -19,9 +19,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
 
-from steno.backends.base import Recognize, Result, Work
+from steno.backends.aligners.base import Align, Alignment
+from steno.backends.base import Recognize
 from steno.errors import OverloadedError, StenoError, SupersededError
-from steno.types import SAMPLE_RATE
+from steno.types import SAMPLE_RATE, Hypothesis
+
+Work: TypeAlias = Recognize | Align
+Result: TypeAlias = Hypothesis | Alignment
 
 
 class Priority(IntEnum):
@@ -56,6 +60,10 @@ class Job:
     @property
     def utterance(self) -> str | None:
         return self.work.utterance if isinstance(self.work, Recognize) else None
+
+    @property
+    def is_partial(self) -> bool:
+        return isinstance(self.work, Recognize) and not self.work.final
 
     @property
     def audio_s(self) -> float:

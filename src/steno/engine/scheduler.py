@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from loguru import logger
 
-from steno.backends.base import Align, AsyncBackend, Finished, Result, StepBackend, Work
-from steno.engine.queue import Job, PriorityInferQueue
+from steno.backends.base import Finished, Recognize, StepBackend
+from steno.engine.queue import Job, PriorityInferQueue, Result
 from steno.engine.telemetry import Telemetry
 from steno.errors import BackendError, DrainingError, StenoError
+from steno.types import Hypothesis
 
 T = TypeVar("T")
 RunInThread: TypeAlias = Callable[[Callable[[], T]], Awaitable[T]]
@@ -45,11 +46,35 @@ class Scheduler(Protocol):
         """Work until cancelled."""
 
 
-class AsyncScheduler:
-    """A task for each running job, at most `workers` of them, and `live_workers` more for live work."""
+class HasWorkers(Protocol):
+    """An `AsyncBackend` or an `Aligner`."""
 
-    def __init__(self, backend: AsyncBackend, queue: PriorityInferQueue, telemetry: Telemetry) -> None:
+    @property
+    def workers(self) -> int: ...
+
+    @property
+    def live_workers(self) -> int: ...
+
+
+class AsyncScheduler:
+    """A task for each running job, at most `workers` of them, and `live_workers` more for live work.
+
+    Args:
+        call: does a job's work; cancelling it aborts the work.
+        forget: drops what is kept of a live utterance.
+    """
+
+    def __init__(
+        self,
+        backend: HasWorkers,
+        call: Callable[[Any], Awaitable[Result]],
+        queue: PriorityInferQueue,
+        telemetry: Telemetry,
+        forget: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._backend = backend
+        self._call = call
+        self._forget = forget
         self._queue = queue
         self._telemetry = telemetry
         self._tasks: dict[Job, asyncio.Task[None]] = {}
@@ -72,7 +97,7 @@ class AsyncScheduler:
             task.cancel()
 
     def forget(self, utterance: str) -> None:
-        self._backend.forget(utterance)
+        self._forget(utterance)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -111,11 +136,6 @@ class AsyncScheduler:
         self._telemetry.stepped(1, asyncio.get_running_loop().time() - began)
         _deliver(job, outcome, self._telemetry)
 
-    async def _call(self, work: Work) -> Result:
-        if isinstance(work, Align):
-            return await self._backend.align(work)
-        return await self._backend.recognize(work)
-
 
 class StepScheduler:
     """One loop that admits, releases and steps, the backend's part of it in one thread.
@@ -136,8 +156,8 @@ class StepScheduler:
         self._telemetry = telemetry
         self._run_in_thread = run_in_thread
         self._reserved = max(1, backend.slots // 4) if backend.slots > 1 else 0
-        self._jobs: dict[Work, Job] = {}
-        self._abandoned: list[Work] = []
+        self._jobs: dict[Recognize, Job] = {}
+        self._abandoned: list[Recognize] = []
         self._forgotten: list[str] = []
         self._wakeup = asyncio.Event()
 
@@ -153,7 +173,7 @@ class StepScheduler:
         self._wakeup.set()
 
     def abandon(self, job: Job) -> None:
-        if self._jobs.get(job.work) is job:
+        if isinstance(job.work, Recognize) and self._jobs.get(job.work) is job:
             self._abandoned.append(job.work)
             self.wake()
 
@@ -184,7 +204,7 @@ class StepScheduler:
         if batch:
             self._telemetry.stepped(batch, asyncio.get_running_loop().time() - began)
 
-    def _take_abandoned(self) -> list[Work]:
+    def _take_abandoned(self) -> list[Recognize]:
         # A job can finish in the very step during which it was abandoned; the backend has nothing to release then.
         released = [work for work in self._abandoned if work in self._jobs]
         self._abandoned.clear()
@@ -192,21 +212,22 @@ class StepScheduler:
             self._queue.done(self._jobs.pop(work))
         return released
 
-    def _take_next(self) -> list[Work]:
+    def _take_next(self) -> list[Recognize]:
         now = asyncio.get_running_loop().time()
-        admitted: list[Work] = []
+        admitted: list[Recognize] = []
         while len(self._jobs) < self._backend.slots:
             uploads = sum(not job.priority.is_live for job in self._jobs.values())
             job = self._queue.pop(now, live_only=uploads >= self.places)
             if job is None:
                 break
             _begin(job, self._telemetry)
+            assert isinstance(job.work, Recognize)
             self._jobs[job.work] = job
             admitted.append(job.work)
         return admitted
 
     async def _turn(
-        self, released: Sequence[Work], forgotten: Sequence[str], admitted: Sequence[Work]
+        self, released: Sequence[Recognize], forgotten: Sequence[str], admitted: Sequence[Recognize]
     ) -> list[Finished]:
         held = list(self._jobs)
 
@@ -217,7 +238,7 @@ class StepScheduler:
 
         return await self._run_in_thread(turn)
 
-    def _in_thread(self, admitted: Sequence[Work], held: Sequence[Work]) -> list[Finished]:
+    def _in_thread(self, admitted: Sequence[Recognize], held: Sequence[Recognize]) -> list[Finished]:
         """The worker's boundary: whatever the backend raises is logged, and delivered to those it concerns."""
         refused: list[Finished] = []
         for work in admitted:
@@ -256,6 +277,8 @@ def _begin(job: Job, telemetry: Telemetry) -> None:
 def _deliver(job: Job, outcome: Result | StenoError, telemetry: Telemetry) -> None:
     if job.pending and not isinstance(outcome, StenoError) and job.started is not None:
         telemetry.served(job.audio_s, asyncio.get_running_loop().time() - job.started)
+        if isinstance(outcome, Hypothesis) and outcome.repetition and not job.is_partial:
+            telemetry.repeated()
     job.settle(outcome)
 
 

@@ -17,11 +17,17 @@ class Telemetry(Protocol):
     def served(self, audio_s: float, busy_s: float) -> None:
         """A job's result was delivered: seconds of audio, and the seconds the backend held it."""
 
+    def repeated(self) -> None:
+        """A repetition loop of the recogniser was cut, in a final result."""
+
     def failed(self, code: str) -> None:
         """A job ended with an error, an expired deadline included."""
 
     def refused(self, code: str) -> None:
         """A request was not let in."""
+
+    def aligned(self, audio_s: float, busy_s: float) -> None:
+        """An alignment was delivered: seconds of audio, and the seconds the aligner held it."""
 
 
 class Silent:
@@ -33,6 +39,20 @@ class Silent:
 
     def served(self, audio_s: float, busy_s: float) -> None: ...
 
+    def repeated(self) -> None: ...
+
     def failed(self, code: str) -> None: ...
 
     def refused(self, code: str) -> None: ...
+
+    def aligned(self, audio_s: float, busy_s: float) -> None: ...
+
+
+class AlignerTelemetry(Silent):
+    """What of an aligner's jobs is measured: its speed. Waits and steps are those of recognition alone."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def served(self, audio_s: float, busy_s: float) -> None:
+        self._telemetry.aligned(audio_s, busy_s)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, suppress
 from typing import Protocol
 
-from steno.backends.base import Align, Alignment, Recognize, Result, Work
-from steno.engine.queue import Job, Priority
+from steno.backends.aligners.base import Align, Alignment
+from steno.backends.base import Recognize
+from steno.engine.queue import Job, Priority, Result, Work
 from steno.errors import DeadlineExceededError, DrainingError, ModelLoadError
 from steno.types import Hypothesis
 
@@ -24,7 +25,10 @@ class Runner(Protocol):
         """Wait for the model that does `work`; None = the recogniser's."""
 
     def lease_aligner(self) -> AbstractContextManager[None]:
-        """While it is held, the aligner's model stays. Nothing where it has none of its own."""
+        """While it is held, the aligner stays loaded. Nothing where there is none."""
+
+    def prepare_aligner(self) -> None:
+        """Begin to load the aligner. Raises ModelLoadError: it is not ready yet, or could not be loaded."""
 
     def submit(self, work: Work, priority: Priority, deadline: float) -> Job: ...
 
@@ -46,7 +50,7 @@ class Ticket:
         self._waits: set[asyncio.Timeout] = set()
         self._aligner = ExitStack()
         self._is_aligning = False
-        self._aligner_failure: ModelLoadError | None = None
+        self._has_waited_in_vain = False
         self._is_closed = False
         self._is_cut_off = False
         self.load_s = 0.0
@@ -71,20 +75,33 @@ class Ticket:
     async def align(self, work: Align, priority: Priority | None = None, timeout_s: float | None = None) -> Alignment:
         """Like `recognize`, for the times of a given text.
 
-        An aligner that could not be loaded, or not in the time that it got, is not waited for again.
+        An upload waits for the aligner to load, once: after a wait in vain it uses the aligner only when that is
+        ready. A live session never waits for it.
+
+        Raises:
+            ModelLoadError: the aligner is not ready.
         """
-        if self._aligner_failure is not None:
-            raise self._aligner_failure
-        if not self._is_aligning and not self._is_closed:
-            self._is_aligning = True
-            self._aligner.enter_context(self._runner.lease_aligner())
+        self._keep_aligner()
+        if self._priority.is_live or self._has_waited_in_vain:
+            self._runner.prepare_aligner()
         try:
             result = await self._run(work, priority, timeout_s)
-        except ModelLoadError as error:
-            self._aligner_failure = error
+        except ModelLoadError:
+            self._has_waited_in_vain = True
             raise
         assert isinstance(result, Alignment)
         return result
+
+    def prepare_aligner(self) -> None:
+        """Begin to load the aligner, and keep it loaded until the ticket ends: alignments will come. Never waits."""
+        self._keep_aligner()
+        with suppress(ModelLoadError):
+            self._runner.prepare_aligner()
+
+    def _keep_aligner(self) -> None:
+        if not self._is_aligning and not self._is_closed:
+            self._is_aligning = True
+            self._aligner.enter_context(self._runner.lease_aligner())
 
     def time_left_s(self) -> float | None:
         """Until the request's time is up; None for a session."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from steno.alignment.confidence import scored
-from steno.backends.base import Align
-from steno.errors import DrainingError, StenoError
+from steno.backends.aligners.base import Align
+from steno.errors import DrainingError, ModelLoadError, StenoError, UnsupportedLanguageError
 
 if TYPE_CHECKING:
     from steno.engine.queue import Priority
@@ -24,16 +24,20 @@ async def with_words(
     priority: Priority | None = None,
     timeout_s: float | None = None,
 ) -> Hypothesis:
-    """`heard`, in `audio`, with the times of its words.
+    """`heard`, in `audio`, with the times of its words as the aligner finds them.
 
-    Without them where the aligner fails on this piece: that is logged, and whoever needs times guesses.
+    Without them where the aligner is not ready, fails on this piece or does not speak its language: the times are
+    guessed later. A failure is logged.
     """
-    if heard.words or not heard.text:
+    if not heard.text:
         return heard
     try:
         alignment = await ticket.align(Align(audio, heard.text, heard.language), priority, timeout_s)
     except DrainingError:
         raise
+    except (ModelLoadError, UnsupportedLanguageError) as error:
+        logger.debug("word times are guessed: {}", error.message)
+        return heard
     except StenoError as error:
         logger.warning("word times are guessed: {}", error.message)
         return heard

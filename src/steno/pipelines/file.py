@@ -17,6 +17,7 @@ from steno.captions.script import joined
 from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
 from steno.pipelines.align import with_words
+from steno.pipelines.noise import without_noise
 from steno.pipelines.pieces import Piece, PieceReader
 from steno.pipelines.segments import segments_of
 from steno.types import Hypothesis, Segment, Transcript
@@ -49,8 +50,8 @@ class FileTranscription:
     Args:
         reader: the recording.
         parallel: pieces under way at once.
-        speech_only: keep pieces in which the VAD hears nothing from the backend.
-        align: find the times of words, where they are wanted, by aligning.
+        align: find the times of words, where they are wanted, with the engine's aligner.
+        noise_confidence: of the recogniser, as in its `Capabilities`.
     """
 
     def __init__(
@@ -60,15 +61,15 @@ class FileTranscription:
         options: FileOptions,
         *,
         parallel: int = 1,
-        speech_only: bool = True,
         align: bool = False,
+        noise_confidence: float = 0.0,
     ) -> None:
         self._reader = reader
         self._ticket = ticket
         self._options = options
         self._parallel = parallel
-        self._speech_only = speech_only
         self._align = align and options.words
+        self._noise_confidence = noise_confidence
         self._first: Piece | None = None
         self._opened = False
         self._under_way: deque[tuple[Piece, asyncio.Task[Hypothesis] | None]] = deque()
@@ -77,10 +78,14 @@ class FileTranscription:
     @classmethod
     def on(cls, engine: Engine, reader: PieceReader, ticket: Ticket, options: FileOptions) -> FileTranscription:
         """With what suits the engine and its backend."""
-        can = engine.capabilities
-        speech_only = not can.rejects_non_speech
-        parallel = engine.parallelism
-        return cls(reader, ticket, options, parallel=parallel, speech_only=speech_only, align=can.words_by_alignment)
+        return cls(
+            reader,
+            ticket,
+            options,
+            parallel=engine.parallelism,
+            align=engine.aligner is not None,
+            noise_confidence=engine.capabilities.noise_confidence,
+        )
 
     async def __aenter__(self) -> FileTranscription:
         return self
@@ -157,15 +162,17 @@ class FileTranscription:
             return await self._reader.read()
 
     def _start(self, piece: Piece) -> asyncio.Task[Hypothesis] | None:
-        if self._speech_only and piece.speech is None:
+        """None where the VAD finds no speech in the piece: recognisers write text for tones and noise."""
+        if piece.speech is None:
             return None
-        work = Recognize(piece.audio, self._options.language, self._options.context, words=True)
-        return asyncio.create_task(self._hear(work), name="piece")
+        return asyncio.create_task(self._recognise(piece), name="piece")
 
-    async def _hear(self, work: Recognize) -> Hypothesis:
-        heard = await self._ticket.recognize(work)
+    async def _recognise(self, piece: Piece) -> Hypothesis:
+        work = Recognize(piece.audio, self._options.language, self._options.context, words=True)
+        hypothesis = await self._ticket.recognize(work)
+        hypothesis = without_noise(hypothesis, piece.speech_s, self._noise_confidence)
         if not self._align:
-            return heard
+            return hypothesis
         left_s = self._ticket.time_left_s()
         timeout_s = None if left_s is None else ALIGNMENT_SHARE * left_s
-        return await with_words(self._ticket, heard, work.audio, timeout_s=timeout_s)
+        return await with_words(self._ticket, hypothesis, work.audio, timeout_s=timeout_s)

@@ -45,7 +45,9 @@ class Piece:
     start_s: float
     end_s: float
     speech: tuple[float, float] | None
-    """From the first to the last sound that the VAD takes for speech; None where it hears none."""
+    """From the first to the last sound that the VAD takes for speech; None where it finds none."""
+    speech_s: float = 0.0
+    """How much of it the VAD takes for speech."""
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -196,9 +198,12 @@ class _Kept:
 
 
 def _piece(span: Span, kept: _Kept) -> Piece:
+    from steno.vad.silero import FRAME
+
     return Piece(
         audio=kept.between(span.start, span.end).copy(),
         start_s=span.start / SAMPLE_RATE,
         end_s=span.end / SAMPLE_RATE,
         speech=(span.voiced[0] / SAMPLE_RATE, span.voiced[1] / SAMPLE_RATE) if span.voiced else None,
+        speech_s=span.voiced_frames * FRAME / SAMPLE_RATE,
     )

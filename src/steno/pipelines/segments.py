@@ -23,7 +23,18 @@ def segments_of(heard: Hypothesis, piece: Piece, first_id: int) -> tuple[Segment
     if not heard.text.strip():
         return ()
     if not heard.words:
-        return (Segment(first_id, *piece.extent, heard.text, heard.language, (), heard.confidence, heard.scores),)
+        return (
+            Segment(
+                first_id,
+                *piece.extent,
+                heard.text,
+                heard.language,
+                (),
+                heard.confidence,
+                heard.scores,
+                heard.repetition,
+            ),
+        )
     words = [_on_clock(word, piece) for word in heard.words]
     groups = list(_groups(words))
     texts = _texts(heard.text, groups)
@@ -36,6 +47,7 @@ def segments_of(heard: Hypothesis, piece: Piece, first_id: int) -> tuple[Segment
             language=heard.language,
             words=tuple(group),
             confidence=_confidence(group),
+            repetition=heard.repetition and n == len(groups) - 1,
         )
         for n, (group, text) in enumerate(zip(groups, texts, strict=True))
     )

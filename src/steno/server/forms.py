@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from fastapi import File, Form, UploadFile
 
 from steno.backends.base import Capabilities
+from steno.engine.engine import Engine
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions
 from steno.pipelines.request import TimingMode, check_language
@@ -59,24 +60,27 @@ class TranscriptionForm:
         """Whether the answer is made of words and cannot do without them; subtitles can."""
         return "word" in (self.granularities or []) or bool(self.include)
 
-    def options(self, capabilities: Capabilities, backend: str) -> FileOptions:
+    def options(self, engine: Engine) -> FileOptions:
         """The form as the pipeline's options.
 
         Raises:
             InvalidRequestError: options that contradict each other, or that the backend cannot fulfil.
         """
+        capabilities, backend = engine.capabilities, engine.backend.name
+        language = check_language(self.language, capabilities, backend)
         if self.stream and self.response_format not in ("json", "text"):
             text = f"stream=true gives events; response_format={self.response_format} does not go with it: use json"
             raise InvalidRequestError(text, param="response_format")
         if self.hotwords and not capabilities.context:
             text = f"backend {backend!r} takes no hot words; leave them out"
             raise UnsupportedFeatureError(text, param="hotwords")
-        if self.wants_words and not (capabilities.word_times or capabilities.alignment):
-            text = f"backend {backend!r} has no word times here: ask for segment, or have FORCED_ALIGNER_ID set"
+        if self.wants_words and not engine.times_words_of(language):
+            text = f"backend {backend!r} has no word times here, and no aligner speaks {language or 'its languages'}"
+            text += ": ask for segment, or have ALIGNER set"
             raise UnsupportedFeatureError(text, param="timestamp_granularities[]")
         context = ", ".join(part for part in (self.prompt, self.hotwords) if part) if capabilities.context else ""
         words = self.wants_words or self.response_format in get_args(CaptionFormat)
-        return FileOptions(check_language(self.language, capabilities, backend), context, words)
+        return FileOptions(language, context, words)
 
     def ignored(self, capabilities: Capabilities) -> list[str]:
         """What was sent and has no effect: hints that this backend cannot follow, options of another format."""

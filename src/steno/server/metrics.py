@@ -60,6 +60,15 @@ class Metrics:
             buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5), registry=registry,
         )  # fmt: skip
         self._audio = Counter("steno_audio_seconds", "Audio recognised.", registry=registry)
+        self._aligned = Counter("steno_aligned_audio_seconds", "Audio in which words were timed.", registry=registry)
+        self._aligner_rtf = Histogram(
+            "steno_aligner_real_time_factor", "Time the aligner held a job, divided by its audio.",
+            buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5), registry=registry,
+        )  # fmt: skip
+        self._repetitions = Counter(
+            "steno_repetitions", "Results in which the recogniser repeated itself without end, and was cut.",
+            registry=registry,
+        )  # fmt: skip
         self._failures = Counter(
             "steno_job_failures", "Jobs that ended with an error, by its code.", ["code"], registry=registry
         )
@@ -112,6 +121,14 @@ class Metrics:
         if audio_s > 0:
             self._rtf.observe(busy_s / audio_s)
 
+    def aligned(self, audio_s: float, busy_s: float) -> None:
+        self._aligned.inc(audio_s)
+        if audio_s > 0:
+            self._aligner_rtf.observe(busy_s / audio_s)
+
+    def repeated(self) -> None:
+        self._repetitions.inc()
+
     def failed(self, code: str) -> None:
         self._failures.labels(code).inc()
 
@@ -146,7 +163,7 @@ class _EngineCollector(Collector):
         yield GaugeMetricFamily("steno_model_loaded", "1 while the model is in memory.", float(loaded))
         if engine.aligner_state is not None:
             aligner = float(engine.aligner_state is State.READY)
-            yield GaugeMetricFamily("steno_aligner_loaded", "1 while the forced aligner is in memory.", aligner)
+            yield GaugeMetricFamily("steno_aligner_loaded", "1 while the aligner is loaded.", aligner)
         if isinstance(engine.backend, UsesDrafts):
             drafts = engine.backend.drafts()
             yield CounterMetricFamily("steno_draft_tokens", "Expected tokens that were verified.", drafts.proposed)

@@ -55,6 +55,8 @@ class WireSegment(BaseModel):
     confidence: float | None = None
     translated: bool | None = None
     """Of a translation: False where the source text was kept."""
+    repetition: bool | None = None
+    """True where the recogniser repeated itself without end, and the repetition was cut to one."""
 
 
 class VerboseTranscript(BaseModel):
@@ -110,6 +112,7 @@ def wire_segment(segment: Segment) -> WireSegment:
         avg_logprob=round(_log(segment.confidence), 4),
         compression_ratio=round(len(text) / len(zlib.compress(text)), 3),
         confidence=_rounded(segment.confidence),
+        repetition=segment.repetition or None,
     )
 
 

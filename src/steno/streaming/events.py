@@ -76,6 +76,11 @@ class Final:
     """Whether the recogniser's last word began otherwise than what was stable, and was made to fit."""
     scores: tuple[Score, ...] = ()
     """As of a `Hypothesis`; for words that get their times later."""
+    repetition: bool = False
+    """As of a `Hypothesis`."""
+    timing: Literal["accurate", "fast"] | None = None
+    """Where the times of `words` come from: the recogniser or an aligner, or the length of the words. None where no
+    words are wanted."""
     translation: str | None = None
     caption: str | None = None
     """The next cues of a subtitle file: all of a stream's, joined, are the file."""

@@ -56,6 +56,8 @@ class Step:
     final: bool
     stable: str = ""
     """What has been told of it for good."""
+    speech_s: float = 0.0
+    """How much of the audio the VAD takes for speech."""
 
     @property
     def what(self) -> str:
@@ -156,7 +158,9 @@ class Session:
             if is_due and self._segmenter.voiced_until > segment.seen:
                 segment.seen = end
                 audio = self._tape.between(segment.start, end)
-                steps.append(Step(segment.id, audio, end, final=False, stable=segment.agreement.stable))
+                speech_s = self._segmenter.voiced_frames * FRAME / SAMPLE_RATE
+                stable = segment.agreement.stable
+                steps.append(Step(segment.id, audio, end, final=False, stable=stable, speech_s=speech_s))
         return steps
 
     def apply(self, step: Step, hypothesis: Hypothesis) -> list[Event]:
@@ -270,7 +274,8 @@ class Session:
         segment.end, segment.reason = span.end, reason
         segment.spoken = span.voiced or (span.start, span.end)
         audio = self._tape.between(span.start, span.end)
-        self._finals.append(Step(segment.id, audio, span.end, final=True))
+        speech_s = span.voiced_frames * FRAME / SAMPLE_RATE
+        self._finals.append(Step(segment.id, audio, span.end, final=True, speech_s=speech_s))
         events.append(SpeechEnded(segment.id, self._clock(span.end), reason))
 
     def _complete(self, segment: Segment, final: Final) -> list[Event]:
@@ -294,6 +299,7 @@ class Session:
             hypothesis.confidence,
             diverged=reading.diverged,
             scores=hypothesis.scores if reading.text == hypothesis.text else (),
+            repetition=hypothesis.repetition,
         )
 
     def _words(self, reading: Reading, segment: Segment, end: int) -> tuple[Word, ...]:

@@ -23,12 +23,14 @@ class Piece:
 
     `reason`, why it ends: `pause` (speech begins after a long one), `cut` (it got long), `silence` (digital silence
     follows), `flush` (the file ends). `voiced`: the first and the last sample in it that the VAD takes for speech.
+    `voiced_frames`: how many frames of it the VAD takes for speech.
     """
 
     start: int
     end: int
     reason: Reason
     voiced: tuple[int, int] | None
+    voiced_frames: int = 0
 
     @property
     def has_speech(self) -> bool:
@@ -174,7 +176,7 @@ class PieceCutter:
             return
         voiced = [i for i, frame in enumerate(self._frames[:count]) if frame[0]]
         heard = (first + voiced[0] * FRAME, first + (voiced[-1] + 1) * FRAME) if voiced else None
-        out.append(Piece(first, end, reason, heard))
+        out.append(Piece(first, end, reason, heard, len(voiced)))
         self._advance(count)
 
     def _advance(self, count: int) -> None:

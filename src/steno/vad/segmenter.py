@@ -31,6 +31,7 @@ class Span:
 
     `reason`: `endpoint` (silence came), `onset` (speech came), `cut` (it got long), `flush` (the caller's wish).
     `voiced`: the first and the last sample in it that are speech; None in silence.
+    `voiced_frames`: how many frames of it are speech.
     """
 
     kind: Literal["speech", "silence"]
@@ -38,6 +39,7 @@ class Span:
     end: int
     reason: Reason
     voiced: tuple[int, int] | None = None
+    voiced_frames: int = 0
 
 
 Event: TypeAlias = SpeechStarted | Span
@@ -111,6 +113,11 @@ class Segmenter:
     def voiced_until(self) -> int:
         """Where the last voice in the open utterance ends; its start, if there is none yet."""
         return self._voiced_until if self._in_speech else self._now
+
+    @property
+    def voiced_frames(self) -> int:
+        """Frames of the open utterance that are speech."""
+        return sum(frame.is_voiced for frame in self._frames)
 
     def feed(self, probabilities: NDArray[np.float32], levels: NDArray[np.float32] | None = None) -> list[Event]:
         """Take the next frames of `FRAME` samples: their probabilities and, for good cuts, levels in dBFS."""
@@ -205,7 +212,7 @@ class Segmenter:
             return
         voiced = [frame.start for frame in self._frames if frame.is_voiced and frame.start < end]
         heard = (voiced[0], voiced[-1] + FRAME) if voiced else None
-        events.append(Span("speech" if heard else "silence", self._start, end, reason, heard))
+        events.append(Span("speech" if heard else "silence", self._start, end, reason, heard, len(voiced)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ CPU_SLOTS, GPU_SLOTS = 8, 256
 
 def create(options: BackendOptions) -> QwenBackend:
     """For the registry."""
-    from steno.backends.qwen.aligner import QwenAligner
     from steno.backends.qwen.backend import QwenBackend
 
     wanted = checkpoints_of(options)
@@ -33,7 +32,7 @@ def create(options: BackendOptions) -> QwenBackend:
         gpu_memory_mb=options.gpu_memory_mb,
         cuda_graphs=options.cuda_graphs,
     )
-    return QwenBackend(wanted.model, engine, QwenAligner(wanted.aligner) if wanted.aligner else None)
+    return QwenBackend(wanted.model, engine)
 
 
 def default_slots(device: str) -> int:

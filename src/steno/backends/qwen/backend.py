@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from steno.backends.base import Align, Capabilities, Drafts, Finished, Gpu, Progress, Recognize
+from steno.backends.base import Capabilities, Drafts, Finished, Gpu, Progress, Recognize
+from steno.backends.memory import release_memory
 from steno.backends.qwen.prompt import LANGUAGES
 from steno.errors import (
     AudioTooLongError,
@@ -24,8 +25,6 @@ from steno.errors import (
 from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:
-    from steno.backends.base import Work
-    from steno.backends.qwen.aligner import QwenAligner
     from steno.backends.qwen.options import EngineOptions, LoadOptions
     from steno.backends.qwen.paths import Path
     from steno.backends.qwen.rows import Hearing, Row
@@ -62,23 +61,19 @@ class QwenBackend:
     Args:
         options: which checkpoint, and where it runs.
         engine: how it runs.
-        aligner: finds word times; None = this backend has none.
     """
 
     name = "qwen"
     capabilities: Capabilities
 
-    def __init__(self, options: LoadOptions, engine: EngineOptions, aligner: QwenAligner | None = None) -> None:
+    def __init__(self, options: LoadOptions, engine: EngineOptions) -> None:
         self.model_id = options.model_id
         self.slots = engine.slots
-        self.aligner = aligner
         self.capabilities = Capabilities(
             languages=frozenset(LANGUAGES),
             live=engine.incremental,
             word_times=False,
-            alignment=aligner is not None,
             context=True,
-            rejects_non_speech=True,
             max_audio_s=MAX_AUDIO_S,
         )
         self._options = options
@@ -121,18 +116,13 @@ class QwenBackend:
         progress(1.0, "ready")
 
     def unload(self) -> None:
-        from steno.backends.qwen.memory import give_back
-
         self._drafts = self.drafts()
         self._path = None
         self._trusted.clear()
-        give_back()
+        release_memory()
 
-    def admit(self, work: Work) -> None:
+    def admit(self, work: Recognize) -> None:
         """Raises UnsupportedLanguageError, AudioTooLongError."""
-        if isinstance(work, Align):
-            self._the_aligner().admit(work)
-            return
         check(work)
         path = self._loaded()
         if not work.audio.any():
@@ -145,8 +135,6 @@ class QwenBackend:
 
     def step(self) -> Sequence[Finished]:
         finished, self._done = self._done, []
-        if self.aligner is not None:
-            finished += self.aligner.step()
         if self._tasks:
             for runner in self._loaded().runners:
                 finished += self._step(runner)
@@ -165,11 +153,7 @@ class QwenBackend:
                 finished.append(Finished(task.work, outcome))
         return finished
 
-    def release(self, work: Work) -> None:
-        if isinstance(work, Align):
-            if self.aligner is not None:
-                self.aligner.release(work)
-            return
+    def release(self, work: Recognize) -> None:
         self._done = [finished for finished in self._done if finished.work is not work]
         task = self._tasks.pop(work, None)
         if task is not None:
@@ -233,8 +217,8 @@ class QwenBackend:
         runner = row.runner
         heard = runner.machine.reader.read(row.tokens, row.certainty, work.language)
         settles = self._loaded().settles(row)
-        if row.diverged or not settles:
-            heard = replace(heard, settles=settles, diverged=row.diverged)
+        if row.diverged or row.repetition or not settles:
+            heard = replace(heard, settles=settles, diverged=row.diverged, repetition=row.repetition)
         if task.doubted is not None:
             if not confirms(heard.text, task.doubted.text):
                 return heard
@@ -251,11 +235,6 @@ class QwenBackend:
         if self._path is None:
             raise BackendUnavailableError("backend 'qwen' is not loaded")
         return self._path
-
-    def _the_aligner(self) -> QwenAligner:
-        if self.aligner is None:
-            raise BackendUnavailableError("backend 'qwen' has no aligner; set FORCED_ALIGNER_ID")
-        return self.aligner
 
 
 def token_limit(seconds: float) -> int:

@@ -13,7 +13,7 @@ NEEDED = {"torch": (2, 11), "transformers": (5, 16, 1)}
 BELOW = {"transformers": (6,)}
 
 
-def missing() -> str | None:
+def missing(model_id: str | None = None) -> str | None:
     """What the backend lacks and what to do about it, put so that its name goes before it; None = nothing."""
     for package, oldest in NEEDED.items():
         if importlib.util.find_spec(package) is None:

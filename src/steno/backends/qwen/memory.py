@@ -1,10 +1,7 @@
-"""Giving memory back: to the GPU's driver and to the operating system, which Python and torch would keep it from."""
+"""How much memory a model takes, of the GPU and in weights."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import sys
 from typing import Any
 
@@ -27,14 +24,3 @@ def gpu_of(device: Any) -> Gpu | None:
 def weight_bytes(model: Any) -> int:
     """Of all parameters of a torch module."""
     return sum(parameter.nbytes for parameter in model.parameters())
-
-
-def give_back() -> None:
-    """What nobody refers to any more, now. Slow: for unloading only, never between two requests."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # musl has no malloc_trim
-            ctypes.CDLL("libc.so.6").malloc_trim(0)

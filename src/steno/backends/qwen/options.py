@@ -53,11 +53,10 @@ class EngineOptions:
 
 
 class Checkpoints(NamedTuple):
-    """All that a server needs."""
+    """The models of one recogniser."""
 
     model: LoadOptions
     fast: LoadOptions | None
-    aligner: LoadOptions | None
 
 
 def checkpoints_of(options: BackendOptions) -> Checkpoints:
@@ -67,7 +66,13 @@ def checkpoints_of(options: BackendOptions) -> Checkpoints:
     return Checkpoints(
         LoadOptions(options.model_id or default, options.revision, *where, options.quantize),
         None if is_alone else LoadOptions(options.fast_model_id or SMALL_MODEL, None, *where, options.quantize),
-        LoadOptions(options.aligner_id, None, *where) if options.aligner_id else None,
+    )
+
+
+def aligner_of(options: BackendOptions, default_id: str) -> LoadOptions:
+    """The forced aligner's checkpoint, and where it runs: where the recogniser does."""
+    return LoadOptions(
+        options.aligner_id or default_id, None, options.allowlist, options.device, options.dtype, options.hf_home
     )
 
 

@@ -56,6 +56,10 @@ class Row:
     """Places where its drafts were wrong."""
     tokens: list[int] = field(default_factory=list)
     certainty: list[float] = field(default_factory=list)
+    kept_from_loops: int = 0
+    """Tokens that stay although they repeat themselves: they are stable."""
+    repetition: bool = False
+    """Whether a repetition loop was cut."""
     diverged: bool = False
     """Whether the model would have written something else than what is stable."""
     passed_over: int = 0

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 from loguru import logger
 
+from steno.backends.drafts import rest_of
 from steno.backends.qwen.decoder import Block, Choice, Filling
 from steno.backends.qwen.device import Scale, scale_of
 from steno.backends.qwen.places import Places
 from steno.backends.qwen.rows import Hearing, Row, lost, no_numbers
 from steno.backends.qwen.waiting import LIVE_FILL_TOKENS, Waiting
+from steno.backends.repetition import loop_start
 
 if TYPE_CHECKING:
     from steno.backends.qwen.machine import Machine
@@ -27,12 +29,8 @@ if TYPE_CHECKING:
 LIVE_WINDOWS: dict[Scale, int] = {"cuda": 32, "cpu": 1}
 """Windows of a recording that are encoded in one step while anybody is live."""
 
-WORTH_TRYING = 3
-"""Tokens of a draft, behind one that was wrong, for which another pass pays."""
 MISTAKES = 8
 """A draft that was wrong in more places is left alone."""
-NEAR = 4
-"""Tokens among which the place is looked for where a wrong draft goes on."""
 
 
 class Runner:
@@ -140,6 +138,7 @@ class Runner:
                 kept.sound = row.sound
             row.slot = self.places.lend(kept, self._steps)
             row.draft, row.forced = self._expected(row)
+            row.kept_from_loops = row.forced
             self.proposed += len(row.draft) - row.forced
             if not self._incremental:
                 self.machine.empty(row.slot)
@@ -216,9 +215,15 @@ class Runner:
             return True
         row.tokens.append(choice.token)
         row.certainty.append(choice.certainty)
+        start = loop_start(row.tokens)
+        if start is not None and len(row.tokens) > row.kept_from_loops:
+            start = max(start, row.kept_from_loops)
+            del row.tokens[start:], row.certainty[start:]
+            row.repetition = True
+            return True
         if len(row.tokens) < row.hearing.limit:
             return False
-        logger.warning("a text was cut off after {} tokens; is it a loop?", len(row.tokens))
+        logger.warning("a text was cut off after {} tokens, as many as its audio can hold", len(row.tokens))
         return True
 
     def _go_on(self, row: Row, draft: Ids, right: int) -> None:
@@ -258,12 +263,3 @@ class Runner:
             self.places.give_back(row.slot)
         if row.hearing.final and row.hearing.utterance is not None and row.kept is not None and not row.kept.rows:
             self.places.forget(row.hearing.utterance)
-
-
-def rest_of(draft: Ids, at: int, wrote: int, then: int) -> Ids:
-    """What of a draft may still come, where the model wrote two other tokens than `draft[at:]`; nothing if that is
-    little. It may have left tokens of the draft out, put one in, or put one in another's place."""
-    places = [at + n for n in range(1, NEAR + 1) if draft[at + n - 1 : at + n + 1] == (wrote, then)]
-    places += [at + n for n in (0, 1) if draft[at + n : at + n + 1] == (then,)]
-    rest = draft[places[0] + 1 :] if places else ()
-    return rest if len(rest) >= WORTH_TRYING else ()

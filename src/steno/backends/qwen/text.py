@@ -36,7 +36,9 @@ class Reader:
         `language` is the one that was forced: then the tokens are text alone.
         """
         start = 0
-        if language is None and self._mark in tokens:
+        if language is None:
+            if self._mark not in tokens:
+                return Hypothesis("", None)  # a header that was cut off: no text begins before the mark
             start = tokens.index(self._mark) + 1
         raw = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
         parsed = self._processor.parse_output(raw)

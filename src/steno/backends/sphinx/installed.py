@@ -16,7 +16,7 @@ PARTS = {
 """Of the US English model, by what they are: where, below its folder."""
 
 
-def missing() -> str | None:
+def missing(model_id: str | None = None) -> str | None:
     """What the backend lacks and what to do about it, put so that its name goes before it; None = nothing.
 
     Clients are told this, so the folder is only in the log.

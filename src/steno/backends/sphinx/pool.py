@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from steno.backends.sphinx.process import Child
+from steno.backends.sphinx.process import Child, Role
 from steno.errors import BackendUnavailableError
 
 
@@ -31,15 +31,16 @@ class Place:
 
 
 class Pool:
-    """Lends children, one user each, at most `size` at once; who comes later waits in order of arrival.
+    """Lends children of one role, one user each, at most `size` at once; later callers wait in order of arrival.
 
     A child that holds a live utterance is kept for it. Where `size` is reached and another needs a place, the
     utterance that was not decoded for the longest time loses its: its next call brings all of its audio and starts
     over in another child. So more streams than places cost time, and nothing else.
     """
 
-    def __init__(self, size: int, *, recycle_after: int, recycle_rss_mb: float) -> None:
+    def __init__(self, size: int, role: Role, *, recycle_after: int, recycle_rss_mb: float) -> None:
         self._size = size
+        self._role: Role = role
         self._recycle_after = recycle_after
         self._recycle_rss_mb = recycle_rss_mb
         self._permits = asyncio.Semaphore(size)
@@ -117,7 +118,7 @@ class Pool:
     async def _start(self) -> Place:
         self._starting += 1
         try:
-            return Place(await Child.start())
+            return Place(await Child.start(self._role))
         finally:
             self._starting -= 1
 

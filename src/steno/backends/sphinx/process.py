@@ -6,11 +6,15 @@ import asyncio
 import signal
 import sys
 from contextlib import suppress
+from typing import Literal, TypeAlias
 
 from loguru import logger
 
 from steno.backends.sphinx.protocol import Header, Message, ProtocolError, pack, receive
 from steno.errors import BackendCrashedError, BackendError
+
+Role: TypeAlias = Literal["recognise", "align"]
+"""What a child does: it holds the decoder for that alone."""
 
 START_TIMEOUT_S = 30.0
 """A start takes 0.2 to 0.4 s; thirty on a machine that has much else to do."""
@@ -38,7 +42,7 @@ class Child:
         self.rss_mb = 0.0
 
     @classmethod
-    async def start(cls) -> Child:
+    async def start(cls, role: Role) -> Child:
         """Start a child and wait until its decoder is ready.
 
         Raises:
@@ -49,6 +53,7 @@ class Child:
             "-P",  # what lies in the current folder is none of its modules
             "-m",
             "steno.backends.sphinx.worker",
+            role,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C must not reach it while Python starts and it can't yet ignore it

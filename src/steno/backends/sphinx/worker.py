@@ -1,4 +1,4 @@
-"""A child process that decodes: `python -m steno.backends.sphinx.worker`.
+"""A child process that decodes: `python -m steno.backends.sphinx.worker recognise` or `… align`.
 
 It answers one request after the other and ends when its standard input does, which is also how it notices that its
 parent was killed. Ctrl-C is the parent's business.
@@ -19,7 +19,7 @@ from steno.backends.sphinx.protocol import Header, Message, pack, read
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies = sys.stdin.buffer, _own_stdout()
-    serve = _service()
+    serve = _service(sys.argv[1])
     _send(replies, {"ready": True})
     while (request := read(requests)) is not None:
         _send(replies, _answer(serve, request))
@@ -32,34 +32,34 @@ def _own_stdout() -> BinaryIO:
     return replies
 
 
-def _service() -> Callable[[Message], Header]:
+def _service(role: str) -> Callable[[Message], Header]:
+    match role:
+        case "recognise":
+            return _recognising()
+        case "align":
+            return _aligning()
+        case unknown:
+            raise ValueError(f"unknown role {unknown!r}")
+
+
+def _recognising() -> Callable[[Message], Header]:
     from steno.backends.sphinx.recogniser import Recogniser
 
     recogniser = Recogniser()
-    aligner = None
+    operations = {
+        "recognise": recogniser.recognise,
+        "begin": recogniser.begin,
+        "feed": recogniser.feed,
+        "finish": recogniser.finish,
+    }
+    return lambda request: {"words": operations[request.header["op"]](request.payload)}
 
-    def serve(request: Message) -> Header:
-        nonlocal aligner
-        match request.header["op"]:
-            case "recognise":
-                return {"words": recogniser.recognise(request.payload)}
-            case "begin":
-                return {"words": recogniser.begin(request.payload)}
-            case "feed":
-                return {"words": recogniser.feed(request.payload)}
-            case "finish":
-                return {"words": recogniser.finish(request.payload)}
-            case "align":
-                from steno.backends.sphinx.aligner import Aligner
 
-                # Its own decoder (29 MB, made when the first text comes): what is added to its dictionary must not
-                # change what is recognised, and the growing utterance goes on beside it.
-                aligner = aligner or Aligner()
-                return {"spans": aligner.align(request.payload, request.header["tokens"])}
-            case unknown:
-                raise ValueError(f"unknown op {unknown!r}")
+def _aligning() -> Callable[[Message], Header]:
+    from steno.backends.sphinx.aligner import Aligner
 
-    return serve
+    aligner = Aligner()
+    return lambda request: {"spans": aligner.align(request.payload, request.header["tokens"])}
 
 
 def _answer(serve: Callable[[Message], Header], request: Message) -> Header:

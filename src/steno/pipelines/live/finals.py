@@ -12,6 +12,7 @@ from steno.alignment.heuristic import spread
 from steno.captions.cues import CueStyle
 from steno.captions.running import RunningCaptions
 from steno.pipelines.live.options import LiveOptions
+from steno.pipelines.request import TimingMode
 from steno.streaming.events import Final, Partial
 from steno.translation.translator import Translator, Wanted
 from steno.types import Segment, Word
@@ -80,8 +81,8 @@ class Finals:
         if not final.text:
             return final
         if options.words or options.captions:
-            words = final.words or _guessed(final)
-            final = replace(final, words=words)
+            timing: TimingMode = "accurate" if final.words else "fast"
+            final = replace(final, words=final.words or _guessed(final), timing=timing)
         if options.captions:
             self._captions = self._captions or RunningCaptions(options.captions, self._style, first=options.first_cue)
             segment = Segment(

@@ -30,13 +30,14 @@ from steno.pipelines.live.hearing import Hearing
 from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.options import LiveOptions
 from steno.pipelines.live.outbox import Outbox
+from steno.pipelines.noise import without_noise
 from steno.streaming.events import Event, Final, Partial
 from steno.streaming.session import Session, SessionConfig, Step
 from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
 
 if TYPE_CHECKING:
-    from steno.types import Audio
+    from steno.types import Audio, Hypothesis
 
 MAX_STEP_S = 2.0
 """Under load partials come less often, down to this."""
@@ -47,8 +48,8 @@ MAX_WAITING = 64
 on is not listened to either."""
 PARTIAL_TIMEOUT_S = 10.0
 """A final has the engine's own, as any request."""
-ALIGNMENT_TIMEOUT_S = 30.0
-"""A final whose word times take longer, for the aligner is still being loaded, is told with guessed ones."""
+ALIGNMENT_TIMEOUT_S = 3.0
+"""A final whose word times take longer is emitted with guessed ones. Later partials wait behind it."""
 NEVER_MS = 3_600_000.0
 """Silence that ends a segment where silence is not to end it."""
 
@@ -106,6 +107,7 @@ class LiveStream:
         self.finals = 0
         """How many there were."""
         self._start(self._load(), "load")
+        self._prepare_aligner()
 
     @property
     def audio_s(self) -> float:
@@ -140,6 +142,7 @@ class LiveStream:
             await self._hear(await self._intake.flush())
             await self._intake.aclose()
             self._intake = _intake(options)
+        self._prepare_aligner()
         self._take(self._session.configure(_session_config(self._options, self._studio.settings)))
 
     async def finish(self) -> None:
@@ -244,7 +247,7 @@ class LiveStream:
 
     async def _apply(self, step: Step) -> list[Event]:
         options = self._options
-        wants_words = options.words or options.captions is not None
+        wants_words = self._wants_words
         work = Recognize(
             step.audio,
             options.language,
@@ -255,14 +258,28 @@ class LiveStream:
             step.stable,
         )
         if step.final:
-            hypothesis = await self._ticket.recognize(work, Priority.LIVE_FINAL)
-            if wants_words and self._studio.engine.capabilities.words_by_alignment:
+            hypothesis = self._checked(await self._ticket.recognize(work, Priority.LIVE_FINAL), step)
+            if wants_words and self._studio.engine.aligner is not None:
                 hypothesis = await with_words(
                     self._ticket, hypothesis, work.audio, Priority.LIVE_FINAL, ALIGNMENT_TIMEOUT_S
                 )
         else:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_PARTIAL, PARTIAL_TIMEOUT_S)
+            hypothesis = self._checked(hypothesis, step)
         return self._session.apply(step, hypothesis)
+
+    def _checked(self, hypothesis: Hypothesis, step: Step) -> Hypothesis:
+        if step.stable:
+            return hypothesis
+        return without_noise(hypothesis, step.speech_s, self._studio.engine.capabilities.noise_confidence)
+
+    @property
+    def _wants_words(self) -> bool:
+        return self._options.words or self._options.captions is not None
+
+    def _prepare_aligner(self) -> None:
+        if self._wants_words:
+            self._ticket.prepare_aligner()
 
     def _measure(self, events: Iterable[Event], lag_s: float) -> None:
         telemetry = self._studio.telemetry

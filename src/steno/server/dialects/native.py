@@ -222,6 +222,9 @@ def _final(event: Final, *, words: bool) -> Message:
     }
     if words:
         message["words"] = [_word(word) for word in event.words]
+        message["timing"] = event.timing
+    if event.repetition:
+        message["repetition"] = True
     if event.translation is not None:
         message["translation"] = event.translation
     if event.caption is not None:

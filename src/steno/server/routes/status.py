@@ -15,6 +15,7 @@ from steno.engine.lifecycle import State
 from steno.server.services import Services, services_of
 
 router = APIRouter()
+EMBEDDED = ("moonshine", "sphinx")
 With = Annotated[Services, Depends(services_of)]
 
 
@@ -28,7 +29,7 @@ class Loading(BaseModel):
 class Health(BaseModel):
     status: Literal["ok", "draining", "degraded"]
     mode: str
-    """`embedded` for sphinx; of Qwen3-ASR which way it goes: `standard`, `speculative` or `dual`; else the backend."""
+    """`embedded` for moonshine and sphinx; of Qwen3-ASR which way it goes: `standard`, `speculative` or `dual`."""
     model_loaded: bool
     model_state: State
     model_id: str
@@ -43,7 +44,9 @@ class Health(BaseModel):
     queued_jobs: int
     loading: Loading | None
     aligner_state: State | None
-    """Of the forced aligner's model; null where the recogniser needs none, or none is configured."""
+    """Null where there is no aligner: the recogniser times its words itself, or `ALIGNER=none`."""
+    aligner: str | None
+    """Its model."""
     load_error: str | None
     """Why the model could not be loaded the last time; the log has the details."""
     version: str
@@ -79,6 +82,7 @@ async def health(services: With) -> Health:
         queued_jobs=sum(engine.queue_depth().values()),
         loading=Loading(done=engine.load_progress[0], what=engine.load_progress[1]) if state is State.LOADING else None,
         aligner_state=engine.aligner_state,
+        aligner=engine.aligner.model_id if engine.aligner is not None else None,
         load_error=engine.load_failure,
         version=__version__,
         uptime_s=round(time.monotonic() - services.started, 3),
@@ -111,6 +115,8 @@ def _status(engine: Engine) -> Literal["ok", "draining", "degraded"]:
 
 
 def _mode(backend: Backend) -> str:
+    if backend.name in EMBEDDED:
+        return "embedded"
     if isinstance(backend, UsesDrafts):
         return backend.path
-    return "embedded" if backend.name == "sphinx" else backend.name
+    return backend.name

@@ -47,9 +47,8 @@ async def transcriptions_stream(request: Request, form: Sent, services: With) ->
 
 async def _begin(request: Request, form: TranscriptionForm, services: Services) -> FileTranscription:
     """Check everything that can be checked before the answer begins."""
-    engine = services.engine
     services.check_model(form.model)
-    options = form.options(engine.capabilities, engine.backend.name)
+    options = form.options(services.engine)
     return await recording.begin(request, form.file, options, services)
 
 

@@ -1,4 +1,4 @@
-"""Qwen3-ForcedAligner: when each word of a text is spoken. A model of its own beside the recogniser's."""
+"""Qwen3-ForcedAligner: audio and a text in, the times of its words out."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 from steno.alignment.repair import repaired
-from steno.backends.base import Align, Alignment, Finished, Progress
-from steno.backends.qwen.device import Scale, scale_of
+from steno.backends.aligners.base import Align, Alignment
 from steno.backends.qwen.prompt import LANGUAGES
 from steno.errors import (
     AudioTooLongError,
     BackendError,
-    BackendUnavailableError,
     StenoError,
     UnsupportedFeatureError,
     UnsupportedLanguageError,
@@ -24,7 +20,6 @@ from steno.errors import (
 from steno.types import SAMPLE_RATE, Word
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.options import LoadOptions
     from steno.types import Audio
 
 CODES = ("zh", "en", "yue", "fr", "de", "it", "ja", "ko", "pt", "ru", "es")
@@ -35,8 +30,6 @@ SPLITTERS = {"ja": ("nagisa", "steno[ja]"), "ko": ("soynlp", "steno[ko]")}
 
 MAX_AUDIO_S = 300.0
 MAX_TEXT_CHARS = 10_000
-AT_ONCE: dict[Scale, int] = {"cuda": 4, "cpu": 1}
-"""Pieces in one forward pass: recognition waits so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,62 +40,8 @@ class Unit:
     text: str
 
 
-class QwenAligner:
-    """Aligns what it is given in batches; `Align` goes through the same queue and the same steps as recognition.
-
-    Args:
-        options: which checkpoint, and where it runs.
-    """
-
-    def __init__(self, options: LoadOptions) -> None:
-        self.model_id = options.model_id
-        self._options = options
-        self._machine: _Machine | None = None
-        self._waiting: list[Align] = []
-
-    def load(self, progress: Progress) -> None:
-        """Raises ModelLoadError."""
-        from steno.backends.qwen.loader import load_aligner
-
-        machine = _Machine(load_aligner(self._options, progress))
-        machine.warm_up()
-        self._machine = machine
-        progress(1.0, "ready")
-
-    def unload(self) -> None:
-        from steno.backends.qwen.memory import give_back
-
-        self._machine = None
-        give_back()
-
-    def admit(self, work: Align) -> None:
-        """Raises UnsupportedLanguageError, UnsupportedFeatureError, AudioTooLongError: what it cannot align."""
-        check(work)
-        if self._machine is None:
-            raise BackendUnavailableError(f"the aligner {self.model_id} is not loaded")
-        self._waiting.append(work)
-
-    def step(self) -> list[Finished]:
-        """A forward pass over some of what waits; nothing where nothing does."""
-        if not self._waiting:
-            return []
-        assert self._machine is not None
-        count = AT_ONCE[scale_of(self._machine.device)]
-        some, self._waiting = self._waiting[:count], self._waiting[count:]
-        try:
-            outcomes = self._machine.align(some)
-        except Exception as error:  # noqa: BLE001 - a boundary: logged, and delivered to those whom it concerns
-            logger.opt(exception=error).error("aligning {} pieces failed: {}", len(some), error)
-            outcomes = [BackendError("the aligner failed on this audio; the server's log has the reason")] * len(some)
-        return [Finished(work, outcome) for work, outcome in zip(some, outcomes, strict=True)]
-
-    def release(self, work: Align) -> None:
-        if work in self._waiting:
-            self._waiting.remove(work)
-
-
-class _Machine:
-    """The loaded checkpoint."""
+class ForcedAligner:
+    """A loaded checkpoint. Not thread-safe."""
 
     def __init__(self, loaded: Any) -> None:
         from steno.backends.qwen.encoder import Encoder

@@ -1,0 +1,150 @@
+"""Qwen3-ForcedAligner in a thread of its own: alignments that wait at the same moment share a forward pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from loguru import logger
+
+from steno.backends.memory import release_memory
+from steno.backends.qwen.device import Scale, scale_of
+from steno.backends.qwen.forced_aligner import CODES, check
+from steno.errors import BackendError, BackendUnavailableError, DrainingError, StenoError
+
+if TYPE_CHECKING:
+    from steno.backends.aligners.base import Align, Alignment
+    from steno.backends.base import Progress
+    from steno.backends.qwen.forced_aligner import ForcedAligner
+    from steno.backends.qwen.options import LoadOptions
+    from steno.backends.registry import BackendOptions
+
+T = TypeVar("T")
+
+DEFAULT_ID = "Qwen/Qwen3-ForcedAligner-0.6B"
+
+BATCH: dict[Scale, int] = {"cuda": 4, "cpu": 1}
+"""Alignments in one forward pass. On a CPU a batch takes as long as its parts."""
+
+
+@dataclass(eq=False, slots=True)
+class _Request:
+    work: Align
+    future: asyncio.Future[Alignment]
+
+
+class QwenAligner:
+    """See `backends.aligners.base.Aligner`.
+
+    Args:
+        options: which checkpoint, and where it runs.
+    """
+
+    name = "qwen"
+    languages = frozenset(CODES)
+    live_workers = 1
+
+    def __init__(self, options: LoadOptions) -> None:
+        self.model_id = options.model_id
+        self._options = options
+        self._model: ForcedAligner | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._waiting: list[_Request] = []
+        self._running: asyncio.Task[None] | None = None
+        self._is_abandoned = False
+
+    @property
+    def workers(self) -> int:
+        """Two batches: one gathers while the other runs."""
+        return 2 * self._batch
+
+    async def load(self, progress: Progress) -> None:
+        """Raises ModelLoadError."""
+        self._is_abandoned = False
+
+        def report(done: float, what: str) -> None:
+            if self._is_abandoned:  # a thread cannot be cancelled; the process would wait for it
+                raise DrainingError
+            progress(done, what)
+
+        try:
+            self._model = await self._in_thread(self._load, report)
+        except asyncio.CancelledError:
+            self._is_abandoned = True
+            raise
+        progress(1.0, "ready")
+
+    async def unload(self) -> None:
+        self._model = None
+        await self._in_thread(release_memory)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    async def align(self, work: Align) -> Alignment:
+        """Raises UnsupportedLanguageError, UnsupportedFeatureError, AudioTooLongError, BackendError."""
+        check(work)
+        if self._model is None:
+            raise BackendUnavailableError(f"the aligner {self.model_id} is not loaded")
+        request = _Request(work, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run(), name="aligner")
+        return await request.future
+
+    async def _run(self) -> None:
+        """Align batch after batch. A request whose caller has gone is skipped."""
+        while self._waiting:
+            pending = [request for request in self._waiting if not request.future.done()]
+            batch, self._waiting = pending[: self._batch], pending[self._batch :]
+            if not batch:
+                return
+            outcomes = await self._in_thread(self._align, [request.work for request in batch])
+            for request, outcome in zip(batch, outcomes, strict=True):
+                _settle(request, outcome)
+
+    def _align(self, works: Sequence[Align]) -> list[Alignment | StenoError]:
+        """In the thread. The outermost boundary: an error is logged, and each caller gets one of its own."""
+        try:
+            if self._model is None:
+                raise BackendUnavailableError(f"the aligner {self.model_id} is not loaded")
+            return self._model.align(works)
+        except Exception as error:  # noqa: BLE001
+            logger.opt(exception=error).error("aligning {} pieces failed: {}", len(works), error)
+            return [BackendError("the aligner failed on this audio; the server's log has the reason") for _ in works]
+
+    def _load(self, progress: Progress) -> ForcedAligner:
+        from steno.backends.qwen.forced_aligner import ForcedAligner
+        from steno.backends.qwen.loader import load_aligner
+
+        model = ForcedAligner(load_aligner(self._options, progress))
+        model.warm_up()
+        return model
+
+    @property
+    def _batch(self) -> int:
+        return BATCH[scale_of(self._model.device)] if self._model is not None else 1
+
+    async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="aligner")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+
+def create(options: BackendOptions) -> QwenAligner:
+    """For the registry."""
+    from steno.backends.qwen.options import aligner_of
+
+    return QwenAligner(aligner_of(options, DEFAULT_ID))
+
+
+def _settle(request: _Request, outcome: Alignment | StenoError) -> None:
+    if request.future.done():
+        return
+    if isinstance(outcome, StenoError):
+        request.future.set_exception(outcome)
+    else:
+        request.future.set_result(outcome)

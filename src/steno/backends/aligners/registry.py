@@ -1,0 +1,99 @@
+"""The aligners there are, which of them can run here, and which one `ALIGNER` names."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from steno.backends import registry
+from steno.errors import BackendUnavailableError, SettingsError
+
+if TYPE_CHECKING:
+    from steno.backends.aligners.base import Aligner
+    from steno.backends.base import Capabilities
+    from steno.backends.registry import BackendOptions
+
+AUTO, NONE = "auto", "none"
+
+Factory: TypeAlias = "Callable[[BackendOptions], Aligner]"
+
+
+@dataclass(frozen=True, slots=True)
+class AlignerSpec:
+    """An aligner that is known by name.
+
+    Args:
+        module: where it lives; imported by `create`.
+        backend: the recogniser whose packages it needs.
+        summary: for lists: what it is.
+    """
+
+    name: str
+    module: str
+    backend: str
+    summary: str
+
+
+SPECS: tuple[AlignerSpec, ...] = (
+    AlignerSpec("qwen", "steno.backends.aligners.qwen", "qwen", "Qwen3-ForcedAligner: 11 languages"),
+    AlignerSpec("sphinx", "steno.backends.aligners.sphinx", "sphinx", "PocketSphinx's aligner: English, any CPU"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AlignerChoice:
+    """The aligner that will be used, or None, and why."""
+
+    name: str | None
+    reason: str
+
+
+def choose(requested: str, recogniser: Capabilities, forced_aligner_id: str | None) -> AlignerChoice:
+    """The aligner for `requested`: a name, `none`, or `auto` for the best that suits the recogniser.
+
+    `auto` takes none where the recogniser times its words itself; else Qwen3-ForcedAligner where `FORCED_ALIGNER_ID`
+    names one, else PocketSphinx's where the recogniser speaks English.
+
+    Raises:
+        SettingsError: an unknown name.
+        BackendUnavailableError: it cannot run here; says what to install.
+    """
+    if requested == NONE:
+        return AlignerChoice(None, "ALIGNER=none")
+    if requested != AUTO:
+        _check_available(spec_of(requested))
+        return AlignerChoice(requested, "ALIGNER names it")
+    if recogniser.word_times:
+        return AlignerChoice(None, "the recogniser times its words itself")
+    if forced_aligner_id:
+        _check_available(spec_of("qwen"))
+        return AlignerChoice("qwen", "FORCED_ALIGNER_ID names it")
+    if recogniser.languages is not None and "en" not in recogniser.languages:
+        return AlignerChoice(None, "no aligner without a download speaks the recogniser's languages")
+    sphinx = registry.availability(spec_of("sphinx").backend)
+    if not sphinx.ok:
+        return AlignerChoice(None, f"sphinx {sphinx.reason}")
+    return AlignerChoice("sphinx", "it needs no download")
+
+
+def create(name: str, options: BackendOptions) -> Aligner:
+    """Import the aligner's module and make one; nothing is loaded yet. Raises SettingsError: an unknown name."""
+    factory = cast("Factory", importlib.import_module(spec_of(name).module).create)
+    return factory(options)
+
+
+def spec_of(name: str) -> AlignerSpec:
+    """Raises SettingsError naming the known ones."""
+    for spec in SPECS:
+        if spec.name == name:
+            return spec
+    known = ", ".join([AUTO, *(spec.name for spec in SPECS), NONE])
+    raise SettingsError(f"there is no aligner {name!r}; known are {known}", param="ALIGNER")
+
+
+def _check_available(spec: AlignerSpec) -> None:
+    found = registry.availability(spec.backend)
+    if not found.ok:
+        raise BackendUnavailableError(f"aligner {spec.name!r} cannot run here: {found.reason}")

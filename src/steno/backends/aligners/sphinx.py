@@ -1,0 +1,145 @@
+"""PocketSphinx's aligner as an aligner of its own: US English, in child processes that hold no language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, TypeAlias
+
+from steno.backends.aligners.base import Alignment
+from steno.backends.sphinx import installed
+from steno.backends.sphinx.calls import (
+    MIN_SAMPLES,
+    RECYCLE_AFTER,
+    RECYCLE_RSS_MB,
+    check,
+    cores,
+    patience_s,
+    pcm_of,
+    retrying,
+)
+from steno.backends.sphinx.pool import Pool
+from steno.errors import BackendCrashedError, BackendError, BackendUnavailableError, UnsupportedFeatureError
+from steno.types import SAMPLE_RATE, Word
+
+if TYPE_CHECKING:
+    from steno.backends.aligners.base import Align
+    from steno.backends.base import Progress
+    from steno.backends.registry import BackendOptions
+    from steno.types import Audio
+
+Span: TypeAlias = tuple[float, float]
+"""Start and end, in seconds from the start of the audio."""
+
+MAX_TEXT_CHARS = 6_000
+"""A hundred a second of the longest audio, four times the fastest speech."""
+
+
+class SphinxAligner:
+    """See `backends.aligners.base.Aligner`.
+
+    Args:
+        workers: child processes for uploads; None = one for each core that this process may use.
+        live_workers: how many further ones there may be for live work.
+    """
+
+    name = "sphinx"
+    model_id = "pocketsphinx-en-us"
+    languages = frozenset({"en"})
+
+    def __init__(self, workers: int | None = None, live_workers: int = 1) -> None:
+        self.workers = workers or cores()
+        self.live_workers = live_workers
+        self._pool: Pool | None = None
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the children that are ready for use."""
+        return self._pool.pids if self._pool else []
+
+    async def load(self, progress: Progress) -> None:
+        """Start one child and wait until its decoder is ready. Further ones start when they are needed.
+
+        Raises:
+            BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start.
+        """
+        lacking = installed.missing()
+        if lacking:
+            raise BackendUnavailableError(f"aligner 'sphinx' {lacking}")
+        progress(0.0, "starting a decoder")
+        pool = Pool(
+            self.workers + self.live_workers, "align", recycle_after=RECYCLE_AFTER, recycle_rss_mb=RECYCLE_RSS_MB
+        )
+        try:
+            async with pool.place():
+                pass
+        except BackendCrashedError as error:
+            await pool.close()
+            raise BackendUnavailableError(
+                f"aligner 'sphinx' does not start: {error}; the log has the reason"
+            ) from error
+        self._pool = pool
+        progress(1.0, "ready")
+
+    async def unload(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool:
+            await pool.close()
+
+    async def align(self, work: Align) -> Alignment:
+        """Find the times of every token of the text. A token without a sound in English gets those of the gap that it
+        stands in.
+
+        Raises:
+            UnsupportedLanguageError, AudioTooLongError, UnsupportedFeatureError: the work is not supported.
+            BackendError: the audio cannot hold the text. (A wrong text of the right length is not noticed.)
+        """
+        check(work.audio, work.language)
+        if len(work.text) > MAX_TEXT_CHARS:
+            raise UnsupportedFeatureError(
+                f"aligner 'sphinx' takes {MAX_TEXT_CHARS} characters at most, this text has {len(work.text)}"
+            )
+        tokens = work.text.split()
+        if not tokens:
+            return Alignment(())
+        spans = await retrying(lambda: self._spans(work.audio, tokens))
+        if spans is None:
+            seconds = f"{len(work.audio) / SAMPLE_RATE:.1f} s"
+            raise BackendError(f"the text ({len(tokens)} words) could not be found in the audio ({seconds})")
+        return Alignment(tuple(_placed(tokens, spans, len(work.audio) / SAMPLE_RATE)))
+
+    async def _spans(self, audio: Audio, tokens: list[str]) -> list[Span | None] | None:
+        if len(audio) < MIN_SAMPLES:
+            return None
+        if self._pool is None:
+            raise BackendUnavailableError("aligner 'sphinx' is not loaded")
+        pcm = await pcm_of(audio)
+        async with self._pool.place() as place:
+            reply = await place.child.call({"op": "align", "tokens": tokens}, pcm, timeout_s=patience_s(audio))
+            spans: list[Span | None] | None = reply["spans"]
+            return spans
+
+
+def create(options: BackendOptions) -> SphinxAligner:
+    """For the registry."""
+    return SphinxAligner(workers=options.workers)
+
+
+def _placed(tokens: Sequence[str], spans: Sequence[Span | None], duration_s: float) -> list[Word]:
+    """The tokens with their times.
+
+    Tokens without a sound share the gap between their neighbours; before the first and behind the last word they have
+    no length, for nothing says how far from it they are. Where no token has a sound, they share the whole audio.
+    """
+    voiced = [span for span in spans if span]
+    edges = (voiced[0][0], voiced[-1][1]) if voiced else (0.0, duration_s)
+    words: list[Word] = []
+    for is_silent, run in groupby(zip(tokens, spans, strict=True), key=lambda pair: pair[1] is None):
+        group = list(run)
+        if is_silent:
+            from_s = words[-1].end_s if words else edges[0]
+            to_s = next((span[0] for span in spans[len(words) + len(group) :] if span), edges[1])
+            step_s = (to_s - from_s) / len(group)
+            group = [(token, (from_s + n * step_s, from_s + (n + 1) * step_s)) for n, (token, _) in enumerate(group)]
+        words += [Word(token, min(span[0], duration_s), min(span[1], duration_s)) for token, span in group if span]
+    return words

@@ -1,0 +1,274 @@
+"""Moonshine as an `AsyncBackend`: inference in threads, for ONNX Runtime releases the GIL."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from steno.alignment.confidence import mean
+from steno.backends.base import Capabilities, Drafts, Progress, Recognize
+from steno.backends.memory import release_memory
+from steno.backends.moonshine import files
+from steno.backends.moonshine.decoding import Decoding, Draft, transcribe
+from steno.backends.moonshine.installed import MODEL_ID
+from steno.backends.moonshine.vocabulary import Vocabulary
+from steno.errors import (
+    AudioTooLongError,
+    BackendUnavailableError,
+    SettingsError,
+    UnsupportedFeatureError,
+    UnsupportedLanguageError,
+)
+from steno.languages import code_of
+from steno.types import SAMPLE_RATE, Hypothesis, Score
+
+if TYPE_CHECKING:
+    from steno.backends.drafts import Ids
+    from steno.backends.moonshine.model import Cancellation, MoonshineModel
+    from steno.backends.registry import BackendOptions
+
+T = TypeVar("T")
+
+MAX_AUDIO_S = 30.0
+"""The encoder attends to all of the audio at once: twice the audio takes three times as long."""
+
+MIN_SAMPLES = SAMPLE_RATE // 10
+"""No word is shorter, and the encoder's convolutions need 55 ms."""
+
+TOKENS_PER_S = 6.5
+"""From Moonshine's own configuration (`token_limit_factor`)."""
+MIN_TOKENS = 8
+
+NOISE_CONFIDENCE = 0.72
+"""On noise, rain and animals Moonshine writes `Thank you for watching!` with a confidence of 0.42 to 0.71, on clear
+speech 0.77 to 0.95."""
+
+NOTES = frozenset("♩♪♫♬")
+
+UPLOAD_NICE = 10
+"""Threads of uploads yield the CPU to those of live streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The last hypothesis of a live utterance."""
+
+    tokens: Ids
+
+
+class MoonshineBackend:
+    """See `Capabilities` for what it can do.
+
+    Args:
+        model_id: None or `moonshine-tiny-en` for the model in the wheel, or a folder of the same layout.
+        language: ISO 639-1, what the model was trained on.
+        workers: threads for uploads; None = one for each core that this process may use.
+        live_workers: further threads for live utterances; None = as many.
+    """
+
+    name = "moonshine"
+    device = "cpu"
+    path = "standard"
+
+    def __init__(
+        self,
+        model_id: str | None = None,
+        language: str = "en",
+        workers: int | None = None,
+        live_workers: int | None = None,
+    ) -> None:
+        self.model_id = model_id or MODEL_ID
+        self.workers = workers or _cores()
+        self.live_workers = live_workers or _cores()
+        self.capabilities = Capabilities(
+            languages=frozenset({language}),
+            live=True,
+            word_times=False,
+            context=False,
+            max_audio_s=MAX_AUDIO_S,
+            noise_confidence=NOISE_CONFIDENCE,
+        )
+        self._language = language
+        self._loaded: _Loaded | None = None
+        self._kept: dict[str, _Kept] = {}
+        self._drafts = Drafts(0, 0)
+
+    def drafts(self) -> Drafts:
+        return self._drafts
+
+    async def load(self, progress: Progress) -> None:
+        """Raises ModelLoadError, SettingsError: which file is missing, damaged or not Moonshine's, and what to do."""
+        self._loaded = await asyncio.to_thread(_Loaded.load, self.model_id, self.workers, self.live_workers, progress)
+        progress(1.0, "ready")
+
+    async def unload(self) -> None:
+        loaded, self._loaded = self._loaded, None
+        self._kept.clear()
+        if loaded is not None:
+            await asyncio.to_thread(loaded.close)
+        del loaded
+        await asyncio.to_thread(release_memory)
+
+    async def recognize(self, work: Recognize) -> Hypothesis:
+        """Decode a piece. Of a live utterance the last hypothesis is the draft, and its stable text is kept.
+
+        Raises:
+            UnsupportedLanguageError, UnsupportedFeatureError, AudioTooLongError: the work is not supported.
+        """
+        self._check(work)
+        loaded = self._loaded
+        if loaded is None:
+            raise BackendUnavailableError("backend 'moonshine' is not loaded")
+        if len(work.audio) < MIN_SAMPLES or not work.audio.any():
+            decoding = Decoding()
+        else:
+            draft = self._draft_of(work, loaded.vocabulary)
+            limit = max(token_limit(len(work.audio) / SAMPLE_RATE), draft.forced)
+            decoding = await loaded.run(
+                lambda cancellation: transcribe(loaded.model, work.audio, draft, limit, cancellation),
+                is_live=work.utterance is not None,
+            )
+        before = self._drafts
+        self._drafts = Drafts(before.proposed + decoding.proposed, before.accepted + decoding.accepted)
+        if work.utterance is not None:
+            if work.final:
+                self.forget(work.utterance)
+            else:
+                self._kept[work.utterance] = _Kept(tuple(decoding.tokens))
+        return self._hypothesis(decoding, loaded.vocabulary)
+
+    def forget(self, utterance: str) -> None:
+        self._kept.pop(utterance, None)
+
+    def _check(self, work: Recognize) -> None:
+        if work.language not in (None, self._language):
+            text = f"backend 'moonshine' speaks {self._language} only, not {work.language}"
+            raise UnsupportedLanguageError(text, param="language")
+        if work.context:
+            raise UnsupportedFeatureError("backend 'moonshine' takes no prompt and no hot words", param="prompt")
+        if len(work.audio) > MAX_AUDIO_S * SAMPLE_RATE:
+            seconds = len(work.audio) / SAMPLE_RATE
+            raise AudioTooLongError(f"backend 'moonshine' takes {MAX_AUDIO_S:.0f} s at once, this is {seconds:.1f} s")
+
+    def _draft_of(self, work: Recognize, vocabulary: Vocabulary) -> Draft:
+        kept = self._kept.get(work.utterance) if work.utterance is not None else None
+        if kept is None:
+            return Draft()
+        forced = vocabulary.covered(kept.tokens, work.stable) if work.stable else 0
+        return Draft(kept.tokens, forced)
+
+    def _hypothesis(self, decoding: Decoding, vocabulary: Vocabulary) -> Hypothesis:
+        text, ends = without_notes(*vocabulary.spell(decoding.tokens))
+        if not is_text(text, self._language):
+            return Hypothesis("", None, repetition=decoding.repetition)
+        scores = tuple(Score(end, math.exp(logprob)) for end, logprob in zip(ends, decoding.logprobs, strict=True))
+        return Hypothesis(
+            text,
+            self._language,
+            (),
+            mean(scores),
+            scores,
+            diverged=decoding.diverged,
+            repetition=decoding.repetition,
+        )
+
+
+class _Loaded:
+    """The model, its vocabulary and the threads that run it."""
+
+    def __init__(self, model: MoonshineModel, vocabulary: Vocabulary, workers: int, live_workers: int) -> None:
+        self.model = model
+        self.vocabulary = vocabulary
+        self._uploads = ThreadPoolExecutor(workers, "moonshine", initializer=_yield_to_live_work)
+        self._live = ThreadPoolExecutor(live_workers, "moonshine-live")
+
+    @classmethod
+    def load(cls, model_id: str, workers: int, live_workers: int, progress: Progress) -> _Loaded:
+        """In a thread. Raises ModelLoadError, SettingsError."""
+        from steno.backends.moonshine.model import MoonshineModel, warm_up
+
+        progress(0.0, "checking the weights")
+        found = files.find(model_id)
+        progress(0.3, "loading the weights")
+        vocabulary = Vocabulary.load(found.vocabulary)
+        model = MoonshineModel(found)
+        progress(0.8, "warming up")
+        warm_up(model)
+        return cls(model, vocabulary, workers, live_workers)
+
+    async def run(self, call: Callable[[Cancellation], T], *, is_live: bool) -> T:
+        """Run `call` in a thread. Where the caller is cancelled, the call is aborted and waited for: it takes
+        milliseconds, and until then its thread is not free."""
+        cancellation = self.model.cancellation()
+        executor = self._live if is_live else self._uploads
+        future = asyncio.get_running_loop().run_in_executor(executor, call, cancellation)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            cancellation.cancel()
+            await asyncio.wait([future])
+            future.exception()  # seen: it is the cancellation's
+            raise
+
+    def close(self) -> None:
+        """End the threads. Nothing is running."""
+        self._uploads.shutdown()
+        self._live.shutdown()
+
+
+def create(options: BackendOptions) -> MoonshineBackend:
+    """For the registry.
+
+    Raises:
+        SettingsError: `MODEL_ID` is no folder of Moonshine's layout, or `MODEL_LANGUAGE` is no language.
+    """
+    language = code_of(options.language)
+    if language is None:
+        raise SettingsError(f"MODEL_LANGUAGE={options.language!r} is not a known language", param="MODEL_LANGUAGE")
+    if options.model_id not in (None, MODEL_ID):
+        files.find(options.model_id)
+    elif language != "en":
+        raise SettingsError(f"MODEL_LANGUAGE={options.language!r}: {MODEL_ID} is English", param="MODEL_LANGUAGE")
+    return MoonshineBackend(options.model_id, language, options.workers)
+
+
+def token_limit(seconds: float) -> int:
+    """Tokens that so much audio can hold."""
+    return MIN_TOKENS + round(TOKENS_PER_S * seconds)
+
+
+def without_notes(text: str, ends: list[int]) -> tuple[str, list[int]]:
+    """`text` without musical notes, and where each token ends in it."""
+    if not NOTES & set(text):
+        return text, ends
+    return _spoken_part(text), [len(_spoken_part(text[:end])) for end in ends]
+
+
+def is_text(text: str, language: str) -> bool:
+    """Whether `text` can be speech: musical notes and punctuation are not, nor is another script in English."""
+    if language == "en":
+        return any(char.isascii() and char.isalnum() for char in text)
+    return any(char.isalnum() for char in text)
+
+
+def _spoken_part(text: str) -> str:
+    return " ".join("".join(char for char in text if char not in NOTES).split())
+
+
+def _yield_to_live_work() -> None:
+    """On Linux a thread has a priority of its own; elsewhere uploads and live streams share the CPU evenly."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), UPLOAD_NICE)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

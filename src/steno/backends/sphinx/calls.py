@@ -1,0 +1,73 @@
+"""What every call to a child has in common: PCM, a time limit in proportion to the audio, one retry."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from loguru import logger
+
+from steno.backends.sphinx.process import DecodingTimeoutError
+from steno.errors import AudioTooLongError, BackendCrashedError, UnsupportedLanguageError
+from steno.types import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+T = TypeVar("T")
+
+MAX_AUDIO_S = 60.0
+
+MIN_SAMPLES = SAMPLE_RATE // 10
+"""No word is shorter, and the front end makes NaN of less than a frame."""
+
+RECYCLE_AFTER = 1_000
+RECYCLE_RSS_MB = 512.0
+"""A recogniser takes 105 to 155 MB, an aligner a third of that, and neither was seen to grow: this is for the day one
+does."""
+
+
+def check(audio: Audio, language: str | None) -> None:
+    """Raises UnsupportedLanguageError, AudioTooLongError."""
+    if language not in (None, "en"):
+        raise UnsupportedLanguageError(f"PocketSphinx speaks en only, not {language}", param="language")
+    if len(audio) > MAX_AUDIO_S * SAMPLE_RATE:
+        raise AudioTooLongError(
+            f"PocketSphinx takes {MAX_AUDIO_S:.0f} s at once, this is {len(audio) / SAMPLE_RATE:.1f} s"
+        )
+
+
+async def retrying(call: Callable[[], Awaitable[T]]) -> T:
+    """Every call brings all of its audio, so one whose child dies is tried again, once, in a fresh child."""
+    try:
+        return await call()
+    except DecodingTimeoutError:
+        raise
+    except BackendCrashedError as error:
+        logger.warning("{}; trying once more in a fresh one", error)
+        return await call()
+
+
+def patience_s(audio: Audio) -> float:
+    """Decoding takes a quarter of the audio's time on an idle core; this is for a machine twenty times as busy."""
+    return 10.0 + 5.0 * len(audio) / SAMPLE_RATE
+
+
+async def pcm_of(audio: Audio) -> bytes:
+    """16-bit PCM of `audio`, clipped. Converted in a thread: a minute of audio takes 3 ms."""
+
+    def convert() -> bytes:
+        samples = np.clip(np.rint(audio * 32_768.0), -32_768, 32_767)
+        return bytes(samples.astype("<i2").data)
+
+    return await asyncio.to_thread(convert)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
