@@ -12,8 +12,8 @@ from benchmarks.verification.checks import File
 from benchmarks.verification.material import Clip
 from benchmarks.verification.ours import Aligned, Aligner
 from benchmarks.verification.outcome import Check, judged, skipped
-from steno.backends.base import Align
-from steno.backends.qwen.aligner import CODES
+from steno.backends.aligners.base import Align
+from steno.backends.qwen.forced_aligner import CODES
 from steno.errors import StenoError
 
 MAX_S = 30.0

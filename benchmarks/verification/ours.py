@@ -9,13 +9,15 @@ from typing import Any
 from unittest import mock
 
 from steno.alignment.repair import Span, repaired
-from steno.backends.base import Align, Alignment, Recognize
-from steno.backends.qwen import aligner as aligning
+from steno.backends.aligners.base import Align, Alignment
+from steno.backends.base import Recognize
+from steno.backends.memory import release_memory
+from steno.backends.qwen import forced_aligner as aligning
 from steno.backends.qwen import machine as machines
-from steno.backends.qwen.aligner import QwenAligner
 from steno.backends.qwen.assembly import default_slots
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.loader import Loaded
+from steno.backends.qwen.forced_aligner import ForcedAligner
+from steno.backends.qwen.loader import Loaded, load_aligner
 from steno.backends.qwen.options import EngineOptions, LoadOptions
 from steno.errors import StenoError
 from steno.types import Hypothesis
@@ -105,25 +107,27 @@ class Aligned:
 
 
 class Aligner:
-    """A loaded `QwenAligner`."""
+    """A loaded forced aligner."""
 
     def __init__(self, options: LoadOptions) -> None:
-        self._aligner = QwenAligner(options)
         began = time.perf_counter()
-        self._aligner.load(lambda *_: None)
+        self._aligner: ForcedAligner | None = ForcedAligner(load_aligner(options, lambda *_: None))
         self.load_s = time.perf_counter() - began
 
     def align(self, work: Align) -> Aligned:
         """Raises StenoError: what it cannot align."""
         with mock.patch.object(aligning, "repaired", wraps=repaired) as seen:
-            (outcome,) = _run(self._aligner, [work], 1)
+            aligning.check(work)
+            assert self._aligner is not None
+            (outcome,) = self._aligner.align([work])
         if isinstance(outcome, StenoError):
             raise outcome
         raw = [span for call in seen.call_args_list for span in call.args[0]]
         return Aligned(outcome, tuple(raw))
 
     def unload(self) -> None:
-        self._aligner.unload()
+        self._aligner = None
+        release_memory()
 
 
 def _run(backend: Any, works: Sequence[Any], at_once: int) -> list[Any]:

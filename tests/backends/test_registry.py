@@ -80,8 +80,9 @@ QWEN_LIKE = BackendSpec(
 @pytest.mark.parametrize(
     ("gpu", "model_id", "chosen"),
     [
-        (False, None, "sphinx"),
+        (False, None, "moonshine"),
         (True, None, "qwen"),
+        (True, "moonshine-tiny-en", "moonshine"),
         (False, "Qwen/Qwen3-ASR-0.6B", "qwen"),
         (False, "/models/mine", "qwen"),
         (True, "pocketsphinx-en-us", "sphinx"),
@@ -91,14 +92,14 @@ QWEN_LIKE = BackendSpec(
 def test_auto_takes_qwen_where_it_is_fast_or_a_model_is_named(
     monkeypatch: pytest.MonkeyPatch, gpu: bool, model_id: str | None, chosen: str
 ) -> None:
-    monkeypatch.setattr(registry, "SPECS", (QWEN_LIKE, registry.spec_of("sphinx")))
+    monkeypatch.setattr(registry, "SPECS", (QWEN_LIKE, registry.spec_of("moonshine"), registry.spec_of("sphinx")))
     monkeypatch.setattr("steno.backends.qwen.device.has_gpu", lambda: gpu)
     assert registry.choose("auto", model_id).name == chosen
     assert registry.choose("qwen", model_id).name == "qwen"
 
 
 def test_a_machine_without_a_gpu_is_told_how_to_have_qwen_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "SPECS", (QWEN_LIKE, registry.spec_of("sphinx")))
+    monkeypatch.setattr(registry, "SPECS", (QWEN_LIKE, registry.spec_of("moonshine")))
     monkeypatch.setattr("steno.backends.qwen.device.has_gpu", lambda: False)
     choice = registry.choose("auto")
     assert choice.reason == (
@@ -121,8 +122,20 @@ def test_a_damaged_installation_is_to_be_repaired(tmp_path: Path, monkeypatch: p
 
 def test_auto_passes_over_a_backend_without_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POCKETSPHINX_PATH", "/nonexistent")
+    monkeypatch.setattr(registry, "SPECS", (registry.spec_of("sphinx"),))
     with pytest.raises(BackendUnavailableError, match="sphinx lacks its acoustic model"):
         registry.choose("auto")
+
+
+def test_without_moonshine_s_wheel_auto_falls_back_to_sphinx_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = (QWEN_LIKE, registry.spec_of("moonshine"), registry.spec_of("sphinx"))
+    monkeypatch.setattr(registry, "SPECS", specs)
+    monkeypatch.setattr("steno.backends.qwen.device.has_gpu", lambda: False)
+    monkeypatch.setattr("steno.backends.moonshine.installed._wheel", lambda path: None)
+    choice = registry.choose("auto")
+    assert choice.name == "sphinx"
+    assert "moonshine needs moonshine-voice==0.1.0" in choice.reason
+    assert "pip install 'steno[moonshine]'" in (choice.better or "")
 
 
 MISFIT = "MODEL_ID='Qwen/Qwen3-ASR-0.6B' is not something the sphinx backend can serve; unset it"
@@ -155,7 +168,9 @@ def test_the_embedded_model_may_be_asked_for_by_its_name() -> None:
 @pytest.mark.parametrize("ask", [registry.choose, registry.availability])
 def test_an_unknown_name_is_refused_with_the_known_ones(ask: object) -> None:
     assert callable(ask)
-    with pytest.raises(SettingsError, match=r"there is no backend 'whisper'; known are auto, qwen, sphinx, vllm$"):
+    with pytest.raises(
+        SettingsError, match="there is no backend 'whisper'; known are auto, qwen, moonshine, sphinx, v"
+    ):
         ask("whisper")
 
 
@@ -168,7 +183,7 @@ def test_whatever_can_run_is_made_and_is_what_it_says(spec: BackendSpec) -> None
 
 
 def test_the_scripted_backend_is_there_but_not_shown() -> None:
-    assert registry.public_names() == ["qwen", "sphinx", "vllm"]
+    assert registry.public_names() == ["qwen", "moonshine", "sphinx", "vllm"]
     assert registry.choose("scripted").name == "scripted"
 
 

@@ -1,68 +1,65 @@
-"""An aligner with a model of its own: loaded when it is needed, kept while it is used, unloaded when idle."""
+"""The aligner beside the recogniser: loaded when needed, kept while in use, unloaded when idle; neither waits for the
+other."""
 
 import asyncio
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from engine.virtual import now, recognize, run, step_engine
-from steno.backends.base import Align, Progress
-from steno.backends.scripted import ScriptedBackend
+from steno.backends.aligners.base import Align, Alignment
+from steno.backends.base import Progress
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
 from steno.engine.lifecycle import State
-from steno.errors import ModelLoadError
-from steno.types import SAMPLE_RATE
+from steno.engine.queue import Priority
+from steno.errors import BackendUnavailableError, ModelLoadError
+from steno.types import SAMPLE_RATE, Word
 
 
-class CountingAligner:
-    """Loads at once, unless told to fail."""
+class ScriptedAligner:
+    """Spreads the words over the audio. What it costs is virtual time."""
 
+    name = "scripted"
     model_id = "an aligner"
+    languages = frozenset({"en"})
+    workers = 1
+    live_workers = 0
 
-    def __init__(self, fails: int = 0) -> None:
-        self.loads = 0
-        self.unloads = 0
-        self._fails = fails
+    def __init__(self, fails: int = 0, load_s: float = 1.0, align_s: float = 0.1) -> None:
+        self.loads = self.unloads = self.aborted = 0
+        self._fails, self._load_s, self._align_s = fails, load_s, align_s
 
-    def load(self, progress: Progress) -> None:
+    async def load(self, progress: Progress) -> None:
+        await asyncio.sleep(self._load_s)
         if self._fails:
             self._fails -= 1
             raise ModelLoadError("broken")
         self.loads += 1
 
-    def unload(self) -> None:
+    async def unload(self) -> None:
         self.unloads += 1
 
-
-class AligningBackend(ScriptedBackend):
-    """The scripted backend, whose alignments need the aligner."""
-
-    def __init__(self, aligner: CountingAligner) -> None:
-        super().__init__(step_s=0.1, sleep=lambda _: None)
-        self.aligner = aligner
-
-
-def engine_with(aligner: CountingAligner) -> Engine:
-    return step_engine(backend=AligningBackend(aligner), limits=Limits(idle_timeout_s=60))
+    async def align(self, work: Align) -> Alignment:
+        try:
+            await asyncio.sleep(self._align_s)
+        except asyncio.CancelledError:
+            self.aborted += 1
+            raise
+        return Alignment(tuple(Word(text, n, n + 1) for n, text in enumerate(work.text.split())))
 
 
-def align() -> Align:
-    return Align(np.zeros(SAMPLE_RATE, np.float32), "one two")
+def engine_with(aligner: ScriptedAligner | None) -> Engine:
+    return step_engine(limits=Limits(idle_timeout_s=60), aligner=aligner)
 
 
-@pytest.fixture(autouse=True)
-def _no_real_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(call: Callable[..., object], *args: object) -> object:
-        return call(*args)
-
-    monkeypatch.setattr(asyncio, "to_thread", at_once)
+def align(seconds: float = 1.0) -> Align:
+    return Align(np.zeros(int(seconds * SAMPLE_RATE), np.float32), "one two")
 
 
 def test_recognition_alone_never_loads_it() -> None:
     async def main() -> None:
-        aligner = CountingAligner()
+        aligner = ScriptedAligner()
         async with engine_with(aligner) as engine, engine.admit() as ticket:
             await ticket.recognize(recognize())
             assert (aligner.loads, engine.aligner_state) == (0, State.UNLOADED)
@@ -72,7 +69,7 @@ def test_recognition_alone_never_loads_it() -> None:
 
 def test_it_loads_with_the_first_alignment_and_without_the_recogniser() -> None:
     async def main() -> None:
-        aligner = CountingAligner()
+        aligner = ScriptedAligner()
         async with engine_with(aligner) as engine, engine.admit() as ticket:
             found = await ticket.align(align())
             assert [word.text for word in found.words] == ["one", "two"]
@@ -83,7 +80,7 @@ def test_it_loads_with_the_first_alignment_and_without_the_recogniser() -> None:
 
 def test_a_ticket_that_has_aligned_keeps_it_and_idleness_unloads_it() -> None:
     async def main() -> None:
-        aligner = CountingAligner()
+        aligner = ScriptedAligner()
         async with engine_with(aligner) as engine:
             async with engine.admit() as ticket:
                 await ticket.align(align())
@@ -101,7 +98,7 @@ def test_a_ticket_that_has_aligned_keeps_it_and_idleness_unloads_it() -> None:
 
 def test_a_request_that_only_recognises_does_not_keep_it() -> None:
     async def main() -> None:
-        aligner = CountingAligner()
+        aligner = ScriptedAligner()
         async with engine_with(aligner) as engine:
             async with engine.admit() as ticket:
                 await ticket.align(align())
@@ -113,25 +110,105 @@ def test_a_request_that_only_recognises_does_not_keep_it() -> None:
     run(main())
 
 
+def test_recognition_does_not_wait_for_a_slow_alignment() -> None:
+    async def main() -> None:
+        async with engine_with(ScriptedAligner(align_s=60.0)) as engine, engine.admit() as ticket:
+            await ticket.recognize(recognize())
+            slow = asyncio.create_task(ticket.align(align(30.0)))
+            await asyncio.sleep(2.0)
+            began = now()
+            await ticket.recognize(recognize())
+            assert now() - began < 1.0
+            assert not slow.done()
+            slow.cancel()
+
+    run(main())
+
+
+def test_a_cancelled_alignment_is_aborted() -> None:
+    async def main() -> None:
+        aligner = ScriptedAligner(align_s=60.0)
+        async with engine_with(aligner) as engine, engine.admit() as ticket:
+            slow = asyncio.create_task(ticket.align(align(30.0)))
+            await asyncio.sleep(2.0)
+            slow.cancel()
+            await asyncio.sleep(0.1)
+            assert aligner.aborted == 1
+
+    run(main())
+
+
 def test_a_load_that_fails_fails_the_alignment_alone() -> None:
     async def main() -> None:
-        aligner = CountingAligner(fails=1)
+        aligner = ScriptedAligner(fails=1)
         async with engine_with(aligner) as engine, engine.admit() as ticket:
             with pytest.raises(ModelLoadError, match="an aligner could not be loaded: broken"):
                 await ticket.align(align())
             assert (await ticket.recognize(recognize())).text == "w0 w1"
-            await asyncio.sleep(now() + 10)
-            with pytest.raises(ModelLoadError):
-                await ticket.align(align())  # this request does not wait for it again
-            async with engine.admit() as another:
-                await another.align(align())
+
+    run(main())
+
+
+def test_an_upload_waits_for_the_load_once_and_uses_the_aligner_when_it_is_ready() -> None:
+    async def main() -> None:
+        async with engine_with(ScriptedAligner(load_s=45.0)) as engine, engine.admit() as ticket:
+            began = now()
+            with pytest.raises(ModelLoadError, match="still loading"):
+                await ticket.align(align(), timeout_s=10.0)
+            assert now() - began == pytest.approx(10.0)
+            with pytest.raises(ModelLoadError, match="still loading"):
+                await ticket.align(align(), timeout_s=10.0)
+            assert now() - began == pytest.approx(10.0), "the second piece did not wait"
+            await asyncio.sleep(40.0)
+            assert len((await ticket.align(align())).words) == 2
+
+    run(main())
+
+
+def test_a_live_session_never_waits_for_the_load() -> None:
+    async def main() -> None:
+        async with engine_with(ScriptedAligner(load_s=45.0)) as engine, engine.admit(Priority.LIVE_PARTIAL) as ticket:
+            ticket.prepare_aligner()
+            assert engine.aligner_state is State.LOADING, "the load begins when the session says that it wants words"
+            began = now()
+            with pytest.raises(ModelLoadError, match="still loading"):
+                await ticket.align(align())
+            assert now() == began
+            await asyncio.sleep(46.0)
+            assert len((await ticket.align(align())).words) == 2
+
+    run(main())
+
+
+def test_a_live_session_forgets_a_load_that_failed() -> None:
+    async def main() -> None:
+        async with engine_with(ScriptedAligner(fails=1)) as engine, engine.admit(Priority.LIVE_PARTIAL) as ticket:
+            ticket.prepare_aligner()
+            await asyncio.sleep(2.0)
+            with pytest.raises(ModelLoadError, match="broken"):
+                await ticket.align(align())
+            await asyncio.sleep(10.0)
+            with pytest.raises(ModelLoadError, match="still loading"):
+                await ticket.align(align())
+            await asyncio.sleep(2.0)
+            assert len((await ticket.align(align())).words) == 2
+
+    run(main())
+
+
+def test_without_an_aligner_an_alignment_is_refused_by_name() -> None:
+    async def main() -> None:
+        async with engine_with(None) as engine, engine.admit() as ticket:
+            ticket.prepare_aligner()
+            with pytest.raises(BackendUnavailableError, match="ALIGNER"):
+                await ticket.align(align())
 
     run(main())
 
 
 def test_it_is_unloaded_when_the_engine_ends() -> None:
     async def main() -> None:
-        aligner = CountingAligner()
+        aligner = ScriptedAligner()
         async with engine_with(aligner) as engine, engine.admit() as ticket:
             await ticket.align(align())
         assert aligner.unloads == 1

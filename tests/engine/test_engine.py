@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
-from steno.backends.base import Finished, Progress, Work
+from steno.backends.base import Finished, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits, ServiceRate
@@ -192,7 +192,7 @@ def test_a_step_that_fails_fails_its_slots_and_no_later_work() -> None:
 
 
 class RefusingAdmission(ScriptedBackend):
-    def admit(self, work: Work) -> None:
+    def admit(self, work: Recognize) -> None:
         if len(work.audio) > 16_000:
             raise BackendError("too long for me")
         super().admit(work)
@@ -345,12 +345,12 @@ def test_cutting_off_ends_every_wait_and_lets_none_begin() -> None:
 class Clumsy(ScriptedBackend):
     """Raises what it should not, where it should not."""
 
-    def admit(self, work: Work) -> None:
+    def admit(self, work: Recognize) -> None:
         if len(work.audio) > 16_000:
             raise IndexError("no such slot")
         super().admit(work)
 
-    def release(self, work: Work) -> None:
+    def release(self, work: Recognize) -> None:
         super().release(work)
         raise KeyError("released already")
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
-from steno.backends.base import Finished, Recognize, Work
+from steno.backends.base import Finished, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
@@ -45,7 +45,7 @@ class MoodySteps(ScriptedBackend):
         super().__init__(slots=3, sleep=lambda _: None)
         self._dice = dice
 
-    def admit(self, work: Work) -> None:
+    def admit(self, work: Recognize) -> None:
         if self._dice.random() < 0.1:
             raise BackendError("refused")
         super().admit(work)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import looptime
 import numpy as np
 
-from steno.backends.base import Align, Alignment, Capabilities, Progress, Recognize
+from steno.backends.base import Capabilities, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
@@ -55,8 +55,8 @@ class SleepingBackend:
     model_id = "sleeping"
     device = "cpu"
     capabilities = Capabilities(
-        languages=None, live=False, word_times=False, alignment=False, context=False,
-        rejects_non_speech=True, max_audio_s=60.0,
+        languages=None, live=False, word_times=False, context=False,
+        max_audio_s=60.0,
     )  # fmt: skip
 
     def __init__(self, workers: int = 2, live_workers: int = 1, load_s: float = 1.0) -> None:
@@ -90,8 +90,5 @@ class SleepingBackend:
             raise
         finally:
             self._at_once -= 1
-
-    async def align(self, work: Align) -> Alignment:
-        return Alignment(())
 
     def forget(self, utterance: str) -> None: ...

@@ -14,10 +14,12 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 
 from sdk.asking import NAMES, TINY, Answers, Clip, ask, clips_of
 from steno.alignment.repair import repaired
-from steno.backends.base import Align, Recognize
-from steno.backends.qwen import aligner as aligning
-from steno.backends.qwen.aligner import QwenAligner
+from steno.backends.aligners.base import Align, Alignment
+from steno.backends.base import Recognize
+from steno.backends.qwen import forced_aligner as aligning
 from steno.backends.qwen.backend import QwenBackend
+from steno.backends.qwen.forced_aligner import ForcedAligner
+from steno.backends.qwen.loader import load_aligner
 from steno.backends.qwen.options import EngineOptions, LoadOptions
 from steno.backends.qwen.prompt import LANGUAGES
 from steno.types import Hypothesis
@@ -58,8 +60,7 @@ def test_text_and_language_are_those_of_the_sdk(layout: str, sdk: Answers, layou
 
 @pytest.mark.parametrize("layout", ["native", "original"])
 def test_word_times_are_those_of_the_sdk(layout: str, sdk: Answers, layouts: dict[str, Path]) -> None:
-    aligner = QwenAligner(options(layouts[layout], "tiny-aligner"))
-    aligner.load(lambda *_: None)
+    aligner = ForcedAligner(load_aligner(options(layouts[layout], "tiny-aligner"), lambda *_: None))
     untouched = 0
     for clip, expected in sdk.alignments:
         raw, words = align(aligner, clip)
@@ -93,10 +94,11 @@ def as_the_sdk(heard: Hypothesis) -> tuple[str, str]:
     return LANGUAGES[heard.language] if heard.language else "", heard.text
 
 
-def align(aligner: QwenAligner, clip: Clip) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+def align(aligner: ForcedAligner, clip: Clip) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Word times as the model sees them, and as they are given out."""
     with mock.patch.object(aligning, "repaired", wraps=repaired) as seen:
-        (alignment,) = run(aligner, [Align(clip.audio, clip.text, clip.language)]).values()
+        (alignment,) = aligner.align([Align(clip.audio, clip.text, clip.language)])
+    assert isinstance(alignment, Alignment)
     seen.assert_called_once()
     return list(seen.call_args.args[0]), [(word.start_s, word.end_s) for word in alignment.words]
 

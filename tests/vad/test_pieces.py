@@ -37,7 +37,9 @@ def cut(*runs: tuple[int, tuple[float, float]], config: SegmenterConfig | None =
 
 
 def test_a_short_file_is_one_piece() -> None:
-    assert cut((20, MUSIC), (100, SPEECH), (20, MUSIC)) == [Piece(0, 140 * FRAME, "flush", (20 * FRAME, 120 * FRAME))]
+    assert cut((20, MUSIC), (100, SPEECH), (20, MUSIC)) == [
+        Piece(0, 140 * FRAME, "flush", (20 * FRAME, 120 * FRAME), 100)
+    ]
 
 
 def test_an_empty_file_has_none() -> None:
@@ -47,7 +49,7 @@ def test_an_empty_file_has_none() -> None:
 
 def test_a_long_piece_is_cut_in_the_middle_of_its_longest_late_pause() -> None:
     pieces = cut((400, SPEECH), (40, MUSIC), (360, SPEECH), (10, MUSIC), (40, SPEECH), (20, MUSIC), (200, SPEECH))
-    assert pieces[0] == Piece(0, 860 * FRAME, "cut", (0, 850 * FRAME))
+    assert pieces[0] == Piece(0, 860 * FRAME, "cut", (0, 850 * FRAME), 800)
     assert pieces[1].start == 860 * FRAME
 
 
@@ -59,8 +61,8 @@ def test_without_a_pause_it_is_cut_where_it_is_quietest() -> None:
 def test_after_a_long_pause_a_piece_begins_with_the_speech() -> None:
     pieces = cut((100, SPEECH), (80, MUSIC), (100, SPEECH))
     assert pieces == [
-        Piece(0, 170 * FRAME, "pause", (0, 100 * FRAME)),
-        Piece(170 * FRAME, 280 * FRAME, "flush", (180 * FRAME, 280 * FRAME)),
+        Piece(0, 170 * FRAME, "pause", (0, 100 * FRAME), 100),
+        Piece(170 * FRAME, 280 * FRAME, "flush", (180 * FRAME, 280 * FRAME), 100),
     ]
 
 
@@ -99,9 +101,9 @@ def test_singing_that_the_vad_does_not_hear_stays_all_of_it() -> None:
 
 def test_digital_silence_is_dropped_but_for_its_edges() -> None:
     assert cut((100, SPEECH), (50, NOTHING), (100, SPEECH)) == [
-        Piece(0, 110 * FRAME, "silence", (0, 100 * FRAME)),
+        Piece(0, 110 * FRAME, "silence", (0, 100 * FRAME), 100),
         Dropped(110 * FRAME, 140 * FRAME),
-        Piece(140 * FRAME, 250 * FRAME, "flush", (150 * FRAME, 250 * FRAME)),
+        Piece(140 * FRAME, 250 * FRAME, "flush", (150 * FRAME, 250 * FRAME), 100),
     ]
 
 

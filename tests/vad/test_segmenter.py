@@ -34,21 +34,21 @@ def test_speech_begins_with_its_pre_roll_and_ends_after_the_silence() -> None:
     assert events == [
         Span("silence", 0, start, "onset"),
         SpeechStarted(start, 50 * FRAME),
-        Span("speech", start, (90 + 16) * FRAME, "endpoint", (50 * FRAME, 90 * FRAME)),
+        Span("speech", start, (90 + 16) * FRAME, "endpoint", (50 * FRAME, 90 * FRAME), 40),
     ]
 
 
 def test_the_pre_roll_does_not_reach_into_the_span_before() -> None:
     events = heard(Segmenter(), (5, 0.9), (18, 0.0), (5, 0.9))
     assert events[0] == SpeechStarted(0, 0)
-    assert events[1] == Span("speech", 0, 21 * FRAME, "endpoint", (0, 5 * FRAME))
+    assert events[1] == Span("speech", 0, 21 * FRAME, "endpoint", (0, 5 * FRAME), 5)
     assert events[2] == SpeechStarted(21 * FRAME, 23 * FRAME)
 
 
 def test_a_short_pause_does_not_end_an_utterance() -> None:
     events = heard(Segmenter(), (10, 0.9), (15, 0.0), (10, 0.9), (16, 0.0))
     assert [event for event in events if isinstance(event, Span)] == [
-        Span("speech", 0, 51 * FRAME, "endpoint", (0, 35 * FRAME))
+        Span("speech", 0, 51 * FRAME, "endpoint", (0, 35 * FRAME), 20)
     ]
 
 
@@ -61,7 +61,7 @@ def test_speech_is_announced_as_soon_as_it_is_sure() -> None:
 def test_flush_closes_what_is_open_and_the_stream_goes_on() -> None:
     segmenter = Segmenter()
     heard(segmenter, (10, 0.9))
-    assert segmenter.flush(10 * FRAME + 100) == [Span("speech", 0, 5220, "flush", (0, 5120))]
+    assert segmenter.flush(10 * FRAME + 100) == [Span("speech", 0, 5220, "flush", (0, 5120), 10)]
     assert heard(segmenter, (20, 0.0)) == []
     assert segmenter.flush() == [Span("silence", 5220, 5220 + 20 * FRAME, "flush")]
     assert segmenter.flush() == []
@@ -85,13 +85,13 @@ def test_reset_begins_at_zero() -> None:
 def test_a_long_utterance_is_cut_in_the_first_small_pause_after_which_speech_goes_on() -> None:
     events = heard(Segmenter(), (700, 0.9), (6, 0.1), (60, 0.9), (8, 0.1), (20, 0.9))
     cut = (700 + 6 + 60 + 5) * FRAME
-    assert events[1] == Span("speech", 0, cut, "cut", (0, 766 * FRAME))
+    assert events[1] == Span("speech", 0, cut, "cut", (0, 766 * FRAME), 760)
     assert events[2] == SpeechStarted(cut, 774 * FRAME)
 
 
 def test_a_long_utterance_that_ends_has_ended_and_was_not_cut() -> None:
     events = heard(Segmenter(), (760, 0.9), (20, 0.1))
-    assert events[1] == Span("speech", 0, 776 * FRAME, "endpoint", (0, 760 * FRAME))
+    assert events[1] == Span("speech", 0, 776 * FRAME, "endpoint", (0, 760 * FRAME), 760)
 
 
 def test_without_a_pause_it_is_cut_where_it_is_quietest_and_goes_on() -> None:
@@ -103,7 +103,7 @@ def test_without_a_pause_it_is_cut_where_it_is_quietest_and_goes_on() -> None:
     cut = 911 * FRAME
     assert events == [
         SpeechStarted(0, 0),
-        Span("speech", 0, cut, "cut", (0, cut)),
+        Span("speech", 0, cut, "cut", (0, cut), cut // FRAME),
         SpeechStarted(cut, cut),
     ]
 

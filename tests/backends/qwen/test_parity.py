@@ -18,6 +18,7 @@ from steno.backends.qwen import backend as qwen
 from steno.backends.qwen.backend import token_limit
 from steno.backends.qwen.machine import Machine, like_speech
 from steno.backends.qwen.prompt import LANGUAGES
+from steno.backends.repetition import loop_start
 from steno.types import SAMPLE_RATE
 from stepping import Spied, tokens_of
 
@@ -56,6 +57,12 @@ def expected(loaded: Any, machine: Machine, work: Recognize) -> list[int]:
     return [token for token in tokens if token not in machine.ends]
 
 
+def cut(tokens: list[int]) -> list[int]:
+    """Without the repetition loop that random weights may end in."""
+    loops = (loop_start(tokens[:end]) for end in range(len(tokens) + 1))
+    return tokens[: next((start for start in loops if start is not None), len(tokens))]
+
+
 @pytest.mark.parametrize("slots", [1, 6])
 def test_tokens_are_those_of_generate_whoever_else_is_decoded(loud: Any, works: list[Recognize], slots: int) -> None:
     backend = Spied(loud, slots)
@@ -64,7 +71,7 @@ def test_tokens_are_those_of_generate_whoever_else_is_decoded(loud: Any, works: 
     wanted = {work: expected(loud, backend.machine, work) for work in some}
     assert len({tuple(tokens) for tokens in wanted.values()}) > len(some) / 2, "one says what the next says"
     for work in some:
-        assert read[work] == wanted[work], f"{len(work.audio) / SAMPLE_RATE} s, {work.language}"
+        assert read[work] == cut(wanted[work]), f"{len(work.audio) / SAMPLE_RATE} s, {work.language}"
 
 
 def encoded(machine: Machine, clips: list[Any]) -> list[torch.Tensor]:

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
-from steno.backends.qwen.runner import rest_of
+from steno.backends.drafts import rest_of
 from steno.backends.qwen.text import Reader, confirms, repeats_context
 from steno.types import Hypothesis
 
@@ -37,7 +37,8 @@ def read(reader: Reader, text: str, language: str | None = None, probability: fl
         ("", "en", "", None),
         ("   ", "en", "", None),
         ("language Klingon<asr_text>nuqneH", None, "nuqneH", None),
-        ("no header at all", None, "no header at all", None),
+        ("no header at all", None, "", None),
+        ("language None", None, "", None),
         ("language Chinese<asr_text>你好，世界。", None, "你好，世界。", "zh"),
     ],
 )

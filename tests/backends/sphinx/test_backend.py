@@ -6,7 +6,6 @@ import re
 import signal
 import time
 from collections.abc import Callable
-from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +16,17 @@ import pytest
 
 from bystander import Bystander
 from speech import TRANSCRIPTS, word_error_rate
-from steno.backends.base import Align, AsyncBackend, Recognize
+from steno.backends.base import AsyncBackend, Recognize
 from steno.backends.sphinx.backend import SphinxBackend
 from steno.errors import (
     AudioTooLongError,
     BackendCrashedError,
-    BackendError,
     BackendUnavailableError,
     StenoError,
     UnsupportedFeatureError,
     UnsupportedLanguageError,
 )
-from steno.types import SAMPLE_RATE, Hypothesis, Word
+from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -93,7 +91,6 @@ async def test_what_was_decoded_before_changes_nothing(backend: SphinxBackend, r
     for other in (recording("doctor.flac"), np.full(SAMPLE_RATE, 1e-5, np.float32), recording("train.flac")[:2000]):
         await backend.recognize(Recognize(other))
     await grow(backend, recording("letter.flac"), "a")
-    await backend.align(Align(recording("train.flac"), "The last train to Zakopane."))
     assert await backend.recognize(Recognize(recording("train.flac"))) == first
 
 
@@ -129,18 +126,15 @@ async def test_audio_past_full_scale_is_clipped_and_not_wrapped(backend: SphinxB
     ("work", "error", "message"),
     [
         (Recognize(np.zeros(1600, np.float32), language="de"), UnsupportedLanguageError, "speaks en only, not de"),
-        (Align(np.zeros(1600, np.float32), "x", language="de"), UnsupportedLanguageError, "speaks en only, not de"),
         (Recognize(np.zeros(1600, np.float32), context="Steno"), UnsupportedFeatureError, "no prompt and no hot words"),
         (Recognize(np.zeros(61 * SAMPLE_RATE, np.float32)), AudioTooLongError, "takes 60 s at once, this is 61.0 s"),
-        (Align(np.zeros(61 * SAMPLE_RATE, np.float32), "x"), AudioTooLongError, "takes 60 s at once, this is 61.0 s"),
-        (Align(np.zeros(1600, np.float32), "x" * 6001), UnsupportedFeatureError, "6000 characters at most"),
     ],
 )
 async def test_what_it_lacks_is_refused_by_name(
-    backend: SphinxBackend, work: Recognize | Align, error: type[StenoError], message: str
+    backend: SphinxBackend, work: Recognize, error: type[StenoError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        await (backend.recognize(work) if isinstance(work, Recognize) else backend.align(work))
+        await backend.recognize(work)
 
 
 # --- live utterances --------------------------------------------------------------------------------------------------
@@ -364,86 +358,3 @@ async def test_loading_with_a_damaged_model_fails_and_leaves_nothing_behind(
     with pytest.raises(BackendUnavailableError, match=r"does not start: a decoding process died \(exit status 1\)"):
         await SphinxBackend().load(lambda part, doing: None)
     assert psutil.Process().children() == before
-
-
-# --- alignment --------------------------------------------------------------------------------------------------------
-
-
-def middle_s(word: Word) -> float:
-    return (word.start_s + word.end_s) / 2
-
-
-@pytest.mark.parametrize("name", SENTENCES)
-async def test_alignment_agrees_with_what_recognition_heard(
-    backend: SphinxBackend, recording: Recording, name: str
-) -> None:
-    aligned = await backend.align(Align(recording(name), TRANSCRIPTS[name], language="en"))
-    assert [word.text for word in aligned.words] == TRANSCRIPTS[name].split()
-    heard = await backend.recognize(Recognize(recording(name)))
-    given = [re.sub("[^a-z]", "", word.text.lower()) for word in aligned.words]
-    blocks = SequenceMatcher(None, given, [word.text for word in heard.words], autojunk=False).get_matching_blocks()
-    right = [(aligned.words[a + n], heard.words[b + n]) for a, b, size in blocks for n in range(size)]
-    assert len(right) > len(given) * 0.7
-    for mine, other in right:
-        assert middle_s(mine) == pytest.approx(middle_s(other), abs=0.15), other
-
-
-async def test_every_word_gets_its_time_whatever_it_is_made_of(backend: SphinxBackend, recording: Recording) -> None:
-    audio = recording("meeting.flac")
-    plain = await backend.align(Align(audio, TRANSCRIPTS["meeting.flac"]))
-    text = "— Mr. Thómas “Braun” will meat … 你好 the PRESIDENT, on the 23rd of March! 😀"
-    aligned = await backend.align(Align(audio, text))
-    assert [word.text for word in aligned.words] == text.split()
-    times = [time_s for word in aligned.words for time_s in (word.start_s, word.end_s)]
-    assert times == sorted(times)
-    assert 0 <= times[0] < times[-1] <= len(audio) / SAMPLE_RATE
-    by_text = {word.text: word for word in reversed(aligned.words)}
-    said = {word.text: word for word in plain.words}
-    for written, spoken in {"Mr.": "Mister", "“Braun”": "Brown", "PRESIDENT,": "president", "March!": "March."}.items():
-        assert middle_s(by_text[written]) == pytest.approx(middle_s(said[spoken]), abs=0.15)
-    assert by_text["23rd"].start_s == pytest.approx(said["twenty"].start_s, abs=0.1)
-    assert by_text["23rd"].end_s == pytest.approx(said["third"].end_s, abs=0.1)
-    assert by_text["…"].start_s == by_text["meat"].end_s
-    assert by_text["你好"].end_s == by_text["the"].start_s
-    assert by_text["😀"].start_s == by_text["😀"].end_s == by_text["March!"].end_s
-    assert by_text["—"].end_s == by_text["Mr."].start_s
-
-
-async def test_a_name_that_no_dictionary_has_keeps_its_neighbours_in_place(
-    backend: SphinxBackend, recording: Recording
-) -> None:
-    audio = recording("doctor.flac")
-    plain = await backend.align(Align(audio, TRANSCRIPTS["doctor.flac"]))
-    swapped = await backend.align(Align(audio, TRANSCRIPTS["doctor.flac"].replace("water,", "Wotterski's")))
-    for word, other in zip(plain.words, swapped.words, strict=True):
-        assert middle_s(other) == pytest.approx(middle_s(word), abs=0.15)
-
-
-@pytest.mark.parametrize("text", ["", " \n"])
-async def test_no_text_is_no_words(backend: SphinxBackend, recording: Recording, text: str) -> None:
-    assert (await backend.align(Align(recording("letter.flac"), text))).words == ()
-
-
-async def test_a_text_without_any_sound_shares_the_audio(backend: SphinxBackend) -> None:
-    aligned = await backend.align(Align(np.full(2 * SAMPLE_RATE, 0.01, np.float32), "你好 世界"))
-    assert aligned.words == (Word("你好", 0.0, 1.0), Word("世界", 1.0, 2.0))
-
-
-async def test_a_text_that_the_audio_cannot_hold_is_an_error(backend: SphinxBackend, recording: Recording) -> None:
-    text = " ".join([TRANSCRIPTS["doctor.flac"]] * 3)
-    with pytest.raises(BackendError, match=r"the text \(69 words\) could not be found in the audio \(3.7 s\)"):
-        await backend.align(Align(recording("letter.flac"), text))
-    with pytest.raises(BackendError, match="could not be found"):
-        await backend.align(Align(np.zeros(100, np.float32), "hello"))
-    assert len((await backend.align(Align(recording("letter.flac"), TRANSCRIPTS["letter.flac"]))).words) == 13
-
-
-async def test_aligning_leaves_a_live_utterance_where_it_is(recording: Recording) -> None:
-    backend = SphinxBackend(workers=1, live_workers=0)
-    await backend.load(lambda part, doing: None)
-    *_, alone = await grow(backend, recording("market.flac"), "a")
-    await backend.recognize(Recognize(recording("market.flac")[: 4 * SAMPLE_RATE], utterance="b", final=False))
-    await backend.align(Align(recording("letter.flac"), TRANSCRIPTS["letter.flac"]))
-    heard = await backend.recognize(Recognize(recording("market.flac"), utterance="b"))
-    assert heard.text == alone.text
-    await backend.unload()

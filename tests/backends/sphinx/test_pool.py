@@ -16,7 +16,7 @@ SECOND = bytes(range(256)) * 125
 
 @pytest.fixture
 async def pool() -> AsyncIterator[Pool]:
-    pool = Pool(2, recycle_after=1000, recycle_rss_mb=1000.0)
+    pool = Pool(2, "recognise", recycle_after=1000, recycle_rss_mb=1000.0)
     yield pool
     await pool.close()
 
@@ -92,7 +92,7 @@ async def test_a_forgotten_utterance_frees_its_child(pool: Pool) -> None:
 
 @pytest.mark.parametrize(("after", "rss_mb", "children"), [(2, 1000.0, 2), (1000, 1.0, 4)])
 async def test_a_worn_child_is_replaced_by_a_fresh_one(after: int, rss_mb: float, children: int) -> None:
-    pool = Pool(1, recycle_after=after, recycle_rss_mb=rss_mb)
+    pool = Pool(1, "recognise", recycle_after=after, recycle_rss_mb=rss_mb)
     pids = [await pid_after_a_call(pool) for _ in range(4)]
     assert len(set(pids)) == children
     await pool.close()
@@ -100,7 +100,7 @@ async def test_a_worn_child_is_replaced_by_a_fresh_one(after: int, rss_mb: float
 
 
 async def test_a_child_is_not_replaced_in_the_middle_of_an_utterance() -> None:
-    pool = Pool(1, recycle_after=1, recycle_rss_mb=1000.0)
+    pool = Pool(1, "recognise", recycle_after=1, recycle_rss_mb=1000.0)
     first = await pid_after_a_call(pool, "a")
     assert await pid_after_a_call(pool, "a") == first
     pool.forget("a")

@@ -20,7 +20,7 @@ SECOND = bytes(range(256)) * 125
 
 @pytest.fixture
 async def child() -> AsyncIterator[Child]:
-    child = await Child.start()
+    child = await Child.start("recognise")
     yield child
     await child.stop()
     assert not psutil.pid_exists(child.pid)
@@ -76,7 +76,7 @@ async def test_what_went_wrong_in_the_child_is_for_the_log_and_not_for_the_calle
         await child.call({"op": "/etc/secret"}, timeout_s=30)
     assert not isinstance(error.value, BackendCrashedError)
     assert "secret" not in error.value.message
-    assert logs == ["ERROR a decoding process failed: ValueError: unknown op '/etc/secret'"]
+    assert logs == ["ERROR a decoding process failed: KeyError: '/etc/secret'"]
 
 
 async def test_ctrl_c_is_not_the_childs_business(child: Child) -> None:
@@ -88,7 +88,7 @@ async def test_ctrl_c_is_not_the_childs_business(child: Child) -> None:
 async def test_a_start_that_is_cancelled_leaves_no_process_behind() -> None:
     before = {process.pid for process in psutil.Process().children()}
     for delay_s in (0.0, 0.01, 0.1):
-        start = asyncio.ensure_future(Child.start())
+        start = asyncio.ensure_future(Child.start("recognise"))
         await asyncio.sleep(delay_s)
         start.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.virtual import now, step_engine
-from steno.backends.base import Align, Alignment, Capabilities, Progress, Recognize
+from steno.backends.base import Capabilities, Progress, Recognize
 from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
@@ -57,9 +57,12 @@ class OfflineBackend:
 
     def __init__(self, rtf: float = 0.1, workers: int = 2, live_workers: int = 1, *, live: bool = False) -> None:
         self.capabilities = Capabilities(
-            languages=None, live=live, word_times=False, alignment=False, context=True,
-            rejects_non_speech=True, max_audio_s=60.0,
-        )  # fmt: skip
+            languages=None,
+            live=live,
+            word_times=False,
+            context=True,
+            max_audio_s=60.0,
+        )
         self.rtf, self.workers, self.live_workers = rtf, workers, live_workers
         self.errors: list[BaseException | None] = []
         self.hangs = 0
@@ -88,9 +91,6 @@ class OfflineBackend:
         finally:
             self.under_way.remove(work.utterance)
         return Hypothesis(" ".join(f"w{n}" for n in range(int(len(work.audio) / SAMPLE_RATE / 0.5))), "en")
-
-    async def align(self, work: Align) -> Alignment:
-        return Alignment(())
 
     def forget(self, utterance: str) -> None:
         self.forgotten.append(utterance)

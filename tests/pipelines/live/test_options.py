@@ -10,8 +10,8 @@ from steno.errors import InvalidRequestError, StenoError, TranslationNotConfigur
 from steno.pipelines.live.options import LiveOptions, check
 
 PLAIN = Capabilities(
-    languages=frozenset({"en"}), live=True, word_times=True, alignment=False, context=False,
-    rejects_non_speech=True, max_audio_s=60.0,
+    languages=frozenset({"en"}), live=True, word_times=True, context=False,
+    max_audio_s=60.0,
 )  # fmt: skip
 RICH = replace(PLAIN, languages=None, context=True)
 

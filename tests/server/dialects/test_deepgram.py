@@ -41,9 +41,7 @@ ENGLISH = Capabilities(
     languages=frozenset({"en"}),
     live=True,
     word_times=True,
-    alignment=True,
     context=False,
-    rejects_non_speech=False,
     max_audio_s=None,
 )
 RAW = {"encoding": "linear16", "sample_rate": "16000"}

@@ -42,9 +42,7 @@ CAPABILITIES = Capabilities(
     languages=frozenset({"en", "fr"}),
     live=True,
     word_times=True,
-    alignment=True,
     context=True,
-    rejects_non_speech=True,
     max_audio_s=60,
 )
 TRANSCRIPTION = "conversation.item.input_audio_transcription"

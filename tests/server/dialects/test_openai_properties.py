@@ -22,9 +22,7 @@ CAPABILITIES = Capabilities(
     languages=None,
     live=True,
     word_times=True,
-    alignment=True,
     context=True,
-    rejects_non_speech=True,
     max_audio_s=60,
 )
 OPENING = Opening(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
 
 import numpy as np
 import pytest
@@ -10,9 +10,11 @@ import pytest
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
-from steno.backends.base import Align, Alignment
-from steno.backends.qwen import aligner as aligning
-from steno.backends.qwen.aligner import QwenAligner, units_of
+from steno.backends.aligners.base import Align, Alignment
+from steno.backends.aligners.qwen import QwenAligner
+from steno.backends.qwen import forced_aligner as aligning
+from steno.backends.qwen.forced_aligner import ForcedAligner, units_of
+from steno.backends.qwen.loader import load_aligner
 from steno.backends.qwen.options import LoadOptions
 from steno.errors import (
     AudioTooLongError,
@@ -28,24 +30,18 @@ from tiny.clips import ALIGNER, Clip, clips
 PIECE_S = 30
 """What the aligner is given at most."""
 
+OPTIONS = LoadOptions(str(ALIGNER), device="cpu", dtype="float32")
+
 SECOND = np.full(SAMPLE_RATE, 0.01, np.float32)
 
 
 @pytest.fixture(scope="module")
-def aligner() -> Iterator[QwenAligner]:
-    aligner = QwenAligner(LoadOptions(str(ALIGNER), device="cpu", dtype="float32"))
-    aligner.load(lambda *_: None)
-    yield aligner
-    aligner.unload()
+def aligner() -> ForcedAligner:
+    return ForcedAligner(load_aligner(OPTIONS, lambda *_: None))
 
 
-def align(aligner: QwenAligner, *works: Align) -> list[Alignment | StenoError]:
-    for work in works:
-        aligner.admit(work)
-    done: dict[Align, object] = {}
-    while len(done) < len(works):
-        done.update({one.work: one.outcome for one in aligner.step()})
-    return [done[work] for work in works]  # type: ignore[misc]
+def align(aligner: ForcedAligner, *works: Align) -> list[Alignment | StenoError]:
+    return aligner.align(works)
 
 
 def off_s(found: Alignment | StenoError, clip: Clip) -> np.ndarray:
@@ -77,7 +73,7 @@ def test_a_word_that_is_not_in_the_text_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("name", list(clips()))
-def test_words_are_found_where_they_are_spoken(aligner: QwenAligner, name: str) -> None:
+def test_words_are_found_where_they_are_spoken(aligner: ForcedAligner, name: str) -> None:
     clip = clips()[name]
     audio = clip.audio
     if len(audio) > PIECE_S * SAMPLE_RATE:
@@ -91,7 +87,7 @@ def test_words_are_found_where_they_are_spoken(aligner: QwenAligner, name: str) 
     assert off_s(found, clip).mean() <= 0.08
 
 
-def test_case_and_punctuation_change_the_spelling_alone(aligner: QwenAligner) -> None:
+def test_case_and_punctuation_change_the_spelling_alone(aligner: ForcedAligner) -> None:
     clip = clips()["english-0"]
     loud = clip.text.upper().replace(" ", ", ")
     (found,) = align(aligner, Align(clip.audio, loud, "en"))
@@ -100,7 +96,7 @@ def test_case_and_punctuation_change_the_spelling_alone(aligner: QwenAligner) ->
     assert off_s(found, clip).mean() <= 0.12
 
 
-def test_a_batch_says_what_each_says_alone(aligner: QwenAligner) -> None:
+def test_a_batch_says_what_each_says_alone(aligner: ForcedAligner) -> None:
     works = [Align(clip.audio, clip.text, clip.language) for clip in clips().values() if "talk" not in clip.name]
     together = align(aligner, *works)
     for work, found in zip(works, together, strict=True):
@@ -108,7 +104,7 @@ def test_a_batch_says_what_each_says_alone(aligner: QwenAligner) -> None:
         assert found == alone
 
 
-def test_a_text_that_was_not_said_still_gets_times_in_order(aligner: QwenAligner) -> None:
+def test_a_text_that_was_not_said_still_gets_times_in_order(aligner: ForcedAligner) -> None:
     (found,) = align(aligner, Align(SECOND, "a hundred words that nobody has ever said " * 5, None))
     assert isinstance(found, Alignment)
     times = [at for word in found.words for at in (word.start_s, word.end_s)]
@@ -117,17 +113,17 @@ def test_a_text_that_was_not_said_still_gets_times_in_order(aligner: QwenAligner
 
 
 @pytest.mark.parametrize("text", ["", "   ", "…", "🎉"])
-def test_a_text_without_words_has_no_times(aligner: QwenAligner, text: str) -> None:
+def test_a_text_without_words_has_no_times(aligner: ForcedAligner, text: str) -> None:
     assert align(aligner, Align(SECOND, text)) == [Alignment(())]
 
 
-def test_added_tokens_in_a_text_are_no_marks(aligner: QwenAligner) -> None:
+def test_added_tokens_in_a_text_are_no_marks(aligner: ForcedAligner) -> None:
     (found,) = align(aligner, Align(SECOND, "one <timestamp><|audio_pad|> two"))
     assert isinstance(found, Alignment)
     assert [word.text.split()[0] for word in found.words] == ["one", "two"]
 
 
-def test_what_it_cannot_align_is_refused_by_name(aligner: QwenAligner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_it_cannot_align_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aligning, "_is_installed", lambda _: False)
     for work, error, named in (
         (Align(SECOND, "tere", "et"), UnsupportedLanguageError, "'et'"),
@@ -137,17 +133,36 @@ def test_what_it_cannot_align_is_refused_by_name(aligner: QwenAligner, monkeypat
         (Align(SECOND, "x" * 10_001), UnsupportedFeatureError, "10001"),
     ):
         with pytest.raises(error, match=named):
-            aligner.admit(work)
-    assert aligner.step() == []
+            asyncio.run(QwenAligner(OPTIONS).align(work))
 
 
-def test_what_is_released_is_not_aligned(aligner: QwenAligner) -> None:
-    work = Align(SECOND, "one")
-    aligner.admit(work)
-    aligner.release(work)
-    assert aligner.step() == []
+async def test_alignments_asked_for_together_are_those_asked_for_alone(aligner: ForcedAligner) -> None:
+    works = [Align(clip.audio, clip.text, clip.language) for clip in clips().values() if "talk" not in clip.name]
+    threaded = QwenAligner(OPTIONS)
+    await threaded.load(lambda *_: None)
+    together = await asyncio.gather(*map(threaded.align, works))
+    assert together == aligner.align(works)
+    await threaded.unload()
 
 
-def test_before_it_is_loaded_it_takes_nothing() -> None:
+async def test_a_cancelled_alignment_leaves_the_others_alone(aligner: ForcedAligner) -> None:
+    threaded = QwenAligner(OPTIONS)
+    await threaded.load(lambda *_: None)
+    works = [Align(SECOND, text) for text in ("one", "two", "three")]
+    calls = [asyncio.ensure_future(threaded.align(work)) for work in works]
+    await asyncio.sleep(0)
+    calls[1].cancel()
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(found[1], asyncio.CancelledError)
+    assert [found[0], found[2]] == aligner.align([works[0], works[2]])
+    await threaded.unload()
+
+
+async def test_before_it_is_loaded_and_after_it_is_unloaded_it_takes_nothing() -> None:
+    threaded = QwenAligner(OPTIONS)
     with pytest.raises(BackendUnavailableError, match="not loaded"):
-        QwenAligner(LoadOptions(str(ALIGNER))).admit(Align(SECOND, "one"))
+        await threaded.align(Align(SECOND, "one"))
+    await threaded.load(lambda *_: None)
+    await threaded.unload()
+    with pytest.raises(BackendUnavailableError, match="not loaded"):
+        await threaded.align(Align(SECOND, "one"))
