@@ -57,6 +57,9 @@ class Recognize:
     """Whether the caller wants word times."""
     utterance: str | None = None
     final: bool = True
+    stream: str | None = None
+    """The live stream that the utterance belongs to. A backend may keep what was said in it, until `forget` is called
+    with this key, to recognise better what follows."""
     stable: str = ""
     """With what a live utterance's text has to begin, whatever the audio says now: the reader has been told so."""
 
@@ -135,7 +138,7 @@ class AsyncBackend(Backend, Protocol):
     async def recognize(self, work: Recognize) -> Hypothesis: ...
 
     def forget(self, utterance: str) -> None:
-        """Drop what is kept of a live utterance, of which nothing is running. Unknown keys are fine."""
+        """Drop what is kept of a live utterance or stream, of which nothing is running. Unknown keys are fine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The embedded recogniser: Moonshine tiny (English) on ONNX Runtime, from the weights in moonshine-voice's wheel.
 
     backend.py       MoonshineBackend: threads, what a live utterance keeps, cancellation
+      context.py       what live streams keep between two calls: drafts, and what was said before
       decoding.py      audio → tokens: greedy, with a draft that is verified in one pass
         model.py         the ONNX sessions: encoder, decoder, KV cache
       vocabulary.py    tokens → text

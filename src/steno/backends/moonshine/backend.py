@@ -9,14 +9,14 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from steno.alignment.confidence import mean
 from steno.backends.base import Capabilities, Drafts, Progress, Recognize
-from steno.backends.memory import release_memory
+from steno.backends.memory import map_large_blocks, release_memory
 from steno.backends.moonshine import files
-from steno.backends.moonshine.decoding import Decoding, Draft, transcribe
+from steno.backends.moonshine.context import LiveContext
+from steno.backends.moonshine.decoding import Decoding, transcribe
 from steno.backends.moonshine.installed import MODEL_ID
 from steno.backends.moonshine.vocabulary import Vocabulary
 from steno.errors import (
@@ -30,7 +30,6 @@ from steno.languages import code_of
 from steno.types import SAMPLE_RATE, Hypothesis, Score
 
 if TYPE_CHECKING:
-    from steno.backends.drafts import Ids
     from steno.backends.moonshine.model import Cancellation, MoonshineModel
     from steno.backends.registry import BackendOptions
 
@@ -54,13 +53,6 @@ NOTES = frozenset("♩♪♫♬")
 
 UPLOAD_NICE = 10
 """Threads of uploads yield the CPU to those of live streams."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """The last hypothesis of a live utterance."""
-
-    tokens: Ids
 
 
 class MoonshineBackend:
@@ -97,7 +89,7 @@ class MoonshineBackend:
         )
         self._language = language
         self._loaded: _Loaded | None = None
-        self._kept: dict[str, _Kept] = {}
+        self._context = LiveContext()
         self._drafts = Drafts(0, 0)
 
     def drafts(self) -> Drafts:
@@ -110,14 +102,15 @@ class MoonshineBackend:
 
     async def unload(self) -> None:
         loaded, self._loaded = self._loaded, None
-        self._kept.clear()
+        self._context.clear()
         if loaded is not None:
             await asyncio.to_thread(loaded.close)
         del loaded
         await asyncio.to_thread(release_memory)
 
     async def recognize(self, work: Recognize) -> Hypothesis:
-        """Decode a piece. Of a live utterance the last hypothesis is the draft, and its stable text is kept.
+        """Decode a piece. For a live utterance the last hypothesis is the draft, stable text is forced, and earlier
+        utterances of its stream are the context.
 
         Raises:
             UnsupportedLanguageError, UnsupportedFeatureError, AudioTooLongError: the work is not supported.
@@ -129,23 +122,21 @@ class MoonshineBackend:
         if len(work.audio) < MIN_SAMPLES or not work.audio.any():
             decoding = Decoding()
         else:
-            draft = self._draft_of(work, loaded.vocabulary)
-            limit = max(token_limit(len(work.audio) / SAMPLE_RATE), draft.forced)
+            prompted = self._context.prompted(work, loaded.vocabulary)
+            limit = max(token_limit(len(work.audio) / SAMPLE_RATE), prompted.draft.forced)
             decoding = await loaded.run(
-                lambda cancellation: transcribe(loaded.model, work.audio, draft, limit, cancellation),
+                lambda cancellation: transcribe(loaded.model, prompted.audio, prompted.draft, limit, cancellation),
                 is_live=work.utterance is not None,
             )
         before = self._drafts
         self._drafts = Drafts(before.proposed + decoding.proposed, before.accepted + decoding.accepted)
-        if work.utterance is not None:
-            if work.final:
-                self.forget(work.utterance)
-            else:
-                self._kept[work.utterance] = _Kept(tuple(decoding.tokens))
-        return self._hypothesis(decoding, loaded.vocabulary)
+        hypothesis = self._hypothesis(decoding, loaded.vocabulary)
+        is_good = not hypothesis.repetition and (hypothesis.confidence or 0.0) >= NOISE_CONFIDENCE
+        self._context.keep(work, tuple(decoding.tokens), is_good=is_good)
+        return hypothesis
 
     def forget(self, utterance: str) -> None:
-        self._kept.pop(utterance, None)
+        self._context.forget(utterance)
 
     def _check(self, work: Recognize) -> None:
         if work.language not in (None, self._language):
@@ -156,13 +147,6 @@ class MoonshineBackend:
         if len(work.audio) > MAX_AUDIO_S * SAMPLE_RATE:
             seconds = len(work.audio) / SAMPLE_RATE
             raise AudioTooLongError(f"backend 'moonshine' takes {MAX_AUDIO_S:.0f} s at once, this is {seconds:.1f} s")
-
-    def _draft_of(self, work: Recognize, vocabulary: Vocabulary) -> Draft:
-        kept = self._kept.get(work.utterance) if work.utterance is not None else None
-        if kept is None:
-            return Draft()
-        forced = vocabulary.covered(kept.tokens, work.stable) if work.stable else 0
-        return Draft(kept.tokens, forced)
 
     def _hypothesis(self, decoding: Decoding, vocabulary: Vocabulary) -> Hypothesis:
         text, ends = without_notes(*vocabulary.spell(decoding.tokens))
@@ -194,6 +178,7 @@ class _Loaded:
         """In a thread. Raises ModelLoadError, SettingsError."""
         from steno.backends.moonshine.model import MoonshineModel, warm_up
 
+        map_large_blocks()
         progress(0.0, "checking the weights")
         found = files.find(model_id)
         progress(0.3, "loading the weights")

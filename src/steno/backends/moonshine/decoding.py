@@ -4,7 +4,7 @@ and decoding goes on where it was wrong: the tokens are those of decoding withou
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,26 @@ from steno.backends.moonshine.vocabulary import BOS, EOS
 from steno.backends.repetition import loop_start
 
 if TYPE_CHECKING:
-    from steno.backends.moonshine.model import Cancellation, DecoderState, MoonshineModel
+    from steno.backends.moonshine.model import Cancellation, MoonshineModel
     from steno.types import Audio
+
+
+class State(Protocol):
+    """As `model.DecoderState`."""
+
+    def extend(self, tokens: list[int]) -> NDArray[np.float32]: ...
+
+    def rewind(self, tokens: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is expected. The first `forced` tokens are taken whatever the model predicts."""
+    """What is expected. The first `forced` of the tokens are taken whatever the model predicts."""
 
     tokens: Ids = ()
     forced: int = 0
+    lead: Ids = ()
+    """What is said in the audio before it: forced too, and left out of the result."""
 
 
 @dataclass(slots=True)
@@ -44,12 +54,18 @@ class Decoding:
 
 def transcribe(model: MoonshineModel, audio: Audio, draft: Draft, limit: int, cancellation: Cancellation) -> Decoding:
     """Decode `audio` (float32, mono, 16 kHz) into `limit` tokens at most. Raises CancelledRunError."""
-    return _Decoder(model.start(audio, cancellation), draft, limit).run()
+    return decode(model.start(audio, cancellation), draft, limit)
+
+
+def decode(state: State, draft: Draft, limit: int) -> Decoding:
+    """Verify `draft`, then decode until the end token, `limit` tokens or a repetition loop."""
+    return _Decoder(state, draft, limit).run()
 
 
 class _Decoder:
-    def __init__(self, state: DecoderState, draft: Draft, limit: int) -> None:
+    def __init__(self, state: State, draft: Draft, limit: int) -> None:
         self._state = state
+        self._lead = draft.lead
         self._draft: Ids = draft.tokens[:limit]
         self._forced = min(draft.forced, len(self._draft))
         self._limit = limit
@@ -60,18 +76,17 @@ class _Decoder:
         self._done = Decoding(proposed=len(self._draft) - self._forced)
 
     def run(self) -> Decoding:
-        """Verify or decode until the end token, the limit or a loop."""
-        last = BOS
+        last, lead = [BOS, *self._lead], len(self._lead)
         while True:
             draft, forced = self._draft, self._forced
             self._draft, self._forced = (), 0
-            logits = self._state.extend([last, *draft])
+            logits = self._state.extend([*last, *draft])[lead:]
             right, is_over = self._take(logits, draft, forced)
             if is_over:
                 return self._done
             self._state.rewind(len(draft) - right)
             self._propose(draft, right)
-            last = self._done.tokens[-1]
+            last, lead = self._done.tokens[-1:], 0
 
     def _take(self, logits: NDArray[np.float32], draft: Ids, forced: int) -> tuple[int, bool]:
         """Append what the model predicts, as long as the draft is right. Returns how much of the draft was, and whether

@@ -61,7 +61,7 @@ def _in_folder(model_id: str) -> ModelFiles:
     lacking = [" or ".join(names) for names, file in zip(wanted, found, strict=True) if file is None]
     if lacking:
         raise SettingsError(
-            f"MODEL_ID={model_id!r} does not have Moonshine's layout: it lacks {', and '.join(lacking)}",
+            f"MODEL_ID={model_id!r} does not have Moonshine's layout: it lacks {'; '.join(lacking)}",
             param="MODEL_ID",
         )
     return ModelFiles(*(file for file in found if file is not None))

@@ -165,6 +165,7 @@ class LiveStream:
         await self._intake.aclose()
         for segment_id in list(self._jobs):
             self._forget(segment_id)
+        self._studio.engine.forget(self._name)
         self.outbox.close()
 
     async def _hear(self, audio: Audio) -> None:
@@ -255,6 +256,7 @@ class LiveStream:
             wants_words,
             self._key(step.segment_id),
             step.final,
+            self._name,
             step.stable,
         )
         if step.final:

@@ -1,0 +1,48 @@
+"""What is a repetition loop, and what is speech that repeats itself."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from steno.backends.repetition import MIN_REPEATS, MIN_TOKENS, loop_start
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 12, 24])
+def test_the_same_ngram_again_and_again_is_a_loop_and_one_of_them_is_kept(size: int) -> None:
+    before, ngram = [900, 901, 902], list(range(size))
+    enough = max(MIN_REPEATS, -(-MIN_TOKENS // size))
+    assert loop_start(before + ngram * (enough - 1)) is None
+    start = loop_start(before + ngram * enough)
+    assert start == len(before) + size
+    assert (before + ngram * enough)[:start] == before + ngram
+
+
+def test_the_shortest_ngram_wins() -> None:
+    assert loop_start([7] * 40) == 1
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [[], [1], [5] * 12, [1, 2] * 5, list(range(8)) * 4, [1, 2, 3] * 6 + [4]],
+    ids=["nothing", "a token", "no no no", "ha ha", "a refrain", "a loop that has ended"],
+)
+def test_speech_may_repeat_itself(tokens: list[int]) -> None:
+    assert loop_start(tokens) is None
+
+
+def test_it_agrees_with_looking_at_every_tail() -> None:
+    rng = random.Random(0)
+    for _ in range(3000):
+        ngram = [rng.randrange(3) for _ in range(rng.randrange(1, 6))]
+        tokens = [rng.randrange(3) for _ in range(rng.randrange(6))] + ngram * rng.randrange(1, 25)
+        expected = None
+        for size in range(1, 25):
+            repeats = 1
+            while tokens[-size * (repeats + 1) : len(tokens) - size * repeats] == tokens[-size:]:
+                repeats += 1
+            if repeats >= max(MIN_REPEATS, -(-MIN_TOKENS // size)):
+                expected = len(tokens) - size * (repeats - 1)
+                break
+        assert loop_start(tokens) == expected, tokens
