@@ -27,7 +27,7 @@ def test_nothing_set_gives_the_defaults() -> None:
         ("PORT", "99999", "PORT='99999': Input should be less than or equal to 65535"),
         ("PORT", "eighty", "PORT='eighty': Input should be a valid integer"),
         ("IDLE_TIMEOUT", "-1", "IDLE_TIMEOUT='-1': Input should be greater than or equal to 0"),
-        ("ASR_BACKEND", "whisper", "ASR_BACKEND='whisper': Input should be 'auto', 'sphinx', 'qwen'"),
+        ("ASR_BACKEND", "whisper", "ASR_BACKEND='whisper': Input should be 'auto', 'qwen', 'moonshine', 'sphinx'"),
         ("USE_GRANIAN", "perhaps", "USE_GRANIAN='perhaps': Input should be a valid boolean"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL='LOUD': Input should be 'TRACE', 'DEBUG'"),
         ("SSL_CERTFILE", "/tmp/c.pem", "SSL_CERTFILE and SSL_KEYFILE go together"),

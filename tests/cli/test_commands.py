@@ -329,8 +329,10 @@ def test_doctor_tells_what_works_and_why_the_rest_does_not() -> None:
     assert report["backends"]["sphinx"]["ok"] is True
     assert report["backends"]["vllm"]["ok"] is False
     assert report["backends"]["vllm"]["reason"]
-    assert report["serves_with"] in ("sphinx", "qwen")
+    assert report["serves_with"] in ("moonshine", "qwen")
+    assert report["backends"]["moonshine"]["ok"] is True
     assert report["packages"]["pocketsphinx"]
+    assert report["packages"]["moonshine-voice"]
     text = steno("doctor", ASR_BACKEND="auto")
     assert text.returncode == 0
     assert "steno serve would use: " in text.stdout

@@ -205,22 +205,33 @@ def test_our_own_client(server: RunningServer) -> None:
 
 async def test_without_an_aligner_live_words_have_guessed_times_and_know_how_sure_the_model_is() -> None:
     clip = clips()["english-0"]
-    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": ""}) as server:
+    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": "", "ALIGNER": "none"}) as server:
         conversation = await said(server, pcm(clip), words="true")
     words = [word for final in conversation.finals for word in final["words"]]
     assert [word["word"] for word in words] == clip.text.split()
     assert all(0.5 < word["confidence"] <= 1 for word in words)
+    assert {final["timing"] for final in conversation.finals} == {"fast"}
 
 
 def test_without_an_aligner_times_are_guessed_and_the_result_says_so() -> None:
     clip = clips()["english-0"]
-    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": ""}) as server:
+    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": "", "ALIGNER": "none"}) as server:
         guessed = transcribe(server, clip, response_format="srt", mode="accurate")
         assert word_error_rate([clip.text], [" ".join(cue.content for cue in srt.parse(guessed.text))]) <= 0.2
         assert "fast" in str(guessed.headers).lower()
         refused = post(server, clip.path, **{"response_format": "verbose_json", "timestamp_granularities[]": "word"})
         assert refused.status_code == 400
-        assert "FORCED_ALIGNER_ID" in refused.json()["error"]["message"]
+        assert "have ALIGNER set" in refused.json()["error"]["message"]
+
+
+def test_an_english_text_of_qwen_s_may_be_timed_by_pocketsphinx() -> None:
+    clip = clips()["english-0"]
+    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": ""}) as server:
+        answer = transcribe(server, clip, **{"response_format": "verbose_json", "timestamp_granularities[]": "word"})
+        assert server.health()["aligner"] == "pocketsphinx-en-us"
+    words = [(word["word"], word["start"]) for word in answer.json()["words"]]
+    assert [word for word, _ in words] == clip.text.split()
+    assert [start for _, start in words] == pytest.approx([start for _, start, _ in clip.words], abs=0.15)
 
 
 def test_an_aligner_that_cannot_be_loaded_costs_the_times_alone(tmp_path: Any) -> None:

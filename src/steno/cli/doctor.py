@@ -17,7 +17,7 @@ from steno import __version__
 from steno.errors import SettingsError, StenoError
 
 PACKAGES = (
-    "av", "soxr", "onnxruntime", "pocketsphinx", "fastapi", "uvicorn", "granian",
+    "av", "soxr", "onnxruntime", "moonshine-voice", "pocketsphinx", "fastapi", "uvicorn", "granian",
     "torch", "transformers", "vllm", "flash-attn", "tensorrt", "openai",
 )  # fmt: skip
 GPU_QUERY_S = 10.0

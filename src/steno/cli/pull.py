@@ -45,12 +45,14 @@ def command(model: str | None, revision: str | None, quiet: bool) -> None:
 
 
 def _wanted(model: str | None, settings: Settings) -> list[Wanted]:
-    from steno.backends.qwen.options import checkpoints_of
+    from steno.backends.qwen.options import aligner_of, checkpoints_of
     from steno.compose import backend_options_of
 
     options = backend_options_of(settings)
     if model is None:
         asked = [one for one in checkpoints_of(options) if one is not None]
+        if options.aligner_id is not None:
+            asked.append(aligner_of(options, options.aligner_id))
     else:
         asked = [checkpoints_of(replace(options, model_id=model)).model]
     return [one.wanted(kind=None) for one in asked]

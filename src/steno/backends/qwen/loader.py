@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ CLASSES: dict[Kind, type[PreTrainedModel]] = {
     "aligner": Qwen3ASRForTokenClassification,
 }
 SAFETENSORS_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+_ONE_AT_A_TIME = threading.Lock()
+"""transformers builds a model under switches of the whole process (default dtype, skipped initialisation): two at once
+leave weights unread. The recogniser and the aligner load in threads of their own."""
+
 DOWNLOADED = 0.8
 """The part of a load that is a download, where there is one."""
 
@@ -66,7 +71,7 @@ def _load(options: LoadOptions, kind: Kind, progress: Progress) -> Loaded:
     placement = devices.place(options.device, options.dtype)
     source = resolve(options.wanted(kind), lambda done, what: progress(DOWNLOADED * done, what))
     room.check(source.model_id, source.parameters, placement.dtype.itemsize, placement.device)
-    with _torch_state_kept_on_failure():
+    with _ONE_AT_A_TIME, _torch_state_kept_on_failure():
         devices.use_threads(placement.device)
         with _errors(source), _quiet(lambda done: progress(DOWNLOADED + 0.18 * done, "reading weights")):
             model, processor = _read(source, placement)
