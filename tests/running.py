@@ -18,6 +18,11 @@ from typing import IO, Any
 import httpx
 import psutil
 
+from steno.backends import registry
+
+EMBEDDED = "moonshine" if registry.availability("moonshine").ok else "sphinx"
+"""The recogniser that works out of the box: Moonshine, where there is a wheel for this platform."""
+
 START_S = STOP_S = PATIENCE_S = 90.0
 """Long, for machines that are slow or stall: what is waited for ends the wait, and only a failure takes this long."""
 

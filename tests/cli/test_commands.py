@@ -17,7 +17,7 @@ import pytest
 import srt
 
 from llm_server import Answer, LlmServer
-from running import PATIENCE_S, RunningServer, cpu_s, until
+from running import EMBEDDED, PATIENCE_S, RunningServer, cpu_s, until
 from speech import word_error_rate
 
 SCRIPTED = {**os.environ, "ASR_BACKEND": "scripted"}
@@ -67,7 +67,7 @@ def test_an_unknown_command_and_a_bad_variable_are_usage_errors() -> None:
 
 
 def test_real_speech_becomes_text_on_stdout_and_a_summary_on_stderr(fixtures: Path) -> None:
-    ended = steno("transcribe", fixtures / "market.flac", ASR_BACKEND="sphinx")
+    ended = steno("transcribe", fixtures / "market.flac", ASR_BACKEND=EMBEDDED)
     assert ended.returncode == 0
     assert word_error_rate("market.flac", ended.stdout) <= 0.35
     assert "s of audio in" in ended.stderr
@@ -109,7 +109,7 @@ def test_options_that_contradict_each_other_are_usage_errors(fixtures: Path, tmp
 
 
 def test_a_language_that_the_backend_lacks_is_refused(fixtures: Path) -> None:
-    ended = steno("transcribe", "-l", "French", fixtures / "letter.flac", ASR_BACKEND="sphinx")
+    ended = steno("transcribe", "-l", "French", fixtures / "letter.flac", ASR_BACKEND=EMBEDDED)
     assert ended.returncode == 1
     assert "speaks en only" in ended.stderr
 
@@ -120,7 +120,7 @@ def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file_and_no_process(
     running = subprocess.Popen(
         [sys.executable, "-m", "steno", "transcribe", fixtures / "address.opus", "--output-dir", out],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "ASR_BACKEND": "sphinx"},
+        env={**os.environ, "ASR_BACKEND": EMBEDDED},
     )  # fmt: skip
     until(lambda: cpu_s(psutil.Process(running.pid).children()) > 2)  # its recognisers are at work
     os.killpg(running.pid, signal.SIGINT)
@@ -163,7 +163,7 @@ def test_a_terminal_sees_a_progress_bar(fixtures: Path) -> None:
 
 def test_several_formats_are_made_in_one_pass_and_a_second_run_makes_nothing(fixtures: Path, tmp_path: Path) -> None:
     words = ["transcribe", str(fixtures / "*er.flac"), "-f", "srt,vtt,txt", "-d", str(tmp_path)]
-    first = steno(*words, ASR_BACKEND="sphinx")
+    first = steno(*words, ASR_BACKEND=EMBEDDED)
     assert first.returncode == 0, first.stderr
     made = sorted(path.name for path in tmp_path.iterdir())
     assert made == [
@@ -177,10 +177,10 @@ def test_several_formats_are_made_in_one_pass_and_a_second_run_makes_nothing(fix
         < 0.3
     )
     assert cue.start.total_seconds() >= 0
-    second = steno(*words, ASR_BACKEND="sphinx")
+    second = steno(*words, ASR_BACKEND=EMBEDDED)
     assert second.stderr.count("done before, skipped") == 2
     (tmp_path / "letter.vtt").unlink()
-    third = steno(*words, ASR_BACKEND="sphinx")
+    third = steno(*words, ASR_BACKEND=EMBEDDED)
     assert "1 transcribed, 1 skipped" in third.stderr
     assert (tmp_path / "letter.vtt").exists()
 
@@ -320,7 +320,8 @@ def test_models_of_a_server_and_of_this_machine(server: RunningServer) -> None:
     assert there.stdout.startswith("scripted  (")
     assert "whisper-1" in there.stdout
     here = steno("models").stdout
-    assert "sphinx" in here
+    assert "moonshine-tiny-en" in here
+    assert "pocketsphinx-en-us" in here
     assert "available" in here
 
 
@@ -348,7 +349,7 @@ def test_doctor_names_wrong_settings_and_fails() -> None:
 
 
 def test_the_demo_goes_all_the_way() -> None:
-    ended = steno("demo", ASR_BACKEND="sphinx")
+    ended = steno("demo", ASR_BACKEND=EMBEDDED)
     assert ended.returncode == 0, ended.stderr
     heard = ended.stdout.split("included:")[1].split("server stopped")[0]
     assert word_error_rate("weather.flac", heard) <= 0.25

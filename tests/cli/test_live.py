@@ -20,7 +20,7 @@ import srt
 import webvtt
 
 from llm_server import LlmServer
-from running import PATIENCE_S, RunningServer, until
+from running import EMBEDDED, PATIENCE_S, RunningServer, until
 from speech import word_error_rate
 from talking import BYTES_PER_S, pcm_file
 
@@ -89,7 +89,7 @@ def test_a_server_hears_the_same(server: RunningServer, talk: Path) -> None:
 
 
 def test_real_speech_is_understood(fixtures: Path) -> None:
-    ended = live("--fast", fixtures / "market.flac", ASR_BACKEND="sphinx")
+    ended = live("--fast", fixtures / "market.flac", ASR_BACKEND=EMBEDDED)
     assert word_error_rate("market.flac", ended.stdout) <= 0.45
 
 

@@ -19,7 +19,7 @@ import pytest
 import srt
 
 from audio.encode import WEBM, encode
-from running import PATIENCE_S, RunningServer, until
+from running import EMBEDDED, PATIENCE_S, RunningServer, until
 from speech import word_error_rate
 from steno.audio.decode import decode
 from steno.client import AsyncClient, Client, ConnectionLostError, Final, Partial, ServerError
@@ -105,8 +105,8 @@ async def test_the_size_of_chunks_makes_no_difference(server: RunningServer, spe
 
 
 async def test_real_speech_is_understood(fixtures: Path) -> None:
-    with RunningServer(ASR_BACKEND="sphinx") as sphinx:
-        events = await heard(sphinx.url, spoken(pcm_file(fixtures / "market.flac"), pace=4), key=None)
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
+        events = await heard(server.url, spoken(pcm_file(fixtures / "market.flac"), pace=4), key=None)
     assert word_error_rate("market.flac", " ".join(text for _, text, *_ in finals_of(events))) <= 0.45
 
 

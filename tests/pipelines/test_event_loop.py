@@ -10,8 +10,9 @@ import numpy as np
 
 from audio.encode import OPUS, encode
 from bystander import Bystander
+from running import EMBEDDED
 from steno.audio.decode import decode
-from steno.backends.sphinx.backend import SphinxBackend
+from steno.backends import registry
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
 from steno.pipelines.file import FileOptions, FileTranscription
@@ -37,7 +38,7 @@ async def test_decoding_vad_and_recognition_never_block_the_loop_over_50_ms(fixt
     audio = np.concatenate(list(decode(fixtures / "address.opus", max_seconds=None)))
     half_a_minute = encode(audio[: 30 * SAMPLE_RATE], SAMPLE_RATE, OPUS)
     source = PieceSource(PieceSettings(max_piece_s=10))
-    async with Engine(SphinxBackend(workers=1), Limits()) as engine:
+    async with Engine(registry.create(EMBEDDED, registry.BackendOptions(workers=1)), Limits()) as engine:
 
         async def transcribe() -> object:
             async with engine.admit() as ticket:

@@ -15,7 +15,7 @@ import srt
 import webvtt
 
 from llm_server import Answer, LlmServer, good
-from running import RunningServer, post
+from running import EMBEDDED, RunningServer, post
 from speech import word_error_rate
 from translation.misbehaviours import BAD
 
@@ -32,7 +32,7 @@ def llm() -> Iterator[LlmServer]:
 
 @pytest.fixture(scope="module")
 def server(llm: LlmServer) -> Iterator[RunningServer]:
-    with translating("sphinx", llm) as server:
+    with translating(EMBEDDED, llm) as server:
         yield server
 
 
@@ -206,7 +206,7 @@ def plain_srt(scripted: RunningServer, fixtures: Path) -> str:
 
 
 def test_without_an_llm_the_error_names_the_variable_and_nothing_is_transcribed(fixtures: Path) -> None:
-    with RunningServer(ASR_BACKEND="sphinx", OPENAI_BASE_URL="", TRANSLATE_MODEL="") as server:
+    with RunningServer(ASR_BACKEND=EMBEDDED, OPENAI_BASE_URL="", TRANSLATE_MODEL="") as server:
         answer = post(server, fixtures / "letter.flac", "translations", language="fr")
         assert (answer.status_code, answer.json()["code"]) == (400, "translation_not_configured")
         assert "OPENAI_BASE_URL" in answer.json()["message"]

@@ -7,12 +7,30 @@ from pathlib import Path
 
 import psutil
 
-from running import PATIENCE_S, RunningServer, cpu_s, post, until
+from running import EMBEDDED, PATIENCE_S, RunningServer, cpu_s, post, until
 from speech import word_error_rate
 
 
-def test_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
-    with RunningServer(ASR_BACKEND="auto", IDLE_TIMEOUT="4") as server:
+def test_out_of_the_box_it_writes_what_is_said_and_is_unloaded_when_idle(fixtures: Path) -> None:
+    with RunningServer(ASR_BACKEND="auto", IDLE_TIMEOUT="2") as server:
+        assert server.health()["model_loaded"] is False
+        assert server.health()["mode"] == "embedded"
+        assert word_error_rate("weather.flac", post(server, fixtures / "weather.flac").json()["text"]) <= 0.25
+        assert server.health()["model_loaded"] is True
+        assert server.children() == [], "recognition alone needs no process"
+        times = post(server, fixtures / "weather.flac", response_format="srt")
+        assert times.headers["x-timing-mode"] == "accurate"
+        assert server.health()["aligner_state"] == "ready"
+        assert server.children(), "the aligner's"
+        until(lambda: (server.health()["model_state"], server.health()["aligner_state"]) == ("unloaded", "unloaded"))
+        until(lambda: server.children() == [])
+        assert post(server, fixtures / "letter.flac").status_code == 200
+        assert f"backend {EMBEDDED}: the best that can run here" in server.log()
+        assert "for other languages and better accuracy" in server.log()
+
+
+def test_sphinx_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
+    with RunningServer(ASR_BACKEND="sphinx", IDLE_TIMEOUT="4") as server:
         assert server.children() == []
         assert server.health()["model_loaded"] is False
         assert word_error_rate("weather.flac", post(server, fixtures / "weather.flac").json()["text"]) <= 0.25
@@ -23,7 +41,7 @@ def test_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
         until(lambda: not any(process.is_running() for process in recognisers))
         assert post(server, fixtures / "letter.flac").status_code == 200
         assert "backend sphinx" in server.log()
-        assert "sphinx is a small offline recogniser; " in server.log()
+        assert "sphinx makes four times the errors of moonshine" in server.log()
 
 
 def test_a_recogniser_that_is_killed_costs_at_most_its_own_request(fixtures: Path) -> None:

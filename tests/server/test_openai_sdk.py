@@ -12,14 +12,16 @@ import openai
 import pytest
 
 from recordings import wav
-from running import RunningServer
+from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from steno.audio.decode import decode
+
+MODEL = {"moonshine": "moonshine-tiny-en", "sphinx": "pocketsphinx-en-us"}[EMBEDDED]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with RunningServer(ASR_BACKEND="sphinx", API_KEYS="right,also-right") as server:
+    with RunningServer(ASR_BACKEND=EMBEDDED, API_KEYS="right,also-right") as server:
         yield server
 
 
@@ -108,8 +110,8 @@ def test_bare_bytes_are_a_file_too(client: openai.OpenAI, fixtures: Path) -> Non
 
 
 def test_the_models_are_listed_and_found_by_alias(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["pocketsphinx-en-us"]
-    assert client.models.retrieve("whisper-1").id == "pocketsphinx-en-us"
+    assert [model.id for model in client.models.list()] == [MODEL]
+    assert client.models.retrieve("whisper-1").id == MODEL
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("gpt-9")
 

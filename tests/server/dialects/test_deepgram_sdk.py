@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from running import RunningServer
+from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from steno.audio.decode import decode
 from steno.audio.pcm import decode_pcm, to_s16le
@@ -50,8 +50,8 @@ RAW: dict[str, Any] = {"model": "nova-3-general", "encoding": "linear16", "sampl
 
 
 @pytest.fixture(scope="module")
-def sphinx() -> Iterator[RunningServer]:
-    with RunningServer(ASR_BACKEND="sphinx") as server:
+def embedded() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
         yield server
 
 
@@ -130,10 +130,10 @@ def saying(audio: bytes, pace: float | None = None) -> Callable[[V1SocketClient]
 
 
 def test_what_is_said_comes_as_interim_results_and_then_as_final_ones_with_words(
-    sphinx: RunningServer, fixtures: Path
+    embedded: RunningServer, fixtures: Path
 ) -> None:
     audio = to_s16le(audio_of(fixtures / "weather.flac"))
-    conversation = Conversation(sphinx, saying(audio, pace=1), **RAW, language="en-US", interim_results=True)
+    conversation = Conversation(embedded, saying(audio, pace=1), **RAW, language="en-US", interim_results=True)
     assert word_error_rate("weather.flac", conversation.text) <= 0.45
     interim = [result for result in conversation.results if not result.is_final]
     assert len(interim) >= 3
@@ -314,11 +314,11 @@ def test_key_terms_are_taken_and_replaced(scripted: RunningServer, speech: bytes
     assert len(conversation.spoken) >= 2
 
 
-def test_key_terms_that_a_backend_cannot_use_are_refused_by_name(sphinx: RunningServer) -> None:
-    with pytest.raises(InvalidStatus) as caught, client_of(sphinx).listen.v1.connect(**RAW, keyterm="steno"):
+def test_key_terms_that_a_backend_cannot_use_are_refused_by_name(embedded: RunningServer) -> None:
+    with pytest.raises(InvalidStatus) as caught, client_of(embedded).listen.v1.connect(**RAW, keyterm="steno"):
         pass
     assert caught.value.response.status_code == 400
-    assert json.loads(caught.value.response.body)["err_msg"] == "keyterm: backend 'sphinx' takes no hot words"
+    assert json.loads(caught.value.response.body)["err_msg"] == f"keyterm: backend {EMBEDDED!r} takes no hot words"
 
 
 @pytest.mark.parametrize(

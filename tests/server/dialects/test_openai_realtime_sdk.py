@@ -22,7 +22,7 @@ from openai.types.realtime.realtime_audio_formats import AudioPCM, AudioPCMU
 from openai.types.realtime.realtime_transcription_session_audio_input_turn_detection import ServerVad
 
 from audio.encode import Kind, encode
-from running import RunningServer
+from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from steno.audio.decode import decode
 from steno.audio.pcm import to_s16le
@@ -38,8 +38,8 @@ Audio = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def sphinx() -> Iterator[RunningServer]:
-    with RunningServer(ASR_BACKEND="sphinx", API_KEYS="right") as server:
+def embedded() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND=EMBEDDED, API_KEYS="right") as server:
         yield server
 
 
@@ -131,9 +131,9 @@ async def test_a_session_is_of_the_right_class_whatever_the_address_names(
 
 
 async def test_an_utterance_is_announced_told_as_it_is_spoken_and_completed(
-    sphinx: RunningServer, weather: Audio
+    embedded: RunningServer, weather: Audio
 ) -> None:
-    async with listening(sphinx) as client:
+    async with listening(embedded) as client:
         await client.say(pcm(weather, PAUSE))
         completed = await client.until(f"{TRANSCRIPTION}.completed")
         done = await client.until("conversation.item.done")
@@ -175,8 +175,8 @@ async def test_text_comes_while_it_is_spoken(scripted: RunningServer, weather: A
     assert completed.transcript == "".join(event.delta for event in deltas) == " ".join(f"w{n}" for n in range(words))
 
 
-async def test_two_utterances_are_two_items_in_order(sphinx: RunningServer, weather: Audio, letter: Audio) -> None:
-    async with listening(sphinx) as client:
+async def test_two_utterances_are_two_items_in_order(embedded: RunningServer, weather: Audio, letter: Audio) -> None:
+    async with listening(embedded) as client:
         await client.say(pcm(weather, PAUSE, letter, PAUSE))
         await client.until(f"{TRANSCRIPTION}.completed", 2)
     first, second = client.of("input_audio_buffer.committed")
@@ -283,9 +283,9 @@ async def test_an_update_comes_back_as_the_class_that_it_is(scripted: RunningSer
     assert heard.transcription.prompt == "a hint"
 
 
-async def test_mu_law_is_understood(sphinx: RunningServer, weather: Audio) -> None:
+async def test_mu_law_is_understood(embedded: RunningServer, weather: Audio) -> None:
     narrow = soxr.resample(np.concatenate([weather, PAUSE]), SAMPLE_RATE, 8_000)
-    async with listening(sphinx) as client:
+    async with listening(embedded) as client:
         updated = await client.update(format={"type": "audio/pcmu"})
         assert updated.session.audio.input.format == AudioPCMU(type="audio/pcmu")
         await client.say(encode(narrow, 8_000, MULAW), size=800)
@@ -293,8 +293,8 @@ async def test_mu_law_is_understood(sphinx: RunningServer, weather: Audio) -> No
     assert word_error_rate("weather.flac", completed.transcript) <= 0.6
 
 
-async def test_log_probabilities_come_if_they_are_wanted(sphinx: RunningServer, letter: Audio) -> None:
-    async with listening(sphinx) as client:
+async def test_log_probabilities_come_if_they_are_wanted(embedded: RunningServer, letter: Audio) -> None:
+    async with listening(embedded) as client:
         include = ["item.input_audio_transcription.logprobs"]
         await client.connection.session.update(session={"type": "transcription", "include": include})  # type: ignore[typeddict-item]
         await client.say(pcm(letter, PAUSE))
@@ -321,9 +321,9 @@ async def test_the_beta_is_spoken_to_those_who_ask_for_it(scripted: RunningServe
     assert created.item.id == completed.item_id
 
 
-async def test_a_wrong_key_is_refused_with_a_message(sphinx: RunningServer) -> None:
+async def test_a_wrong_key_is_refused_with_a_message(embedded: RunningServer) -> None:
     with pytest.raises(websockets.InvalidStatus) as caught:
-        async with listening(sphinx, "wrong"):
+        async with listening(embedded, "wrong"):
             pass
     assert caught.value.response.status_code == 401
     error = json.loads(caught.value.response.body or b"")["error"]
@@ -346,8 +346,8 @@ async def test_what_is_not_to_be_had_is_refused_by_name(
     assert json.loads(caught.value.response.body or b"")["error"]["param"] == param
 
 
-async def test_a_browser_brings_its_key_as_a_subprotocol_and_never_gets_it_back(sphinx: RunningServer) -> None:
-    url = f"{sphinx.url.replace('http', 'ws')}/v1/realtime?intent=transcription"
+async def test_a_browser_brings_its_key_as_a_subprotocol_and_never_gets_it_back(embedded: RunningServer) -> None:
+    url = f"{embedded.url.replace('http', 'ws')}/v1/realtime?intent=transcription"
     offered = [websockets.Subprotocol(name) for name in ("realtime", "openai-insecure-api-key.right")]
     async with websockets.connect(url, subprotocols=offered, origin=websockets.Origin("https://a.example")) as socket:
         assert socket.subprotocol == "realtime"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soxr
 
-from running import RunningServer
+from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from steno.audio.decode import decode
 from talking import pcm_of
@@ -24,7 +24,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", DOCS, re.S)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with RunningServer(ASR_BACKEND="sphinx") as server:
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
         yield server
 
 

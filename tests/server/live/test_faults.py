@@ -17,7 +17,7 @@ import psutil
 import pytest
 import websockets
 
-from running import RunningServer, until
+from running import EMBEDDED, RunningServer, until
 from steno.audio.decode import decode
 from talking import BYTES_PER_S, parts, pcm_file, pcm_of, said, talk
 
@@ -226,7 +226,7 @@ async def test_the_wrong_rate_gives_nonsense_but_no_harm(server: RunningServer, 
 
 async def test_a_recogniser_that_is_killed_costs_no_final(fixtures: Path) -> None:
     pcm = pcm_file(fixtures / "market.flac")
-    with RunningServer(ASR_BACKEND="sphinx") as server:
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
         async with talk(server) as conversation:
             await conversation.say(pcm[: 2 * BYTES_PER_S], pace=1)
             await conversation.next(is_partial=True)  # it is at work, and does not only start
@@ -287,8 +287,8 @@ async def test_after_five_hundred_sessions_nothing_is_left_over(sentence: bytes)
 
 
 @pytest.fixture(scope="module")
-def sphinx() -> Iterator[RunningServer]:
-    with RunningServer(ASR_BACKEND="sphinx") as server:
+def embedded() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
         yield server
 
 
@@ -313,15 +313,15 @@ def _music(seconds: float) -> np.ndarray:
     [np.zeros(10 * SAMPLE_RATE, np.float32), _noise(-60, 10), _noise(-20, 10), _music(10)],
     ids=["silence", "hiss", "white noise", "music-like tones"],
 )
-async def test_silence_tones_and_noise_give_no_text(sphinx: RunningServer, audio: np.ndarray) -> None:
-    conversation = await said(sphinx, pcm_of(audio))
+async def test_silence_tones_and_noise_give_no_text(embedded: RunningServer, audio: np.ndarray) -> None:
+    conversation = await said(embedded, pcm_of(audio))
     assert conversation.text == ""
     assert conversation.partials == []
 
 
-async def test_speech_at_minus_40_db_is_heard(sphinx: RunningServer, fixtures: Path) -> None:
+async def test_speech_at_minus_40_db_is_heard(embedded: RunningServer, fixtures: Path) -> None:
     audio = np.concatenate(list(decode(fixtures / "weather.flac", max_seconds=None)))
     quiet = (audio / np.abs(audio).max() * 10 ** (-40 / 20)).astype(np.float32)
-    conversation = await said(sphinx, pcm_of(quiet))
+    conversation = await said(embedded, pcm_of(quiet))
     assert len(conversation.text.split()) >= 10
     assert json.dumps(conversation.finals)

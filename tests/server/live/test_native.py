@@ -15,7 +15,7 @@ import webvtt
 
 from audio.encode import OPUS, WEBM, encode
 from llm_server import Answer, LlmServer
-from running import RunningServer
+from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from steno.audio.decode import decode
 from steno.audio.pcm import PcmDecoder
@@ -25,8 +25,8 @@ SAMPLE_RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def sphinx() -> Iterator[RunningServer]:
-    with RunningServer(ASR_BACKEND="sphinx") as server:
+def embedded() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
         yield server
 
 
@@ -44,9 +44,9 @@ def speech(fixtures: Path) -> bytes:
     return pause.join([pcm_file(fixtures / "weather.flac"), pcm_file(fixtures / "letter.flac")]) + pause
 
 
-async def test_what_is_said_comes_as_partials_and_then_as_finals(sphinx: RunningServer, fixtures: Path) -> None:
+async def test_what_is_said_comes_as_partials_and_then_as_finals(embedded: RunningServer, fixtures: Path) -> None:
     pcm = pcm_file(fixtures / "weather.flac")
-    async with talk(sphinx) as conversation:
+    async with talk(embedded) as conversation:
         (greeting,) = conversation.messages
         assert {
             "status": "connected",
@@ -65,9 +65,9 @@ async def test_what_is_said_comes_as_partials_and_then_as_finals(sphinx: Running
 
 
 async def test_stable_text_is_never_revised_and_every_final_begins_with_it(
-    sphinx: RunningServer, fixtures: Path
+    embedded: RunningServer, fixtures: Path
 ) -> None:
-    async with talk(sphinx) as conversation:
+    async with talk(embedded) as conversation:
         await conversation.say(pcm_file(fixtures / "market.flac"), pace=4)
         await conversation.close()
     stable: dict[int, str] = {}
@@ -104,20 +104,22 @@ async def test_finals_are_in_order_and_do_not_overlap(scripted: RunningServer, s
     [("pcm_s16le", 8000), ("pcm_s16le", 44100), ("pcm_f32le", 48000), ("mulaw", 8000), ("alaw", 8000)],
 )
 async def test_any_raw_encoding_and_rate_is_heard(
-    sphinx: RunningServer, fixtures: Path, encoding: str, rate: int
+    embedded: RunningServer, fixtures: Path, encoding: str, rate: int
 ) -> None:
     data = _encoded(np.concatenate(list(decode(fixtures / "letter.flac", max_seconds=None))), encoding, rate)
-    conversation = await said(sphinx, data, encoding=encoding, sample_rate=rate, size=777)
+    conversation = await said(embedded, data, encoding=encoding, sample_rate=rate, size=777)
     assert conversation.messages[-1]["audio_s"] == pytest.approx(_seconds(fixtures / "letter.flac"), abs=0.01)
     assert word_error_rate("letter.flac", conversation.text) <= (0.7 if rate == 8000 else 0.45)
 
 
 @pytest.mark.parametrize("kind", [WEBM, OPUS], ids=["webm", "ogg"])
-async def test_a_browsers_recording_is_decoded_as_it_comes(sphinx: RunningServer, fixtures: Path, kind: object) -> None:
+async def test_a_browsers_recording_is_decoded_as_it_comes(
+    embedded: RunningServer, fixtures: Path, kind: object
+) -> None:
     audio = np.concatenate(list(decode(fixtures / "letter.flac", max_seconds=None)))
     name = "webm" if kind is WEBM else "ogg"
     data = encode(audio, SAMPLE_RATE, kind)
-    conversation = await said(sphinx, data, encoding=name, size=501)
+    conversation = await said(embedded, data, encoding=name, size=501)
     assert word_error_rate("letter.flac", conversation.text) <= 0.45
     assert conversation.messages[-1]["audio_s"] == pytest.approx(len(audio) / SAMPLE_RATE, abs=0.1)
 
@@ -225,17 +227,17 @@ async def test_a_bad_message_is_answered_by_name_and_ends_nothing(
     ],
 )
 async def test_a_bad_query_is_refused_over_the_socket_by_name(
-    sphinx: RunningServer, query: dict[str, object], code: str
+    embedded: RunningServer, query: dict[str, object], code: str
 ) -> None:
-    async with talk(sphinx, **query) as conversation:
+    async with talk(embedded, **query) as conversation:
         await conversation.until_closed()
     (error,) = conversation.messages
     assert (error["status"], error["code"]) == ("error", code)
     assert conversation.socket.close_code == 1008
 
 
-async def test_a_prompt_that_the_backend_cannot_use_is_ignored_aloud(sphinx: RunningServer) -> None:
-    async with talk(sphinx, prompt="a hint") as conversation:
+async def test_a_prompt_that_the_backend_cannot_use_is_ignored_aloud(embedded: RunningServer) -> None:
+    async with talk(embedded, prompt="a hint") as conversation:
         assert conversation.messages[0]["ignored"] == ["prompt"]
 
 

@@ -18,7 +18,7 @@ import srt
 import webvtt
 
 from llm_server import LlmServer
-from running import PATIENCE_S, RunningServer
+from running import EMBEDDED, PATIENCE_S, RunningServer
 from server.page.browser import PATIENCE_MS, Visit, chromium, microphone
 from speech import word_error_rate
 from talking import BYTES_PER_S, pcm_file, said
@@ -127,7 +127,7 @@ def test_what_is_spoken_appears_and_can_be_downloaded(server: RunningServer, bro
 
 
 def test_speech_is_recognised_and_what_the_server_cannot_do_is_not_offered(browser: Any) -> None:
-    with RunningServer(ASR_BACKEND="sphinx") as server, Visit(browser, server.url) as visit:
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server, Visit(browser, server.url) as visit:
         assert visit.page.locator("#language option").all_text_contents() == ["Detect", "English"]
         assert visit.page.locator("#translate").is_disabled()
         assert visit.page.locator("#hotwords").is_disabled()
