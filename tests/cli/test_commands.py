@@ -332,6 +332,7 @@ def test_doctor_tells_what_works_and_why_the_rest_does_not() -> None:
     assert report["backends"]["vllm"]["reason"]
     assert report["serves_with"] in ("moonshine", "qwen")
     assert report["backends"]["moonshine"]["ok"] is True
+    assert report["aligner"] == "sphinx (it needs no download)"
     assert report["packages"]["pocketsphinx"]
     assert report["packages"]["moonshine-voice"]
     text = steno("doctor", ASR_BACKEND="auto")

@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from steno import __version__
 from steno.errors import SettingsError, StenoError
+
+if TYPE_CHECKING:
+    from steno.settings import Settings
 
 PACKAGES = (
     "av", "soxr", "onnxruntime", "moonshine-voice", "pocketsphinx", "fastapi", "uvicorn", "granian",
@@ -50,6 +53,7 @@ def examine() -> dict[str, Any]:
         "backends": {},
         "problems": [],
         "serves_with": None,
+        "aligner": None,
         "better": None,
     }
     for name in registry.public_names():
@@ -60,6 +64,7 @@ def examine() -> dict[str, Any]:
         choice = registry.choose(chosen.backend, chosen.model_id)
         registry.check_model(choice.name, chosen.model_id)
         report["serves_with"], report["better"] = choice.name, choice.better
+        report["aligner"] = _aligner(chosen, choice.name)
         unheeded = [f"{name} is set, but this version does not act on it yet" for name in chosen.set_but_planned()]
         report["problems"] += unheeded
     except SettingsError as error:
@@ -69,6 +74,17 @@ def examine() -> dict[str, Any]:
     return report
 
 
+def _aligner(chosen: Settings, backend: str) -> str:
+    """What would time words, and why."""
+    from steno.backends import registry
+    from steno.backends.aligners import registry as aligners
+    from steno.compose import backend_options_of
+
+    recogniser = registry.create(backend, backend_options_of(chosen)).capabilities
+    choice = aligners.choose(chosen.aligner, recogniser, chosen.forced_aligner_id)
+    return f"{choice.name or (backend if recogniser.word_times else 'nothing')} ({choice.reason})"
+
+
 def _as_text(report: dict[str, Any]) -> str:
     lines = [
         f"steno {report['steno']}, Python {report['python']} on {report['platform']}",
@@ -76,14 +92,16 @@ def _as_text(report: dict[str, Any]) -> str:
         f"GPUs: {', '.join(report['gpus']) or 'none found'}",
         "",
         "packages",
-        *(f"  {name:14} {found or '-'}" for name, found in report["packages"].items()),
+        *(f"  {name:16} {found or '-'}" for name, found in report["packages"].items()),
         "",
         "recognisers",
-        *(f"  {name:8} {'ok' if b['ok'] else 'no'}: {b['reason']}" for name, b in report["backends"].items()),
+        *(f"  {name:10} {'ok' if b['ok'] else 'no'}: {b['reason']}" for name, b in report["backends"].items()),
         "",
         *(f"problem: {problem}" for problem in report["problems"]),
         f"steno serve would use: {report['serves_with'] or 'nothing; see the problems above'}",
     ]
+    if report["aligner"]:
+        lines.append(f"words would be timed by: {report['aligner']}")
     if report["better"]:
         lines.append(report["better"])
     return "\n".join(lines)

@@ -27,10 +27,10 @@ def command(context: click.Context, url: str | None, api_key: str | None) -> Non
 
     for name in registry.public_names():
         spec, available = registry.spec_of(name), registry.availability(name)
-        click.echo(f"{name:8} {spec.summary}")
-        click.echo(f"{'':8} {'available' if available.ok else 'not available: ' + available.reason}")
+        click.echo(f"{name:10} {spec.summary}")
+        click.echo(f"{'':10} {'available' if available.ok else 'not available: ' + available.reason}")
         for model in _models(name):
-            click.echo(f"{'':10} {model}")
+            click.echo(f"{'':12} {model}")
 
 
 command.add_command(pull)
@@ -40,6 +40,10 @@ def _models(backend: str) -> list[str]:
     """What MODEL_ID may be for the backend, as far as it is known beforehand."""
     from steno.backends import registry
 
+    if backend == "moonshine":
+        from steno.backends.moonshine.installed import MODEL_ID
+
+        return [MODEL_ID, "or a folder of the same files (MODEL_LANGUAGE says what it speaks)"]
     if backend != "qwen":
         return list(registry.spec_of(backend).models or ())
     from steno import settings

@@ -7,25 +7,16 @@ from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
 
 from steno.backends.aligners.base import Alignment
-from steno.backends.sphinx import installed
-from steno.backends.sphinx.calls import (
-    MIN_SAMPLES,
-    RECYCLE_AFTER,
-    RECYCLE_RSS_MB,
-    check,
-    cores,
-    patience_s,
-    pcm_of,
-    retrying,
-)
-from steno.backends.sphinx.pool import Pool
-from steno.errors import BackendCrashedError, BackendError, BackendUnavailableError, UnsupportedFeatureError
+from steno.backends.cpu import usable_cores
+from steno.backends.sphinx.calls import MIN_SAMPLES, check, patience_s, pcm_of, retrying, start_pool
+from steno.errors import BackendError, BackendUnavailableError, UnsupportedFeatureError
 from steno.types import SAMPLE_RATE, Word
 
 if TYPE_CHECKING:
     from steno.backends.aligners.base import Align
     from steno.backends.base import Progress
     from steno.backends.registry import BackendOptions
+    from steno.backends.sphinx.pool import Pool
     from steno.types import Audio
 
 Span: TypeAlias = tuple[float, float]
@@ -48,7 +39,7 @@ class SphinxAligner:
     languages = frozenset({"en"})
 
     def __init__(self, workers: int | None = None, live_workers: int = 1) -> None:
-        self.workers = workers or cores()
+        self.workers = workers or usable_cores()
         self.live_workers = live_workers
         self._pool: Pool | None = None
 
@@ -58,28 +49,8 @@ class SphinxAligner:
         return self._pool.pids if self._pool else []
 
     async def load(self, progress: Progress) -> None:
-        """Start one child and wait until its decoder is ready. Further ones start when they are needed.
-
-        Raises:
-            BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start.
-        """
-        lacking = installed.missing()
-        if lacking:
-            raise BackendUnavailableError(f"aligner 'sphinx' {lacking}")
-        progress(0.0, "starting a decoder")
-        pool = Pool(
-            self.workers + self.live_workers, "align", recycle_after=RECYCLE_AFTER, recycle_rss_mb=RECYCLE_RSS_MB
-        )
-        try:
-            async with pool.place():
-                pass
-        except BackendCrashedError as error:
-            await pool.close()
-            raise BackendUnavailableError(
-                f"aligner 'sphinx' does not start: {error}; the log has the reason"
-            ) from error
-        self._pool = pool
-        progress(1.0, "ready")
+        """Raises BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start."""
+        self._pool = await start_pool("aligner 'sphinx'", self.workers + self.live_workers, "align", progress)
 
     async def unload(self) -> None:
         pool, self._pool = self._pool, None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from steno.alignment.confidence import mean
 from steno.backends.base import Capabilities, Drafts, Progress, Recognize
+from steno.backends.cpu import usable_cores
 from steno.backends.memory import map_large_blocks, release_memory
 from steno.backends.moonshine import files
 from steno.backends.moonshine.context import LiveContext
@@ -62,7 +63,7 @@ class MoonshineBackend:
         model_id: None or `moonshine-tiny-en` for the model in the wheel, or a folder of the same layout.
         language: ISO 639-1, what the model was trained on.
         workers: threads for uploads; None = one for each core that this process may use.
-        live_workers: further threads for live utterances; None = as many.
+        live_workers: how many further threads live utterances may have; None = one for each two cores.
     """
 
     name = "moonshine"
@@ -77,8 +78,8 @@ class MoonshineBackend:
         live_workers: int | None = None,
     ) -> None:
         self.model_id = model_id or MODEL_ID
-        self.workers = workers or _cores()
-        self.live_workers = live_workers or _cores()
+        self.workers = workers or usable_cores()
+        self.live_workers = live_workers or max(1, usable_cores() // 2)
         self.capabilities = Capabilities(
             languages=frozenset({language}),
             live=True,
@@ -171,7 +172,7 @@ class _Loaded:
         self.model = model
         self.vocabulary = vocabulary
         self._uploads = ThreadPoolExecutor(workers, "moonshine", initializer=_yield_to_live_work)
-        self._live = ThreadPoolExecutor(live_workers, "moonshine-live")
+        self._live = ThreadPoolExecutor(workers + live_workers, "moonshine-live")
 
     @classmethod
     def load(cls, model_id: str, workers: int, live_workers: int, progress: Progress) -> _Loaded:
@@ -251,9 +252,3 @@ def _yield_to_live_work() -> None:
     """On Linux a thread has a priority of its own; elsewhere uploads and live streams share the CPU evenly."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), UPLOAD_NICE)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from steno.backends.base import Capabilities, Progress, Recognize
-from steno.backends.sphinx import installed
+from steno.backends.cpu import usable_cores
 from steno.backends.sphinx.calls import (
     MAX_AUDIO_S,
     MIN_SAMPLES,
     RECYCLE_AFTER,
-    RECYCLE_RSS_MB,
     check,
-    cores,
     patience_s,
     pcm_of,
     retrying,
+    start_pool,
 )
 from steno.backends.sphinx.pool import Growing, Place, Pool
-from steno.errors import BackendCrashedError, BackendUnavailableError, UnsupportedFeatureError
+from steno.errors import BackendUnavailableError, UnsupportedFeatureError
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class SphinxBackend:
     def __init__(
         self, workers: int | None = None, live_workers: int = 2, *, recycle_after: int = RECYCLE_AFTER
     ) -> None:
-        self._workers = workers or cores()
+        self._workers = workers or usable_cores()
         self._live_workers = live_workers
         self._recycle_after = recycle_after
         self._pool: Pool | None = None
@@ -78,31 +77,9 @@ class SphinxBackend:
         return self._pool.pids if self._pool else []
 
     async def load(self, progress: Progress) -> None:
-        """Start one child and wait until its decoder is ready. Further ones start when they are needed.
-
-        Raises:
-            BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start.
-        """
-        lacking = installed.missing()
-        if lacking:
-            raise BackendUnavailableError(f"backend 'sphinx' {lacking}")
-        progress(0.0, "starting a decoder")
-        pool = Pool(
-            self._workers + self._live_workers,
-            "recognise",
-            recycle_after=self._recycle_after,
-            recycle_rss_mb=RECYCLE_RSS_MB,
-        )
-        try:
-            async with pool.place():
-                pass
-        except BackendCrashedError as error:
-            await pool.close()
-            raise BackendUnavailableError(
-                f"backend 'sphinx' does not start: {error}; the log has the reason"
-            ) from error
-        self._pool = pool
-        progress(1.0, "ready")
+        """Raises BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start."""
+        size = self._workers + self._live_workers
+        self._pool = await start_pool("backend 'sphinx'", size, "recognise", progress, self._recycle_after)
 
     async def unload(self) -> None:
         pool, self._pool = self._pool, None

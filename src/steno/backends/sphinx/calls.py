@@ -1,20 +1,22 @@
-"""What every call to a child has in common: PCM, a time limit in proportion to the audio, one retry."""
+"""What the recogniser and the aligner have in common: a pool, PCM, a time limit in proportion to the audio, a retry."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from loguru import logger
 
-from steno.backends.sphinx.process import DecodingTimeoutError
-from steno.errors import AudioTooLongError, BackendCrashedError, UnsupportedLanguageError
+from steno.backends.sphinx import installed
+from steno.backends.sphinx.pool import Pool
+from steno.backends.sphinx.process import DecodingTimeoutError, Role
+from steno.errors import AudioTooLongError, BackendCrashedError, BackendUnavailableError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
+    from steno.backends.base import Progress
     from steno.types import Audio
 
 T = TypeVar("T")
@@ -66,8 +68,25 @@ async def pcm_of(audio: Audio) -> bytes:
     return await asyncio.to_thread(convert)
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+async def start_pool(owner: str, size: int, role: Role, progress: Progress, recycle_after: int = RECYCLE_AFTER) -> Pool:
+    """A pool with one child, whose decoder is ready. Further ones start when they are needed.
+
+    Args:
+        owner: for errors: `backend 'sphinx'` or `aligner 'sphinx'`.
+
+    Raises:
+        BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start.
+    """
+    lacking = installed.missing()
+    if lacking:
+        raise BackendUnavailableError(f"{owner} {lacking}")
+    progress(0.0, "starting a decoder")
+    pool = Pool(size, role, recycle_after=recycle_after, recycle_rss_mb=RECYCLE_RSS_MB)
+    try:
+        async with pool.place():
+            pass
+    except BackendCrashedError as error:
+        await pool.close()
+        raise BackendUnavailableError(f"{owner} does not start: {error}; the log has the reason") from error
+    progress(1.0, "ready")
+    return pool
