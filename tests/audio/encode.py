@@ -12,7 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1", 16: "hexadecagonal"}
 SAMPLES_PER_FRAME = 1024
 
 
@@ -35,6 +35,7 @@ MP4 = Kind("mp4", "aac")
 MKV = Kind("matroska", "aac")
 MPEG_TS = Kind("mpegts", "aac")
 AC3 = Kind("ac3", "ac3")
+WAVPACK = Kind("wv", "wavpack", "s16p")
 
 
 def tone(seconds: float, rate: int, *, hertz: float = 440.0, level: float = 0.5) -> NDArray[np.float32]:
@@ -48,19 +49,21 @@ def encode(
     *,
     shifts: tuple[tuple[float, float], ...] = (),
     picture: bool = False,
+    silent_tracks: int = 0,
     metadata: dict[str, str] | None = None,
 ) -> bytes:
     """Encode `samples`, shape `[n]` or `[channels, n]`.
 
     Each of `shifts`, `(from_s, by_s)`, moves the timestamps of all audio from `from_s` on. `picture` adds a small
-    video track that starts at 0.
+    video track that starts at 0; `silent_tracks` follow the audio track, a frame long each.
     """
     channels = np.atleast_2d(samples)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=kind.container) as out:
         out.metadata.update(metadata or {})
         video = out.add_stream("mpeg4", rate=5) if picture else None
-        audio = out.add_stream(kind.codec, rate=rate, layout=LAYOUTS[channels.shape[0]])
+        audio = out.add_stream(kind.codec, rate=rate, layout=_layout(channels))
+        silent = [out.add_stream(kind.codec, rate=rate, layout="mono") for _ in range(silent_tracks)]
         audio.format = kind.sample_format
         audio.time_base = Fraction(1, rate)
         if video is not None:
@@ -69,6 +72,10 @@ def encode(
                 image = np.full((48, 64, 3), shade % 200, np.uint8)
                 out.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             out.mux(video.encode(None))
+        for track in silent:
+            track.time_base = Fraction(1, rate)
+            for frame in [*_frames(np.zeros((1, SAMPLES_PER_FRAME), np.float32), rate, kind.sample_format), None]:
+                out.mux(track.encode(frame))
         for frame in [*_frames(channels, rate, kind.sample_format), None]:
             for packet in audio.encode(frame):
                 shift_s = sum(by_s for from_s, by_s in shifts if packet.pts * packet.time_base >= from_s)
@@ -91,19 +98,20 @@ def picture_only() -> bytes:
     return buffer.getvalue()
 
 
+def _layout(channels: NDArray[np.float32]) -> str:
+    return LAYOUTS.get(len(channels), f"{len(channels)} channels")
+
+
 def _frames(channels: NDArray[np.float32], rate: int, sample_format: str) -> Iterator[av.AudioFrame]:
-    samples: NDArray[np.generic] = channels
-    if sample_format == "s16":
-        samples = np.round(channels * 32767).astype(np.int16)
+    """Made packed: PyAV reaches only the first planes of a frame (`steno.audio.mix.MAX_PLANES`)."""
+    packed = "s16" if sample_format.startswith("s16") else "flt"
+    samples = np.round(channels * 32767).astype(np.int16) if packed == "s16" else channels
+    resampler = av.AudioResampler(format=sample_format)
     for start in range(0, channels.shape[1], SAMPLES_PER_FRAME):
-        part = samples[:, start : start + SAMPLES_PER_FRAME]
-        if not sample_format.endswith("p"):
-            part = part.T.reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(part), format=sample_format, layout=LAYOUTS[channels.shape[0]]
-        )
+        part = np.ascontiguousarray(samples[:, start : start + SAMPLES_PER_FRAME].T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(part, format=packed, layout=_layout(channels))
         frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
-        yield frame
+        yield from resampler.resample(frame)
 
 
 def wav(

@@ -21,6 +21,7 @@ from audio.encode import (
     MP4,
     MPEG_TS,
     OPUS,
+    WAVPACK,
     WEBM,
     Kind,
     encode,
@@ -29,6 +30,7 @@ from audio.encode import (
     wav16,
 )
 from steno.audio.decode import MediaInfo, decode, probe
+from steno.audio.mix import channel_weights
 from steno.audio.pcm import decode_pcm
 from steno.types import SAMPLE_RATE
 
@@ -142,8 +144,37 @@ def test_surround_sound_is_mixed_without_clipping_and_the_centre_counts_most(kin
     assert 0.85 < np.abs(everywhere[4000:-4000]).max() <= 1
 
 
-def test_eight_channels_are_read() -> None:
-    assert np.std(decoded(encode(np.stack([tone(1, 48_000)] * 8), 48_000, FLAC))) == pytest.approx(0.354, abs=0.01)
+@pytest.mark.parametrize(
+    ("kind", "channels"),
+    [(FLAC, 8), (M4A, 8), (OPUS, 8), (WEBM, 8), (WAVPACK, 8), (M4A, 16), (WAVPACK, 37), (WAVPACK, 64)],
+    ids=lambda value: f"{value.codec}-{value.container}" if isinstance(value, Kind) else str(value),
+)
+def test_eight_channels_and_more_are_read(kind: Kind, channels: int) -> None:
+    heard = decoded(encode(np.stack([tone(1, 48_000)] * channels), 48_000, kind))
+    assert np.std(heard[:SAMPLE_RATE]) == pytest.approx(0.354, abs=0.01)
+    assert dominant_hertz(heard) == pytest.approx(440, abs=3)
+
+
+def test_eight_channels_of_vorbis_are_read() -> None:
+    assert np.std(decoded(FIXTURES / "eight-channels.ogg")) == pytest.approx(0.354, abs=0.01)
+
+
+def test_the_channels_of_seven_one_keep_their_weights() -> None:
+    channels = np.zeros((8, 48_000), np.float32)
+    channels[2] = tone(1, 48_000, level=0.9)
+    names = ["FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"]
+    centre = decoded(encode(channels, 48_000, WAVPACK))
+    assert np.abs(centre).max() == pytest.approx(0.9 * channel_weights(names)[2], rel=0.01)
+
+
+def test_tracks_that_appear_in_the_middle_of_a_transport_stream_change_nothing(warnings_logged: list[str]) -> None:
+    """FFmpeg looks for tracks in the first seconds and the last 250 KB."""
+    alone = encode(tone(30, 48_000), 48_000, MPEG_TS)
+    joined = encode(tone(2, 48_000), 48_000, MPEG_TS, silent_tracks=30)
+    heard = decoded(alone + joined + alone)
+    assert len(heard) / SAMPLE_RATE == pytest.approx(62, abs=0.2)
+    assert dominant_hertz(heard[-SAMPLE_RATE:]) == pytest.approx(440, abs=3)
+    assert len(warnings_logged) == 1, "the clock starts anew, twice"
 
 
 def test_a_silent_channel_costs_half_the_amplitude_and_no_more() -> None:

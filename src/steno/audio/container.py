@@ -1,7 +1,7 @@
 """FFmpeg, held at arm's length: which containers and codecs it may read, and what its errors mean.
 
 What an MP4 makes FFmpeg allocate is checked before (`boxes`) if the source can seek. From one that cannot, nothing
-can be read ahead: 20 KB of it may cost 2.9 GB and 9 s. Whoever takes files from strangers passes seekable ones.
+can be read ahead: 20 KB of it may ask for 2.9 GB and 9 s. `sandbox` bounds that, and all that is not foreseen here.
 """
 
 from __future__ import annotations
@@ -116,6 +116,10 @@ class Media:
             self.reader.check()
             try:
                 packet = next(packets, None)
+            except IndexError:
+                # At the end PyAV also flushes tracks that appeared after the file was opened (MPEG-TS), but it looks
+                # them up in a list that it made before. Our track has been flushed by then: it comes first.
+                packet = None
             except FFmpegError:
                 self.damaged_packets += 1
                 self.broke_off = True

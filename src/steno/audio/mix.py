@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from av import AudioFrame, AudioLayout
+    from av import AudioFrame, AudioLayout, AudioResampler
 
     from steno.types import Audio
 
@@ -31,6 +31,11 @@ CHANNEL_WEIGHTS = {
 """ITU-R BS.775-3, table 2, the row for mono; by FFmpeg's names. LFE has no speech."""
 
 
+MAX_PLANES = 7
+"""Planar channels that PyAV reads safely. FFmpeg keeps an array of 8 pointers to planes, or a longer one; PyAV's
+`AudioFrame.planes` goes on to the first empty pointer, so with 8 or more it reads what lies behind the array."""
+
+
 class Mixer:
     """Mixes to mono by a weighted mean, so that the result can never leave [-1, 1] and needs no limiter.
 
@@ -42,12 +47,16 @@ class Mixer:
     def __init__(self) -> None:
         self._layout: AudioLayout | None = None
         self._weights: Audio = np.ones(1, np.float32)
+        self._packer = Packer()
 
     def mix(self, frame: AudioFrame) -> Audio:
         """`frame` as mono float32 at its own rate, shape [n]."""
         if frame.layout != self._layout:
             self._layout = frame.layout
             self._weights = channel_weights([channel.name for channel in frame.layout.channels])
+        if not frame.samples:
+            return np.zeros(0, np.float32)
+        frame = self._packer.pack(frame)
         samples = _to_float(frame.to_ndarray())
         if len(self._weights) == 1:
             alone: Audio = samples[0]
@@ -55,6 +64,26 @@ class Mixer:
         channels = samples if frame.format.is_planar else samples.reshape(-1, len(self._weights)).T
         mono: Audio = self._weights @ channels
         return mono
+
+
+class Packer:
+    """Interleaves the channels of frames that PyAV cannot read as planes. Samples keep their format and values."""
+
+    def __init__(self) -> None:
+        self._resampler: AudioResampler | None = None
+        self._shape: tuple[str, str, int] | None = None
+
+    def pack(self, frame: AudioFrame) -> AudioFrame:
+        """The frame, packed if it is planar with more than `MAX_PLANES` channels."""
+        if not frame.format.is_planar or frame.layout.nb_channels <= MAX_PLANES:
+            return frame
+        from av import AudioResampler
+
+        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or shape != self._shape:
+            self._resampler, self._shape = AudioResampler(format=frame.format.packed), shape
+        (packed,) = self._resampler.resample(frame)
+        return packed
 
 
 def channel_weights(names: list[str]) -> Audio:
