@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 from loguru import logger
 
+from steno.audio.sandbox.limits import DecoderLimits
+from steno.audio.sandbox.pool import DecoderPool
 from steno.backends import registry
 from steno.backends.aligners import registry as aligner_registry
 from steno.captions.cues import CueStyle
@@ -25,6 +28,12 @@ MAX_PIECE_S = 30.0
 """Longer pieces buy no accuracy, and cost latency: the next one is not begun before there is a worker for it."""
 
 LINE_CHARS, LINES = 42, 2
+
+FILE_NICENESS, LIVE_NICENESS = 10, 5
+"""Decoding an upload comes after all that is live; a live stream's decoder comes after the server itself."""
+
+DECODERS_PER_CORE, LEAST_DECODERS = 4, 8
+"""A decoder waits most of the time: for its recording's turn to be recognised."""
 
 
 class StreamTelemetry(LiveTelemetry, HearingTelemetry, Protocol):
@@ -115,17 +124,21 @@ def live_of(settings: Settings, engine: Engine, translator: Translator | None, t
     )
     live = LiveSettings(segmenter, settings.step_ms / 1000, settings.stable_hold_s)
     style = caption_style_of(settings, max_line_chars=LINE_CHARS, max_lines=LINES)
-    return Live(Studio(engine, Hearing(telemetry), live, style, translator, telemetry))
+    decoders = DecoderPool(settings.max_live_decoders, _decoder_limits_of(settings, LIVE_NICENESS))
+    return Live(Studio(engine, Hearing(telemetry), live, style, translator, telemetry, decoders))
 
 
 def pieces_of(settings: Settings, engine: Engine) -> PieceSource:
-    """How recordings are read and cut: in pieces that the engine's backend can take."""
+    """How recordings are read and cut: in pieces that the engine's backend can take. Close it."""
+    size = settings.max_decoders or max(LEAST_DECODERS, DECODERS_PER_CORE * (os.cpu_count() or 1))
+    decoders = DecoderPool(size, _decoder_limits_of(settings, FILE_NICENESS))
     return PieceSource(
         PieceSettings(
             max_audio_s=settings.max_audio_s,
             max_piece_s=longest_piece_s(settings, engine),
             vad_threshold=settings.vad_threshold,
-        )
+        ),
+        decoders,
     )
 
 
@@ -133,3 +146,7 @@ def longest_piece_s(settings: Settings, engine: Engine) -> float:
     """What one call of the backend gets at most; an aligner gets the same pieces as recognition."""
     aligned_s = settings.align_piece_s if engine.aligner is not None else MAX_PIECE_S
     return min(MAX_PIECE_S, engine.capabilities.max_audio_s, aligned_s)
+
+
+def _decoder_limits_of(settings: Settings, niceness: int) -> DecoderLimits:
+    return DecoderLimits(settings.decoder_memory_mb, settings.decoder_cpu_s, niceness)

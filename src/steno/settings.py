@@ -79,6 +79,35 @@ class Settings(BaseSettings):
     )
     max_upload_mb: int = _field("Limits", "Largest upload, in MiB.", 1024, ge=1, le=1_000_000)
     max_audio_s: float = _field("Limits", "Longest recording, in seconds.", 4 * 3600.0, gt=0, le=7 * 86_400)
+    max_decoders: int | None = _field(
+        "Limits",
+        "Recordings that are decoded at once, each by a process of about 25 MB; more wait. Default: four a core, 8 at "
+        "least.",
+        None,
+        ge=1,
+        le=1024,
+    )
+    max_live_decoders: int = _field(
+        "Limits",
+        "Live WebM and Ogg streams that are decoded at once, each by a process of about 25 MB; more are refused.",
+        64,
+        ge=1,
+        le=10_000,
+    )
+    decoder_memory_mb: int = _field(
+        "Limits",
+        "Memory that decoding one recording or stream may take, in MiB, beyond that of an idle decoder (Linux).",
+        512,
+        ge=64,
+        le=65_536,
+    )
+    decoder_cpu_s: int = _field(
+        "Limits",
+        "Seconds of CPU time after which a decoder that emits no audio is killed (Linux, macOS).",
+        10,
+        ge=1,
+        le=600,
+    )
     keep_alive_s: int = _field("Limits", "Seconds an idle HTTP connection is kept open.", 75, ge=1, le=3600)
     max_connections: int = _field("Limits", "Connections open at once; more are refused.", 1000, ge=1, le=100_000)
 

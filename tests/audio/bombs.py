@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 
 def box(kind: bytes, *content: bytes) -> bytes:
@@ -45,3 +46,53 @@ def track(*tables: bytes, entry: bytes | None = None, edits: bytes = b"", handle
 def movie(*tracks: bytes, payload: bytes = bytes(20_000), more: bytes = b"") -> bytes:
     """`mdat` comes first: its payload is at byte 28."""
     return FTYP + box(b"mdat", payload) + box(b"moov", MVHD, *tracks) + more
+
+
+def flac_of_many_keys(flac: bytes, keys: int = 100_000) -> bytes:
+    """`flac` with as many different metadata keys: FFmpeg compares each with all before it, 17 s for tens of thousands.
+
+    They follow STREAMINFO, which is the first block and has 34 bytes (RFC 9639, 8.2).
+    """
+    comments = [f"K{n:07d}=x".encode() for n in range(keys)]
+    listed = b"".join(struct.pack("<I", len(comment)) + comment for comment in comments)
+    block = struct.pack("<II", 0, keys) + listed
+    return flac[:4] + b"\0" + flac[5:42] + b"\x84" + len(block).to_bytes(3, "big") + block + _frames_of(flac)
+
+
+def _frames_of(flac: bytes) -> bytes:
+    """What follows the metadata blocks."""
+    at, is_last = 4, False
+    while not is_last:
+        is_last = bool(flac[at] & 0x80)
+        at += 4 + int.from_bytes(flac[at + 1 : at + 4], "big")
+    return flac[at:]
+
+
+def element(kind: bytes, *content: bytes | int) -> bytes:
+    """Of EBML (RFC 8794): an id, a size in 8 bytes, and what is in it; numbers take 4 bytes."""
+    inside = b"".join(part.to_bytes(4, "big") if isinstance(part, int) else part for part in content)
+    return kind + (1 << 56 | len(inside)).to_bytes(8, "big") + inside
+
+
+def matroska_of_compressed_headers(tracks: int = 40) -> bytes:
+    """Each track's codec header is 9 MB of zeros in 9 KB: FFmpeg keeps several copies of each."""
+    header = zlib.compress(bytes(9 << 20), 9)
+    zlib_for_headers = element(b"\x62\x40", element(b"\x50\x32", 2), element(b"\x50\x34", element(b"\x42\x54", 0)))
+    sound = element(b"\xe1", element(b"\xb5", struct.pack(">d", 48_000)), element(b"\x9f", 2))
+    entries = [
+        element(
+            b"\xae",
+            element(b"\xd7", n),
+            element(b"\x73\xc5", n),
+            element(b"\x83", 2),
+            element(b"\x86", b"A_VORBIS"),
+            element(b"\x63\xa2", header),
+            sound,
+            element(b"\x6d\x80", zlib_for_headers),
+        )
+        for n in range(1, tracks + 1)
+    ]
+    cluster = element(b"\x1f\x43\xb6\x75", element(b"\xe7", 0), element(b"\xa3", b"\x81\0\0\x80", bytes(100)))
+    info = element(b"\x15\x49\xa9\x66", element(b"\x2a\xd7\xb1", 1_000_000))
+    segment = element(b"\x18\x53\x80\x67", info, element(b"\x16\x54\xae\x6b", *entries), cluster)
+    return element(b"\x1a\x45\xdf\xa3", element(b"\x42\x82", b"matroska")) + segment

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -26,13 +29,16 @@ from steno.audio.decode import decode
 from steno.audio.intake import MAX_UNDECODED, Container, ContainerIntake, Intake, PcmIntake
 from steno.audio.pcm import BYTES_PER_SAMPLE, ENCODINGS, Encoding
 from steno.audio.pipe import MAX_READY, THREAD_NAME, Pipe
-from steno.errors import AudioError, NotAudioError, UndecodableAudioError
+from steno.audio.sandbox.pool import DecoderPool
+from steno.errors import AudioError, NotAudioError, OverloadedError, UndecodableAudioError
 from steno.types import SAMPLE_RATE
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "weather.flac"
 RATE = 48_000
 BOTH: tuple[Container, ...] = ("webm", "ogg")
 EBML = b"\x1aE\xdf\xa3"
+DECODERS = DecoderPool()
+"""Of all tests here: a start takes longer than most of them."""
 
 FLAC_IN_WEBM = Kind("matroska", "flac", "s16")
 
@@ -101,7 +107,7 @@ async def hear(intake: Intake, messages: Iterable[bytes]) -> Samples:
 
 
 async def hear_all(container: Container | None, messages: Iterable[bytes]) -> Samples:
-    intake = ContainerIntake(container)
+    intake = ContainerIntake(DECODERS, container)
     try:
         return await hear(intake, messages)
     finally:
@@ -155,7 +161,7 @@ async def test_what_was_said_comes_out(container: Container) -> None:
 
 @pytest.mark.parametrize("container", BOTH)
 async def test_audio_comes_out_as_soon_as_its_bytes_are_in(container: Container) -> None:
-    intake, got_s, lags = ContainerIntake(container), 0.0, []
+    intake, got_s, lags = ContainerIntake(DECODERS, container), 0.0, []
     for fed_s, message in recording(container):
         async for piece in intake.feed(message):
             got_s += len(piece) / SAMPLE_RATE
@@ -206,7 +212,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
 async def test_garbage_is_refused_once_and_dropped_until_a_recorder_starts(garbage: bytes) -> None:
-    intake = ContainerIntake()
+    intake = ContainerIntake(DECODERS)
     error = await refusal(intake, garbage)
     assert type(error) is NotAudioError
     assert "WebM or Ogg" in error.message
@@ -218,14 +224,14 @@ async def test_garbage_is_refused_once_and_dropped_until_a_recorder_starts(garba
 @pytest.mark.parametrize("container", BOTH)
 async def test_a_container_that_was_not_announced_is_refused(container: Container) -> None:
     other: Container = "ogg" if container == "webm" else "webm"
-    intake = ContainerIntake(container)
+    intake = ContainerIntake(DECODERS, container)
     assert type(await refusal(intake, file(other))) is NotAudioError
     assert len(await hear(intake, [file(container)])) == len(whole(file(container)))
     await intake.aclose()
 
 
 async def test_an_ogg_stream_joined_in_the_middle_is_called_that() -> None:
-    error = await refusal(ContainerIntake(), recording("ogg")[10][1])
+    error = await refusal(ContainerIntake(DECODERS), recording("ogg")[10][1])
     assert type(error) is UndecodableAudioError
     assert "in the middle" in error.message
 
@@ -247,7 +253,7 @@ BEGINNINGS: dict[Container, bytes] = {
 @pytest.mark.parametrize("container", BOTH)
 @pytest.mark.parametrize("filler", [bytes(100_000), b"\xff" * 100_000, random.Random(4).randbytes(100_000)])
 async def test_a_header_that_never_ends_is_refused_within_the_limit(container: Container, filler: bytes) -> None:
-    intake = ContainerIntake(container)
+    intake = ContainerIntake(DECODERS, container)
     endless = [filler] * (2 + MAX_UNDECODED[container] // len(filler))
     error = await refusal(intake, b"".join([BEGINNINGS[container], *endless]))
     assert type(error) is UndecodableAudioError
@@ -257,7 +263,7 @@ async def test_a_header_that_never_ends_is_refused_within_the_limit(container: C
 
 
 async def test_audio_that_stops_coming_is_refused_within_the_limit() -> None:
-    intake = ContainerIntake()
+    intake = ContainerIntake(DECODERS)
     messages = [data for _, data in recording("webm")][:20]
     assert len(await hear(intake, messages)) > SAMPLE_RATE
     error = await refusal(intake, b"\xec\x01\x00\x00\x00\x00\xff\xff\xff" + bytes(2_000_000))  # a Void of 16 MB
@@ -272,7 +278,7 @@ async def test_a_stream_without_an_audio_track_is_called_that() -> None:
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         out.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
         out.mux(video.encode(None))
-    intake = ContainerIntake()
+    intake = ContainerIntake(DECODERS)
     error = await refusal(intake, buffer.getvalue())
     await intake.aclose()
     assert type(error) is NotAudioError
@@ -280,7 +286,7 @@ async def test_a_stream_without_an_audio_track_is_called_that() -> None:
 
 
 async def test_a_codec_that_browsers_do_not_record_is_refused() -> None:
-    intake = ContainerIntake()
+    intake = ContainerIntake(DECODERS)
     error = await refusal(intake, encode(tone(1, RATE), RATE, Kind("matroska", "aac")))
     await intake.aclose()
     assert type(error) is UndecodableAudioError
@@ -318,7 +324,7 @@ def test_a_decoder_that_runs_ahead_waits_until_its_audio_is_taken() -> None:
 
 
 async def test_a_cancelled_feed_leaves_no_thread() -> None:
-    intake = ContainerIntake()
+    intake = ContainerIntake(DECODERS)
     data = encode(tone(600, SAMPLE_RATE), SAMPLE_RATE, FLAC_IN_WEBM)
     begun = asyncio.Event()
 
@@ -337,7 +343,7 @@ async def test_a_cancelled_feed_leaves_no_thread() -> None:
 
 
 async def test_closing_wakes_a_feed_that_waits() -> None:
-    intake, data = ContainerIntake(), encode(tone(600, SAMPLE_RATE), SAMPLE_RATE, FLAC_IN_WEBM)
+    intake, data = ContainerIntake(DECODERS), encode(tone(600, SAMPLE_RATE), SAMPLE_RATE, FLAC_IN_WEBM)
     task = asyncio.create_task(hear(intake, [data]))
     while not decoders():
         await asyncio.sleep(0)
@@ -347,7 +353,7 @@ async def test_closing_wakes_a_feed_that_waits() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 3, 50, 10_000])
 async def test_half_a_file_and_then_nothing_leaves_no_thread(size: int) -> None:
-    intake = ContainerIntake()
+    intake = ContainerIntake(DECODERS)
     await hear(intake, [file("webm")[:size]])
     await intake.aclose()
     await intake.aclose()
@@ -367,7 +373,7 @@ async def test_two_hundred_streams_leave_neither_threads_nor_files() -> None:
 
 
 async def test_an_intake_that_nobody_closed_ends_with_its_last_reference() -> None:
-    intake = ContainerIntake()
+    intake = ContainerIntake(DECODERS)
     await hear(intake, [file("ogg")[:5000]])
     thread = next(thread for thread in threading.enumerate() if thread.name in decoders())
     del intake
@@ -381,7 +387,8 @@ def test_an_intake_that_nobody_closed_lets_the_process_end(tmp_path: Path) -> No
     code = (
         "import asyncio, pathlib, sys\n"
         "from steno.audio.intake import ContainerIntake\n"
-        "kept = ContainerIntake()\n"
+        "from steno.audio.sandbox.pool import DecoderPool\n"
+        "kept = ContainerIntake(DecoderPool())\n"
         "async def main():\n"
         "    print(sum([len(piece) async for piece in kept.feed(pathlib.Path(sys.argv[1]).read_bytes())]) > 0)\n"
         "asyncio.run(main())\n"
@@ -413,9 +420,50 @@ async def test_half_a_sample_outlives_a_flush() -> None:
     assert (await hear(intake, [b"\xc0"])).tolist() == [-0.5]
 
 
+@pytest.mark.parametrize("kind", [OPUS, WEBM, Kind("matroska", "flac", "s16")], ids=["ogg", "webm", "flac"])
+async def test_eight_channels_are_read(kind: Kind) -> None:
+    data = encode(np.stack([tone(1, RATE)] * 8), RATE, kind)
+    assert np.array_equal(await hear_all(None, [data]), whole(data))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+async def test_a_decoder_that_is_killed_is_told_once_and_a_new_recording_gets_another() -> None:
+    with closing(DecoderPool()) as decoders:
+        intake, messages = ContainerIntake(decoders), [data for _, data in recording("webm")]
+        assert len(await hear(intake, messages[:20])) > SAMPLE_RATE
+        os.kill(decoders.pids[0], signal.SIGKILL)
+        error = await refusal(intake, messages[20])
+        assert type(error) is UndecodableAudioError
+        assert "stream is damaged" in error.message
+        assert len(await hear(intake, messages[21:])) == 0
+        assert np.array_equal(await hear(intake, messages), whole(file("webm")))
+        await intake.aclose()
+
+
+async def test_a_stream_that_ends_leaves_its_decoder_to_the_next() -> None:
+    with closing(DecoderPool()) as decoders:
+        for _ in range(3):
+            intake = ContainerIntake(decoders)
+            await hear(intake, [file("ogg")[:5000]])
+            await intake.aclose()
+        assert decoders.started == 1
+
+
+async def test_a_stream_beyond_the_decoders_is_refused_until_one_is_free() -> None:
+    with closing(DecoderPool(1)) as decoders:
+        first, second = ContainerIntake(decoders), ContainerIntake(decoders)
+        await hear(first, [file("webm")[:5000]])
+        with pytest.raises(OverloadedError):
+            await hear(second, [file("ogg")])
+        assert len(await hear(second, [b"what follows is left out"])) == 0
+        await first.aclose()
+        assert np.array_equal(await hear(second, [file("ogg")]), whole(file("ogg")))
+        await second.aclose()
+
+
 async def test_a_stream_goes_on_after_a_flush() -> None:
     messages = [data for _, data in recording("webm")]
-    intake = ContainerIntake()
+    intake = ContainerIntake(DECODERS)
     heard = [await hear(intake, messages[:20]), await hear(intake, messages[20:])]
     await intake.aclose()
     assert abs(sum(map(len, heard)) - len(whole(file("webm")))) <= 1
@@ -430,4 +478,4 @@ def test_a_rate_that_nobody_records_at_is_refused(rate: int) -> None:
 
 def test_an_unknown_container_is_named() -> None:
     with pytest.raises(ValueError, match="webm, ogg, got 'mp4'"):
-        ContainerIntake("mp4")
+        ContainerIntake(DECODERS, "mp4")

@@ -8,7 +8,7 @@ Everything is pulled: nothing runs ahead of the consumer, and memory is bounded 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from loguru import logger
 from steno.audio.container import Media, check_shape, open_media
 from steno.audio.mix import Mixer
 from steno.audio.resample import Resampler
-from steno.audio.source import DecodeCancelled
+from steno.audio.source import DecodeCancelled, Source
 from steno.audio.timeline import Timeline
 from steno.errors import AudioTooLongError, EmptyAudioError, UndecodableAudioError
 from steno.types import SAMPLE_RATE
@@ -52,25 +52,21 @@ class MediaInfo:
 def probe(source: BinaryIO | Path) -> MediaInfo:
     """Read the header only. Raises as `decode` does."""
     with _opened(source) as file, open_media(file, None) as media:
-        context = media.stream.codec_context
-        return MediaInfo(
-            container=media.format,
-            codec=context.name,
-            sample_rate=context.sample_rate,
-            channels=context.layout.nb_channels,
-            duration_s=media.claimed_s,
-        )
+        return _info_of(media)
 
 
 def decode(
-    source: BinaryIO | Path,
+    source: Source | Path,
     *,
     max_seconds: float | None,
     cancelled: threading.Event | None = None,
     chunk_s: float = 1.0,
+    on_open: Callable[[MediaInfo], None] | None = None,
 ) -> Iterator[Audio]:
     """Yield the first audio track of `source` in chunks of `chunk_s`, the last one shorter; values in [-1, 1].
 
+    In this process, which a damaged file may crash or exhaust: for strangers' files there is `sandbox.pool`.
+    `on_open` is called with what the header says, before any audio.
     A seekable `source` is read from its beginning; it is not closed. Closing the generator releases all the rest.
     Times in the output are times in a player (`Timeline`); all channels are mixed (`Mixer`).
 
@@ -86,6 +82,8 @@ def decode(
     and whatever reading `source` raises.
     """
     with _opened(source) as file, open_media(file, cancelled) as media:
+        if on_open is not None:
+            on_open(_info_of(media))
         claimed_s = media.exact_s
         if max_seconds is not None and claimed_s is not None and claimed_s > max_seconds + HEADER_SLACK_S:
             raise _too_long(max_seconds)
@@ -103,8 +101,19 @@ def decode(
         _warn_of_damage(media, timeline, samples / SAMPLE_RATE)
 
 
+def _info_of(media: Media) -> MediaInfo:
+    context = media.stream.codec_context
+    return MediaInfo(
+        container=media.format,
+        codec=context.name,
+        sample_rate=context.sample_rate,
+        channels=context.layout.nb_channels,
+        duration_s=media.claimed_s,
+    )
+
+
 @contextmanager
-def _opened(source: BinaryIO | Path) -> Iterator[BinaryIO]:
+def _opened(source: Source | Path) -> Iterator[Source]:
     if isinstance(source, Path):
         with source.open("rb") as file:
             yield file

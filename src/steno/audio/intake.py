@@ -15,6 +15,7 @@ from steno.audio.container import Accepted
 from steno.audio.pcm import BYTES_PER_SAMPLE, Encoding, PcmDecoder
 from steno.audio.pipe import StreamDecoder
 from steno.audio.resample import Resampler
+from steno.audio.sandbox.pool import DecoderPool
 from steno.errors import NotAudioError, UndecodableAudioError
 
 if TYPE_CHECKING:
@@ -94,15 +95,17 @@ class ContainerIntake:
     `feed` raises, once for each time:
         NotAudioError: the stream begins otherwise, or has no audio track.
         UndecodableAudioError: it is damaged, in a codec that we do not read, or without audio for too long.
+        OverloadedError, UnavailableError: there is no decoder for it now.
     Then bytes are dropped until a message begins as a file does.
 
-    Needs the running event loop, and a thread from the first message to `aclose`.
+    Needs the running event loop, and a thread and a decoder process from the first message to `aclose`.
     """
 
-    def __init__(self, container: Container | None = None) -> None:
-        """`container` is the only one that will do; None = either."""
+    def __init__(self, decoders: DecoderPool, container: Container | None = None) -> None:
+        """`container` is the only one that is accepted; None = either."""
         if container not in (None, *CONTAINERS):
             raise ValueError(f"container must be one of {', '.join(CONTAINERS)}, got {container!r}")
+        self._decoders = decoders
         self._allowed: tuple[Container, ...] = CONTAINERS if container is None else (container,)
         self._decoder: StreamDecoder | None = None
         self._decoded = self._refused = self._closed = False
@@ -147,7 +150,8 @@ class ContainerIntake:
             async for piece in self._decoder.finish():
                 yield piece
         if not self._closed:
-            self._decoder, self._decoded = StreamDecoder(_accepted(begun), MAX_UNDECODED[begun]), False
+            self._decoder = StreamDecoder(self._decoders, _accepted(begun), MAX_UNDECODED[begun])
+            self._decoded = False
 
     def _refuse(self, data: bytes) -> None:
         if self._refused or self._closed:

@@ -1,15 +1,14 @@
-"""A live container stream, decoded by a thread of its own while an event loop brings its bytes and takes its audio.
+"""A live container stream, decoded by a process of its own while an event loop brings its bytes and takes its audio.
 
-    loop: feed ─ bytes ─▶ Pipe.read ─▶ FFmpeg ─▶ Mixer ─▶ Resampler ─▶ Pipe.put ─ audio ─▶ loop
+    loop: feed ─ bytes ─▶ Pipe.read ─ thread ─▶ decoder process ─ thread ─▶ Pipe.put ─ audio ─▶ loop
 
-FFmpeg can only pull, so it needs a thread that may wait: for bytes, and until its audio has been taken. Both sides are
-bounded: a slice of bytes goes in, seconds of audio come out, and neither side runs ahead of the other.
+FFmpeg can only pull, so a thread stands between: it waits for bytes, for the process, and until the audio has been
+taken. Both sides are bounded: a slice of bytes goes in, seconds of audio come out, and neither side runs ahead.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import itertools
 import threading
 import weakref
@@ -21,16 +20,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from loguru import logger
 
-from steno.audio.container import Accepted, check_shape, open_media
-from steno.audio.mix import Mixer
-from steno.audio.resample import Resampler
+from steno.audio.container import Accepted
+from steno.audio.sandbox.pool import DecoderPool
 from steno.audio.source import DecodeCancelled
-from steno.errors import AudioError, UndecodableAudioError
+from steno.errors import StenoError, UndecodableAudioError
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from av import AudioFrame
-
     from steno.types import Audio
 
 MAX_READY = 4 * SAMPLE_RATE
@@ -39,7 +35,10 @@ MAX_READY = 4 * SAMPLE_RATE
 SLICE_BYTES = 1 << 14
 
 CLOSE_TIMEOUT_S = 5.0
-"""A single call into FFmpeg cannot be interrupted; damaged headers have taken it seconds."""
+"""A decoder that is given up is killed within a second."""
+
+WAIT_S = 60.0
+"""The longest single wait of the thread; then it looks again whether anything has changed."""
 
 EXIT_TIMEOUT_S = 1.0
 
@@ -48,7 +47,7 @@ THREAD_NAME = "steno-live-decoder"
 _numbers = itertools.count(1)
 
 
-class Pipe(io.RawIOBase):
+class Pipe:
     """Between the loop (`supply`, `take`, `end`, `abort`) and the thread (`read`, `put`, `finish`)."""
 
     def __init__(self, notify: Callable[[], None], max_undecoded: int) -> None:
@@ -56,12 +55,12 @@ class Pipe(io.RawIOBase):
         self.cancelled = threading.Event()
         self.finished = False
         self.overflowed = False
-        self.failure: AudioError | None = None
+        self.failure: StenoError | None = None
         self._notify = notify
         self._changed = threading.Condition()
         self._bytes = b""
         self._undecoded, self._max_undecoded = 0, max_undecoded
-        self._ended = self._waiting = False
+        self._ended = self._waiting = self._flushing = False
         self._ready: deque[Audio] = deque()
         self._ready_samples = 0
 
@@ -75,6 +74,13 @@ class Pipe(io.RawIOBase):
         with self._changed:
             self._bytes += data
             self._waiting = False
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Have what the decoder holds back come out; bytes may follow."""
+        with self._changed:
+            if not self.finished:
+                self._flushing, self._waiting = True, False
             self._changed.notify_all()
 
     def take(self) -> Audio | None:
@@ -101,17 +107,20 @@ class Pipe(io.RawIOBase):
             self.cancelled.set()
             self._changed.notify_all()
 
-    def read(self, size: int = -1, /) -> bytes:
-        """What there is, `size` bytes of it at most; waits only where there is nothing. Empty = the end."""
+    def read(self, size: int, /) -> bytes | None:
+        """What there is, `size` bytes at most; waits only where there is nothing. Empty = the end; None = flush."""
         with self._changed:
             if self._undecoded > self._max_undecoded:
                 self.overflowed = True
-            while not (self._bytes or self._ended or self.cancelled.is_set() or self.overflowed):
+            while not (self._bytes or self._flushing or self._stopped()):
                 self._waiting = True
                 self._notify()
-                self._changed.wait()
-            if self.overflowed:
+                self._changed.wait(WAIT_S)
+            if self.overflowed or self.cancelled.is_set():
                 return b""
+            if self._flushing and not self._bytes:
+                self._flushing = False
+                return None
             data, self._bytes = self._bytes[:size], self._bytes[size:]
             self._undecoded += len(data)
             return data
@@ -122,53 +131,33 @@ class Pipe(io.RawIOBase):
             self._undecoded = 0
             for start in range(0, len(audio), SAMPLE_RATE):
                 while self._ready_samples >= MAX_READY and not self.cancelled.is_set():
-                    self._changed.wait()
+                    self._changed.wait(WAIT_S)
                 self._ready.append(audio[start : start + SAMPLE_RATE])
                 self._ready_samples += len(self._ready[-1])
                 if self._ready_samples >= SAMPLE_RATE:
                     self._notify()
 
-    def finish(self, failure: AudioError | None) -> None:
+    def finish(self, failure: StenoError | None) -> None:
         with self._changed:
             self.finished, self.failure = True, failure
-            self._bytes = b""
+            self._bytes, self._flushing = b"", False
             self._notify()
 
-
-class Converter:
-    """Decoded frames to mono at `SAMPLE_RATE`, in [-1, 1]. Their rate may change on the way."""
-
-    def __init__(self) -> None:
-        self._mixer = Mixer()
-        self._resampler: Resampler | None = None
-
-    def convert(self, frame: AudioFrame) -> Audio:
-        rest = None
-        check_shape(frame.sample_rate, frame.layout.nb_channels)
-        if self._resampler is None or self._resampler.rate != frame.sample_rate:
-            rest, self._resampler = self.flush(), Resampler(frame.sample_rate)
-        audio = _clipped(self._resampler.feed(self._mixer.mix(frame)))
-        return audio if rest is None else np.concatenate([rest, audio])
-
-    def flush(self) -> Audio:
-        """What the resampler holds back. The next frame begins a new stream in it."""
-        if self._resampler is None:
-            return np.zeros(0, np.float32)
-        return _clipped(self._resampler.flush())
+    def _stopped(self) -> bool:
+        return self._ended or self.overflowed or self.cancelled.is_set()
 
 
 class StreamDecoder:
     """Decodes one container stream. Belongs to the running event loop; one call at a time, but `aclose` at any."""
 
-    def __init__(self, accepted: Accepted, max_undecoded: int) -> None:
+    def __init__(self, decoders: DecoderPool, accepted: Accepted, max_undecoded: int) -> None:
         """`max_undecoded`: bytes without a single frame of audio, in the header or later, after which it gives up."""
         loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._pipe = Pipe(_notifier(loop, self._news), max_undecoded)
-        self._converter = Converter()
         # A daemon, ended by a finalizer: else one that nobody closed would keep the process alive.
         self._thread = threading.Thread(
             target=_decode,
-            args=(self._pipe, self._converter, accepted),
+            args=(self._pipe, decoders, accepted),
             name=f"{THREAD_NAME}-{next(_numbers)}",
             daemon=True,
         )
@@ -181,7 +170,10 @@ class StreamDecoder:
         return self._pipe.finished
 
     async def feed(self, data: bytes) -> AsyncGenerator[Audio, None]:
-        """Yield what `data` gives, a second at most at a time. Raises `AudioError`, once, where it cannot go on."""
+        """Yield what `data` gives, a second at most at a time.
+
+        Raises, once, where it cannot go on: what `DecoderPool.stream` does.
+        """
         for start in range(0, len(data), SLICE_BYTES):
             if self._pipe.finished:
                 break
@@ -194,9 +186,9 @@ class StreamDecoder:
 
     async def flush(self) -> Audio:
         """Whatever has not been taken, with the resampler's rest; decoding can go on."""
+        self._pipe.flush()
         pieces = [piece async for piece in self._until_settled()]
-        # The thread waits for bytes, which only `feed` brings: nobody else uses the resampler now.
-        return np.concatenate([*pieces, self._converter.flush()])
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
 
     async def finish(self) -> AsyncGenerator[Audio, None]:
         """Say that no more bytes will come, yield what is left, and end the thread. Failures are not told."""
@@ -229,12 +221,6 @@ class StreamDecoder:
             await self._news.wait()
 
 
-def _clipped(audio: Audio) -> Audio:
-    """The resampler overshoots."""
-    clipped: Audio = np.clip(audio, -1, 1)
-    return clipped
-
-
 def _notifier(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> Callable[[], None]:
     def notify() -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -250,21 +236,15 @@ def _end(pipe: Pipe, thread: threading.Thread) -> None:
         thread.join(EXIT_TIMEOUT_S)
 
 
-def _decode(pipe: Pipe, converter: Converter, accepted: Accepted) -> None:
+def _decode(pipe: Pipe, decoders: DecoderPool, accepted: Accepted) -> None:
     """The thread. Holds no reference to its `StreamDecoder`, whose end it could not notice otherwise."""
-    failure: AudioError | None = None
+    failure: StenoError | None = None
     try:
-        with open_media(pipe, pipe.cancelled, accepted) as media:
-            for frame in media.frames():
-                pipe.put(converter.convert(frame))
-            pipe.put(converter.flush())
-            if media.damaged_packets:
-                logger.warning("{} packets of a live stream could not be decoded", media.damaged_packets)
-            if media.broke_off:
-                failure = UndecodableAudioError("The stream is damaged: it cannot be read any further.")
+        for audio in decoders.stream(pipe, accepted, pipe.cancelled):
+            pipe.put(audio)
     except DecodeCancelled:
         pass
-    except AudioError as error:
+    except StenoError as error:
         failure = error
     except Exception:  # noqa: BLE001 - a thread has nobody to raise to
         logger.exception("decoding a live stream failed")

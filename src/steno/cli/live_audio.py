@@ -8,7 +8,7 @@ import os
 import queue
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,12 +123,13 @@ async def _paced(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 def _decoded(path: Path) -> Iterator[bytes]:
-    from steno.audio.decode import decode
     from steno.audio.pcm import to_s16le
+    from steno.audio.sandbox.pool import DecoderPool
 
     try:
-        for audio in decode(path, max_seconds=None, chunk_s=CHUNK_S):
-            yield to_s16le(audio)
+        with closing(DecoderPool(1)) as decoders:
+            for audio in decoders.decode(path, max_seconds=None, chunk_s=CHUNK_S):
+                yield to_s16le(audio)
     except StenoError as error:
         raise InputError(f"{path}: {error.message}") from None
     except OSError as error:

@@ -39,8 +39,12 @@ async def here(settings: Settings) -> AsyncIterator[Transcriber]:
     from steno import compose
 
     engine = compose.engine_of(settings)
-    async with engine:
-        yield _Here(engine, compose.pieces_of(settings, engine))
+    pieces = compose.pieces_of(settings, engine)
+    try:
+        async with engine:
+            yield _Here(engine, pieces)
+    finally:
+        await pieces.aclose()
 
 
 @asynccontextmanager
@@ -62,18 +66,19 @@ class _Here:
         return self._engine.backend.model_id
 
     async def transcribe(self, recording: Recording, language: str | None, shown: Shown) -> Transcript:
-        from steno.audio.decode import probe
         from steno.pipelines.file import FileOptions, FileTranscription
         from steno.pipelines.request import check_language
 
         engine = self._engine
         options = FileOptions(check_language(language, engine.capabilities, engine.backend.name), words=True)
-        shown.total((await asyncio.to_thread(probe, recording.path)).duration_s)
+        reader = self._pieces.open(recording.path)
         async with (
             engine.admit() as ticket,
-            FileTranscription.on(engine, self._pieces.open(recording.path), ticket, options) as transcription,
+            FileTranscription.on(engine, reader, ticket, options) as transcription,
             aclosing(transcription.run()) as parts,
         ):
+            await transcription.open()
+            shown.total(reader.info.duration_s if reader.info else None)
             async for part in parts:
                 shown.done(part.end_s)
             transcript = transcription.so_far()

@@ -1,6 +1,6 @@
-"""A recording as pieces of at most half a minute: decoded, heard by the VAD and cut in a thread, on demand.
+"""A recording as pieces of at most half a minute: decoded by a process of its own, cut in a thread, on demand.
 
-    decode (chunks) → SileroVad (probabilities) → PieceCutter (where to cut) → Piece (audio)
+    DecoderPool (chunks) → SileroVad (probabilities) → PieceCutter (where to cut) → Piece (audio)
 
 Pulled from the event loop, one piece at a time: what is not asked for is not decoded, so nothing piles up.
 """
@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from steno.audio.sandbox.pool import DecoderPool
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from steno.audio.decode import MediaInfo
     from steno.types import Audio
     from steno.vad.pieces import Piece as Span
     from steno.vad.silero import SileroVad
@@ -55,26 +57,33 @@ class Piece:
         return self.speech or (self.start_s, self.end_s)
 
 
-DECODERS = 4
-"""Recordings that are decoded at the same moment. A turn is `TURN_S` of audio, a few milliseconds of work, so many
-more can be under way; threads of their own keep them from starving whatever else uses the default executor."""
-
 TURN_S = 60.0
 """Audio after which a decoder gives its thread back, whether it has found a piece or not: silence has none."""
 
 
 class PieceSource:
-    """Opens recordings. Holds the VAD's weights, loaded at the first one, and the threads that decode."""
+    """Opens recordings. Holds the VAD's weights, loaded at the first one, the decoders, and a thread for each of them.
 
-    def __init__(self, settings: PieceSettings) -> None:
+    Recordings beyond the decoders wait for one in the order in which they were opened.
+    """
+
+    def __init__(self, settings: PieceSettings, decoders: DecoderPool | None = None) -> None:
+        """`decoders`: a pool that nothing else lends from; None = one of the default size."""
         self._settings = settings
+        self._decoders = decoders or DecoderPool()
+        self._free = asyncio.Semaphore(self._decoders.size)
         self._vad: SileroVad | None = None
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+        self._threads = ThreadPoolExecutor(self._decoders.size, thread_name_prefix="decode")
 
     def open(self, recording: BinaryIO | Path) -> PieceReader:
         """Begin to read; nothing is touched until the first `read`."""
-        return PieceReader(recording, self._settings, self._fresh_vad, self._threads)
+        turn = DecoderTurn(self._free)
+        return PieceReader(recording, self._settings, self._fresh_vad, self._decoders, turn, self._threads)
+
+    async def aclose(self) -> None:
+        """End all decoders. No recording can be opened any more."""
+        await asyncio.to_thread(self._decoders.close)
 
     def _fresh_vad(self) -> SileroVad:
         from steno.vad.silero import SileroVad
@@ -84,19 +93,51 @@ class PieceSource:
             return self._vad.fresh()
 
 
+class DecoderTurn:
+    """One recording's right to a decoder, from its first piece until all of it is decoded."""
+
+    def __init__(self, free: asyncio.Semaphore) -> None:
+        self._free = free
+        self._is_held = self._is_over = False
+
+    async def begin(self) -> None:
+        """Wait for it, unless it has begun before."""
+        if not self._is_held and not self._is_over:
+            await self._free.acquire()
+            self._is_held = True
+
+    def end(self) -> None:
+        """Let the next one have it. Idempotent."""
+        self._is_over = True
+        if self._is_held:
+            self._is_held = False
+            self._free.release()
+
+
 class PieceReader:
     """Reads one recording. `read` and `aclose` belong to one task."""
 
     def __init__(
-        self, recording: BinaryIO | Path, settings: PieceSettings, make_vad: Callable[[], SileroVad], threads: Executor
+        self,
+        recording: BinaryIO | Path,
+        settings: PieceSettings,
+        make_vad: Callable[[], SileroVad],
+        decoders: DecoderPool,
+        turn: DecoderTurn,
+        threads: Executor,
     ) -> None:
         self._recording = recording
         self._settings = settings
         self._make_vad = make_vad
+        self._decoders = decoders
+        self._turn = turn
         self._threads = threads
         self._cancelled = threading.Event()
         self._pieces = self._cut()
         self._reading: asyncio.Future[Piece | _Turn | None] | None = None
+        self._is_decoded = False
+        self.info: MediaInfo | None = None
+        """What the header says; there with the first piece."""
         self.duration_s = 0.0
         """Of what has been decoded so far."""
         self.decode_s = 0.0
@@ -106,28 +147,34 @@ class PieceReader:
         """The next piece, or None at the end. May be cancelled at any time, and `aclose` is due then.
 
         Raises:
-            AudioError: as `decode` does.
+            AudioError: as `DecoderPool.decode` does.
+            UnavailableError: no decoder can be started.
         """
         loop = asyncio.get_running_loop()
+        await self._turn.begin()
         while True:
             self._reading = loop.run_in_executor(self._threads, next, self._pieces, None)
             # Shielded: a thread cannot be interrupted, so that `aclose` must still be able to wait for it.
             found = await asyncio.shield(self._reading)
+            if self._is_decoded:
+                self._turn.end()
             if not isinstance(found, _Turn):
                 return found
 
     async def aclose(self) -> None:
-        """Stop decoding and close the recording's container. Idempotent."""
+        """Stop decoding and end the decoder. Idempotent."""
         self._cancelled.set()
         if self._reading is not None:
             await asyncio.wait([self._reading])
             if not self._reading.cancelled():
                 self._reading.exception()  # seen by `read`, or of no interest any more
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._pieces.close)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._pieces.close)
+        finally:
+            self._turn.end()
 
     def _cut(self) -> Generator[Piece | _Turn, None, None]:
         """In a worker thread."""
-        from steno.audio.decode import decode
         from steno.vad.config import SegmenterConfig
         from steno.vad.levels import frame_levels
         from steno.vad.pieces import Piece as Span
@@ -144,7 +191,12 @@ class PieceReader:
         kept = _Kept()
         heard = 0
         turn_began_s = 0.0
-        chunks = decode(self._recording, max_seconds=self._settings.max_audio_s, cancelled=self._cancelled)
+        chunks = self._decoders.decode(
+            self._recording,
+            max_seconds=self._settings.max_audio_s,
+            cancelled=self._cancelled,
+            on_open=self._take_info,
+        )
         for chunk in self._timed(chunks):
             kept.append(chunk)
             began = time.perf_counter()
@@ -158,7 +210,11 @@ class PieceReader:
             if self.duration_s - turn_began_s >= TURN_S:
                 turn_began_s = self.duration_s
                 yield _Turn()
+        self._is_decoded = True
         yield from (_piece(span, kept) for span in cutter.flush(kept.end) if isinstance(span, Span))
+
+    def _take_info(self, info: MediaInfo) -> None:
+        self.info = info
 
     def _timed(self, chunks: Iterator[Audio]) -> Iterator[Audio]:
         while True:

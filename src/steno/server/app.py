@@ -46,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     metrics.watch(engine)
     translator = compose.translator_of(settings)
     live = compose.live_of(settings, engine, translator, metrics)
+    pieces = compose.pieces_of(settings, engine)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
 
     @asynccontextmanager
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
                     task.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
                 await live.aclose()
+                await pieces.aclose()
                 if translator is not None:
                     await translator.aclose()
 
@@ -69,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = Services(
         engine=engine,
         metrics=metrics,
-        pieces=compose.pieces_of(settings, engine),
+        pieces=pieces,
         aliases=settings.model_aliases,
         style=partial(compose.caption_style_of, settings),
         translator=translator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -42,4 +43,6 @@ class Live:
                 await stream.aclose()
 
     async def aclose(self) -> None:
+        """End what the streams share. No stream can be opened any more."""
         await self._studio.hearing.aclose()
+        await asyncio.to_thread(self._studio.decoders.close)

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from loguru import logger
 
 from steno.audio.intake import ContainerIntake, Intake, PcmIntake
+from steno.audio.sandbox.pool import DecoderPool
 from steno.backends.base import Recognize
 from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
-from steno.errors import AudioError, BackendError, StenoError, SupersededError
+from steno.errors import AudioError, BackendError, RetryableError, StenoError, SupersededError
 from steno.pipelines.align import with_words
 from steno.pipelines.live.events import Failed
 from steno.pipelines.live.finals import Finals
@@ -81,6 +82,8 @@ class Studio:
     style: CueStyle
     translator: Translator | None = None
     telemetry: LiveTelemetry | None = None
+    decoders: DecoderPool = field(default_factory=DecoderPool)
+    """Of WebM and Ogg; raw audio needs none."""
 
 
 class LiveStream:
@@ -92,7 +95,7 @@ class LiveStream:
         self._ticket = ticket
         self._name = name
         self._options = options
-        self._intake = _intake(options)
+        self._intake = _intake(options, studio.decoders)
         self._session = Session(_session_config(options, studio.settings))
         self._ear = studio.hearing.listen()
         self.outbox = Outbox()
@@ -115,11 +118,11 @@ class LiveStream:
         return self._session.received_s
 
     async def feed(self, data: bytes) -> None:
-        """Take audio in the options' encoding. What is no audio is told as `Failed`, and left out."""
+        """Take audio in the options' encoding. What is no audio, or finds no decoder, is left out: `Failed` says so."""
         try:
             async for audio in self._intake.feed(data):
                 await self._hear(audio)
-        except AudioError as error:
+        except (AudioError, RetryableError) as error:
             self.outbox.put(Failed(error))
 
     async def flush(self) -> None:
@@ -141,7 +144,7 @@ class LiveStream:
         if (before.encoding, before.sample_rate) != (options.encoding, options.sample_rate):
             await self._hear(await self._intake.flush())
             await self._intake.aclose()
-            self._intake = _intake(options)
+            self._intake = _intake(options, self._studio.decoders)
         self._prepare_aligner()
         self._take(self._session.configure(_session_config(self._options, self._studio.settings)))
 
@@ -303,9 +306,9 @@ class LiveStream:
         return f"{self._name}/{segment_id}"
 
 
-def _intake(options: LiveOptions) -> Intake:
+def _intake(options: LiveOptions, decoders: DecoderPool) -> Intake:
     if options.encoding == "webm" or options.encoding == "ogg":
-        return ContainerIntake()
+        return ContainerIntake(decoders)
     return PcmIntake(options.encoding, options.sample_rate)
 
 

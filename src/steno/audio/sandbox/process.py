@@ -1,0 +1,192 @@
+"""One decoder process as its parent sees it. All of it blocks: it is called in threads, never on an event loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict
+
+from loguru import logger
+
+from steno.audio.sandbox.limits import DecoderLimits
+from steno.audio.sandbox.wire import HEAD_BYTES, Kind, ProtocolError, send, unpack_head
+from steno.audio.source import DecodeCancelled
+from steno.errors import UnavailableError
+
+START_TIMEOUT_S = 30.0
+"""A start takes 0.25 s; thirty on a machine that has much else to do."""
+
+STALL_TIMEOUT_S = 120.0
+"""A decoder that sends nothing for so long while it should is killed. The limit on its CPU time ends it sooner, except
+where it does not run at all."""
+
+STOP_TIMEOUT_S = 5.0
+"""An idle process ends within milliseconds of the end of its connection."""
+
+POLL_S = 0.05
+"""How late a cancellation may be noticed while a decoder works."""
+
+_INHERITED = ("PATH", "PYTHON", "LD_", "DYLD_", "LANG", "LC_", "TMP", "TEMP", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE")
+"""How the environment variables begin that a decoder gets: what Python needs, and no keys."""
+
+
+class DecoderDiedError(Exception):
+    """The process ended in the middle of a job, or was ended because it stalled. Says how."""
+
+
+class DecoderProcess:
+    """Does one job at a time, for one thread at a time; `kill` may be called by any."""
+
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        self._process = process
+        self._connection = connection
+        self._killed = False
+        self.is_busy = False
+        """Whether it has a job that has not ended: only an idle process can be used again."""
+        self.idle_since = time.monotonic()
+
+    @classmethod
+    def start(cls, limits: DecoderLimits) -> DecoderProcess:
+        """Start a process and wait until it is ready.
+
+        Raises:
+            UnavailableError: it cannot be started, or was not ready in time.
+        """
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise _cannot_start(error) from error
+        try:
+            child = cls(_spawn(theirs, limits), ours)
+        except OSError as error:
+            ours.close()
+            raise _cannot_start(error) from error
+        finally:
+            theirs.close()
+        try:
+            child._expect_ready()
+        except (DecoderDiedError, ProtocolError) as error:
+            child.kill()
+            child.close()
+            raise _cannot_start(error) from error
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._killed and self._process.poll() is None
+
+    def send(self, kind: Kind, payload: bytes = b"") -> None:
+        """Raises DecoderDiedError: the process has ended, or does not read."""
+        try:
+            self._connection.settimeout(STALL_TIMEOUT_S)
+            send(self._connection, kind, payload)
+        except OSError:
+            raise DecoderDiedError(self._cause()) from None
+
+    def receive(
+        self, cancelled: threading.Event | None = None, timeout_s: float = STALL_TIMEOUT_S
+    ) -> tuple[Kind, bytearray]:
+        """The next message.
+
+        Raises:
+            DecoderDiedError: the process has ended, or sent nothing for `timeout_s`.
+            DecodeCancelled: `cancelled` was set.
+            ProtocolError: it sent something else.
+        """
+        deadline = time.monotonic() + timeout_s
+        kind, size = unpack_head(self._exactly(HEAD_BYTES, cancelled, deadline))
+        return kind, self._exactly(size, cancelled, deadline)
+
+    def kill(self) -> None:
+        """End it at once, whatever it does. `close` reaps it."""
+        self._killed = True
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    def close(self) -> None:
+        """End an idle process, or one that was killed, and wait until it is gone."""
+        self._connection.close()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_TIMEOUT_S)
+
+    def _expect_ready(self) -> None:
+        kind, _ = self.receive(timeout_s=START_TIMEOUT_S)
+        if kind is not Kind.READY:
+            raise ProtocolError(f"{kind.name} in place of READY")
+
+    def _exactly(self, size: int, cancelled: threading.Event | None, deadline: float) -> bytearray:
+        data = bytearray(size)
+        view, filled = memoryview(data), 0
+        self._connection.settimeout(POLL_S)
+        while filled < size:
+            try:
+                count = self._connection.recv_into(view[filled:])
+            except TimeoutError:
+                if cancelled is not None and cancelled.is_set():
+                    raise DecodeCancelled from None
+                if time.monotonic() > deadline:
+                    raise DecoderDiedError("it stalled") from None
+                continue
+            except OSError:
+                count = 0
+            if not count:
+                raise DecoderDiedError(self._cause())
+            filled += count
+        return data
+
+    def _cause(self) -> str:
+        """How it ended, for the log."""
+        try:
+            status = self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return "it closed its connection"
+        return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+
+def _spawn(theirs: socket.socket, limits: DecoderLimits) -> subprocess.Popen[bytes]:
+    """Start Python with its end of the connection. Standard error is ours: an unforeseen trace is there."""
+    module = [sys.executable, "-P", "-m", "steno.audio.sandbox.child"]  # -P: no modules from the current folder
+    options = json.dumps(asdict(limits))
+    # The BLAS of numpy would keep a thread for each core, and address space for each thread.
+    single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    inherited = {name: value for name, value in os.environ.items() if name.upper().startswith(_INHERITED)}
+    environment = {**inherited, **single}
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP
+        flags |= subprocess.BELOW_NORMAL_PRIORITY_CLASS if limits.niceness else 0
+        process = subprocess.Popen(
+            [*module, "stdin", options], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            env=environment, creationflags=flags,
+        )  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write(theirs.share(process.pid))
+        process.stdin.close()
+        return process
+    return subprocess.Popen(
+        [*module, str(theirs.fileno()), options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=environment,
+        pass_fds=(theirs.fileno(),),
+        start_new_session=True,  # Ctrl-C must not reach it while Python starts and it can't yet ignore it
+    )
+
+
+def _cannot_start(error: Exception) -> UnavailableError:
+    logger.error("a decoder process cannot be started: {}", error)
+    return UnavailableError("no process to decode the audio can be started now; try again", retry_after_s=5.0)
