@@ -1,0 +1,79 @@
+"""Media that harms its decoder, sent to a server: the answer says so, and the server goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from audio.bombs import flac_of_many_keys
+from audio.encode import FLAC, M4A, encode, tone
+from running import PATIENCE_S, RunningServer, post, until
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
+
+KEYS = flac_of_many_keys(encode(tone(1, 16_000), 16_000, FLAC))
+"""Takes a decoder half a minute before its first sample."""
+
+
+@pytest.fixture
+def server() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND="scripted", DECODER_CPU_S="600", MAX_DECODERS="2") as server:
+        yield server
+
+
+@pytest.fixture
+def seven_one(tmp_path: Path) -> Path:
+    path = tmp_path / "seven-one.m4a"
+    path.write_bytes(encode(np.stack([tone(3, 48_000)] * 8), 48_000, M4A))
+    return path
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    path = tmp_path / "keys.flac"
+    path.write_bytes(KEYS)
+    return path
+
+
+def test_a_recording_of_seven_one_is_transcribed(server: RunningServer, seven_one: Path) -> None:
+    answer = post(server, seven_one, response_format="verbose_json")
+    assert answer.status_code == 200
+    assert answer.json()["duration"] == pytest.approx(3, abs=0.1)
+
+
+def test_a_decoder_that_dies_is_a_refusal_of_its_file(server: RunningServer, seven_one: Path, keys: Path) -> None:
+    with ThreadPoolExecutor() as clients:
+        hit = clients.submit(post, server, keys)
+        until(lambda: bool(server.children()))
+        (decoder,) = server.children()
+        assert post(server, seven_one).status_code == 200, "another file has another decoder"
+        decoder.kill()
+        answer = hit.result(PATIENCE_S)
+    assert (answer.status_code, answer.json()["code"]) == (422, "undecodable_audio")
+    assert server.health()["status"] == "ok"
+    assert "the decoder process of a file died: SIGKILL" in server.log()
+
+
+def test_a_client_that_hangs_up_takes_its_decoder_with_it(server: RunningServer, keys: Path) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        post(server, keys, timeout=2.0)
+    until(lambda: not server.children())
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda end: end.name)
+def test_a_server_that_ends_leaves_no_decoder(server: RunningServer, seven_one: Path, end: signal.Signals) -> None:
+    assert post(server, seven_one).status_code == 200
+    decoders = server.children()
+    assert len(decoders) == 1
+    server.process.send_signal(end)
+    server.process.wait(PATIENCE_S)
+    _, alive = psutil.wait_procs(decoders, PATIENCE_S)
+    assert alive == []
