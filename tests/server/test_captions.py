@@ -121,6 +121,15 @@ def test_a_strange_file_name_does_not_break_the_header(server: RunningServer, fi
     assert ".." not in disposition
 
 
+def test_control_characters_in_a_file_name_do_not_break_the_header(server: RunningServer, fixtures: Path) -> None:
+    head = b'--end\r\nContent-Disposition: form-data; name="file"; filename="a\x01\x7fb.wav"\r\n\r\n'
+    body = head + (fixtures / "letter.flac").read_bytes() + b"\r\n--end--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=end"}
+    answer = httpx.post(f"{server.url}/v1/audio/subtitles", content=body, headers=kind, timeout=90)
+    assert answer.status_code == 200
+    assert 'filename="a__b.srt"' in answer.headers["content-disposition"]
+
+
 def test_subtitles_do_not_go_with_events(server: RunningServer, fixtures: Path) -> None:
     answer = post(server, fixtures / "letter.flac", "transcriptions", response_format="srt", stream="true")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "response_format")

@@ -12,7 +12,8 @@ from steno.captions.cues import Cue
 from steno.captions.formats import FORMATS, FormatName, render
 from steno.pipelines.subtitle import Timing
 
-UNSAFE = str.maketrans({'"': "_", "\\": "_", "?": "_", "\r": "_", "\n": "_"})
+UNSAFE = str.maketrans(dict.fromkeys(['"', "\\", "?", *map(chr, range(0x20)), "\x7f"], "_"))
+"""What would end the name, or the header: control characters are allowed in no header (RFC 9110, 5.5)."""
 
 
 def caption_response(

@@ -1,0 +1,73 @@
+"""Random damage through a running server: no crash, no hang, no request without an answer, no undocumented 5xx.
+
+    python -m benchmarks.fuzz [--minutes 5] [--parts media forms] [--seed 1] [--quick] [--json out/fuzz.json]
+
+- media: files of ten formats with damages of many kinds, in sane forms.
+- forms: sane files in odd and in damaged forms.
+
+Each part gets its share of the minutes. The recogniser is the scripted one, so that the time goes into what is tested.
+The same seed gives the same requests. Exits with 1 if anything was found; the bodies that did it go to `out/fuzz`.
+
+- requests, answers by status, findings; all of them counts.
+- worst_s: the slowest answer.
+- decoders_left: decoder processes a while after the server has ended. Target: 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from benchmarks import harness
+from benchmarks.fuzzing import driver
+from benchmarks.fuzzing.requests import Attack, form_attacks, media_attacks
+from benchmarks.server import Server
+
+PARTS: dict[str, Callable[[random.Random], Iterator[Attack]]] = {"media": media_attacks, "forms": form_attacks}
+"""What makes attacks of a die. All of them are HTTP requests; what speaks WebSocket needs a driver of its own."""
+
+TARGETS = {"findings": 0.0, "decoders_left": 0.0}
+QUICK_S = 10.0
+GONE_S = 15.0
+OUT = Path("out/fuzz")
+
+
+def main() -> None:
+    parser = harness.parser(__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long, in all (5)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is attacked (all)")
+    parser.add_argument("--seed", type=int, default=1, help="another one gives other requests (1)")
+    options = parser.parse_args()
+    report = harness.Report("fuzz", options)
+    seconds = QUICK_S if options.quick else 60 * options.minutes
+    found = []
+    with Server(ASR_BACKEND="scripted", MODEL_ID="scripted@1ms") as server:
+        for part in options.parts:
+            attacks = PARTS[part](random.Random(options.seed))
+            verdict = asyncio.run(driver.attack(server.url, attacks, seconds / len(options.parts)))
+            _report(report, part, verdict)
+            found += verdict.findings
+        decoders = server.process.children(recursive=True)
+    _, left = psutil.wait_procs(decoders, GONE_S)
+    report.add("findings", len(found))
+    report.add("decoders_left", len(left))
+    report.finish(TARGETS)
+    for finding, path in zip(found, driver.keep(found, OUT), strict=True):
+        print(f"{path}: {finding.what}")
+    sys.exit(1 if found or left else 0)
+
+
+def _report(report: harness.Report, part: str, verdict: driver.Verdict) -> None:
+    report.add(f"{part}_requests", verdict.requests)
+    report.add(f"{part}_worst_s", verdict.worst_s)
+    for status, count in sorted(verdict.statuses.items()):
+        report.add(f"{part}_{status}", count)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The fuzzer, in a short form: it finds nothing in a server, and would find what there is."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fuzzing import driver, media
+from benchmarks.fuzzing.requests import form_attacks, media_attacks
+from steno.audio.decode import decode
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_server_stands_damaged_media_and_forms(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fuzz", "--quick", "--json", str(report)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    summary = json.loads(report.read_text(encoding="utf-8"))["summary"]
+    assert (summary["findings"], summary["decoders_left"]) == (0, 0)
+    assert min(summary[name] for name in ("media_200", "media_422", "forms_200", "forms_400")) > 0
+
+
+class Faulty(BaseHTTPRequestHandler):
+    """Answers each POST wrongly, in its own way."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        match self.path.rpartition("/")[2]:
+            case "transcriptions":
+                self.send_error(500)
+            case "stream":
+                self.send_error(400)  # with a page of its own for a body
+            case _:
+                self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def faulty() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Faulty) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+async def test_errors_and_connections_that_end_are_found(faulty: str, tmp_path: Path) -> None:
+    verdict = await driver.attack(faulty, form_attacks(random.Random(1)), seconds=60)
+    assert driver.MAX_FINDINGS <= len(verdict.findings) == verdict.requests
+    kinds = {finding.what[:14] for finding in verdict.findings}
+    assert kinds == {"status 500: <!", "status 400 wit", "no answer: Rem"}
+    paths = driver.keep(verdict.findings, tmp_path)
+    assert [path.read_bytes() for path in paths] == [finding.attack.body for finding in verdict.findings]
+
+
+@pytest.mark.parametrize("attacks", [media_attacks, form_attacks])
+def test_a_seed_gives_the_same_requests_again(attacks) -> None:
+    first, again, other = (list(islice(attacks(random.Random(seed)), 20)) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_what_is_damaged_is_sane_before(tmp_path: Path) -> None:
+    for name, data in media.seeds().items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert sum(map(len, decode(path, max_seconds=None))) >= 0.9 * 16_000
