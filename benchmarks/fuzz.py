@@ -1,15 +1,16 @@
 """Random damage through a running server: no crash, no hang, no request without an answer, no undocumented 5xx.
 
-    python -m benchmarks.fuzz [--minutes 5] [--parts media forms] [--seed 1] [--quick] [--json out/fuzz.json]
+    python -m benchmarks.fuzz [--minutes 5] [--parts media forms live] [--seed 1] [--quick] [--json out/fuzz.json]
 
 - media: files of ten formats with damages of many kinds, in sane forms.
 - forms: sane files in odd and in damaged forms.
+- live: damaged WebM and Ogg in live sessions of steno's own dialect.
 
 Each part gets its share of the minutes. The recogniser is the scripted one, so that the time goes into what is tested.
 The same seed gives the same requests. Exits with 1 if anything was found; the bodies that did it go to `out/fuzz`.
 
-- requests, answers by status, findings; all of them counts.
-- worst_s: the slowest answer.
+- requests, answers by status (of live sessions: by close code), findings; all of them counts.
+- worst_s: the slowest answer, or the longest session.
 - decoders_left: decoder processes a while after the server has ended. Target: 0.
 """
 
@@ -18,18 +19,27 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 
 from benchmarks import harness
-from benchmarks.fuzzing import driver
-from benchmarks.fuzzing.requests import Attack, form_attacks, media_attacks
+from benchmarks.fuzzing import driver, live
+from benchmarks.fuzzing.driver import Verdict
+from benchmarks.fuzzing.requests import form_attacks, media_attacks
 from benchmarks.server import Server
 
-PARTS: dict[str, Callable[[random.Random], Iterator[Attack]]] = {"media": media_attacks, "forms": form_attacks}
-"""What makes attacks of a die. All of them are HTTP requests; what speaks WebSocket needs a driver of its own."""
+Part: TypeAlias = Callable[[str, random.Random, float], Coroutine[None, None, Verdict]]
+"""Attacks the server at a URL, with the requests that the dice give, for so many seconds."""
+
+PARTS: dict[str, Part] = {
+    "media": partial(driver.attack, media_attacks),
+    "forms": partial(driver.attack, form_attacks),
+    "live": live.attack,
+}
 
 TARGETS = {"findings": 0.0, "decoders_left": 0.0}
 QUICK_S = 10.0
@@ -48,8 +58,8 @@ def main() -> None:
     found = []
     with Server(ASR_BACKEND="scripted", MODEL_ID="scripted@1ms") as server:
         for part in options.parts:
-            attacks = PARTS[part](random.Random(options.seed))
-            verdict = asyncio.run(driver.attack(server.url, attacks, seconds / len(options.parts)))
+            dice = random.Random(options.seed)
+            verdict = asyncio.run(PARTS[part](server.url, dice, seconds / len(options.parts)))
             _report(report, part, verdict)
             found += verdict.findings
         decoders = server.process.children(recursive=True)
@@ -62,7 +72,7 @@ def main() -> None:
     sys.exit(1 if found or left else 0)
 
 
-def _report(report: harness.Report, part: str, verdict: driver.Verdict) -> None:
+def _report(report: harness.Report, part: str, verdict: Verdict) -> None:
     report.add(f"{part}_requests", verdict.requests)
     report.add(f"{part}_worst_s", verdict.worst_s)
     for status, count in sorted(verdict.statuses.items()):

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fuzzing import driver, media
+from benchmarks.fuzzing.live import live_attacks
 from benchmarks.fuzzing.requests import form_attacks, media_attacks
 from steno.audio.decode import decode
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_server_stands_damaged_media_and_forms(tmp_path: Path) -> None:
+def test_a_server_stands_damaged_media_forms_and_streams(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks.fuzz", "--quick", "--json", str(report)],
@@ -33,7 +34,7 @@ def test_a_server_stands_damaged_media_and_forms(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     summary = json.loads(report.read_text(encoding="utf-8"))["summary"]
     assert (summary["findings"], summary["decoders_left"]) == (0, 0)
-    assert min(summary[name] for name in ("media_200", "media_422", "forms_200", "forms_400")) > 0
+    assert min(summary[name] for name in ("media_200", "media_422", "forms_200", "forms_400", "live_1000")) > 0
 
 
 class Faulty(BaseHTTPRequestHandler):
@@ -64,7 +65,7 @@ def faulty() -> Iterator[str]:
 
 
 async def test_errors_and_connections_that_end_are_found(faulty: str, tmp_path: Path) -> None:
-    verdict = await driver.attack(faulty, form_attacks(random.Random(1)), seconds=60)
+    verdict = await driver.attack(form_attacks, faulty, random.Random(1), seconds=60)
     assert driver.MAX_FINDINGS <= len(verdict.findings) == verdict.requests
     kinds = {finding.what[:14] for finding in verdict.findings}
     assert kinds == {"status 500: <!", "status 400 wit", "no answer: Rem"}
@@ -72,7 +73,7 @@ async def test_errors_and_connections_that_end_are_found(faulty: str, tmp_path: 
     assert [path.read_bytes() for path in paths] == [finding.attack.body for finding in verdict.findings]
 
 
-@pytest.mark.parametrize("attacks", [media_attacks, form_attacks])
+@pytest.mark.parametrize("attacks", [media_attacks, form_attacks, live_attacks])
 def test_a_seed_gives_the_same_requests_again(attacks) -> None:
     first, again, other = (list(islice(attacks(random.Random(seed)), 20)) for seed in (1, 1, 2))
     assert first == again != other

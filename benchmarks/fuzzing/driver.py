@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,9 +48,11 @@ class Verdict:
         return sum(self.by_attack.values())
 
 
-async def attack(url: str, attacks: Iterator[Attack], seconds: float) -> Verdict:
-    """Send `attacks` to the server at `url` for so long, a few at once, and collect what must not happen."""
-    verdict = Verdict()
+async def attack(
+    make_attacks: Callable[[random.Random], Iterator[Attack]], url: str, dice: random.Random, seconds: float
+) -> Verdict:
+    """Send attacks to the server at `url` for so long, a few at once, and collect what must not happen."""
+    verdict, attacks = Verdict(), make_attacks(dice)
     end = time.monotonic() + seconds
     async with httpx.AsyncClient(base_url=url, timeout=HANG_S) as client, asyncio.TaskGroup() as group:
         for _ in range(CLIENTS):

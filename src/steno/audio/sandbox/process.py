@@ -33,7 +33,10 @@ STOP_TIMEOUT_S = 5.0
 POLL_S = 0.05
 """How late a cancellation may be noticed while a decoder works."""
 
-_INHERITED = ("PATH", "PYTHON", "LD_", "DYLD_", "LANG", "LC_", "TMP", "TEMP", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE")
+_INHERITED = (
+    *("PATH", "PYTHON", "LD_", "DYLD_", "LANG", "LC_", "TMP", "TEMP", "HOME"),
+    *("SYSTEMROOT", "APPDATA", "USERPROFILE", "VIRTUAL_ENV", "COVERAGE"),
+)
 """How the environment variables begin that a decoder gets: what Python needs, and no keys."""
 
 
