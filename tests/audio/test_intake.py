@@ -427,7 +427,7 @@ async def test_eight_channels_are_read(kind: Kind) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
-async def test_a_decoder_that_is_killed_is_told_once_and_a_new_recording_gets_another() -> None:
+async def test_a_decoder_that_is_killed_is_one_error_and_a_new_recording_gets_another() -> None:
     with closing(DecoderPool()) as decoders:
         intake, messages = ContainerIntake(decoders), [data for _, data in recording("webm")]
         assert len(await hear(intake, messages[:20])) > SAMPLE_RATE

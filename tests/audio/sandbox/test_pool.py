@@ -84,10 +84,10 @@ def test_eight_channels_are_decoded(pool: DecoderPool) -> None:
 
 
 def test_what_the_header_says_comes_before_the_audio(pool: DecoderPool) -> None:
-    told: list[MediaInfo] = []
-    chunks = pool.decode(FIXTURES / "weather.flac", max_seconds=None, on_open=told.append)
+    infos: list[MediaInfo] = []
+    chunks = pool.decode(FIXTURES / "weather.flac", max_seconds=None, on_open=infos.append)
     next(chunks)
-    assert told == [MediaInfo("flac", "flac", 16_000, 1, 4.4781875)]
+    assert infos == [MediaInfo("flac", "flac", 16_000, 1, 4.4781875)]
     chunks.close()
 
 
@@ -103,7 +103,7 @@ def test_a_pipe_is_decoded_too(pool: DecoderPool) -> None:
     assert sum(map(len, pool.decode(source, max_seconds=None))) == 2 * SAMPLE_RATE
 
 
-def test_a_damaged_file_is_told_in_this_process_s_log(pool: DecoderPool, logs: list[str]) -> None:
+def test_a_damaged_file_is_a_line_in_the_log_of_this_process(pool: DecoderPool, logs: list[str]) -> None:
     data = encode(tone(5, SAMPLE_RATE), SAMPLE_RATE, FLAC)
     samples(pool, data[: len(data) // 2])
     assert len(logs) == 1
@@ -177,7 +177,7 @@ def test_a_file_that_takes_memory_gets_no_more_than_its_share() -> None:
         chunks = pool.decode(io.BytesIO(bomb), max_seconds=None, on_open=lambda _: pytest.fail("it was opened"))
         with pytest.raises(UndecodableAudioError):
             next(chunks)
-        if psutil.pid_exists(pid):  # it was told that there is no more, and lived
+        if psutil.pid_exists(pid):  # its allocations failed, and it went on
             assert peak_mb(pid) <= before_mb + 128
         assert samples(pool, SMALL) == 2 * SAMPLE_RATE
 

@@ -164,10 +164,10 @@ def emit(parent: Parent, audio: Audio) -> None:
 def decoded_file(parent: Parent, job: Job) -> Iterator[Audio]:
     source = LiveSource(parent) if job.size is None else SeekableSource(parent, job.size)
 
-    def tell_info(info: MediaInfo) -> None:
+    def send_info(info: MediaInfo) -> None:
         parent.send(Kind.INFO, pack_json(asdict(info)))
 
-    return decode(source, max_seconds=job.max_seconds, chunk_s=job.chunk_s, on_open=tell_info)
+    return decode(source, max_seconds=job.max_seconds, chunk_s=job.chunk_s, on_open=send_info)
 
 
 def decoded_stream(parent: Parent, job: Job) -> Iterator[Audio]:

@@ -62,29 +62,8 @@ def converse(
     and whatever reading `source` raises.
     """
     noun = "file" if job.live is None else job.live.noun
-    lines = 0
     try:
-        process.is_busy = True
-        process.send(Kind.JOB, job.pack())
-        while True:
-            kind, payload = process.receive(cancelled)
-            match kind:
-                case Kind.AUDIO:
-                    yield np.frombuffer(payload, np.float32)
-                case Kind.READ:
-                    data = _read(source, payload, seekable=job.size is not None)
-                    if cancelled is not None and cancelled.is_set():
-                        _wind_down(process)
-                        raise DecodeCancelled
-                    process.send(Kind.FLUSH if data is None else Kind.DATA, data or b"")
-                case Kind.INFO if on_open is not None:
-                    on_open(MediaInfo(**unpack_json(payload)))
-                case Kind.LOG if lines < MAX_LOG_LINES:
-                    lines += 1
-                    _log(payload)
-                case Kind.DONE:
-                    _end(process, payload)
-                    return
+        yield from _talk(process, job, source, cancelled, on_open)
     except DecoderDiedError as death:
         logger.warning("the decoder process of a {} died: {}", noun, death)
         raise UndecodableAudioError(
@@ -93,6 +72,37 @@ def converse(
     except ProtocolError as error:
         logger.error("a decoder process sent something else than a message: {}", error)
         raise UndecodableAudioError(f"The {noun} cannot be decoded.") from None
+
+
+def _talk(
+    process: DecoderProcess,
+    job: Job,
+    source: Source | FlushableSource,
+    cancelled: threading.Event | None,
+    on_open: Callable[[MediaInfo], None] | None,
+) -> Generator[Audio, None, None]:
+    lines = 0
+    process.is_busy = True
+    process.send(Kind.JOB, job.pack())
+    while True:
+        kind, payload = process.receive(cancelled)
+        match kind:
+            case Kind.AUDIO:
+                yield np.frombuffer(payload, np.float32)
+            case Kind.READ:
+                data = _read(source, payload, seekable=job.size is not None)
+                if cancelled is not None and cancelled.is_set():
+                    _wind_down(process)
+                    raise DecodeCancelled
+                process.send(Kind.FLUSH if data is None else Kind.DATA, data or b"")
+            case Kind.INFO if on_open is not None:
+                on_open(MediaInfo(**unpack_json(payload)))
+            case Kind.LOG if lines < MAX_LOG_LINES:
+                lines += 1
+                _log(payload)
+            case Kind.DONE:
+                _end(process, payload)
+                return
 
 
 def _read(source: Source | FlushableSource, request: bytearray, *, seekable: bool) -> bytes | None:
