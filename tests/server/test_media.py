@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 from audio.bombs import flac_of_many_keys
-from audio.encode import FLAC, M4A, encode, tone
+from audio.encode import FLAC, M4A, WEBM, encode, tone
 from running import PATIENCE_S, RunningServer, post, until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
@@ -66,6 +68,43 @@ def test_a_client_that_hangs_up_takes_its_decoder_with_it(server: RunningServer,
     with pytest.raises(httpx.ReadTimeout):
         post(server, keys, timeout=2.0)
     until(lambda: not server.children())
+
+
+def test_live_streams_beyond_the_decoders_are_told_and_a_dead_decoder_is_its_stream_s_alone() -> None:
+    stream = encode(tone(3, 48_000), 48_000, WEBM)
+    with (
+        RunningServer(ASR_BACKEND="scripted", MAX_LIVE_DECODERS="1") as server,
+        connect(live_url(server)) as first,
+        connect(live_url(server)) as second,
+    ):
+        for socket in (first, second):
+            assert json.loads(socket.recv(PATIENCE_S))["status"] == "connected"
+        transcribe(first, stream)
+        second.send(stream)
+        refused = json.loads(second.recv(PATIENCE_S))
+        assert (refused["status"], refused["code"]) == ("error", "OVERLOADED")
+        server.children()[0].kill()
+        first.send(bytes(100))
+        failed = next(event for event in events(first) if event.get("status") == "error")
+        assert failed["code"] == "UNDECODABLE_AUDIO"
+        transcribe(second, stream)
+        assert server.health()["status"] == "ok"
+
+
+def transcribe(socket: ClientConnection, stream: bytes) -> None:
+    """Send it, and wait for its final."""
+    socket.send(stream)
+    socket.send('{"action": "flush"}')
+    assert next(event for event in events(socket) if event.get("is_final"))["end_s"] > 0
+
+
+def live_url(server: RunningServer) -> str:
+    return f"{server.url.replace('http', 'ws')}/ws/transcribe?encoding=webm"
+
+
+def events(socket: ClientConnection) -> Iterator[dict[str, object]]:
+    while True:
+        yield json.loads(socket.recv(PATIENCE_S))
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda end: end.name)

@@ -57,6 +57,9 @@ class Piece:
         return self.speech or (self.start_s, self.end_s)
 
 
+VAD_THREADS = 4
+"""Recordings that are in the VAD at the same moment, however many are decoded: live streams need the CPU too."""
+
 TURN_S = 60.0
 """Audio after which a decoder gives its thread back, whether it has found a piece or not: silence has none."""
 
@@ -71,15 +74,20 @@ class PieceSource:
         """`decoders`: a pool that nothing else lends from; None = one of the default size."""
         self._settings = settings
         self._decoders = decoders or DecoderPool()
-        self._free = asyncio.Semaphore(self._decoders.size)
         self._vad: SileroVad | None = None
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(self._decoders.size, thread_name_prefix="decode")
+        size = self._decoders.size
+        self._shared = Shared(
+            decoders=self._decoders,
+            free=asyncio.Semaphore(size),
+            threads=ThreadPoolExecutor(size, thread_name_prefix="decode"),
+            make_vad=self._fresh_vad,
+            vad_turns=threading.Semaphore(VAD_THREADS),
+        )
 
     def open(self, recording: BinaryIO | Path) -> PieceReader:
         """Begin to read; nothing is touched until the first `read`."""
-        turn = DecoderTurn(self._free)
-        return PieceReader(recording, self._settings, self._fresh_vad, self._decoders, turn, self._threads)
+        return PieceReader(recording, self._settings, self._shared)
 
     async def aclose(self) -> None:
         """End all decoders. No recording can be opened any more."""
@@ -91,6 +99,19 @@ class PieceSource:
         with self._lock:
             self._vad = self._vad or SileroVad()
             return self._vad.fresh()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """What the recordings of one `PieceSource` share."""
+
+    decoders: DecoderPool
+    free: asyncio.Semaphore
+    """Counts the decoders that no recording has."""
+    threads: Executor
+    """As many as decoders: each may have to wait for its own."""
+    make_vad: Callable[[], SileroVad]
+    vad_turns: threading.Semaphore
 
 
 class DecoderTurn:
@@ -117,21 +138,11 @@ class DecoderTurn:
 class PieceReader:
     """Reads one recording. `read` and `aclose` belong to one task."""
 
-    def __init__(
-        self,
-        recording: BinaryIO | Path,
-        settings: PieceSettings,
-        make_vad: Callable[[], SileroVad],
-        decoders: DecoderPool,
-        turn: DecoderTurn,
-        threads: Executor,
-    ) -> None:
+    def __init__(self, recording: BinaryIO | Path, settings: PieceSettings, shared: Shared) -> None:
         self._recording = recording
         self._settings = settings
-        self._make_vad = make_vad
-        self._decoders = decoders
-        self._turn = turn
-        self._threads = threads
+        self._shared = shared
+        self._turn = DecoderTurn(shared.free)
         self._cancelled = threading.Event()
         self._pieces = self._cut()
         self._reading: asyncio.Future[Piece | _Turn | None] | None = None
@@ -153,7 +164,7 @@ class PieceReader:
         loop = asyncio.get_running_loop()
         await self._turn.begin()
         while True:
-            self._reading = loop.run_in_executor(self._threads, next, self._pieces, None)
+            self._reading = loop.run_in_executor(self._shared.threads, next, self._pieces, None)
             # Shielded: a thread cannot be interrupted, so that `aclose` must still be able to wait for it.
             found = await asyncio.shield(self._reading)
             if self._is_decoded:
@@ -169,7 +180,7 @@ class PieceReader:
             if not self._reading.cancelled():
                 self._reading.exception()  # seen by `read`, or of no interest any more
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._pieces.close)
+            await asyncio.get_running_loop().run_in_executor(self._shared.threads, self._pieces.close)
         finally:
             self._turn.end()
 
@@ -187,11 +198,11 @@ class PieceReader:
                 threshold=threshold, release=min(0.35, 0.7 * threshold), search_from_s=0.8 * max_s, max_s=max_s
             )
         )
-        vad = self._make_vad()
+        vad = self._shared.make_vad()
         kept = _Kept()
         heard = 0
         turn_began_s = 0.0
-        chunks = self._decoders.decode(
+        chunks = self._shared.decoders.decode(
             self._recording,
             max_seconds=self._settings.max_audio_s,
             cancelled=self._cancelled,
@@ -199,12 +210,13 @@ class PieceReader:
         )
         for chunk in self._timed(chunks):
             kept.append(chunk)
-            began = time.perf_counter()
-            probabilities = vad.feed(chunk)
-            until = heard + len(probabilities) * FRAME
-            spans = cutter.feed(probabilities, frame_levels(kept.between(heard, until)))
-            heard = until
-            self.vad_s += time.perf_counter() - began
+            with self._shared.vad_turns:
+                began = time.perf_counter()
+                probabilities = vad.feed(chunk)
+                until = heard + len(probabilities) * FRAME
+                spans = cutter.feed(probabilities, frame_levels(kept.between(heard, until)))
+                heard = until
+                self.vad_s += time.perf_counter() - began
             yield from (_piece(span, kept) for span in spans if isinstance(span, Span))
             kept.forget_before(min(cutter.settled, heard))
             if self.duration_s - turn_began_s >= TURN_S:
