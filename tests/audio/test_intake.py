@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from audio.encode import FLAC, OPUS, WEBM, Kind, encode, tone, wav16
 from steno.audio.decode import decode
-from steno.audio.intake import MAX_UNDECODED, Container, ContainerIntake, Intake, PcmIntake
+from steno.audio.intake import MAX_FAILURES, MAX_UNDECODED, Container, ContainerIntake, Intake, PcmIntake
 from steno.audio.pcm import BYTES_PER_SAMPLE, ENCODINGS, Encoding
 from steno.audio.pipe import MAX_READY, THREAD_NAME, Pipe
 from steno.audio.sandbox.pool import DecoderPool
@@ -291,6 +291,14 @@ async def test_a_codec_that_browsers_do_not_record_is_refused() -> None:
     await intake.aclose()
     assert type(error) is UndecodableAudioError
     assert "codec" in error.message
+
+
+async def test_a_stream_of_one_damaged_recording_after_the_other_gets_no_more_decoders() -> None:
+    intake, damaged = ContainerIntake(DECODERS), encode(tone(1, RATE), RATE, Kind("matroska", "aac"))
+    for _ in range(MAX_FAILURES):
+        assert type(await refusal(intake, damaged)) is UndecodableAudioError
+    assert len(await hear(intake, [damaged, file("webm")])) == 0
+    await intake.aclose()
 
 
 async def test_a_message_of_ten_megabytes_comes_out_in_small_pieces() -> None:

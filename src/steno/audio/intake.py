@@ -16,7 +16,7 @@ from steno.audio.pcm import BYTES_PER_SAMPLE, Encoding, PcmDecoder
 from steno.audio.pipe import StreamDecoder
 from steno.audio.resample import Resampler
 from steno.audio.sandbox.pool import DecoderPool
-from steno.errors import NotAudioError, UndecodableAudioError
+from steno.errors import AudioError, NotAudioError, UndecodableAudioError
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -35,6 +35,9 @@ MAX_UNDECODED: dict[Container, int] = {"webm": 1 << 19, "ogg": 1 << 17}
 """Bytes without any audio, at the beginning or later, that are still put up with. A recorder's header has some hundred,
 a picture of a video that comes along up to some hundred thousand; nobody sends live video in Ogg. More would cost:
 FFmpeg compares each comment in a header with all before it, and takes 10 s for 1 MB of them."""
+
+MAX_FAILURES = 8
+"""Recordings of one stream that may be damaged; then no more are begun. Each may cost a new decoder process."""
 
 _EBML = b"\x1aE\xdf\xa3"
 """Begins a Matroska or WebM file, and nothing inside of one (RFC 8794, 8.1)."""
@@ -96,7 +99,7 @@ class ContainerIntake:
         NotAudioError: the stream begins otherwise, or has no audio track.
         UndecodableAudioError: it is damaged, in a codec that we do not read, or without audio for too long.
         OverloadedError, UnavailableError: there is no decoder for it now.
-    Then bytes are dropped until a message begins as a file does.
+    Then bytes are dropped until a message begins as a file does; after `MAX_FAILURES` damaged ones, all are.
 
     Needs the running event loop, and a thread and a decoder process from the first message to `aclose`.
     """
@@ -110,6 +113,7 @@ class ContainerIntake:
         self._decoder: StreamDecoder | None = None
         self._decoded = self._refused = self._closed = False
         self._held = b""
+        self._failures = 0
 
     async def feed(self, data: bytes) -> AsyncGenerator[Audio, None]:
         if self._closed:
@@ -125,9 +129,13 @@ class ContainerIntake:
         if self._decoder is None:
             self._refuse(data)
             return
-        async for piece in self._decoder.feed(data):
-            self._decoded = True
-            yield piece
+        try:
+            async for piece in self._decoder.feed(data):
+                self._decoded = True
+                yield piece
+        except AudioError:
+            self._failures += 1
+            raise
 
     async def flush(self) -> Audio:
         if self._decoder is None:
@@ -141,7 +149,7 @@ class ContainerIntake:
 
     def _is_new(self, begun: Container) -> bool:
         """An Ogg file may begin with several first pages, of a track each: before there is audio, it is still one."""
-        if begun not in self._allowed:
+        if begun not in self._allowed or self._failures >= MAX_FAILURES:
             return False
         return self._decoder is None or self._decoder.finished or begun == "webm" or self._decoded
 

@@ -7,6 +7,7 @@ time-out of the parent (`process.STALL_TIMEOUT_S`) and the request's deadline ar
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import sys
 from dataclasses import dataclass
@@ -78,4 +79,4 @@ def resident_bytes() -> int:
 
 def _statm(field: int) -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[field]) * os.sysconf("SC_PAGE_SIZE")
+        return int(file.read().split()[field]) * mmap.PAGESIZE
