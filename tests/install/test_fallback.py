@@ -1,5 +1,8 @@
-"""Installing on a platform for which moonshine-voice has no wheel: the real Makefile and the real pip, which are made to
-believe in an old glibc (PEP 600's `_manylinux` module). Needs PyPI; runs with `make test ARGS='-m slow'`."""
+"""Installing on a platform for which moonshine-voice has no wheel.
+
+The real Makefile and the real pip, which are made to believe in an old glibc (PEP 600's `_manylinux` module). Needs PyPI;
+runs with `make test ARGS='-m slow'`.
+"""
 
 from __future__ import annotations
 
