@@ -59,9 +59,9 @@ docs: $(INSTALLED) ## Write the generated parts of the documentation
 bench: $(INSTALLED_DEV) ## Run the benchmarks, quickly; results go to out/
 	for name in footprint captions batch vad; do $(BIN)/python -m benchmarks.$$name --quick --json out/$$name.json || exit 1; done
 
-verify-real: $(INSTALLED_DEV) ## Check a real Qwen3-ASR: MODEL=... [ALIGNER=...] [AUDIO=folder]; a report goes to out/
+verify-real: $(INSTALLED_DEV) ## Check a real Qwen3-ASR: MODEL=... [FORCED_ALIGNER_ID=...] [AUDIO=folder]; a report goes to out/
 	$(BIN)/python -m benchmarks.verify_real --json out/verify.json $(if $(MODEL),--model '$(MODEL)') \
-	  $(if $(ALIGNER),--aligner '$(ALIGNER)') $(if $(AUDIO),--audio '$(AUDIO)') $(ARGS)
+	  $(if $(FORCED_ALIGNER_ID),--aligner '$(FORCED_ALIGNER_ID)') $(if $(AUDIO),--audio '$(AUDIO)') $(ARGS)
 
 clean: ## Remove everything that make has made
 	rm -rf $(VENV) $(SDK) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
