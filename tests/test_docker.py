@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from running import RunningServer
-from steno.server.serve import CLOSE_S
+from steno.server.run.serve import CLOSE_S
 from steno.settings import Settings
 
 ROOT = Path(__file__).parent.parent

@@ -20,7 +20,7 @@ def modules_after(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import steno.server.app, steno.server.serve",
+        "import steno.server.app, steno.server.run.serve",
         "import steno.pipelines.file, steno.audio.decode, steno.audio.resample, steno.vad.segmenter",
         "import steno.backends.sphinx, steno.backends.registry, steno.backends.scripted",
         "from steno.settings import load; from steno.server.app import create_app; create_app(load())",

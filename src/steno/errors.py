@@ -6,7 +6,10 @@
     │   ├── UnsupportedLanguageError
     │   ├── UnsupportedSampleRateError
     │   ├── UnknownModelError
-    │   └── UnsupportedFeatureError      a capability that this backend lacks
+    │   ├── UnsupportedFeatureError      a capability that this backend lacks
+    │   ├── MalformedRequestError        this is not HTTP, or can be read in two ways
+    │   ├── UrlTooLongError              the address has more bytes than allowed
+    │   └── HeadTooLargeError            the headers have more lines or bytes than allowed
     ├── AuthenticationError
     ├── ForbiddenOriginError       a web page of another site may not connect
     ├── SessionEndedError          the server ends a live session: it was idle, or open for too long
@@ -73,6 +76,18 @@ class UnknownModelError(InvalidRequestError):
 
 class UnsupportedFeatureError(InvalidRequestError):
     code = "unsupported_feature"
+
+
+class MalformedRequestError(InvalidRequestError):
+    code = "malformed_request"
+
+
+class UrlTooLongError(InvalidRequestError):
+    code = "url_too_long"
+
+
+class HeadTooLargeError(InvalidRequestError):
+    code = "head_too_large"
 
 
 class AuthenticationError(StenoError):

@@ -81,6 +81,14 @@ def finals_of(events: list[Partial | Final]) -> list[tuple[int, str, float, floa
     return [(e.segment_id, e.text, e.start_s, e.end_s) for e in events if isinstance(e, Final)]
 
 
+@pytest.mark.parametrize("options", [{"prompt": "語" * 3900}, {"hotwords": ["語言" * 100] * 19}])
+async def test_context_that_is_too_long_for_an_address_comes_in_a_message(
+    server: RunningServer, fixtures: Path, options: dict[str, Any]
+) -> None:
+    pcm = pcm_file(fixtures / "letter.flac")
+    assert finals_of(await heard(server.url, spoken(pcm), **options)) == finals_of(await heard(server.url, spoken(pcm)))
+
+
 async def test_partials_settle_and_finals_are_those_that_any_client_gets(server: RunningServer, speech: bytes) -> None:
     events = await heard(server.url, spoken(speech, pace=8), words=True)
     reference = await said(server, speech, api_key="k")

@@ -204,7 +204,7 @@ def test_hours_of_silence_do_not_outlast_the_request_s_time_or_hold_up_others(tm
 
 
 def test_a_connection_that_sends_no_request_is_closed(server: RunningServer) -> None:
-    from steno.server.uvicorn import HEAD_S
+    from steno.server.run.guarded_connection import HEAD_S
 
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port)) as connection:

@@ -42,7 +42,7 @@ def command(**options: Any) -> None:
     """
     from steno import logs
     from steno.server.app import create_app
-    from steno.server.serve import serve
+    from steno.server.run.serve import serve
 
     chosen = settings.load(**options)
     logs.setup(chosen.log_level, chosen.log_json)

@@ -141,6 +141,8 @@ class _Conversation:
         if greeting.get("status") == "error":
             raise error_of(greeting)
         self._ledger.hear(greeting, asyncio.get_running_loop().time())
+        if first := self._options.first_message:
+            await line.send(first)
 
     async def _listen(self, line: Line) -> None:
         clock = asyncio.get_running_loop().time

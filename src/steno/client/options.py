@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypedDict
 from urllib.parse import urlencode
@@ -12,6 +12,8 @@ from steno.errors import InvalidRequestError
 LiveEncoding: TypeAlias = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg"]
 BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 CONTAINERS = ("webm", "ogg")
+MAX_QUERY_CONTEXT = 4000
+"""Bytes; servers and proxies take addresses of 8 KiB."""
 
 
 class StreamArguments(TypedDict, total=False):
@@ -77,7 +79,7 @@ class StreamOptions:
         return BYTES_PER_SAMPLE.get(self.encoding)
 
     def query(self, offset_s: float, first_cue: int) -> str:
-        """For the URL: what differs from the server's own defaults."""
+        """For the URL: what differs from the server's own defaults, without what `first_message` says."""
         asked: dict[str, object] = {
             "encoding": self.encoding,
             "sample_rate": self.sample_rate,
@@ -85,11 +87,21 @@ class StreamOptions:
             "words": "true" if self.words else None,
             "translate_to": self.translate_to,
             "captions": self.captions,
-            "prompt": self.prompt,
-            "hotwords": ",".join(self.hotwords),
+            **({} if self.first_message else self._context),
             "silence_ms": self.silence_ms,
             "use_server_vad": None if self.use_server_vad else "false",
             "offset_s": offset_s or None,
             "first_cue": first_cue if self.captions and first_cue > 1 else None,
         }
         return urlencode({name: value for name, value in asked.items() if value not in (None, "")})
+
+    @property
+    def first_message(self) -> Mapping[str, str] | None:
+        """To be sent once connected: context that is too long for an address. None: there is none."""
+        if len(urlencode(self._context)) <= MAX_QUERY_CONTEXT:
+            return None
+        return {"action": "config", **{name: text for name, text in self._context.items() if text}}
+
+    @property
+    def _context(self) -> Mapping[str, str]:
+        return {"prompt": self.prompt, "hotwords": ",".join(self.hotwords)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,8 +11,9 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus
+from websockets.http11 import Response
 
-from steno.client.errors import ServerError, not_reached, seconds_of
+from steno.client.errors import ServerError, error_of, not_reached, seconds_of
 from steno.client.server import CONNECT_S, Server
 from steno.errors import AuthenticationError, OverloadedError, SettingsError, StenoError
 
@@ -65,7 +67,7 @@ async def line_to(server: Server, query: str) -> AsyncIterator[Line]:
     try:
         socket = await connect(**_arguments(server, query))
     except InvalidStatus as error:
-        raise _refusal(error.response.status_code, error.response.headers, _shown(server)) from None
+        raise _refusal(error.response, _shown(server)) from None
     except InvalidProxy as error:
         raise SettingsError(f"the environment's proxy (HTTP_PROXY, …) cannot be used: {error}") from None
     except InvalidHandshake as error:
@@ -100,8 +102,13 @@ def _arguments(server: Server, query: str) -> dict[str, Any]:
     return arguments
 
 
-def _refusal(status: int, headers: Mapping[str, str], server: str) -> StenoError:
-    """What an HTTP answer in place of a connection means: a proxy's, for steno itself refuses over the socket."""
+def _refusal(response: Response, server: str) -> StenoError:
+    """What an HTTP answer in place of a connection means: steno says it in JSON, a proxy in its status alone."""
+    status, headers = response.status_code, response.headers
+    with contextlib.suppress(ValueError):
+        said = json.loads(response.body or b"")
+        if isinstance(said, dict) and said.get("status") == "error":
+            return error_of(said)
     text = f"{server} answers the handshake of a live stream with {status}"
     if status in (401, 403):
         return AuthenticationError(text)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from steno.errors import DrainingError, SessionEndedError, SlowReaderError, StenoError
+from steno.errors import DrainingError, InvalidRequestError, SessionEndedError, SlowReaderError, StenoError
 from steno.pipelines.live.events import Aside
 from steno.pipelines.live.stream import LiveStream
+from steno.server.connection import connection_of
 from steno.server.dialects.base import (
     Audio,
     Close,
@@ -24,22 +25,22 @@ from steno.server.dialects.base import (
     Configure,
     Dialect,
     Flush,
+    Frame,
     KeepAlive,
     Message,
     Reply,
     Reset,
 )
+from steno.server.dialects.frames import MAX_JSON_BYTES, take_apart
+from steno.server.leaky_bucket import LeakyBucket
 
-NORMAL, GOING_AWAY, POLICY, INTERNAL, TRY_AGAIN = 1000, 1001, 1008, 1011, 1013
+NORMAL, GOING_AWAY, POLICY, TOO_BIG, INTERNAL, TRY_AGAIN = 1000, 1001, 1008, 1009, 1011, 1013
 """Close codes: RFC 6455, 7.4.1, and its registry at IANA."""
 FINISH_S = 1200.0
 """What is left of a session gets so long to be told. Its work has deadlines of its own; this is for the unforeseen."""
 FAREWELL_S = 2.0
-GONE_EVENT = "steno.gone"
-"""In a WebSocket's scope, where the server can tell: set when the connection is lost, also while nobody receives."""
-UNTAKEN = "steno.untaken_s"
-"""In a WebSocket's scope, where the server can tell: a function that says for how many seconds by now the other side
-has not taken all that was sent to it."""
+MAX_BAD_FRAMES, BAD_FRAMES_PER_S = 10, 0.2
+"""A client may send so many wrong frames at once, and one more every five seconds."""
 MAX_REASON_BYTES = 120
 """A close frame holds 123 (RFC 6455, 5.5)."""
 
@@ -52,6 +53,8 @@ class SocketLimits:
     """A session's longest life; 0 = any."""
     slow_reader_s: float
     """A client that does not take a message in this time is given up."""
+    max_text_bytes: int = MAX_JSON_BYTES
+    """A longer text frame ends the session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,11 @@ class LiveSocket:
 
     def __init__(self, socket: WebSocket, dialect: Dialect, stream: LiveStream, limits: SocketLimits) -> None:
         self._socket = socket
+        self._connection = connection_of(socket.scope)
         self._dialect = dialect
         self._stream = stream
         self._limits = limits
+        self._bad_frames = LeakyBucket(MAX_BAD_FRAMES, BAD_FRAMES_PER_S, asyncio.get_running_loop().time)
         self._obeying = asyncio.Lock()
         """Held while a frame's commands are carried out: half of one would leave the stream waiting for the rest."""
 
@@ -141,8 +146,10 @@ class LiveSocket:
         self._stream.outbox.close()
 
     async def _lost(self) -> None:
-        gone: asyncio.Event = self._socket.scope.get(GONE_EVENT) or asyncio.Event()
-        await gone.wait()
+        if self._connection is None:
+            await asyncio.Event().wait()
+        else:
+            await self._connection.lost()
 
     async def _until_gone(self) -> None:
         """What a client sends after the end is not heard."""
@@ -158,18 +165,37 @@ class LiveSocket:
                 return self._silent()
             if message["type"] == "websocket.disconnect":
                 return GONE
-            frame = message.get("bytes")
-            async with self._obeying:
-                for command in self._dialect.receive(message.get("text") or "" if frame is None else frame):
-                    if isinstance(command, Close):
-                        return ASKED
-                    await self._obey(command)
+            frame: Frame | None = message.get("bytes")
+            if frame is None:
+                frame = message.get("text") or ""
+                if len(frame) > self._limits.max_text_bytes:
+                    return self._too_big()
+                if len(frame) > MAX_JSON_BYTES:
+                    frame = await asyncio.to_thread(take_apart, frame)
+            ending = await self._obey_all(self._dialect.receive(frame))
+            if ending is not None:
+                return ending
+
+    async def _obey_all(self, commands: Sequence[Command]) -> Ending | None:
+        """Carry out a frame's commands; how the session ends, if they end it."""
+        async with self._obeying:
+            for command in commands:
+                if isinstance(command, Close):
+                    return ASKED
+                await self._obey(command)
+                if isinstance(command, Reply) and command.is_complaint and not self._bad_frames.add():
+                    text = f"more than {MAX_BAD_FRAMES} frames were wrong; each was answered with what was wrong"
+                    return Ending("misbehaving", POLICY, InvalidRequestError(text))
+        return None
+
+    def _too_big(self) -> Ending:
+        text = f"a text frame may have {self._limits.max_text_bytes} bytes; audio goes into binary frames"
+        return Ending("misbehaving", TOO_BIG, InvalidRequestError(text))
 
     def _silent(self) -> Ending:
         """Nothing came. A client whose buffers are full may be silent for that alone: its TCP discards acknowledgements
         together with the data that it has no room for. It is slow, though every message was handed to the system."""
-        untaken_s = self._socket.scope.get(UNTAKEN, lambda: 0.0)
-        if untaken_s() > self._limits.slow_reader_s:
+        if self._connection is not None and self._connection.untaken_s() > self._limits.slow_reader_s:
             return self._slow()
         return Ending("idle", GOING_AWAY, SessionEndedError(f"nothing came for {self._limits.idle_s:g} s"))
 

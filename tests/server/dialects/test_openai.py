@@ -23,6 +23,7 @@ from steno.errors import (
 )
 from steno.pipelines.live.events import Failed, Lagging, LiveEvent
 from steno.pipelines.live.options import LiveOptions, check
+from steno.server.dialects import openai_session as sessions
 from steno.server.dialects.base import (
     Audio,
     Command,
@@ -34,6 +35,7 @@ from steno.server.dialects.base import (
     Reply,
     Reset,
 )
+from steno.server.dialects.frames import take_apart
 from steno.server.dialects.openai import OPENAI_REALTIME, OpenAiRealtime
 from steno.streaming.events import Final, Heard, Partial, Reason, Silence, SpeechEnded, SpeechStarted
 from steno.types import Word
@@ -985,3 +987,16 @@ def test_the_server_says_why_it_closes_and_nothing_else() -> None:
     assert complaint["type"] == "error"
     assert complaint["error"]["message"] == "too long"
     assert dialect.farewell(3.0) == []
+
+
+def test_a_large_append_is_one_like_any_other() -> None:
+    opened = OpenAiRealtime(OPENING, sessions.default("served"))
+    frame = json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(SECOND * 3).decode()})
+    assert opened.receive(take_apart(frame)) == [Audio(SECOND * 3)]
+
+
+def test_a_large_frame_that_is_no_append_is_a_complaint() -> None:
+    opened = OpenAiRealtime(OPENING, sessions.default("served"))
+    (reply,) = opened.receive(take_apart('{"audio":[' + "{}," * 50_000 + "{}]}"))
+    assert isinstance(reply, Reply)
+    assert (reply.message["error"]["code"], reply.is_complaint) == ("invalid_json", True)

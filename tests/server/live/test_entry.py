@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import websockets
 from running import STOP_S, RunningServer
 from talking import BYTES_PER_S, pcm_file, talk
 
+CLOSE_S = 10.0
+"""A server that reads no more of a client takes so long to give it up, unless it sees that the client is done."""
 KEYS = {"API_KEYS": "first,second", "MAX_SESSIONS_PER_KEY": "2"}
 
 
@@ -32,19 +37,36 @@ def bearer(key: str) -> list[tuple[str, str]]:
     return [("Authorization", f"Bearer {key}")]
 
 
-async def test_a_session_needs_a_key_where_there_are_some(keyed: RunningServer) -> None:
-    async with talk(keyed) as conversation:
+@pytest.mark.parametrize("key", [None, "wrong-key"])
+async def test_a_client_without_a_valid_key_is_refused_in_http(keyed: RunningServer, key: str | None) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        async with talk(keyed, headers=bearer(key) if key else []):
+            pass
+    answer = refused.value.response
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    said = json.loads(answer.body or b"")
+    assert (said["status"], said["code"], said["statusCode"]) == ("error", "INVALID_API_KEY", 401)
+    assert "wrong-key" not in str(said)
+
+
+async def test_a_page_without_a_valid_key_reads_over_the_socket_why(keyed: RunningServer) -> None:
+    async with talk(keyed, headers=[("Origin", "https://captions.example")]) as conversation:
+        began = time.monotonic()
         await conversation.until_closed()
-    (error,) = conversation.messages
-    assert (error["code"], error["statusCode"]) == ("INVALID_API_KEY", 401)
+    assert [message["code"] for message in conversation.messages] == ["INVALID_API_KEY"]
     assert conversation.socket.close_code == 1008
+    assert time.monotonic() - began < CLOSE_S, "the server answers the client's close frame by hanging up"
 
 
-async def test_a_wrong_key_is_refused_and_not_repeated(keyed: RunningServer) -> None:
-    async with talk(keyed, headers=bearer("wrong-key")) as conversation:
+async def test_what_a_refused_page_sends_is_not_read(keyed: RunningServer) -> None:
+    """It gets no pong: nothing of it reaches the parser."""
+    async with talk(keyed, headers=[("Origin", "https://captions.example")]) as conversation:
+        with contextlib.suppress(websockets.ConnectionClosed):
+            for _ in range(1000):
+                await conversation.socket.send("x" * 100_000)
         await conversation.until_closed()
-    assert conversation.messages[0]["code"] == "INVALID_API_KEY"
-    assert "wrong-key" not in str(conversation.messages)
+    assert conversation.socket.close_code in (1008, 1006)
+    assert keyed.health()["worker_alive"]
 
 
 async def test_a_key_may_come_in_the_header_in_the_query_or_as_a_subprotocol(keyed: RunningServer) -> None:

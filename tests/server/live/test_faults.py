@@ -134,7 +134,7 @@ async def test_a_client_that_fell_silent_with_its_mail_unread_was_slow_and_not_i
         url = f"{server.url.replace('http', 'ws')}/ws/transcribe"
         client = await websockets.connect(url, sock=narrow, max_queue=1, ping_interval=None)
         for _ in range(400):
-            await client.send('{"action": "' + "x" * 200 + '"}')
+            await client.send('{"action": "ping", "id": "' + "x" * 200 + '"}')
         await asyncio.to_thread(until, lambda: metric(server, "steno_live_endings_total") == 1)
         assert metric(server, "steno_live_endings_total", reason="slow") == 1
         client.transport.abort()
@@ -144,7 +144,7 @@ async def test_a_client_that_fell_silent_with_its_mail_unread_was_slow_and_not_i
 async def test_a_client_that_reads_nothing_does_not_outlive_its_session() -> None:
     """The session's end comes while the client is held up: whoever waits for it must not wait for ever."""
     with RunningServer(ASR_BACKEND="scripted", SESSION_MAX_S="4", SLOW_READER_S="3") as server:
-        async with chatter(server, '{"action": "' + "x" * 3000 + '"}'):
+        async with chatter(server, '{"action": "ping", "id": "' + "x" * 3000 + '"}'):
             await asyncio.to_thread(until, lambda: metric(server, "steno_live_endings_total") == 1)
         await asyncio.to_thread(until, lambda: is_quiet(server))
 
@@ -184,14 +184,45 @@ async def test_random_bytes_are_noise_and_do_no_harm(server: RunningServer) -> N
         assert conversation.errors == []
 
 
-async def test_text_where_binary_belongs_is_answered_and_not_heard(server: RunningServer, sentence: bytes) -> None:
+async def test_a_few_bad_frames_are_answered_and_end_nothing(server: RunningServer, sentence: bytes) -> None:
     async with talk(server) as conversation:
-        for _ in range(20):
+        for _ in range(8):
             await conversation.socket.send("AAAA" * 1000)
         await conversation.say(sentence)
         await conversation.close()
-    assert len(conversation.errors) == 20
+    assert len(conversation.errors) == 8
     assert conversation.finals
+
+
+async def test_a_client_that_goes_on_sending_bad_frames_is_sent_away(server: RunningServer) -> None:
+    async with talk(server) as conversation:
+        with contextlib.suppress(websockets.ConnectionClosed):
+            for _ in range(100):
+                await conversation.socket.send("no JSON")
+        await conversation.until_closed()
+    assert 10 <= len(conversation.errors) <= 20
+    assert "frames were wrong" in conversation.messages[-1]["message"]
+    assert conversation.socket.close_code == 1008
+
+
+async def test_a_text_frame_of_more_than_64_kib_ends_the_session(server: RunningServer) -> None:
+    async with talk(server) as conversation:
+        await conversation.send({"action": "config", "prompt": "x" * 60_000})
+        assert "prompt" in (await conversation.next(status="error"))["message"]
+        await conversation.send({"action": "ping", "id": "x" * 70_000})
+        await conversation.until_closed()
+    assert conversation.socket.close_code == 1009
+
+
+async def test_bad_utf_8_ends_the_session_and_is_one_line_of_the_log() -> None:
+    with RunningServer(ASR_BACKEND="scripted", LOG_LEVEL="INFO") as server:
+        async with talk(server) as conversation:
+            await conversation.socket.send(b"\xff\xfe", text=True)
+            await conversation.until_closed()
+        assert conversation.socket.close_code == 1007
+        await asyncio.to_thread(until, lambda: "session over" in server.log())
+    assert "Invalid UTF-8" in server.log()
+    assert "Traceback" not in server.log()
 
 
 async def test_a_message_larger_than_any_may_be_ends_the_session_and_nothing_else(server: RunningServer) -> None:

@@ -44,6 +44,8 @@ class Reply:
     """Send this, after all that came of the commands before it."""
 
     message: Message
+    is_complaint: bool = False
+    """The frame was wrong; a client that goes on sending such frames is sent away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,19 @@ class Close:
 
 
 Command: TypeAlias = Audio | Flush | Reset | Configure | Reply | KeepAlive | Close
+
+
+@dataclass(frozen=True, slots=True)
+class LargeFrame:
+    """A text frame that is too long to be parsed on the event loop, taken apart (`frames.take_apart`)."""
+
+    rest: str
+    """The frame without what its string `audio` holds; empty where that leaves it too long."""
+    audio: bytes | None
+    """What the string `audio` holds, decoded; None: that is not base64."""
+
+
+Frame: TypeAlias = str | bytes | LargeFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +110,7 @@ class Dialect(Protocol):
     def greeting(self) -> Sequence[Message]:
         """Sent first."""
 
-    def receive(self, frame: str | bytes) -> Sequence[Command]:
+    def receive(self, frame: Frame) -> Sequence[Command]:
         """What a frame of the client wants done, in order."""
 
     def encode(self, event: LiveEvent) -> Sequence[Message]:
@@ -114,6 +129,9 @@ class Language(Protocol):
     name: str
     idle_s: float | None
     """After so long without a frame the server closes; None = the server's setting."""
+    max_text_bytes: int
+    """The longest text frame; a longer one ends the session with close code 1009. One of more than
+    `frames.MAX_JSON_BYTES` comes as a `LargeFrame`."""
 
     def key_of(self, handshake: Handshake) -> str | None:
         """The API key, wherever this vendor's clients put it."""

@@ -26,6 +26,7 @@ from steno.server.dialects.base import (
     Command,
     Configure,
     Flush,
+    Frame,
     Handshake,
     KeepAlive,
     Message,
@@ -33,7 +34,7 @@ from steno.server.dialects.base import (
     Reply,
 )
 from steno.server.dialects.deepgram_options import Wishes, check_model, checked, new_terms, wishes_of
-from steno.server.dialects.frames import object_of, rounded
+from steno.server.dialects.frames import MAX_JSON_BYTES, object_of, rounded
 from steno.server.errors import status_of
 from steno.streaming.events import Final, Heard, Partial, Silence, SpeechStarted
 from steno.types import Word
@@ -67,6 +68,7 @@ class DeepgramLanguage:
 
     name = "deepgram"
     idle_s: float | None = 10.0
+    max_text_bytes = MAX_JSON_BYTES
     refuses_over_socket = False
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -115,18 +117,18 @@ class Deepgram:
     def greeting(self) -> Sequence[Message]:
         return []
 
-    def receive(self, frame: str | bytes) -> Sequence[Command]:
+    def receive(self, frame: Frame) -> Sequence[Command]:
         if isinstance(frame, bytes):
             self._received.update(frame)
             return [Audio(frame)] if frame else [Close()]  # an empty one was how to close before `CloseStream`
         try:
-            message = object_of(frame)
+            message = object_of(frame) if isinstance(frame, str) else None
             if message is None:
                 text = 'a text message must be a JSON object such as {"type": "KeepAlive"}; audio goes into binary ones'
                 raise SchemaError(text)
             return self._act(message)
         except SchemaError as error:
-            return [Reply(_error(error, frame[:MAX_ECHO]))]
+            return [Reply(_error(error, frame[:MAX_ECHO] if isinstance(frame, str) else None), is_complaint=True)]
 
     def encode(self, event: LiveEvent) -> Sequence[Message]:
         ended_s = self._utterances.ended(event) if self._utterances else None
@@ -190,7 +192,7 @@ class Deepgram:
                 return [Reply(answer)]
             self._options = self._opening.check(replace(self._options, hotwords=tuple(keyterms)))
         except InvalidRequestError as error:
-            return [Reply(self._configure_failure(error))]
+            return [Reply(self._configure_failure(error), is_complaint=True)]
         return [Configure(self._options), Reply({**answer, "keyterms": keyterms})]
 
     def _configure_failure(self, error: InvalidRequestError) -> Message:

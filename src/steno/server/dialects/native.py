@@ -16,6 +16,7 @@ from steno.server.dialects.base import (
     Command,
     Configure,
     Flush,
+    Frame,
     Handshake,
     KeepAlive,
     Message,
@@ -23,7 +24,7 @@ from steno.server.dialects.base import (
     Reply,
     Reset,
 )
-from steno.server.dialects.frames import object_of, rounded
+from steno.server.dialects.frames import MAX_JSON_BYTES, object_of, rounded
 from steno.server.dialects.native_options import changed
 from steno.server.errors import status_of
 from steno.streaming.events import Final, Partial
@@ -62,6 +63,7 @@ class NativeLanguage:
 
     name = "native"
     idle_s: float | None = None
+    max_text_bytes = MAX_JSON_BYTES
     refuses_over_socket = True
 
     def key_of(self, handshake: Handshake) -> str | None:
@@ -109,17 +111,17 @@ class Native:
             }
         ]
 
-    def receive(self, frame: str | bytes) -> Sequence[Command]:
+    def receive(self, frame: Frame) -> Sequence[Command]:
         if isinstance(frame, bytes):
             return [Audio(frame)]
         try:
-            message = object_of(frame)
+            message = object_of(frame) if isinstance(frame, str) else None
             if message is None:
                 text = 'a text frame must be a JSON object such as {"action": "flush"}; audio goes into binary frames'
                 raise InvalidJsonError(text)
             return self._act(message)
         except StenoError as error:
-            return [Reply(error_message(error))]
+            return [Reply(error_message(error), is_complaint=True)]
 
     def encode(self, event: LiveEvent) -> Sequence[Message]:
         match event:

@@ -6,8 +6,6 @@ session in the beta's way. `error` is for what went wrong alone: several clients
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,13 +19,15 @@ from steno.server.dialects.base import (
     Command,
     Configure,
     Flush,
+    Frame,
     Handshake,
+    LargeFrame,
     Message,
     Opening,
     Reply,
     Reset,
 )
-from steno.server.dialects.frames import object_of
+from steno.server.dialects.frames import MAX_JSON_BYTES, audio_of, object_of
 from steno.server.dialects.openai_items import SILENCE_S, Items
 from steno.server.dialects.openai_messages import (
     CommitEmptyError,
@@ -64,6 +64,8 @@ class OpenAiRealtimeLanguage:
 
     name = "openai"
     idle_s: float | None = None
+    max_text_bytes = 4 * 2**20
+    """An `append` of more than a minute. (OpenAI's own takes 15 MiB.)"""
     refuses_over_socket = False
 
     def key_of(self, handshake: Handshake) -> str | None:
@@ -112,7 +114,7 @@ class OpenAiRealtime:
     def greeting(self) -> Sequence[Message]:
         return [self._session_event("created")]
 
-    def receive(self, frame: str | bytes) -> Sequence[Command]:
+    def receive(self, frame: Frame) -> Sequence[Command]:
         client_event_id = None
         try:
             message = _message(frame)
@@ -120,7 +122,7 @@ class OpenAiRealtime:
             client_event_id = given[:MAX_EVENT_ID] if isinstance(given, str) else None
             return self._act(message)
         except StenoError as error:
-            return [Reply(error_event(error, client_event_id))]
+            return [Reply(error_event(error, client_event_id), is_complaint=True)]
 
     def encode(self, event: LiveEvent) -> Sequence[Message]:
         if isinstance(event, Failed):
@@ -155,10 +157,7 @@ class OpenAiRealtime:
                 raise UnknownEventError(text, param="type")
 
     def _append(self, audio: object) -> Sequence[Command]:
-        try:
-            data = base64.b64decode(audio, validate=True) if isinstance(audio, str) else None
-        except (ValueError, binascii.Error):
-            data = None
+        data = audio if isinstance(audio, bytes) else audio_of(audio) if isinstance(audio, str) else None
         if data is None:
             raise InvalidValueError("audio must be a base64 string", param="audio")
         self._uncommitted_s += len(data) / self._settings.bytes_per_s
@@ -189,10 +188,17 @@ class OpenAiRealtime:
         return event(f"{'transcription_session' if is_beta else 'session'}.{what}", session=described)
 
 
-def _message(frame: str | bytes) -> Mapping[str, Any]:
+def _message(frame: Frame) -> Mapping[str, Any]:
     if isinstance(frame, bytes):
         raise InvalidJsonError("frames are text; audio goes as base64 into input_audio_buffer.append")
+    if isinstance(frame, LargeFrame):
+        return {**_object(frame.rest), "audio": frame.audio}
+    return _object(frame)
+
+
+def _object(frame: str) -> Mapping[str, Any]:
     message = object_of(frame)
     if message is None:
-        raise InvalidJsonError('a frame must be a JSON object with a "type"')
+        text = f'a frame must be a JSON object with a "type", of {MAX_JSON_BYTES} bytes without its base64'
+        raise InvalidJsonError(text)
     return message

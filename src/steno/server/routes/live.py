@@ -7,6 +7,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
@@ -14,14 +15,15 @@ from loguru import logger
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from steno.errors import OverloadedError, RetryableError, StenoError, UnavailableError
+from steno.errors import AuthenticationError, OverloadedError, RetryableError, StenoError, UnavailableError
 from steno.pipelines.live.stream import LiveStream
+from steno.server.connection import connection_of
 from steno.server.dialects.base import Dialect, Handshake, Language, Opening
 from steno.server.dialects.deepgram import DeepgramLanguage
 from steno.server.dialects.native import NativeLanguage
 from steno.server.dialects.openai import OPENAI_REALTIME
 from steno.server.errors import response_of, status_of
-from steno.server.live_socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, SocketLimits, close
+from steno.server.live_socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, close
 from steno.server.services import Services, services_of
 
 LANGUAGES: tuple[tuple[str, Language], ...] = (
@@ -53,6 +55,8 @@ async def _open(socket: WebSocket, language: Language, session_id: str) -> None:
     with services.entry.enter(handshake, language.key_of(handshake)):
         dialect = language.open(handshake, _opening(services, session_id))
         async with services.live.open(session_id, dialect.options) as stream:
+            if (connection := connection_of(socket.scope)) is not None:
+                connection.limit_text(language.max_text_bytes)
             await socket.accept(language.subprotocol_of(handshake))
             logger.info("{} session opened", language.name)
             ending = await _run(socket, language, dialect, stream, services, session_id)
@@ -63,7 +67,7 @@ async def _run(
     socket: WebSocket, language: Language, dialect: Dialect, stream: LiveStream, services: Services, session_id: str
 ) -> Ending:
     metrics, limits = services.metrics, services.socket_limits
-    limits = SocketLimits(language.idle_s or limits.idle_s, limits.max_s, limits.slow_reader_s)
+    limits = replace(limits, idle_s=language.idle_s or limits.idle_s, max_text_bytes=language.max_text_bytes)
     shutting_down = asyncio.create_task(services.engine.shutting_down(), name="drain watch")
     metrics.live_sessions.labels(language.name).inc()
     began = time.monotonic()
@@ -110,17 +114,27 @@ async def _refuse(socket: WebSocket, language: Language, error: StenoError, sess
     logger.info("{} session refused: {}", language.name, error.message)
     message = language.refusal(error, session_id)
     try:
-        if not language.refuses_over_socket and "websocket.http.response" in socket.scope.get("extensions", {}):
+        if _reads_http(socket, language, error):
             headers = dict(response_of(error, session_id).headers)
             headers = {name: headers[name] for name in ("retry-after", "www-authenticate") if name in headers}
             await socket.send_denial_response(JSONResponse(message, status_of(error), headers))
             return
+        if (connection := connection_of(socket.scope)) is not None:
+            connection.ignore_input()
         async with asyncio.timeout(FAREWELL_S):
             await socket.accept(language.subprotocol_of(_handshake(socket)))
             await socket.send_json(message)
     except (WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
         return
     await close(socket, Ending("refused", _code_of(error), error))
+
+
+def _reads_http(socket: WebSocket, language: Language, error: StenoError) -> bool:
+    """Whether the HTTP answer is the place for a refusal: a web page, which has an origin, cannot read it."""
+    if "websocket.http.response" not in socket.scope.get("extensions", {}):
+        return False
+    has_no_key = isinstance(error, AuthenticationError) and "origin" not in socket.headers
+    return has_no_key or not language.refuses_over_socket
 
 
 def _unforeseen(error: Exception, session_id: str) -> StenoError:

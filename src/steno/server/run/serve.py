@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from loguru import logger
 
 from steno.errors import SettingsError
-from steno.server.running import CLOSE_S, Running
+from steno.server.run.running import CLOSE_S, Running
 from steno.server.services import Services
 from steno.settings import Settings
 
@@ -67,10 +67,10 @@ async def _serve(app: FastAPI, settings: Settings, listener: socket.socket, on_s
 
 def _server(app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> Running:
     if settings.use_granian:
-        from steno.server.granian import Granian
+        from steno.server.run.granian_server import Granian
 
         return Granian(app, settings, listener, on_start)
-    from steno.server.uvicorn import Uvicorn
+    from steno.server.run.uvicorn_server import Uvicorn
 
     return Uvicorn(app, settings, listener, on_start)
 
