@@ -78,6 +78,13 @@ class Settings(BaseSettings):
         "Limits", "Seconds a request may take in all, model loading included.", 600.0, gt=0, le=86_400
     )
     max_upload_mb: int = _field("Limits", "Largest upload, in MiB.", 1024, ge=1, le=1_000_000)
+    max_uploads_per_client: int = _field(
+        "Limits",
+        "Uploads that one API key, or without keys one address, may send at once; more get a 429; 0 = any number.",
+        32,
+        ge=0,
+        le=100_000,
+    )
     max_audio_s: float = _field("Limits", "Longest recording, in seconds.", 4 * 3600.0, gt=0, le=7 * 86_400)
     max_decoders: int | None = _field(
         "Limits",

@@ -14,9 +14,10 @@ from starlette.types import Message, Receive, Scope, Send
 from engine.virtual import SleepingBackend, run
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
-from steno.server.admission import Admission, UploadLimits, place_of
+from steno.server.admission import Admission, place_of
+from steno.server.uploads import UploadLimits
 
-LIMITS = UploadLimits(max_bytes=1000, idle_s=30)
+LIMITS = UploadLimits(max_bytes=1000, idle_s=30, least_bytes_per_s=0, max_per_client=2)
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -27,10 +28,16 @@ class Client:
         parts: (seconds to wait, message) in turn; after them, silence.
     """
 
-    def __init__(self, *parts: tuple[float, Message], path: str = "/v1/audio/transcriptions", length: int = 0) -> None:
+    def __init__(
+        self,
+        *parts: tuple[float, Message],
+        path: str = "/v1/audio/transcriptions",
+        length: int = 0,
+        address: str = "192.0.2.1",
+    ) -> None:
         self._parts = list(parts)
         headers = [(b"content-length", str(length).encode())] if length else []
-        self.scope: Scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+        self.scope: Scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "client": (address, 1)}
         self.sent: list[Message] = []
 
     async def receive(self) -> Message:
@@ -56,6 +63,10 @@ def body(size: int, *, more: bool) -> Message:
     return {"type": "http.request", "body": b"x" * size, "more_body": more}
 
 
+def ignore(receiving: int) -> None:
+    """For whom the number of bodies under way does not matter."""
+
+
 GONE: Message = {"type": "http.disconnect"}
 
 
@@ -75,7 +86,7 @@ def serve(client: Client, app: App = echo, max_waiting: int = 5) -> tuple[Engine
 
     async def main() -> tuple[Engine, float]:
         async with Engine(SleepingBackend(), Limits(max_waiting=max_waiting)) as engine:
-            await Admission(app, engine, LIMITS)(client.scope, client.receive, client.send)
+            await Admission(app, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
             assert engine.active == 0
             return engine, asyncio.get_running_loop().time()
 
@@ -147,7 +158,7 @@ def test_an_app_that_fails_gives_its_place_back() -> None:
         async with Engine(SleepingBackend(), Limits()) as engine:
             client = Client((0, body(10, more=False)))
             try:
-                await Admission(failing, engine, LIMITS)(client.scope, client.receive, client.send)
+                await Admission(failing, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
             except RuntimeError as error:
                 caught.append(str(error))
             assert engine.active == 0
@@ -160,10 +171,10 @@ def test_other_routes_need_no_place() -> None:
     async def main() -> None:
         async with Engine(SleepingBackend(workers=1), Limits(max_waiting=0)) as engine, engine.admit():
             client = Client((0, body(10, more=False)), path="/v1/other")
-            await Admission(echo, engine, LIMITS)(client.scope, client.receive, client.send)
+            await Admission(echo, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
             assert client.status == 200
             full = Client((0, body(10, more=False)))
-            await Admission(echo, engine, LIMITS)(full.scope, full.receive, full.send)
+            await Admission(echo, engine, LIMITS, ignore)(full.scope, full.receive, full.send)
             assert (full.status, full.code) == (429, "overloaded")
 
     run(main())
@@ -181,10 +192,80 @@ def test_an_upload_under_way_is_told_when_the_server_stops() -> None:
     async def main() -> None:
         async with Engine(SleepingBackend(), Limits()) as engine:
             client = Client((0, body(10, more=True)))
-            serving = asyncio.create_task(Admission(echo, engine, LIMITS)(client.scope, client.receive, client.send))
+            serving = asyncio.create_task(
+                Admission(echo, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
+            )
             await asyncio.sleep(1)
-            engine.cut_off()
+            engine.drain()
             await serving
             assert (client.status, client.code) == (503, "draining")
 
     run(main())
+
+
+def test_bodies_under_way_take_no_places() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(workers=1), Limits(max_waiting=0)) as engine:
+            counted: list[int] = []
+            admission = Admission(echo, engine, LIMITS, counted.append)
+            slow = [
+                Client((0, body(1, more=True)), (25, body(1, more=False)), address=f"192.0.2.{n}") for n in range(9)
+            ]
+            sending = [asyncio.create_task(admission(one.scope, one.receive, one.send)) for one in slow]
+            await asyncio.sleep(1)
+            assert (engine.active, counted[-1]) == (0, 9)
+            quick = Client((0, body(10, more=False)), address="198.51.100.1")
+            await admission(quick.scope, quick.receive, quick.send)
+            assert quick.status == 200
+            await asyncio.gather(*sending)
+            assert counted[-1] == 0
+
+    run(main())
+
+
+def test_a_client_may_send_so_many_bodies_at_once() -> None:
+    async def main() -> None:
+        async with Engine(SleepingBackend(), Limits()) as engine:
+            admission = Admission(echo, engine, LIMITS, ignore)
+            slow = [Client((0, body(1, more=True)), (20, body(1, more=False))) for _ in range(2)]
+            sending = [asyncio.create_task(admission(one.scope, one.receive, one.send)) for one in slow]
+            await asyncio.sleep(1)
+            third, other = Client((0, body(1, more=False))), Client((0, body(1, more=False)), address="198.51.100.1")
+            for client in (third, other):
+                await admission(client.scope, client.receive, client.send)
+            assert (third.status, third.code) == (429, "overloaded")
+            assert other.status == 200
+            await asyncio.gather(*sending)
+            again = Client((0, body(1, more=False)))
+            await admission(again.scope, again.receive, again.send)
+            assert again.status == 200
+
+    run(main())
+
+
+def test_a_body_that_comes_too_slowly_is_given_up() -> None:
+    async def main() -> float:
+        limits = UploadLimits(max_bytes=10**6, least_bytes_per_s=100, grace_s=10)
+        async with Engine(SleepingBackend(), Limits()) as engine:
+            drip = Client(*[(8.0, body(1, more=True))] * 100)
+            await Admission(echo, engine, limits, ignore)(drip.scope, drip.receive, drip.send)
+            assert (drip.status, drip.code) == (408, "upload_stalled")
+            took = asyncio.get_running_loop().time()
+            steady = Client(*[(8.0, body(1000, more=True))] * 20, (0, body(1, more=False)))
+            await Admission(echo, engine, limits, ignore)(steady.scope, steady.receive, steady.send)
+            assert steady.status == 200
+            return took
+
+    assert run(main()) < 20
+
+
+def test_the_time_that_a_body_takes_is_the_request_s() -> None:
+    left: list[float | None] = []
+
+    async def measuring(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+        left.append(place_of(scope).ticket.time_left_s())
+        await PlainTextResponse("")(scope, receive, send)
+
+    serve(Client((20, body(1, more=True)), (10, body(1, more=False))), measuring)
+    assert left == [570.0]

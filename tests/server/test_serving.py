@@ -22,6 +22,7 @@ import httpx
 import numpy as np
 import pytest
 
+from benchmarks.attacks import attacked
 from running import PATIENCE_S, STOP_S, RunningServer, post, until
 
 SLOW = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@100ms", "SPHINX_WORKERS": "4"}
@@ -169,7 +170,7 @@ def test_a_client_that_stalls_does_not_hold_up_the_end(use_granian: str, half: s
         with socket.create_connection((address.hostname, address.port)) as connection:
             connection.sendall(head + rest if half == "a body" else head)
             if half == "a body":
-                until(lambda: server.health()["active_requests"] == 1)
+                until(lambda: "steno_receiving_uploads 1.0" in server.get("/metrics").text)
             began = time.monotonic()
             assert server.stop() == 0
             assert time.monotonic() - began < 18, "before `HEAD_S` closes it"
@@ -211,6 +212,20 @@ def test_a_connection_that_sends_no_request_is_closed(server: RunningServer) -> 
         connection.sendall(b"GET /health HTTP/1.1\r\nHo")
         connection.settimeout(HEAD_S + PATIENCE_S)
         assert connection.recv(100) == b""
+
+
+def test_bodies_that_drip_keep_no_other_client_out(server: RunningServer, fixtures: Path) -> None:
+    """Forty uploads are more than there are places. The others have an address of their own."""
+    files = {"file": (fixtures / "letter.flac").read_bytes()}
+    with (
+        attacked(server.url, "slow_bodies", seconds=4),
+        httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"), timeout=PATIENCE_S) as other,
+    ):
+        until(lambda: "steno_receiving_uploads 32.0" in server.get("/metrics").text)
+        assert other.post(f"{server.url}/v1/audio/transcriptions", files=files).status_code == 200
+        refused = httpx.post(f"{server.url}/v1/audio/transcriptions", files=files, timeout=PATIENCE_S)
+        assert (refused.status_code, refused.json()["code"]) == (429, "overloaded")
+    until(lambda: "steno_receiving_uploads 0.0" in server.get("/metrics").text)
 
 
 def test_fifty_uploads_at_once_are_served_or_honestly_refused(slow_server: RunningServer, fixtures: Path) -> None:
@@ -255,8 +270,9 @@ def test_a_client_that_vanishes_in_the_middle_of_its_upload_leaves_nothing(slow_
     )
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(head + b"x" * 100_000)
-        until(lambda: server.health()["active_requests"] == 1)
-    until(lambda: server.health()["active_requests"] == 0)
+        until(lambda: "steno_receiving_uploads 1.0" in server.get("/metrics").text)
+    until(lambda: "steno_receiving_uploads 0.0" in server.get("/metrics").text)
+    assert server.health()["active_requests"] == 0
 
 
 def test_an_upload_over_the_limit_is_refused_by_its_header_or_when_it_gets_there() -> None:

@@ -169,6 +169,10 @@ class Engine:
         """
         await self._recognition.lifecycle.ready()
 
+    def check_room(self, priority: Priority = Priority.INTERACTIVE) -> None:
+        """Raises what `admit` would raise now; takes nothing."""
+        self._gate.check(priority)
+
     @asynccontextmanager
     async def admit(
         self, priority: Priority = Priority.INTERACTIVE, timeout_s: float | None = None

@@ -77,7 +77,7 @@ class Gate:
             OverloadedError: every place is taken; `retry_after_s` from the measured service rate.
             DrainingError: the server is shutting down.
         """
-        self._refuse(priority)
+        self.check(priority)
         loop = asyncio.get_running_loop()
         self._count(priority, +1)
         self._rate.entered(loop.time())
@@ -87,11 +87,8 @@ class Gate:
             self._count(priority, -1)
             self._rate.left(loop.time(), self.inside)
 
-    def retry_after_s(self) -> float:
-        """When somebody who is refused now should come back: once the requests that wait have been served."""
-        return self._rate.time_for(max(self._uploads - self._places(), 1))
-
-    def _refuse(self, priority: Priority) -> None:
+    def check(self, priority: Priority) -> None:
+        """Raises what `enter` would raise now."""
         if self.is_draining:
             self._telemetry.refused(DrainingError.code)
             raise DrainingError(
@@ -101,6 +98,10 @@ class Gate:
         if full is not None:
             self._telemetry.refused(OverloadedError.code)
             raise OverloadedError(f"{full}; try again later", retry_after_s=self.retry_after_s())
+
+    def retry_after_s(self) -> float:
+        """When somebody who is refused now should come back: once the requests that wait have been served."""
+        return self._rate.time_for(max(self._uploads - self._places(), 1))
 
     def _too_many_uploads(self) -> str | None:
         is_full = self._uploads >= self._places() + self._limits.max_waiting

@@ -1,13 +1,15 @@
-"""The way in for uploads: a place in the engine before a byte of the body is read, and limits on that body.
+"""The way in for uploads: a full server refuses before a byte of the body is read, and a request whose body is complete
+gets a place in the engine. A client that is still sending holds none.
 
-The place is held for the whole life of the request, its streamed answer included, and everything that the request
-started ends with it, also when the client hangs up.
+The place is held until the request ends, its streamed answer included, and everything that the request started ends
+with it, also when the client hangs up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 
 from loguru import logger
@@ -15,8 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
-from steno.errors import AudioTooLargeError, StenoError, UploadStalledError
+from steno.errors import DrainingError, StenoError
 from steno.server.refusal import refuse
+from steno.server.uploads import Body, Receiving, UploadLimits, check_length, client_of
 
 UPLOADS = "/v1/audio/"
 
@@ -29,48 +32,50 @@ class Place:
     cleanup: AsyncExitStack
 
 
-@dataclass(frozen=True, slots=True)
-class UploadLimits:
-    max_bytes: int
-    idle_s: float = 30.0
-    """A body that sends nothing for so long is given up."""
-
-
 class Admission:
-    """See the module."""
+    """See the module.
 
-    def __init__(self, app: ASGIApp, engine: Engine, limits: UploadLimits) -> None:
+    Args:
+        receiving: is told how many bodies are being received.
+    """
+
+    def __init__(self, app: ASGIApp, engine: Engine, limits: UploadLimits, receiving: Callable[[int], None]) -> None:
         self._app = app
         self._engine = engine
         self._limits = limits
+        self._receiving = Receiving(limits.max_per_client, receiving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(UPLOADS):
             await self._app(scope, receive, send)
             return
         try:
-            _check_length(scope, self._limits)
-            async with self._engine.admit() as ticket, AsyncExitStack() as cleanup:
-                scope["steno.place"] = Place(ticket, cleanup)
-                await _serve(self._app, scope, _Exchange(receive, send, ticket, self._limits))
+            check_length(scope, self._limits)
+            self._engine.check_room()
+            async with AsyncExitStack() as cleanup:
+                with ExitStack() as receiving:
+                    receiving.enter_context(self._receiving.body_of(client_of(scope)))
+                    exchange = _Exchange(scope, Body(receive, self._limits), send, self._engine, cleanup, receiving)
+                    await _serve(self._app, scope, exchange, receive)
         except StenoError as error:
             await refuse(error, scope, receive, send)
 
 
 def place_of(scope: Scope) -> Place:
+    """The place of a request whose body is complete."""
     place = scope["steno.place"]
     assert isinstance(place, Place)
     return place
 
 
-async def _serve(app: ASGIApp, scope: Scope, exchange: _Exchange) -> None:
-    """Run the app; cancel it if the client hangs up before it has its answer."""
+async def _serve(app: ASGIApp, scope: Scope, exchange: _Exchange, receive: Receive) -> None:
+    """Run the app; cancel it if it is to end before the client has its answer."""
     serving = asyncio.ensure_future(app(scope, exchange.receive, exchange.send))
-    watching = asyncio.create_task(exchange.hung_up(), name="disconnect watch")
+    watching = asyncio.create_task(exchange.cut_off(receive), name="disconnect watch")
     try:
         await asyncio.wait([serving, watching], return_when=asyncio.FIRST_COMPLETED)
         if not serving.done() and not exchange.answered:
-            logger.info("the client hung up; its work is cancelled")
+            logger.info("the request is cut off; its work is cancelled")
             serving.cancel()
         await asyncio.wait([serving])
     finally:
@@ -84,16 +89,19 @@ async def _serve(app: ASGIApp, scope: Scope, exchange: _Exchange) -> None:
 
 
 class _Exchange:
-    """One request's messages: bounds the body, and notices when the client is gone."""
+    """One request's messages: takes its place once the body is complete, and notices when it is to end."""
 
-    def __init__(self, receive: Receive, send: Send, ticket: Ticket, limits: UploadLimits) -> None:
-        self._ticket = ticket
-        self._receive = receive
+    def __init__(
+        self, scope: Scope, body: Body, send: Send, engine: Engine, cleanup: AsyncExitStack, receiving: ExitStack
+    ) -> None:
+        self._scope = scope
+        self._body = body
         self._send = send
-        self._limits = limits
-        self._bytes = 0
+        self._engine = engine
+        self._cleanup = cleanup
+        self._receiving = receiving
         self.error: StenoError | None = None
-        """What was wrong with the body."""
+        """Why the request has no answer of the app."""
         self._body_done = asyncio.Event()
         self._gone = asyncio.Event()
         self.answered = False
@@ -103,17 +111,12 @@ class _Exchange:
             await self._gone.wait()
             return {"type": "http.disconnect"}
         try:
-            async with self._ticket.in_time("all of its audio had arrived"):
-                message = await self._next_message()
+            message = await self._body.next()
+            if not message.get("more_body", False):
+                await self._take_place()
         except StenoError as error:
             self.error = error
             raise
-        self._bytes += len(message.get("body", b""))
-        if self._bytes > self._limits.max_bytes:
-            self.error = _too_large(self._limits)
-            raise self.error
-        if not message.get("more_body", False):
-            self._body_done.set()
         return message
 
     async def send(self, message: Message) -> None:
@@ -123,27 +126,25 @@ class _Exchange:
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.answered = True
 
-    async def hung_up(self) -> None:
-        """Returns when the client is gone. The only one to receive once the body is complete."""
-        await self._body_done.wait()
-        while (await self._receive())["type"] != "http.disconnect":
+    async def cut_off(self, receive: Receive) -> None:
+        """Returns when the server is to end while the body is still coming, or the client is gone. The only one to
+        receive once the body is complete."""
+        draining = asyncio.create_task(self._engine.shutting_down(), name="drain watch")
+        complete = asyncio.create_task(self._body_done.wait(), name="body watch")
+        try:
+            await asyncio.wait([draining, complete], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (draining, complete):
+                task.cancel()
+        if not self._body_done.is_set():
+            self.error = DrainingError()
+            return
+        while (await receive())["type"] != "http.disconnect":
             pass
         self._gone.set()
 
-    async def _next_message(self) -> Message:
-        try:
-            async with asyncio.timeout(self._limits.idle_s):
-                return await self._receive()
-        except TimeoutError:
-            text = f"the upload sent nothing for {self._limits.idle_s:g} s; send it again"
-            raise UploadStalledError(text) from None
-
-
-def _check_length(scope: Scope, limits: UploadLimits) -> None:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > limits.max_bytes:
-            raise _too_large(limits)
-
-
-def _too_large(limits: UploadLimits) -> AudioTooLargeError:
-    return AudioTooLargeError(f"the upload is larger than {limits.max_bytes / 2**20:g} MiB, the most that is taken")
+    async def _take_place(self) -> None:
+        self._receiving.close()
+        ticket = await self._cleanup.enter_async_context(self._engine.admit(timeout_s=self._body.time_left_s))
+        self._scope["steno.place"] = Place(ticket, self._cleanup)
+        self._body_done.set()

@@ -17,7 +17,7 @@ from steno import __version__, compose
 from steno.engine.engine import Engine
 from steno.errors import StenoError
 from steno.server import errors
-from steno.server.admission import Admission, UploadLimits
+from steno.server.admission import Admission
 from steno.server.auth import Auth, Keys
 from steno.server.context import RequestContext
 from steno.server.live_entry import LiveEntry, Origins
@@ -26,6 +26,7 @@ from steno.server.metrics import Metrics
 from steno.server.routes import live as live_routes
 from steno.server.routes import models, page, status, subtitles, transcriptions, translations
 from steno.server.services import Services
+from steno.server.uploads import UploadLimits
 from steno.settings import Settings
 
 DESCRIPTION = """Speech to text over OpenAI's API. `model` may be left out; errors come in OpenAI's shape
@@ -92,10 +93,20 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(live_routes.router)
     errors.install(app)
     # The last one added is the outermost.
-    app.add_middleware(Admission, engine=engine, limits=UploadLimits(settings.max_upload_mb * 2**20))
+    app.add_middleware(
+        Admission, engine=engine, limits=_upload_limits(settings), receiving=metrics.receiving_uploads.set
+    )
     app.add_middleware(Auth, keys=keys)
     app.add_middleware(RequestContext, metrics=metrics)
     return app
+
+
+def _upload_limits(settings: Settings) -> UploadLimits:
+    return UploadLimits(
+        max_bytes=settings.max_upload_mb * 2**20,
+        max_s=settings.request_timeout,
+        max_per_client=settings.max_uploads_per_client,
+    )
 
 
 async def _probe_loop(metrics: Metrics) -> None:

@@ -13,6 +13,8 @@ from steno.server.refusal import refuse
 PROTECTED = ("/v1/", "/api/", "/ws/")
 """`/health`, `/ready`, `/metrics` and the docs stay open: they tell nothing of what was said."""
 
+KEY_INDEX = "steno.key_index"
+
 
 class Keys:
     """Compares in constant time, and always with every key."""
@@ -58,10 +60,17 @@ class Auth:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PROTECTED):
             try:
-                self._keys.check(bearer_of(scope))
+                scope[KEY_INDEX] = self._keys.check(bearer_of(scope))
             except AuthenticationError as error:
                 return await refuse(error, scope, receive, send)
         return await self._app(scope, receive, send)
+
+
+def key_index_of(scope: Scope) -> int | None:
+    """Which of the keys an HTTP request came with, once `Auth` has checked it; None where there are none."""
+    index = scope.get(KEY_INDEX)
+    assert index is None or isinstance(index, int)
+    return index
 
 
 def bearer_of(scope: Scope) -> str | None:

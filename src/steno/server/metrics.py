@@ -46,6 +46,9 @@ class Metrics:
             "steno_event_loop_lag_seconds", "How late the event loop ran its last timer.", registry=registry
         )
         self.tasks = Gauge("steno_event_loop_tasks", "Tasks of the event loop, idle ones included.", registry=registry)
+        self.receiving_uploads = Gauge(
+            "steno_receiving_uploads", "Uploads whose body is still coming.", registry=registry
+        )
         self._queue_wait = Histogram(
             "steno_queue_wait_seconds", "From a job's submission to its start.", ["class"],
             buckets=SECONDS, registry=registry,
