@@ -12,6 +12,7 @@
     │   └── HeadTooLargeError            the headers have more lines or bytes than allowed
     ├── AuthenticationError
     ├── ForbiddenOriginError       a web page of another site may not connect
+    ├── ForbiddenHostError         the request calls the server by a name that it does not know
     ├── SessionEndedError          the server ends a live session: it was idle, or open for too long
     ├── SlowReaderError            a live client does not read what it is told
     ├── UploadStalledError         the request's body stopped coming
@@ -96,6 +97,10 @@ class AuthenticationError(StenoError):
 
 class ForbiddenOriginError(StenoError):
     code = "forbidden_origin"
+
+
+class ForbiddenHostError(StenoError):
+    code = "forbidden_host"
 
 
 class SessionEndedError(StenoError):

@@ -54,8 +54,9 @@ class Settings(BaseSettings):
     )
     allowed_origins: Names = _field(
         "Server",
-        "Web pages that may open live sessions, as origins (`https://example.org`), comma-separated; `*` = all. "
-        "Default: those of the server's own host, and those that bring a key.",
+        "Web pages that may use the server, as origins (`https://example.org`), comma-separated; `*` = all. "
+        "Default: those of the server's own host, and those that bring a key. Without keys the server also answers "
+        "only to addresses, to local names and to the names in here.",
         (),
     )
     use_granian: bool = _field("Server", "Serve with granian in place of uvicorn.", False)

@@ -355,9 +355,36 @@ def test_unknown_routes_and_methods_have_the_same_error_shape(server: RunningSer
         assert body["context"]["requestId"] == answer.headers["x-request-id"]
 
 
-def test_no_page_of_another_origin_may_read_answers(server: RunningServer) -> None:
-    answer = server.get("/v1/models", headers={"Origin": "https://evil.example"})
-    assert "access-control-allow-origin" not in answer.headers
+def test_a_server_without_keys_serves_no_pages_of_other_sites(server: RunningServer, fixtures: Path) -> None:
+    url = f"{server.url}/v1/audio/transcriptions"
+    for headers, code in (
+        ({"Origin": "https://evil.example"}, "forbidden_origin"),
+        ({"Host": "evil.example", "Origin": "http://evil.example"}, "forbidden_host"),
+    ):
+        with (fixtures / "letter.flac").open("rb") as audio:
+            answer = httpx.post(url, files={"file": audio}, headers=headers, timeout=PATIENCE_S)
+        assert (answer.status_code, answer.json()["code"]) == (403, code)
+        assert "access-control-allow-origin" not in answer.headers
+    assert server.get("/v1/models", headers={"Origin": server.url}).status_code == 200
+    assert server.get("/health", headers={"Host": "probe.example"}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/docs", "/", "/openapi.json", "/page/about.json", "/nothing"])
+def test_no_answer_is_sniffed_at(server: RunningServer, path: str) -> None:
+    assert server.get(path).headers.get_list("x-content-type-options") == ["nosniff"]
+
+
+def test_a_file_name_with_control_characters_gives_a_file_name_without(server: RunningServer, fixtures: Path) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a\x01\x7f\tb\xc3\xa9.flac"\r\n\r\n'
+        + (fixtures / "letter.flac").read_bytes()
+        + b"\r\n--b--\r\n"
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = httpx.post(f"{server.url}/v1/audio/subtitles", content=body, headers=headers, timeout=PATIENCE_S)
+    assert answer.status_code == 200
+    expected = "attachment; filename=\"a___b_.srt\"; filename*=UTF-8''a%01%7F%09b%C3%A9.srt"
+    assert answer.headers["content-disposition"] == expected
 
 
 def test_metrics_tell_of_requests_queue_and_recognition(server: RunningServer, fixtures: Path) -> None:

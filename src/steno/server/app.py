@@ -20,12 +20,13 @@ from steno.server import errors
 from steno.server.admission import Admission
 from steno.server.auth import Auth, Keys
 from steno.server.context import RequestContext
-from steno.server.live_entry import LiveEntry, Origins
+from steno.server.live_entry import LiveEntry
 from steno.server.live_socket import SocketLimits
 from steno.server.metrics import Metrics
 from steno.server.routes import live as live_routes
 from steno.server.routes import models, page, status, subtitles, transcriptions, translations
 from steno.server.services import Services
+from steno.server.sites import Sites
 from steno.server.uploads import UploadLimits
 from steno.settings import Settings
 
@@ -48,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     translator = compose.translator_of(settings)
     live = compose.live_of(settings, engine, translator, metrics)
     pieces = compose.pieces_of(settings, engine)
+    sites = Sites(settings.allowed_origins, settings.host)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
 
     @asynccontextmanager
@@ -77,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         style=partial(compose.caption_style_of, settings),
         translator=translator,
         live=live,
-        entry=LiveEntry(keys, Origins(settings.allowed_origins), settings.max_sessions_per_key),
+        entry=LiveEntry(keys, sites, settings.max_sessions_per_key),
         socket_limits=SocketLimits(settings.session_idle_s, settings.session_max_s, settings.slow_reader_s),
         text_temperature=settings.translate_temperature,
         caption_temperature=settings.translate_srt_temperature,
@@ -96,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         Admission, engine=engine, limits=_upload_limits(settings), receiving=metrics.receiving_uploads.set
     )
-    app.add_middleware(Auth, keys=keys)
+    app.add_middleware(Auth, keys=keys, sites=sites)
     app.add_middleware(RequestContext, metrics=metrics)
     return app
 

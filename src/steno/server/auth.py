@@ -5,10 +5,12 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from steno.errors import AuthenticationError
+from steno.errors import AuthenticationError, ForbiddenHostError, ForbiddenOriginError
 from steno.server.refusal import refuse
+from steno.server.sites import Sites
 
 PROTECTED = ("/v1/", "/api/", "/ws/")
 """`/health`, `/ready`, `/metrics` and the docs stay open: they tell nothing of what was said."""
@@ -51,17 +53,22 @@ class Keys:
 
 
 class Auth:
-    """Refuses HTTP requests to protected routes without a valid key. WebSocket dialects check for themselves."""
+    """Refuses HTTP requests to protected routes without a valid key, or, where there are no keys, from pages of other
+    sites. WebSocket dialects check for themselves.
+    """
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, sites: Sites) -> None:
         self._app = app
         self._keys = keys
+        self._sites = sites
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PROTECTED):
             try:
                 scope[KEY_INDEX] = self._keys.check(bearer_of(scope))
-            except AuthenticationError as error:
+                if not self._keys:
+                    self._sites.check(Headers(scope=scope), has_key=False)
+            except (AuthenticationError, ForbiddenOriginError, ForbiddenHostError) as error:
                 return await refuse(error, scope, receive, send)
         return await self._app(scope, receive, send)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -12,8 +13,8 @@ from steno.captions.cues import Cue
 from steno.captions.formats import FORMATS, FormatName, render
 from steno.pipelines.subtitle import Timing
 
-UNSAFE = str.maketrans(dict.fromkeys(['"', "\\", "?", *map(chr, range(0x20)), "\x7f"], "_"))
-"""What would end the name, or the header: control characters are allowed in no header (RFC 9110, 5.5)."""
+UNSAFE = re.compile(r'[^ -~]|["\\?]')
+"""No place for these in a quoted string; control characters are allowed nowhere in a header."""
 
 
 def caption_response(
@@ -36,6 +37,6 @@ def caption_response(
 def _attachment(upload: str | None, extension: str) -> str:
     """RFC 6266: a plain name for all, the real one for whoever reads UTF-8."""
     stem = PurePosixPath((upload or "").replace("\\", "/")).stem[:150] or "transcript"
-    plain = stem.encode("ascii", "replace").decode().translate(UNSAFE)
+    plain = UNSAFE.sub("_", stem)
     encoded = quote((stem + extension).encode("utf-8", "replace"), safe="")
     return f"attachment; filename=\"{plain}{extension}\"; filename*=UTF-8''{encoded}"

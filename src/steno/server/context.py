@@ -13,6 +13,8 @@ from steno.server import errors
 from steno.server.metrics import Metrics
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+"""On every answer: what a client sent may be in it, and a browser must not take it for a page."""
 QUIET = ("/health", "/ready", "/metrics")
 """Asked every few seconds by machines; logged at DEBUG."""
 
@@ -38,7 +40,8 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id.encode())]}
+                own = [(b"x-request-id", request_id.encode()), NO_SNIFFING]
+                message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 
         with logger.contextualize(request_id=request_id):

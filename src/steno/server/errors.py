@@ -24,6 +24,7 @@ STATUS: dict[type[StenoError], int] = {
     errors.HeadTooLargeError: 431,
     errors.AuthenticationError: 401,
     errors.ForbiddenOriginError: 403,
+    errors.ForbiddenHostError: 403,
     errors.SessionEndedError: 408,
     errors.SlowReaderError: 408,
     errors.NotAudioError: 415,

@@ -106,7 +106,6 @@ def _answer(request: Request, path: str, file: StaticFile) -> Response:
         "Cache-Control": "no-cache",  # kept, but asked for each time: an upgrade is seen at once
         "ETag": file.etag,
         "Content-Security-Policy": policy(request.headers.get("host", "")),
-        "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Permissions-Policy": "microphone=(self), display-capture=(self), camera=(), geolocation=()",
     }

@@ -226,7 +226,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
     def _turn_away(self, error: StenoError) -> None:
         """Answer in the parser's place: no request is being answered, or none would have been taken."""
         response = response_of(error, "-")
-        lines = [f"HTTP/1.1 {response.status_code} {HTTPStatus(response.status_code).phrase}", "connection: close"]
+        status = HTTPStatus(response.status_code)
+        lines = [f"HTTP/1.1 {status} {status.phrase}", "connection: close", "x-content-type-options: nosniff"]
         lines += [f"{name.decode()}: {value.decode()}" for name, value in response.raw_headers]
         self._transport.write("\r\n".join([*lines, "", ""]).encode() + bytes(response.body))
         self._linger()
