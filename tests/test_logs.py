@@ -13,10 +13,16 @@ from loguru import logger
 from steno import logs
 
 
+def written(capsys: pytest.CaptureFixture[str]) -> str:
+    """All that was logged: removing the sinks ends their threads."""
+    logger.remove()
+    return capsys.readouterr().err
+
+
 def test_stdlib_loggers_come_out_in_the_one_format(capsys: pytest.CaptureFixture[str]) -> None:
     logs.setup("INFO", as_json=True)
     logging.getLogger("some.library").warning("disk %s is full", "sda")
-    line = json.loads(capsys.readouterr().err)
+    line = json.loads(written(capsys))
     assert (line["level"], line["message"], line["request_id"]) == ("WARNING", "disk sda is full", "-")
 
 
@@ -25,7 +31,7 @@ def test_a_library_s_own_handlers_are_taken_away(capsys: pytest.CaptureFixture[s
     chatty.addHandler(logging.StreamHandler())
     logs.setup("INFO", as_json=True)
     chatty.warning("once")
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(written(capsys).splitlines()) == 1
 
 
 def test_every_line_of_a_request_has_its_id(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +39,7 @@ def test_every_line_of_a_request_has_its_id(capsys: pytest.CaptureFixture[str]) 
     with logger.contextualize(request_id="r-1"):
         logger.info("inside {}", "{braces}")
     logger.info("outside")
-    inside, outside = capsys.readouterr().err.splitlines()
+    inside, outside = written(capsys).splitlines()
     assert "r-1" in inside
     assert inside.endswith("inside {braces}")
     assert "r-1" not in outside
@@ -44,7 +50,7 @@ def test_the_level_holds_for_libraries_too(capsys: pytest.CaptureFixture[str]) -
     logging.getLogger("some.library").info("chatter")
     logger.info("chatter")
     logging.getLogger("uvicorn.access").info("GET /")
-    assert capsys.readouterr().err == ""
+    assert written(capsys) == ""
 
 
 def test_exceptions_are_in_the_json_without_the_values_of_variables(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +60,7 @@ def test_exceptions_are_in_the_json_without_the_values_of_variables(capsys: pyte
         raise ValueError("bad" + secret[:0])
     except ValueError:
         logger.exception("it failed")
-    line = json.loads(capsys.readouterr().err)
+    line = json.loads(written(capsys))
     assert "ValueError: bad" in line["exception"]
     assert secret not in line["exception"]
 
@@ -65,7 +71,7 @@ def test_an_exception_is_whole_in_the_json_whatever_the_message(capsys: pytest.C
         raise ValueError("bad")
     except ValueError:
         logger.exception("two\nlines")
-    line = json.loads(capsys.readouterr().err)
+    line = json.loads(written(capsys))
     assert line["message"] == "two\nlines"
     assert line["exception"].startswith("Traceback")
     assert line["exception"].endswith("ValueError: bad")
@@ -78,7 +84,7 @@ def test_what_a_client_sends_neither_begins_a_line_nor_steers_the_terminal(capsy
     logs.setup("INFO")
     logger.info("{} 404", HOSTILE)
     logging.getLogger("some.library").warning("%s", HOSTILE)
-    ours, theirs = capsys.readouterr().err.splitlines()
+    ours, theirs = written(capsys).splitlines()
     shown = r"GET /\n2025-01-01 ERROR forged\r\x1b[2J\t\x00\x7f\x9b31m\x85\u2028你好 é"
     assert ours.endswith(f" {shown} 404")
     assert theirs.endswith(f" {shown}")
@@ -87,7 +93,7 @@ def test_what_a_client_sends_neither_begins_a_line_nor_steers_the_terminal(capsy
 def test_json_lines_hold_the_message_as_it_was_without_a_control_character(capsys: pytest.CaptureFixture[str]) -> None:
     logs.setup("INFO", as_json=True)
     logger.info("{}", HOSTILE)
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = written(capsys).splitlines()
     assert line.isprintable()
     assert json.loads(line)["message"] == HOSTILE
 
@@ -98,7 +104,7 @@ def test_a_traceback_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None
         raise ValueError("bad")
     except ValueError:
         logger.exception("two\nlines")
-    first, *rest = capsys.readouterr().err.splitlines()
+    first, *rest = written(capsys).splitlines()
     assert first.endswith(r"two\nlines")
     assert rest[0].startswith("Traceback")
     assert rest[-1] == "ValueError: bad"

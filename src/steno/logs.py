@@ -7,9 +7,11 @@ import json
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from loguru import logger
+
+from steno.log_writer import LogWriter
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -27,6 +29,13 @@ _AS_JSON = {code: f"\\u{code:04x}" for code in _CONTROLS}
 """What a client sends may be in a message: it must not begin a line of its own, nor steer the terminal."""
 
 
+class _JsonWriter(LogWriter):
+    """Writes a record as one JSON object on a line."""
+
+    def write(self, line: str) -> None:
+        super().write(_json_line(cast("Message", line)))  # loguru gives sinks a str that knows its record
+
+
 class _Intercept(logging.Handler):
     """Hands a stdlib record to loguru under the name of the module that logged it."""
 
@@ -42,15 +51,18 @@ class _Intercept(logging.Handler):
 
 
 def setup(level: str = "INFO", as_json: bool = False) -> None:
-    """Send all logs of this process to stderr (nowhere, if that is closed). Call once, at the start of a process."""
+    """Send all logs of this process to stderr (nowhere, if that is closed), in a thread. Call once, at the start of a
+    process.
+    """
     logger.remove()
     logger.configure(extra={"request_id": "-"})
     if sys.stderr is None:
         _keep_descriptor_2()
     elif as_json:
-        logger.add(_write_json, level=level, format=lambda _: "{exception}", diagnose=False)
+        logger.add(_JsonWriter(sys.stderr), level=level, format=lambda _: "{exception}", diagnose=False)
     else:
-        logger.add(sys.stderr, level=level, format=_text_format, diagnose=False)
+        colorize = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        logger.add(LogWriter(sys.stderr), level=level, format=_text_format, colorize=colorize, diagnose=False)
     logging.basicConfig(handlers=[_Intercept()], level=0, force=True)
     for name in list(logging.root.manager.loggerDict):
         library = logging.getLogger(name)
@@ -78,7 +90,7 @@ def _text_format(record: Record) -> str:
     )
 
 
-def _write_json(message: Message) -> None:
+def _json_line(message: Message) -> str:
     record = message.record
     line: dict[str, object] = {
         "time": record["time"].isoformat(),
@@ -89,4 +101,4 @@ def _write_json(message: Message) -> None:
     }
     if record["exception"] is not None:
         line["exception"] = str(message).rstrip()
-    sys.stderr.write(json.dumps(line, default=str, ensure_ascii=False).translate(_AS_JSON) + "\n")
+    return json.dumps(line, default=str, ensure_ascii=False).translate(_AS_JSON) + "\n"

@@ -14,7 +14,8 @@ OPEN = Sites((), "127.0.0.1")
     "host",
     [
         "127.0.0.1:8000", "localhost", "localhost:8000", "LOCALHOST.", "[::1]:8000", "192.168.1.7", "203.0.113.5:80",
-        "steno", "steno:8000", "steno.local", "steno.default.svc.cluster.local", "a.localhost", socket.gethostname(), "",
+        "steno", "steno:8000", "steno.local", "steno.default.svc.cluster.local", "a.localhost", "",
+        socket.gethostname(),
     ],
 )  # fmt: skip
 def test_addresses_and_names_that_no_stranger_can_register_are_the_servers(host: str) -> None:

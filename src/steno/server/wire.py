@@ -6,6 +6,7 @@ import math
 import zlib
 from typing import Any, Literal
 
+from fastapi import Response
 from pydantic import BaseModel
 
 from steno.languages import name_of
@@ -68,6 +69,11 @@ class VerboseTranscript(BaseModel):
     words: list[WireWord] | None = None
     usage: Usage
     timings: dict[str, float]
+
+
+def json_response(answer: BaseModel, headers: dict[str, str]) -> Response:
+    """Without what is None. Hours of words take tenths of a second, so this is for a thread."""
+    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json", headers=headers)
 
 
 def usage_of(transcript: Transcript) -> Usage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,6 +15,7 @@ from steno.server.captions import caption_response
 from steno.server.documentation import CAPTIONS, REFUSALS
 from steno.server.forms import SubtitleForm
 from steno.server.services import Services, services_of
+from steno.types import Transcript
 
 router = APIRouter(tags=["audio"])
 
@@ -28,8 +30,13 @@ async def subtitles(
     headers = await recording.ignored(request, form, services)
     options = FileOptions(check_language(form.language, engine.capabilities, engine.backend.name), words=True)
     transcript = await (await recording.begin(request, form.file, options, services)).transcript()
-    made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
     headers["Server-Timing"] = wire.server_timing(transcript.timings_s)
+    return await asyncio.to_thread(_answer, form, transcript, headers, services)
+
+
+def _answer(form: SubtitleForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
+    """In a thread: the cues of four hours take most of a second."""
+    made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
     return caption_response(
         made.cues,
         form.response_format,

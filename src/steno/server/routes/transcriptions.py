@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from loguru import logger
 
 from steno.errors import StenoError
@@ -34,7 +35,7 @@ async def transcriptions(request: Request, form: Sent, services: With) -> Respon
         return _event_stream(_openai_events(transcription, request, logprobs=bool(form.include)), headers)
     transcript = await transcription.transcript()
     headers["Server-Timing"] = wire.server_timing(transcript.timings_s)
-    return _answer(form, transcript, headers, services)
+    return await asyncio.to_thread(_answer, form, transcript, headers, services)
 
 
 @router.post("/v1/audio/transcriptions/stream", response_class=Response, responses={**EVENTS, **REFUSALS})
@@ -53,15 +54,14 @@ async def _begin(request: Request, form: TranscriptionForm, services: Services) 
 
 
 def _answer(form: TranscriptionForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
+    """In a thread: wording an answer takes up to a second."""
     match form.response_format:
         case "text":
             return PlainTextResponse(transcript.text + "\n", headers=headers)
         case "json":
-            plain = wire.json_transcript(transcript, logprobs=bool(form.include))
-            return JSONResponse(plain.model_dump(exclude_none=True), headers=headers)
+            return wire.json_response(wire.json_transcript(transcript, logprobs=bool(form.include)), headers)
         case "verbose_json":
-            verbose = wire.verbose_transcript(transcript, set(form.granularities or ()))
-            return JSONResponse(verbose.model_dump(exclude_none=True), headers=headers)
+            return wire.json_response(wire.verbose_transcript(transcript, set(form.granularities or ())), headers)
         case captions:
             made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
             return caption_response(
@@ -88,8 +88,12 @@ async def _openai_events(transcription: FileTranscription, request: Request, *, 
         yield _failure(error, request)
         return
     transcript = transcription.so_far()
+    yield await asyncio.to_thread(_done_event, transcript, logprobs=logprobs)
+
+
+def _done_event(transcript: Transcript, *, logprobs: bool) -> bytes:
     done = wire.json_transcript(transcript, logprobs=logprobs).model_dump(exclude_none=True)
-    yield sse.event({"type": "transcript.text.done", **done})
+    return sse.event({"type": "transcript.text.done", **done})
 
 
 async def _older_events(transcription: FileTranscription, request: Request) -> AsyncIterator[bytes]:

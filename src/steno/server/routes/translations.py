@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 
 from steno.captions.formats import FormatName
 from steno.pipelines.file import FileOptions
 from steno.pipelines.request import check_language, check_target, parse_glossary
 from steno.pipelines.subtitle import subtitles_of
-from steno.pipelines.translate import check_configured, needs_llm, translate_cues, translate_transcript
+from steno.pipelines.translate import (
+    TranslatedTranscript,
+    check_configured,
+    needs_llm,
+    translate_cues,
+    translate_transcript,
+)
 from steno.server import recording, wire
 from steno.server.admission import place_of
 from steno.server.captions import caption_response
@@ -59,13 +66,19 @@ async def _captions(
     headers: dict[str, str],
 ) -> Response:
     style = services.style(form.max_line_chars, form.max_lines)
-    made = subtitles_of(transcript, style, form.mode)
+    made = await asyncio.to_thread(subtitles_of, transcript, style, form.mode)
     form_name: FormatName = "vtt" if form.response_format == "vtt" else "srt"
     ticket = place_of(request.scope).ticket
     done = await translate_cues(made.cues, services.translator, wanted, style, bilingual=form.bilingual, ticket=ticket)
     headers |= _flags(done.untranslated)
-    return caption_response(
-        done.cues, form_name, made.timing, headers, language=wanted.target, upload=form.file.filename
+    return await asyncio.to_thread(
+        caption_response,
+        done.cues,
+        form_name,
+        made.timing,
+        headers,
+        language=wanted.target,
+        upload=form.file.filename,
     )
 
 
@@ -80,17 +93,19 @@ async def _text(
     ticket = place_of(request.scope).ticket
     done = await translate_transcript(transcript, services.translator, wanted, ticket)
     headers |= _flags(done.untranslated)
+    return await asyncio.to_thread(_worded, form, done, headers)
+
+
+def _worded(form: TranslationForm, done: TranslatedTranscript, headers: dict[str, str]) -> Response:
     if form.response_format == "text":
         return PlainTextResponse(done.transcript.text + "\n", headers=headers)
     if form.response_format == "json":
-        return JSONResponse(
-            wire.json_transcript(done.transcript, logprobs=False).model_dump(exclude_none=True), 200, headers
-        )
+        return wire.json_response(wire.json_transcript(done.transcript, logprobs=False), headers)
     verbose = wire.verbose_transcript(done.transcript, {"segment"})
     verbose.task = "translate"
     for segment in verbose.segments or []:
         segment.translated = segment.id not in done.untranslated
-    return JSONResponse(verbose.model_dump(exclude_none=True), 200, headers)
+    return wire.json_response(verbose, headers)
 
 
 def _flags(untranslated: dict[int, str]) -> dict[str, str]:

@@ -58,6 +58,7 @@ async def _serve(app: FastAPI, settings: Settings, listener: socket.socket, on_s
             await asyncio.wait([running], timeout=CLOSE_S + 1)
         if not running.done():
             logger.warning("connections did not close in {} s; leaving them", CLOSE_S)
+            logger.remove()  # writes what waits
             os._exit(0)  # the server's own threads would keep the process alive; decoders end with their pipe
         running.result()
     finally:
