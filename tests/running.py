@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -33,6 +33,9 @@ class RunningServer:
     `log()` is what it has written to stderr, line by line.
     """
 
+    command: Sequence[str] = ("-m", "steno", "serve")
+    """What Python runs."""
+
     def __init__(self, **environment: str) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STENO_")}
         self._environment = {**inherited, "HOST": "127.0.0.1", "PORT": "0", "LOG_LEVEL": "DEBUG", **environment}
@@ -43,7 +46,7 @@ class RunningServer:
 
     def __enter__(self) -> RunningServer:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "steno", "serve"],
+            [sys.executable, *self.command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -70,10 +71,15 @@ async def translate_cues(
 ) -> TranslatedCues:
     """The same cues with other text, broken again to fit; `bilingual` keeps the source lines below."""
     lines = await _lines([cue.text for cue in cues], translator, wanted, ticket)
-    translated = tuple(
-        _translated(cue, line, style, wanted.target, bilingual) for cue, line in zip(cues, lines, strict=True)
-    )
+    translated = await asyncio.to_thread(_all_translated, cues, lines, style, wanted.target, bilingual)
     return TranslatedCues(translated, {n: line.problem for n, line in enumerate(lines, 1) if line.problem is not None})
+
+
+def _all_translated(
+    cues: Sequence[Cue], lines: Sequence[Line], style: CueStyle, target: str, bilingual: bool
+) -> tuple[Cue, ...]:
+    """In a thread: a film's cues take tenths of a second."""
+    return tuple(_translated(cue, line, style, target, bilingual) for cue, line in zip(cues, lines, strict=True))
 
 
 async def _lines(

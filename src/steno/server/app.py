@@ -20,6 +20,7 @@ from steno.server import errors
 from steno.server.admission import Admission
 from steno.server.auth import Auth, Keys
 from steno.server.context import RequestContext
+from steno.server.documentation import DocumentInThread
 from steno.server.live_entry import LiveEntry
 from steno.server.live_socket import SocketLimits
 from steno.server.metrics import Metrics
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(live_routes.router)
     errors.install(app)
     # The last one added is the outermost.
+    app.add_middleware(DocumentInThread, api=app)
     app.add_middleware(
         Admission, engine=engine, limits=_upload_limits(settings), receiving=metrics.receiving_uploads.set
     )

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from steno.server.errors import documented
+
+
+class DocumentInThread:
+    """Makes the OpenAPI document when it is first asked for, off the event loop: it takes a tenth of a second, once."""
+
+    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
+        self._app = app
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == self._api.openapi_url and self._api.openapi_schema is None:
+            await asyncio.to_thread(self._api.openapi)
+        await self._app(scope, receive, send)
+
 
 Responses = dict[int | str, dict[str, Any]]
 

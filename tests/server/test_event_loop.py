@@ -1,0 +1,154 @@
+"""Nothing that a route does holds the event loop for 100 ms: what is long runs in a thread, a process, or in parts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import numpy as np
+import pytest
+import websockets
+
+from audio.encode import OPUS, encode
+from benchmarks.speech import SAMPLE
+from running import PATIENCE_S, post
+from steno.audio.decode import decode
+from steno.server.app import create_app
+from steno.server.routes.live import LANGUAGES
+from steno.settings import Settings
+from steno.types import SAMPLE_RATE
+from talking import parts, pcm_file
+from watched_server import WatchedServer, stall_of
+
+MOST_S = 0.1
+AUDIO_S = 240
+WORDS_PER_S = 120.0
+"""Four minutes, with the words of three hours and more."""
+
+PAGES = ("/", "/page/about.json", "/page/js/steno.js", "/docs", "/openapi.json")
+STATUS = ("/health", "/ready", "/metrics", "/v1/models", "/v1/models/scripted")
+UPLOADS: dict[str, tuple[str, dict[str, str]]] = {
+    "json": ("/v1/audio/transcriptions", {"include[]": "logprobs"}),
+    "words": ("/v1/audio/transcriptions", {"response_format": "verbose_json", "timestamp_granularities[]": "word"}),
+    "srt": ("/v1/audio/transcriptions", {"response_format": "srt"}),
+    "events": ("/v1/audio/transcriptions", {"stream": "true", "include[]": "logprobs"}),
+    "older events": ("/v1/audio/transcriptions/stream", {}),
+    "subtitles": ("/v1/audio/subtitles", {"response_format": "vtt"}),
+    "translation": ("/v1/audio/translations", {"response_format": "verbose_json", "source_language": "en"}),
+    "translated captions": ("/v1/audio/translations", {"response_format": "srt", "source_language": "en"}),
+}
+
+
+@pytest.fixture(scope="module")
+def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedServer]:
+    stalls = tmp_path_factory.mktemp("talkative") / "stalls"
+    with WatchedServer(stalls, WORDS_PER_S, ASR_BACKEND="scripted", MODEL_ID="scripted@0ms") as server:
+        _warm_up(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedServer]:
+    with WatchedServer(tmp_path_factory.mktemp("plain") / "stalls", ASR_BACKEND="scripted") as server:
+        _warm_up(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def recording(fixtures: Path) -> bytes:
+    speech = np.concatenate(list(decode(fixtures / "address.opus", max_seconds=None)))
+    return encode(np.resize(speech, AUDIO_S * SAMPLE_RATE), SAMPLE_RATE, OPUS)
+
+
+def test_every_route_is_watched_here() -> None:
+    documented = set(create_app(Settings(asr_backend="scripted")).openapi()["paths"])
+    watched = {*STATUS, *(path for path, _ in UPLOADS.values())}
+    assert {path.replace("{model}", "scripted") for path in documented} == watched
+
+
+@pytest.mark.parametrize("path", [*STATUS, *PAGES])
+def test_pages_and_status_leave_the_loop_free(server: WatchedServer, path: str) -> None:
+    with server.watching() as stalls:
+        for _ in range(3):
+            assert server.get(path).status_code == 200
+    assert max(stalls, default=0.0) < MOST_S
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_uploads_leave_the_loop_free(talkative: WatchedServer, recording: bytes, name: str) -> None:
+    path, fields = UPLOADS[name]
+    with talkative.watching() as stalls:
+        answer = httpx.post(talkative.url + path, files={"file": recording}, data=fields, timeout=PATIENCE_S)
+        assert answer.status_code == 200
+        assert len(answer.content) > 100_000
+    assert max(stalls, default=0.0) < MOST_S
+
+
+def test_the_embedded_recogniser_leaves_the_loop_free(fixtures: Path, tmp_path: Path) -> None:
+    with WatchedServer(tmp_path / "stalls", ASR_BACKEND="sphinx") as server:
+        _warm_up(server)
+        with server.watching() as stalls:
+            assert post(server, fixtures / "address.opus", response_format="srt").status_code == 200
+    assert max(stalls, default=0.0) < MOST_S
+
+
+@pytest.mark.parametrize("path", [path for path, _ in LANGUAGES])
+async def test_live_sessions_leave_the_loop_free(server: WatchedServer, fixtures: Path, path: str) -> None:
+    pcm = pcm_file(fixtures / "weather.flac")
+    query = {"encoding": "linear16", "sample_rate": SAMPLE_RATE} if path == "/v1/listen" else {}
+    with server.watching() as stalls:
+        async with websockets.connect(f"{server.url.replace('http', 'ws')}{path}?{urlencode(query)}") as socket:
+            for part in parts(pcm, 160_000):
+                await socket.send(_append(part) if path == "/v1/realtime" else part)
+            if path == "/v1/realtime":
+                await socket.send('{"type": "input_audio_buffer.commit"}')
+            text = ""
+            async with asyncio.timeout(PATIENCE_S):
+                while "w1" not in text:
+                    text += str(await socket.recv())
+    assert max(stalls, default=0.0) < MOST_S
+
+
+async def test_the_longest_frames_leave_the_loop_free(server: WatchedServer) -> None:
+    frames = {
+        "/ws/transcribe": [json.dumps({"action": "ping", "id": [{}] * 16_000}), bytes(15_000_000)],
+        "/v1/realtime": [_append(bytes(3_000_000)), json.dumps({"type": "x", "audio": [{}] * 900_000})],
+    }
+    with server.watching() as stalls:
+        for path, sent in frames.items():
+            async with websockets.connect(f"{server.url.replace('http', 'ws')}{path}") as socket:
+                await socket.recv()
+                for frame in sent:
+                    await socket.send(frame)
+                await socket.recv()
+    assert max(stalls, default=0.0) < MOST_S
+
+
+def test_a_stall_is_what_no_thread_waited_for_a_processor() -> None:
+    before = {"loop": 1.0, "other": 5.0, "ended": 9.0}
+    after = {"loop": 1.25, "other": 5.125, "new": 0.0625}
+    assert stall_of(before, after, late_s=0.5, loop_thread="loop") == 0.5 - 0.25 - 0.125
+
+
+def test_a_single_stall_is_seen(tmp_path: Path) -> None:
+    with WatchedServer(tmp_path / "stalls", ASR_BACKEND="scripted", TEST_BLOCK_S="0.15") as server:
+        with server.watching() as stalls:
+            server.get("/health")
+        assert max(stalls, default=0.0) > MOST_S
+
+
+def _warm_up(server: WatchedServer) -> None:
+    """The first recording loads native libraries, and loading one holds Python's lock."""
+    answer = httpx.post(
+        f"{server.url}/v1/audio/transcriptions", files={"file": SAMPLE.read_bytes()}, timeout=PATIENCE_S
+    )
+    assert answer.status_code == 200
+
+
+def _append(pcm: bytes) -> str:
+    return json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm).decode()})
