@@ -107,6 +107,15 @@ def test_a_bad_request_after_a_good_one_comes_after_its_answer(server: RunningSe
     assert b"HTTP/1.1 400" in answers
 
 
+def test_a_body_that_is_no_chunk_is_answered_once(server: RunningServer) -> None:
+    head = b"POST /v1/models HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connect(server) as connection:
+        connection.sendall(head + b"3\r\nabc\r\nnonsense\r\n")
+        answers = read_all(connection)
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert re.match(rb"HTTP/1\.1 4\d\d", answers)
+
+
 def test_a_frame_that_comes_with_the_handshake_is_not_lost(server: RunningServer) -> None:
     close = b"\x88\x82\0\0\0\0" + (1000).to_bytes(2)
     with connect(server) as connection:

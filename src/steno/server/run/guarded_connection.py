@@ -8,12 +8,9 @@ limit on the time that a request's head takes, and an answer that a client which
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import struct
-import sys
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,12 +19,10 @@ from steno.server.connection import KEY
 from steno.server.errors import response_of
 from steno.server.run.connection_pool import ConnectionPool
 from steno.server.run.frame_gate import FrameError, FrameGate
+from steno.server.run.parser_transport import ParserTransport
 from steno.server.run.request_gate import RequestGate
 from steno.server.run.running import CLOSE_S
-
-if sys.platform != "win32":
-    import fcntl
-    import termios
+from steno.server.run.send_queue import unacknowledged_bytes
 
 HEAD_S = 20.0
 """A connection that has not sent a request's head in this time is closed; `KEEP_ALIVE_S` is for the pause before it."""
@@ -61,6 +56,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._gate: RequestGate | FrameGate = RequestGate()
         self._answering = False
         """A request is being answered: the next one waits."""
+        self._answer_begun = False
         self._paused_by_parser = self._paused = self._pump_is_due = False
         self._is_open_socket = False
         """The WebSocket handshake is over."""
@@ -81,7 +77,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         assert self._parser is not None
-        self._parser.connection_made(_ParserTransport(self, self._transport))
+        self._parser.connection_made(ParserTransport(self, self._transport))
         self._expect_head()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -111,6 +107,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._pool.remove(self)
         self._stop_head_timer()
         self._part_from_parser(exc)
+        self._context = contextvars.Context()  # the old one refers to this connection
 
     # What the parser calls, through its transport
 
@@ -120,6 +117,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if isinstance(self._gate, FrameGate) and not self._is_open_socket:
             self._is_open_socket = bytes(data[:12]) == b"HTTP/1.1 101"
             self._pump_soon()
+        self._answer_begun = True
         self._transport.write(data)
 
     def close(self) -> None:
@@ -198,7 +196,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._stop_head_timer()
             if self._pool.is_full:
                 raise UnavailableError("the server has as many connections open as it may", retry_after_s=5.0)
-            self._answering = True
+            self._answering, self._answer_begun = True, False
             self._pool.is_busy(self)
         return piece
 
@@ -224,7 +222,10 @@ class GuardedConnection(asyncio.BufferedProtocol):
     # Turning away
 
     def _turn_away(self, error: StenoError) -> None:
-        """Answer in the parser's place: no request is being answered, or none would have been taken."""
+        """Answer in the parser's place, unless it has begun to."""
+        if self._answering and self._answer_begun:
+            self._linger()
+            return
         response = response_of(error, "-")
         status = HTTPStatus(response.status_code)
         lines = [f"HTTP/1.1 {status} {status.phrase}", "connection: close", "x-content-type-options: nosniff"]
@@ -277,48 +278,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
         """While nothing is read from a live client, only writing shows that it is gone."""
         if self._parser is None or self._transport.is_closing():
             return
-        if not _unacknowledged_bytes(self._transport):
+        if not unacknowledged_bytes(self._transport):
             self._taken_at = self._loop.time()
         if self._paused and self._is_open_socket:
             self._transport.write(PING)
         self._loop.call_later(WATCH_S, self._watch)
-
-
-class _ParserTransport(asyncio.Transport):
-    """The connection as the parser behind the gate sees it."""
-
-    def __init__(self, connection: GuardedConnection, transport: asyncio.Transport) -> None:
-        super().__init__()
-        self._connection = connection
-        self._transport = transport
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._transport.get_extra_info(name, default)
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def write(self, data: Any) -> None:
-        self._connection.write(data)
-
-    def get_write_buffer_size(self) -> int:
-        return self._transport.get_write_buffer_size()
-
-    def pause_reading(self) -> None:
-        self._connection.hold(True)
-
-    def resume_reading(self) -> None:
-        self._connection.hold(False)
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, asyncio.Protocol)
-        self._connection.become_websocket(protocol)
 
 
 def with_connection(app: ASGIApp) -> ASGIApp:
@@ -337,14 +301,3 @@ def with_connection(app: ASGIApp) -> ASGIApp:
                 connection.answered()
 
     return guarded
-
-
-def _unacknowledged_bytes(transport: asyncio.Transport) -> int:
-    """Bytes that the other side has not acknowledged, as far as the system tells (tcp(7), SIOCOUTQ)."""
-    here = transport.get_write_buffer_size()
-    if sys.platform == "win32":
-        return here
-    with contextlib.suppress(OSError):
-        number = transport.get_extra_info("socket").fileno()
-        here += struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(struct.calcsize("i"))))[0]
-    return here
