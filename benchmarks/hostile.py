@@ -1,4 +1,4 @@
-"""What a hostile client costs everybody else: attacks on the default server, with eight live sessions beside each.
+"""What a hostile client costs the others: attacks on the default server, with eight live sessions beside each.
 
     python -m benchmarks.hostile [--quick] [--seconds 10] [--only NAME] [--granian] [--json out/hostile.json]
 

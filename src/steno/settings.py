@@ -117,7 +117,13 @@ class Settings(BaseSettings):
         le=600,
     )
     keep_alive_s: int = _field("Limits", "Seconds an idle HTTP connection is kept open.", 75, ge=1, le=3600)
-    max_connections: int = _field("Limits", "Connections open at once; more are refused.", 1000, ge=1, le=100_000)
+    max_connections: int = _field(
+        "Limits",
+        "Connections open at once. An idle one gives way to a new one; where all are busy, a request gets a 503.",
+        1000,
+        ge=1,
+        le=100_000,
+    )
 
     max_sessions: int = _field("Limits", "Live sessions open at once; more get a 429.", 256, ge=0, le=100_000)
     max_sessions_per_key: int = _field(

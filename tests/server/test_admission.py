@@ -64,7 +64,7 @@ def body(size: int, *, more: bool) -> Message:
 
 
 def ignore(receiving: int) -> None:
-    """For whom the number of bodies under way does not matter."""
+    """Takes the number of bodies that are being received, and does nothing."""
 
 
 GONE: Message = {"type": "http.disconnect"}

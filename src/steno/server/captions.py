@@ -35,7 +35,7 @@ def caption_response(
 
 
 def _attachment(upload: str | None, extension: str) -> str:
-    """RFC 6266: a plain name for all, the real one for whoever reads UTF-8."""
+    """RFC 6266: a plain name for all, the real one for clients that read UTF-8."""
     stem = PurePosixPath((upload or "").replace("\\", "/")).stem[:150] or "transcript"
     plain = UNSAFE.sub("_", stem)
     encoded = quote((stem + extension).encode("utf-8", "replace"), safe="")

@@ -113,7 +113,7 @@ def install(app: FastAPI) -> None:
 
 
 def unexpected(error: Exception, request_id: str) -> JSONResponse:
-    """For an error that nobody foresaw: its details go to the log and not to the client."""
+    """For an error that was not foreseen: its details go to the log and not to the client."""
     logger.opt(exception=error).error("unhandled {}", type(error).__name__)
     message = f"the server failed; its log has the reason under request id {request_id}"
     return JSONResponse(_body(500, message, StenoError.code, None, request_id), 500)

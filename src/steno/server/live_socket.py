@@ -124,7 +124,7 @@ class LiveSocket:
                 raise error
 
     async def _stop(self, listening: asyncio.Task[Ending], *, unless: asyncio.Task[Ending]) -> bool:
-        """End the listening between two frames. It may be held up in one until somebody reads: not, if nobody will."""
+        """End the listening between two frames. It may be held up in one until the client reads, or for ever."""
 
         async def between_frames() -> None:
             async with self._obeying:
@@ -243,7 +243,7 @@ def _json(message: Message) -> str:
 
 
 async def close(socket: WebSocket, ending: Ending) -> None:
-    """Say goodbye in the protocol's way, to whoever is there to hear it."""
+    """Close in the protocol's way, if the client is still there."""
     if ending is GONE:
         return
     reason = ending.error.message.encode()[:MAX_REASON_BYTES].decode(errors="ignore") if ending.error else ""
@@ -255,7 +255,7 @@ async def close(socket: WebSocket, ending: Ending) -> None:
 def _first_of(
     speaking: asyncio.Task[Ending], listening: asyncio.Task[Ending], shutting_down: asyncio.Task[None]
 ) -> Ending:
-    """Why the wait is over. Raises what a task raised: that is nobody's plan."""
+    """Why the wait is over. Raises what a task raised."""
     for task in (listening, speaking):
         if task.done():
             return task.result()

@@ -39,7 +39,7 @@ class Sites:
 
         Raises:
             ForbiddenOriginError: the page is of another site.
-            ForbiddenHostError: the server has a name here that anybody could have given it.
+            ForbiddenHostError: the server is called by a name that a stranger could have given it.
         """
         self._check_origin(headers, has_key=has_key)
         if not has_key and "*" not in self._allowed:

@@ -1,7 +1,7 @@
 """Running the app: uvicorn by default, granian on demand, one way to drain for both.
 
 SIGTERM or Ctrl-C: `/ready` says 503, newcomers get a 503 with `Retry-After`, what runs is finished (for up to
-`DRAIN_TIMEOUT`), exit code 0. A second signal ends the work: whoever waits is told. A third ends the process.
+`DRAIN_TIMEOUT`), exit code 0. A second signal ends the work, and waiting clients are told. A third ends the process.
 """
 
 from __future__ import annotations
