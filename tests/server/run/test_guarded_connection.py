@@ -83,6 +83,8 @@ def test_a_head_over_its_bounds_is_answered_and_the_connection_closed(
     assert (answer.status, answer.headers["connection"]) == (status, "close")
     body = json.loads(answer.body)
     assert (body["code"], body["statusCode"]) == (code, status)
+    assert body["context"]["requestId"] == answer.headers["x-request-id"]
+    until(lambda: answer.headers["x-request-id"] in server.log())
 
 
 def test_the_refusal_is_read_by_a_client_that_goes_on_sending(server: RunningServer) -> None:

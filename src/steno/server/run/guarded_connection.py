@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import uuid
 from http import HTTPStatus
 from typing import cast
 
+from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from steno.errors import StenoError, UnavailableError
@@ -226,9 +228,12 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if self._answering and self._answer_begun:
             self._linger()
             return
-        response = response_of(error, "-")
+        request_id = uuid.uuid4().hex
+        response = response_of(error, request_id)
         status = HTTPStatus(response.status_code)
+        logger.bind(request_id=request_id).debug("a request is refused unread with {}: {}", status, error.message)
         lines = [f"HTTP/1.1 {status} {status.phrase}", "connection: close", "x-content-type-options: nosniff"]
+        lines.append(f"x-request-id: {request_id}")
         lines += [f"{name.decode()}: {value.decode()}" for name, value in response.raw_headers]
         self._transport.write("\r\n".join([*lines, "", ""]).encode() + bytes(response.body))
         self._linger()
