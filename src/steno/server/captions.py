@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -13,8 +12,8 @@ from steno.captions.cues import Cue
 from steno.captions.formats import FORMATS, FormatName, render
 from steno.pipelines.subtitle import Timing
 
-UNSAFE = re.compile(r'[^ -~]|["\\?]')
-"""No place for these in a quoted string; control characters are allowed nowhere in a header."""
+UNSAFE = str.maketrans(dict.fromkeys(['"', "\\", "?", *map(chr, range(0x20)), "\x7f"], "_"))
+"""What would end the name, or the header: control characters are allowed in no header (RFC 9110, 5.5)."""
 
 
 def caption_response(
@@ -37,6 +36,6 @@ def caption_response(
 def _attachment(upload: str | None, extension: str) -> str:
     """RFC 6266: a plain name for all, the real one for clients that read UTF-8."""
     stem = PurePosixPath((upload or "").replace("\\", "/")).stem[:150] or "transcript"
-    plain = UNSAFE.sub("_", stem)
+    plain = stem.encode("ascii", "replace").decode().translate(UNSAFE)
     encoded = quote((stem + extension).encode("utf-8", "replace"), safe="")
     return f"attachment; filename=\"{plain}{extension}\"; filename*=UTF-8''{encoded}"
