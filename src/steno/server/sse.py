@@ -12,7 +12,12 @@ PING_S = 15.0
 
 
 def event(data: Mapping[str, Any]) -> bytes:
-    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
+    return encoded(json.dumps(data, ensure_ascii=False))
+
+
+def encoded(data: str) -> bytes:
+    """`data` is JSON on one line."""
+    return b"data: " + data.encode() + b"\n\n"
 
 
 async def with_pings(events: AsyncIterator[bytes], every_s: float = PING_S) -> AsyncIterator[bytes]:

@@ -33,6 +33,12 @@ class JsonTranscript(BaseModel):
     logprobs: list[LogProb] | None = None
 
 
+class DoneEvent(JsonTranscript):
+    """The last event of a stream: all of the text."""
+
+    type: Literal["transcript.text.done"] = "transcript.text.done"
+
+
 class WireWord(BaseModel):
     word: str
     start: float
@@ -86,6 +92,10 @@ def json_transcript(transcript: Transcript, *, logprobs: bool) -> JsonTranscript
         usage=usage_of(transcript),
         logprobs=[_logprob(word) for word in words_of(transcript.segments)] if logprobs else None,
     )
+
+
+def done_event(transcript: Transcript, *, logprobs: bool) -> DoneEvent:
+    return DoneEvent.model_construct(**dict(json_transcript(transcript, logprobs=logprobs)))
 
 
 def verbose_transcript(transcript: Transcript, granularities: set[str]) -> VerboseTranscript:
