@@ -1,6 +1,6 @@
 """Installing on a platform for which moonshine-voice has no wheel.
 
-The real Makefile and the real pip, which are made to believe in an old glibc (PEP 600's `_manylinux` module). Needs PyPI;
+The real Makefile and the real pip are made to believe in an old glibc (PEP 600, `_manylinux`). Needs PyPI;
 runs with `make test ARGS='-m slow'`.
 """
 
