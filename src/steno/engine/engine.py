@@ -169,23 +169,26 @@ class Engine:
         """
         await self._recognition.lifecycle.ready()
 
-    def check_room(self, priority: Priority = Priority.INTERACTIVE) -> None:
+    def check_room(self, priority: Priority = Priority.INTERACTIVE, client: str = "") -> None:
         """Raises what `admit` would raise now; takes nothing."""
-        self._gate.check(priority)
+        self._gate.check(priority, client)
 
     @asynccontextmanager
     async def admit(
-        self, priority: Priority = Priority.INTERACTIVE, timeout_s: float | None = None
+        self, priority: Priority = Priority.INTERACTIVE, timeout_s: float | None = None, client: str = ""
     ) -> AsyncIterator[Ticket]:
         """A place for one request (`timeout_s`, at most and by default the limits' `request_timeout_s`) or session.
 
+        Args:
+            client: its address: a place is kept for a client that was told when to come back.
+
         Raises:
-            OverloadedError: every place is taken; `retry_after_s` from the measured service rate.
+            OverloadedError: every place is taken; `retry_after_s` is a moment of the client's own.
             DrainingError: the server is shutting down.
         """
         limit_s = min(timeout_s or self._limits.request_timeout_s, self._limits.request_timeout_s)
         deadline = None if priority.is_live else asyncio.get_running_loop().time() + limit_s
-        with self._gate.enter(priority), self._recognition.lifecycle.lease():
+        with self._gate.enter(priority, client), self._recognition.lifecycle.lease():
             ticket = Ticket(self, priority, deadline, self._limits.request_timeout_s)
             self._tickets.add(ticket)
             try:

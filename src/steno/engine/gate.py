@@ -1,4 +1,4 @@
-"""Who is let in: requests and sessions are counted, and refused where there is no place for one more."""
+"""Admission: requests and sessions are counted, and refused where there is no place for one more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from steno.engine.queue import Priority
+from steno.engine.retries import RetrySchedule
 from steno.engine.telemetry import Telemetry
 from steno.errors import DrainingError, OverloadedError
 
@@ -26,8 +27,12 @@ class Limits:
     idle_timeout_s: float = 120.0
 
 
+UPLOAD_GUESS_S, LIVE_GUESS_S = 2.0, 15.0
+"""The interval between two ends of requests, and of sessions, before any was measured."""
+
+
 class Gate:
-    """Counts who is in.
+    """Counts the requests and sessions that are in.
 
     Args:
         places: how many uploads the backend works on at once; it may know better once its model is loaded.
@@ -41,9 +46,8 @@ class Gate:
         self._places = places
         self._live_wait_s = live_wait_s
         self._telemetry = telemetry
-        self._uploads = 0
-        self._live = 0
-        self._rate = ServiceRate()
+        self._uploads = _Entrance(RetrySchedule((limits.max_waiting + 1) // 2, UPLOAD_GUESS_S))
+        self._live = _Entrance(RetrySchedule((limits.max_live + 1) // 2, LIVE_GUESS_S))
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = asyncio.Event()
@@ -51,14 +55,14 @@ class Gate:
     @property
     def inside(self) -> int:
         """Requests and sessions that are in."""
-        return self._uploads + self._live
+        return self._uploads.inside + self._live.inside
 
     @property
     def is_draining(self) -> bool:
         return self._draining.is_set()
 
     def drain(self) -> None:
-        """Let nobody in any more."""
+        """Refuse all newcomers from now on."""
         self._draining.set()
 
     async def closed(self) -> None:
@@ -66,83 +70,83 @@ class Gate:
         await self._draining.wait()
 
     async def idle(self) -> None:
-        """Return once nobody is in."""
+        """Return once no request and no session is in."""
         await self._idle.wait()
 
     @contextmanager
-    def enter(self, priority: Priority) -> Iterator[None]:
+    def enter(self, priority: Priority, client: str = "") -> Iterator[None]:
         """A place, while it is held.
 
+        Args:
+            client: its address. A client that comes back when it was told finds a place that was kept for it.
+
         Raises:
-            OverloadedError: every place is taken; `retry_after_s` from the measured service rate.
+            OverloadedError: every place is taken or kept; `retry_after_s` is a moment of the client's own.
             DrainingError: the server is shutting down.
         """
-        self.check(priority)
         loop = asyncio.get_running_loop()
-        self._count(priority, +1)
-        self._rate.entered(loop.time())
+        entrance = self._live if priority.is_live else self._uploads
+        self.check(priority, client)
+        entrance.enter(client, loop.time())
+        self._idle.clear()
         try:
             yield
         finally:
-            self._count(priority, -1)
-            self._rate.left(loop.time(), self.inside)
+            entrance.leave(loop.time())
+            if not self.inside:
+                self._idle.set()
 
-    def check(self, priority: Priority) -> None:
+    def check(self, priority: Priority, client: str = "") -> None:
         """Raises what `enter` would raise now."""
+        entrance = self._live if priority.is_live else self._uploads
+        now = asyncio.get_running_loop().time()
         if self.is_draining:
             self._telemetry.refused(DrainingError.code)
             raise DrainingError(
                 "the server is shutting down; ask another one, or this one again soon", retry_after_s=10
             )
-        full = self._too_many_live() if priority.is_live else self._too_many_uploads()
+        kept = entrance.kept_from(client, now)
+        full = self._too_many_live(kept) if priority.is_live else self._too_many_uploads(kept)
         if full is not None:
             self._telemetry.refused(OverloadedError.code)
-            raise OverloadedError(f"{full}; try again later", retry_after_s=self.retry_after_s())
+            wait_s = entrance.retries.promise(client, now)
+            raise OverloadedError(f"{full}; try again in {wait_s:g} s", retry_after_s=wait_s)
 
-    def retry_after_s(self) -> float:
-        """When somebody who is refused now should come back: once the requests that wait have been served."""
-        return self._rate.time_for(max(self._uploads - self._places(), 1))
+    def _too_many_uploads(self, kept: int) -> str | None:
+        free = self._places() + self._limits.max_waiting - self._uploads.inside
+        if free <= 0:
+            return f"{self._uploads.inside} requests are in, as many as may"
+        return _PROMISED if free <= kept else None
 
-    def _too_many_uploads(self) -> str | None:
-        is_full = self._uploads >= self._places() + self._limits.max_waiting
-        return f"{self._uploads} requests are in, as many as may" if is_full else None
-
-    def _too_many_live(self) -> str | None:
-        if self._live >= self._limits.max_live:
-            return f"{self._live} live sessions are open, as many as may"
+    def _too_many_live(self, kept: int) -> str | None:
+        free = self._limits.max_live - self._live.inside
+        if free <= 0:
+            return f"{self._live.inside} live sessions are open, as many as may"
         wait_s = self._live_wait_s()
         if wait_s > self._limits.max_live_wait_s:
             return f"the sessions that are open have to wait {wait_s:.1f} s for their text"
-        return None
-
-    def _count(self, priority: Priority, change: int) -> None:
-        if priority.is_live:
-            self._live += change
-        else:
-            self._uploads += change
-        if self.inside:
-            self._idle.clear()
-        else:
-            self._idle.set()
+        return _PROMISED if free <= kept else None
 
 
-class ServiceRate:
-    """How fast requests leave while the engine is busy: a moving average of the time between two that end."""
+_PROMISED = "the free places are kept for clients that were told to come now"
 
-    def __init__(self, weight: float = 0.2, initial_s: float = 2.0) -> None:
-        self._weight = weight
-        self._interval_s = initial_s
-        self._since: float | None = None
 
-    def entered(self, now: float) -> None:
-        if self._since is None:
-            self._since = now
+class _Entrance:
+    """The places of uploads, or those of live sessions: how many are taken, and what refused clients were told."""
 
-    def left(self, now: float, still_in: int) -> None:
-        if self._since is not None:
-            self._interval_s += self._weight * (now - self._since - self._interval_s)
-        self._since = now if still_in else None
+    def __init__(self, retries: RetrySchedule) -> None:
+        self.retries = retries
+        self.inside = 0
 
-    def time_for(self, requests: int) -> float:
-        """Seconds until so many have left, between 1 and 120."""
-        return min(max(requests * self._interval_s, 1.0), 120.0)
+    def kept_from(self, client: str, now: float) -> int:
+        """Free places that `client` may not take."""
+        return 0 if self.retries.is_due(client, now) else self.retries.kept(now)
+
+    def enter(self, client: str, now: float) -> None:
+        self.retries.redeem(client, now)
+        self.retries.interval.entered(now)
+        self.inside += 1
+
+    def leave(self, now: float) -> None:
+        self.inside -= 1
+        self.retries.interval.left(now, self.inside)

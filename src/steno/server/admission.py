@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
 from steno.errors import DrainingError, StenoError
-from steno.server.refusal import refuse
+from steno.server.refusal import address_of, refuse
 from steno.server.uploads import Body, Receiving, UploadLimits, check_length, client_of
 
 UPLOADS = "/v1/audio/"
@@ -51,7 +51,7 @@ class Admission:
             return
         try:
             check_length(scope, self._limits)
-            self._engine.check_room()
+            self._engine.check_room(client=address_of(scope))
             async with AsyncExitStack() as cleanup:
                 with ExitStack() as receiving:
                     receiving.enter_context(self._receiving.body_of(client_of(scope)))
@@ -145,6 +145,7 @@ class _Exchange:
 
     async def _take_place(self) -> None:
         self._receiving.close()
-        ticket = await self._cleanup.enter_async_context(self._engine.admit(timeout_s=self._body.time_left_s))
+        place = self._engine.admit(timeout_s=self._body.time_left_s, client=address_of(self._scope))
+        ticket = await self._cleanup.enter_async_context(place)
         self._scope["steno.place"] = Place(ticket, self._cleanup)
         self._body_done.set()

@@ -1,4 +1,4 @@
-"""Answering a request without serving it."""
+"""Answering a request without serving it, and whom the answer is for."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ async def refuse(error: StenoError, scope: Scope, receive: Receive, send: Send) 
     except TimeoutError:
         pass
     await errors.response_of(error, errors.request_id_of(scope))(scope, receive, send)
+
+
+def address_of(scope: Scope) -> str:
+    """The client's address; empty where the server does not know it."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 async def _drain(receive: Receive) -> None:

@@ -29,13 +29,16 @@ class Live:
         return check(options, backend.capabilities, backend.name, can_translate=can_translate)
 
     @asynccontextmanager
-    async def open(self, name: str, options: LiveOptions) -> AsyncIterator[LiveStream]:
+    async def open(self, name: str, options: LiveOptions, client: str = "") -> AsyncIterator[LiveStream]:
         """A stream with checked options. `name` is unique; leaving ends all that the stream started.
+
+        Args:
+            client: its address, for `Engine.admit`.
 
         Raises:
             OverloadedError, DrainingError: it is not let in.
         """
-        async with self._studio.engine.admit(Priority.LIVE_PARTIAL) as ticket:
+        async with self._studio.engine.admit(Priority.LIVE_PARTIAL, client=client) as ticket:
             stream = LiveStream(self._studio, ticket, name, options)
             try:
                 yield stream

@@ -24,6 +24,7 @@ from steno.server.dialects.native import NativeLanguage
 from steno.server.dialects.openai import OPENAI_REALTIME
 from steno.server.errors import response_of, status_of
 from steno.server.live_socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, close
+from steno.server.refusal import address_of
 from steno.server.services import Services, services_of
 
 LANGUAGES: tuple[tuple[str, Language], ...] = (
@@ -54,7 +55,7 @@ async def _open(socket: WebSocket, language: Language, session_id: str) -> None:
     handshake = _handshake(socket)
     with services.entry.enter(handshake, language.key_of(handshake)):
         dialect = language.open(handshake, _opening(services, session_id))
-        async with services.live.open(session_id, dialect.options) as stream:
+        async with services.live.open(session_id, dialect.options, address_of(socket.scope)) as stream:
             if (connection := connection_of(socket.scope)) is not None:
                 connection.limit_text(language.max_text_bytes)
             await socket.accept(language.subprotocol_of(handshake))

@@ -1,0 +1,216 @@
+"""Refused clients that come back when they were told: nearly all get in, and what they leave unused is not lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from engine.virtual import SleepingBackend, now, recognize, run
+from steno.engine.engine import Engine
+from steno.engine.gate import Limits
+from steno.engine.queue import Priority
+from steno.engine.retries import LATE_S, MAX_PROMISES, MAX_PROMISES_OF_A_CLIENT, RetrySchedule, ServiceInterval
+from steno.errors import OverloadedError
+
+Address = Callable[[int], str]
+
+
+def own_address(n: int) -> str:
+    return f"10.0.{n // 250}.{n % 250}"
+
+
+def one_address(n: int) -> str:
+    return "192.0.2.1"
+
+
+def schedule(most_kept: int = 8, interval_s: float = 2.0) -> RetrySchedule:
+    return RetrySchedule(most_kept, interval_s, jitter=lambda: 0.0)
+
+
+class Crowd:
+    """Clients that ask for `audio_s` of work and come back once, when they were told."""
+
+    def __init__(self, engine: Engine, audio_s: float, latency_s: float = 0.02) -> None:
+        self._engine = engine
+        self._audio_s = audio_s
+        self._latency_s = latency_s
+        self.outcomes: Counter[str] = Counter()
+        self.served = 0
+
+    async def ask(self, client: str, *, comes_back: bool = True) -> None:
+        try:
+            await self._once(client)
+        except OverloadedError as refusal:
+            if not comes_back:
+                return
+            await asyncio.sleep(refusal.retry_after_s + self._latency_s)
+            try:
+                await self._once(client)
+            except OverloadedError:
+                self.outcomes["refused again"] += 1
+            else:
+                self.outcomes["in"] += 1
+
+    async def _once(self, client: str) -> None:
+        async with self._engine.admit(client=client) as ticket:
+            await ticket.recognize(recognize(self._audio_s))
+        self.served += 1
+
+    @property
+    def share_in(self) -> float:
+        return self.outcomes["in"] / self.outcomes.total()
+
+
+@pytest.mark.parametrize("address", [own_address, one_address])
+@pytest.mark.parametrize(("audio_s", "workers"), [(1.0, 2), (10.0, 2), (4.0, 8)])
+def test_of_a_crowd_that_comes_at_once_nearly_all_get_in_when_they_were_told(
+    address: Address, audio_s: float, workers: int
+) -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=workers, live_workers=0, load_s=0)
+        async with Engine(backend, Limits(max_waiting=8, request_timeout_s=10_000)) as engine:
+            crowd = Crowd(engine, audio_s)
+            await asyncio.gather(*(crowd.ask("early") for _ in range(workers + 8)))  # so that the rate is measured
+            await asyncio.gather(*(crowd.ask(address(n)) for n in range(60)))
+            assert crowd.outcomes.total() == 60 - 8 - workers
+            assert crowd.share_in >= 0.8
+
+    run(main())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_at_five_times_the_capacity_those_who_were_told_get_in_and_no_capacity_is_lost(seed: int) -> None:
+    async def main() -> None:
+        dice = random.Random(seed)
+        backend = SleepingBackend(workers=2, live_workers=0, load_s=0)
+        async with Engine(backend, Limits(max_waiting=32, request_timeout_s=10_000)) as engine:
+            crowd = Crowd(engine, audio_s=1.0)
+            asking = []
+            while now() < 120:
+                asking.append(asyncio.create_task(crowd.ask(own_address(len(asking)))))
+                await asyncio.sleep(dice.expovariate(10.0))  # two requests a second can be served
+            served = crowd.served
+            await asyncio.gather(*asking)
+            assert crowd.share_in >= 0.8
+            assert served >= 0.9 * 2 * 120
+
+    run(main())
+
+
+def test_clients_that_never_come_back_waste_no_place_and_do_not_lengthen_the_wait_for_ever() -> None:
+    async def main() -> None:
+        dice = random.Random(0)
+        backend = SleepingBackend(workers=2, live_workers=0, load_s=0)
+        async with Engine(backend, Limits(max_waiting=8)) as engine:
+            crowd = Crowd(engine, audio_s=1.0)
+            asking = []
+            while now() < 120:
+                client = own_address(len(asking))
+                asking.append(asyncio.create_task(crowd.ask(client, comes_back=False)))
+                await asyncio.sleep(dice.expovariate(10.0))
+            assert crowd.served >= 0.9 * 2 * 120
+            assert engine._gate._uploads.retries.promise("new", now()) < 120
+            await asyncio.gather(*asking)
+
+    run(main())
+
+
+def test_a_live_client_that_comes_when_it_was_told_finds_its_place() -> None:
+    async def session(engine: Engine, client: str, seconds: float) -> None:
+        async with engine.admit(Priority.LIVE_PARTIAL, client=client):
+            await asyncio.sleep(seconds)
+
+    async def main() -> None:
+        async with Engine(SleepingBackend(), Limits(max_live=2)) as engine:
+            sessions = [asyncio.create_task(session(engine, "a", 20.0 + 20.0 * n)) for n in range(2)]
+            await asyncio.sleep(1)
+            with pytest.raises(OverloadedError, match="2 live sessions are open") as refused:
+                await session(engine, "b", 1)
+            await asyncio.sleep(20)
+            with pytest.raises(OverloadedError, match="kept for clients that were told"):
+                await session(engine, "c", 1)
+            await asyncio.sleep(refused.value.retry_after_s - 20)
+            await session(engine, "b", 1)
+            await asyncio.gather(*sessions)
+
+    run(main())
+
+
+def test_live_sessions_and_uploads_have_rates_of_their_own() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=1, live_workers=1, load_s=0)
+        async with Engine(backend, Limits(max_waiting=0, max_live=1)) as engine:
+            for _ in range(20):
+                async with engine.admit() as ticket:
+                    await ticket.recognize(recognize(1.0))
+            async with engine.admit(), engine.admit(Priority.LIVE_PARTIAL):
+                with pytest.raises(OverloadedError) as upload:
+                    async with engine.admit():
+                        pass
+                with pytest.raises(OverloadedError) as live:
+                    async with engine.admit(Priority.LIVE_PARTIAL):
+                        pass
+            assert upload.value.retry_after_s <= 3 < 15 <= live.value.retry_after_s
+
+    run(main())
+
+
+def test_each_refusal_moves_the_next_moment_on() -> None:
+    retries = schedule(interval_s=2.0)
+    assert [retries.promise("a", 0.0) for _ in range(5)] == [3, 5, 7, 9, 11]
+
+
+def test_the_moment_is_the_client_s_alone_and_holds_for_some_seconds() -> None:
+    retries = schedule()
+    wait_s = retries.promise("a", 100.0)
+    assert not retries.is_due("a", 101.0)
+    assert retries.is_due("a", 100.0 + wait_s)
+    assert not retries.is_due("b", 100.0 + wait_s)
+    assert retries.is_due("a", 100.0 + wait_s + LATE_S)
+    assert not retries.is_due("a", 100.0 + wait_s + LATE_S + 0.1)
+
+
+def test_a_promise_is_kept_once() -> None:
+    retries = schedule()
+    wait_s = retries.promise("a", 0.0)
+    retries.redeem("a", wait_s)
+    assert not retries.is_due("a", wait_s)
+    assert retries.kept(wait_s) == 0
+
+
+def test_places_are_kept_only_for_those_who_come_soon_and_never_more_than_allowed() -> None:
+    retries = schedule(most_kept=3, interval_s=10.0)
+    for n in range(20):
+        retries.promise(str(n), 0.0)
+    assert retries.kept(0.0) == 1, "the next one comes after 11 s, the one after it after 22"
+    assert schedule(most_kept=0).kept(0.0) == 0
+    crowded = schedule(most_kept=3, interval_s=0.1)
+    for n in range(20):
+        crowded.promise(str(n), 0.0)
+    assert crowded.kept(0.0) == 3
+
+
+def test_what_is_remembered_of_refused_clients_is_bounded() -> None:
+    retries = schedule(interval_s=0.1)
+    for _ in range(1000):
+        retries.promise("one that asks on and on", 0.0)
+    assert len(retries._promises) == MAX_PROMISES_OF_A_CLIENT
+    for n in range(10_000):
+        retries.promise(str(n), 0.0)
+    assert len(retries._promises) == MAX_PROMISES
+    assert not retries.is_due("0", 10_000.0)
+    assert (retries._promises, retries._of_client) == ([], Counter())
+
+
+def test_the_interval_follows_what_is_measured_and_what_is_overdue() -> None:
+    interval = ServiceInterval(2.0)
+    assert interval.at(0.0) == 2.0
+    for n in range(20):
+        interval.entered(n * 8.0)
+        interval.left(n * 8.0 + 8, still_in=1)
+    assert interval.at(160.0) == 8.0
+    assert interval.at(160.0 + 8 + 17 * 10) > 17
