@@ -59,6 +59,7 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
     limits = Limits(
         max_waiting=settings.max_queue,
         max_live=settings.max_sessions,
+        live_by_load=settings.live_by_load,
         request_timeout_s=settings.request_timeout,
         idle_timeout_s=settings.idle_timeout,
     )

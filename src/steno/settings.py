@@ -126,6 +126,12 @@ class Settings(BaseSettings):
     )
 
     max_sessions: int = _field("Limits", "Live sessions open at once; more get a 429.", 256, ge=0, le=100_000)
+    live_by_load: bool = _field(
+        "Limits",
+        "Refuse live sessions where, by what open ones cost, no more fit on this machine; `false` = by `MAX_SESSIONS` "
+        "alone.",
+        True,
+    )
     max_sessions_per_key: int = _field(
         "Limits", "Live sessions that one API key may have open; 0 = as many as there are.", 0, ge=0, le=100_000
     )

@@ -1,8 +1,11 @@
-"""The processors that this process may use."""
+"""The processors that this process may use, and how uploads leave them to live work."""
 
 from __future__ import annotations
 
 import os
+
+UPLOAD_NICE = 10
+"""Threads and processes that work on uploads yield the CPU to those of live streams."""
 
 
 def usable_cores() -> int:

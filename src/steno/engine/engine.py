@@ -6,9 +6,9 @@ Refusal happens at `admit`, before any audio is read; a request that is in is ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import TypeVar
 
 from steno.backends.aligners.base import Align, Aligner
@@ -16,6 +16,7 @@ from steno.backends.base import AsyncBackend, Backend, Capabilities, Progress, S
 from steno.engine.gate import Gate, Limits
 from steno.engine.lane import Lane
 from steno.engine.lifecycle import Lifecycle, State
+from steno.engine.live_load import LiveLoad
 from steno.engine.queue import Job, Priority, PriorityInferQueue, Work
 from steno.engine.scheduler import AsyncScheduler, RunInThread, Scheduler, StepScheduler
 from steno.engine.telemetry import AlignerTelemetry, Silent, Telemetry
@@ -53,10 +54,17 @@ class Engine:
         self._telemetry = telemetry or Silent()
         self._thread: ThreadPoolExecutor | None = None
         self._run_in_thread: RunInThread[object] = run_in_thread or self._run_in_own_thread
+        self._live_load = LiveLoad()
         self._recognition = self._recognition_lane()
         self._alignment = self._alignment_lane(aligner) if aligner is not None else None
         self._tickets: set[Ticket] = set()
-        self._gate = Gate(limits, lambda: self._recognition.scheduler.places, self._live_wait_s, self._telemetry)
+        self._gate = Gate(
+            limits,
+            self._telemetry,
+            places=lambda: self._recognition.scheduler.places,
+            live_room=lambda: self.live_room,
+            live_wait_s=self._live_wait_s,
+        )
         self._stopped = False
 
     async def __aenter__(self) -> Engine:
@@ -135,6 +143,16 @@ class Engine:
         """How many pieces of one upload are worth having under way at once."""
         return min(self._recognition.scheduler.places, JOBS_PER_TICKET)
 
+    @property
+    def live_room(self) -> int | None:
+        """How many live sessions fit, by what open ones cost; None = unknown, or the limits leave it to `max_live`."""
+        if not self._limits.live_by_load:
+            return None
+        backend = self._backend
+        shares_steps = isinstance(backend, StepBackend)
+        at_once = backend.slots if isinstance(backend, StepBackend) else max(backend.workers, backend.live_workers)
+        return self._live_load.room(asyncio.get_running_loop().time(), at_once, shares_steps=shares_steps)
+
     def queue_depth(self) -> dict[Priority, int]:
         return self._recognition.queue.depth()
 
@@ -191,11 +209,27 @@ class Engine:
         with self._gate.enter(priority, client), self._recognition.lifecycle.lease():
             ticket = Ticket(self, priority, deadline, self._limits.request_timeout_s)
             self._tickets.add(ticket)
-            try:
-                yield ticket
-            finally:
-                self._tickets.discard(ticket)
-                ticket.close()
+            with self._counted(priority):
+                try:
+                    yield ticket
+                finally:
+                    self._tickets.discard(ticket)
+                    ticket.close()
+
+    @contextmanager
+    def _counted(self, priority: Priority) -> Iterator[None]:
+        """A live session counts for what fits, and takes workers from uploads."""
+        if not priority.is_live:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        self._live_load.opened(loop.time())
+        try:
+            yield
+        finally:
+            self._live_load.closed(loop.time())
+            for lane in self._lanes:
+                lane.scheduler.wake()
 
     def submit(self, work: Work, priority: Priority, deadline: float) -> Job:
         """Enqueue `work`; for `Ticket`. The job's future ends with the result, an error, or the deadline."""
@@ -250,6 +284,9 @@ class Engine:
             raise BackendUnavailableError("this server has no aligner; set ALIGNER")
         return self._alignment
 
+    def _workers_kept(self) -> int:
+        return self._live_load.workers_kept(asyncio.get_running_loop().time())
+
     def _live_wait_s(self) -> float:
         return self._recognition.queue.longest_live_wait_s(asyncio.get_running_loop().time())
 
@@ -259,6 +296,9 @@ class Engine:
     def _settled(self, job: Job, lane: Lane, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
         lane.drop(job)
+        if job.priority.is_live and job.started is not None:
+            now = asyncio.get_running_loop().time()
+            self._live_load.worked(now, now - job.started)
         error = None if job.future.cancelled() else job.future.exception()
         if isinstance(error, StenoError):
             self._telemetry.failed(error.code)
@@ -270,14 +310,16 @@ class Engine:
         if isinstance(backend, StepBackend):
             scheduler = StepScheduler(backend, queue, self._telemetry, self._run_in_thread)  # type: ignore[arg-type]
         else:
-            scheduler = AsyncScheduler(backend, backend.recognize, queue, self._telemetry, forget=backend.forget)
+            scheduler = AsyncScheduler(
+                backend, backend.recognize, queue, self._telemetry, self._workers_kept, backend.forget
+            )
         idle_s = self._limits.idle_timeout_s
         lifecycle = Lifecycle(backend.model_id, self._load_backend, self._unload_backend, idle_s)
         return Lane("recognition", queue, scheduler, lifecycle)
 
     def _alignment_lane(self, aligner: Aligner) -> Lane:
         queue = self._queue(aligner.workers + aligner.live_workers)
-        scheduler = AsyncScheduler(aligner, aligner.align, queue, AlignerTelemetry(self._telemetry))
+        scheduler = AsyncScheduler(aligner, aligner.align, queue, AlignerTelemetry(self._telemetry), self._workers_kept)
         lifecycle = Lifecycle(aligner.model_id, aligner.load, aligner.unload, self._limits.idle_timeout_s)
         return Lane("alignment", queue, scheduler, lifecycle)
 

@@ -23,6 +23,8 @@ class Limits:
     """Live sessions open at once."""
     max_live_wait_s: float = 2.0
     """While live work waits longer than this for its turn, no further session is let in."""
+    live_by_load: bool = True
+    """Whether live sessions are also refused where, by what open ones cost, no more fit."""
     request_timeout_s: float = 600.0
     idle_timeout_s: float = 120.0
 
@@ -36,14 +38,22 @@ class Gate:
 
     Args:
         places: how many uploads the backend works on at once; it may know better once its model is loaded.
+        live_room: how many live sessions fit; None = that is not known, or there is no bound.
         live_wait_s: how long the live work that has waited longest has waited by now.
     """
 
     def __init__(
-        self, limits: Limits, places: Callable[[], int], live_wait_s: Callable[[], float], telemetry: Telemetry
+        self,
+        limits: Limits,
+        telemetry: Telemetry,
+        *,
+        places: Callable[[], int],
+        live_room: Callable[[], int | None],
+        live_wait_s: Callable[[], float],
     ) -> None:
         self._limits = limits
         self._places = places
+        self._live_room = live_room
         self._live_wait_s = live_wait_s
         self._telemetry = telemetry
         self._uploads = _Entrance(RetrySchedule((limits.max_waiting + 1) // 2, UPLOAD_GUESS_S))
@@ -125,6 +135,10 @@ class Gate:
         wait_s = self._live_wait_s()
         if wait_s > self._limits.max_live_wait_s:
             return f"the sessions that are open have to wait {wait_s:.1f} s for their text"
+        room = self._live_room()
+        if room is not None and self._live.inside >= room:
+            return f"{self._live.inside} live sessions are open, and {room} fit on this machine"
+        free = free if room is None else min(free, room - self._live.inside)
         return _PROMISED if free <= kept else None
 
 

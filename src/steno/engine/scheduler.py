@@ -61,6 +61,7 @@ class AsyncScheduler:
 
     Args:
         call: does a job's work; cancelling it aborts the work.
+        kept_for_live: how many of the workers uploads leave to live work now; they always have one.
         forget: drops what is kept of a live utterance.
     """
 
@@ -70,10 +71,12 @@ class AsyncScheduler:
         call: Callable[[Any], Awaitable[Result]],
         queue: PriorityInferQueue,
         telemetry: Telemetry,
+        kept_for_live: Callable[[], int] = lambda: 0,
         forget: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._backend = backend
         self._call = call
+        self._kept_for_live = kept_for_live
         self._forget = forget
         self._queue = queue
         self._telemetry = telemetry
@@ -114,7 +117,8 @@ class AsyncScheduler:
         uploads = sum(not job.priority.is_live for job in self._tasks)
         if len(self._tasks) >= self._backend.workers + self._backend.live_workers:
             return None
-        return self._queue.pop(loop.time(), live_only=uploads >= self._backend.workers)
+        upload_places = max(self._backend.workers - self._kept_for_live(), 1)
+        return self._queue.pop(loop.time(), live_only=uploads >= upload_places)
 
     def _finished(self, job: Job, _: asyncio.Task[None]) -> None:
         del self._tasks[job]

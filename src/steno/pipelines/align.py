@@ -31,8 +31,9 @@ async def with_words(
     """
     if not heard.text:
         return heard
+    is_live = priority is not None and priority.is_live
     try:
-        alignment = await ticket.align(Align(audio, heard.text, heard.language), priority, timeout_s)
+        alignment = await ticket.align(Align(audio, heard.text, heard.language, is_live=is_live), priority, timeout_s)
     except DrainingError:
         raise
     except (ModelLoadError, UnsupportedLanguageError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Callable
 from difflib import SequenceMatcher
@@ -16,6 +17,7 @@ from speech import TRANSCRIPTS
 from steno.backends.aligners.base import Align
 from steno.backends.aligners.sphinx import SphinxAligner
 from steno.backends.base import Recognize
+from steno.backends.cpu import UPLOAD_NICE
 from steno.backends.sphinx.backend import SphinxBackend
 from steno.errors import (
     AudioTooLongError,
@@ -37,7 +39,7 @@ SENTENCES = sorted(name for name in TRANSCRIPTS if name.endswith(".flac"))
 
 @pytest.fixture
 async def aligner() -> AsyncIterator[SphinxAligner]:
-    """Loaded, with two child processes at most."""
+    """Loaded, with one child process for uploads and one for live work at most."""
     aligner = SphinxAligner(workers=1, live_workers=1)
     await aligner.load(lambda part, doing: None)
     yield aligner
@@ -79,6 +81,13 @@ async def test_its_child_holds_no_language_model_and_ends_with_it(recording: Rec
     assert psutil.Process(pid).memory_info().rss < 100e6
     await aligner.unload()
     assert psutil.Process().children() == before
+
+
+async def test_alignments_of_uploads_yield_to_those_of_live_work(aligner: SphinxAligner, recording: Recording) -> None:
+    for is_live in (False, True):
+        await aligner.align(Align(recording("letter.flac"), TRANSCRIPTS["letter.flac"], is_live=is_live))
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert [os.getpriority(os.PRIO_PROCESS, pid) - own for pid in aligner.pids] == [UPLOAD_NICE, 0]
 
 
 async def test_a_cancelled_alignment_kills_its_child_and_the_next_one_works(

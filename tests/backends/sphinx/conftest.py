@@ -9,8 +9,8 @@ from steno.backends.sphinx.backend import SphinxBackend
 
 @pytest.fixture
 async def backend() -> AsyncIterator[SphinxBackend]:
-    """Loaded, with two places."""
-    backend = SphinxBackend(workers=1, live_workers=1)
+    """Loaded, with two places for uploads and two for live work."""
+    backend = SphinxBackend(workers=2, live_workers=2)
     await backend.load(lambda part, doing: None)
     yield backend
     await backend.unload()

@@ -17,6 +17,7 @@ import pytest
 from bystander import Bystander
 from speech import TRANSCRIPTS, word_error_rate
 from steno.backends.base import AsyncBackend, Recognize
+from steno.backends.cpu import UPLOAD_NICE
 from steno.backends.sphinx.backend import SphinxBackend
 from steno.errors import (
     AudioTooLongError,
@@ -52,11 +53,12 @@ def cpu_s(backend: SphinxBackend) -> float:
 
 
 async def running(call: asyncio.Task[object] | asyncio.Future[object], backend: SphinxBackend) -> psutil.Process:
-    """The child that is at work on `call`."""
-    before = {pid: sum(psutil.Process(pid).cpu_times()[:2]) for pid in backend.pids}
+    """The child that is at work on `call`. What a child uses to start, before it is seen here, is no work."""
+    before_s: dict[int, float] = {}
     while not call.done():
         for pid in backend.pids:
-            if sum(psutil.Process(pid).cpu_times()[:2]) - before.get(pid, 0.0) > 0.1:
+            used_s = sum(psutil.Process(pid).cpu_times()[:2])
+            if used_s - before_s.setdefault(pid, used_s) > 0.1:
                 return psutil.Process(pid)
         await asyncio.sleep(0.01)
     raise AssertionError("the call was done before its child could be seen at work")
@@ -174,7 +176,7 @@ async def test_more_utterances_than_places_all_end_with_their_text(
 ) -> None:
     names = SENTENCES[:3]  # of which one at a time loses its place, and with it all that it was decoded to
     finals = await asyncio.gather(*(grow(backend, recording(name), name, 2 * STEP) for name in names))
-    assert len(backend.pids) == 2
+    assert len(backend.pids) == 3, "one from loading, for uploads, and two for live work"
     for name, (*_, final) in zip(names, finals, strict=True):
         assert word_error_rate(name, final.text) < 0.2
 
@@ -317,12 +319,22 @@ async def test_unloading_ends_every_child_and_loading_again_works(recording: Rec
         await backend.load(lambda part, doing: told.append((part, doing)))
         assert len(backend.pids) == 1
         await asyncio.gather(*(backend.recognize(Recognize(recording("letter.flac"))) for _ in range(2)))
-        await backend.recognize(Recognize(recording("letter.flac"), utterance="a", final=False))
         assert len(backend.pids) == 2
+        await backend.recognize(Recognize(recording("letter.flac"), utterance="a", final=False))
+        assert len(backend.pids) == 3
         await backend.unload()
         assert psutil.Process().children() == before
     assert told == [(0.0, "starting a decoder"), (1.0, "ready")] * 2
     await backend.unload()
+
+
+async def test_children_for_uploads_yield_to_those_for_live_work(backend: SphinxBackend, recording: Recording) -> None:
+    (upload,) = backend.pids
+    await backend.recognize(Recognize(recording("letter.flac")))
+    await backend.recognize(Recognize(recording("letter.flac"), utterance="a"))
+    assert backend.pids[0] == upload
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert [os.getpriority(os.PRIO_PROCESS, pid) - own for pid in backend.pids] == [UPLOAD_NICE, 0]
 
 
 async def test_a_child_is_replaced_after_its_calls(recording: Recording) -> None:

@@ -140,7 +140,7 @@ def test_leaving_cancels_the_work_at_once_and_the_backend_forgets() -> None:
                 await asyncio.sleep(1)
                 assert backend.under_way == ["a/0"]
             assert backend.under_way == []
-            assert backend.forgotten == ["a/0"]
+            assert backend.forgotten == ["a/0", "a"]
             assert (engine.active, engine.running) == (0, 0)
             before = len(asyncio.all_tasks())
             await asyncio.sleep(1)

@@ -20,6 +20,8 @@ class Align:
     text: str
     language: str | None = None
     """ISO 639-1; None = unknown."""
+    is_live: bool = False
+    """A live client waits for it: uploads' alignments yield the CPU to it."""
 
 
 @dataclass(frozen=True, slots=True)

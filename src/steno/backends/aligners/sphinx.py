@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from steno.backends.aligners.base import Alignment
 from steno.backends.cpu import usable_cores
-from steno.backends.sphinx.calls import MIN_SAMPLES, check, patience_s, pcm_of, retrying, start_pool
+from steno.backends.sphinx.calls import MIN_SAMPLES, check, patience_s, pcm_of, retrying, start_pools
 from steno.errors import BackendError, BackendUnavailableError, UnsupportedFeatureError
 from steno.types import SAMPLE_RATE, Word
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from steno.backends.aligners.base import Align
     from steno.backends.base import Progress
     from steno.backends.registry import BackendOptions
-    from steno.backends.sphinx.pool import Pool
-    from steno.types import Audio
+    from steno.backends.sphinx.calls import Pools
 
 Span: TypeAlias = tuple[float, float]
 """Start and end, in seconds from the start of the audio."""
@@ -31,7 +30,7 @@ class SphinxAligner:
 
     Args:
         workers: child processes for uploads; None = one for each core that this process may use.
-        live_workers: how many further ones there may be for live work.
+        live_workers: calls for live work that run beside those of uploads; live work has children of its own.
     """
 
     name = "sphinx"
@@ -41,21 +40,21 @@ class SphinxAligner:
     def __init__(self, workers: int | None = None, live_workers: int = 1) -> None:
         self.workers = workers or usable_cores()
         self.live_workers = live_workers
-        self._pool: Pool | None = None
+        self._pools: Pools | None = None
 
     @property
     def pids(self) -> list[int]:
         """Of the children that are ready for use."""
-        return self._pool.pids if self._pool else []
+        return self._pools.pids if self._pools else []
 
     async def load(self, progress: Progress) -> None:
         """Raises BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start."""
-        self._pool = await start_pool("aligner 'sphinx'", self.workers + self.live_workers, "align", progress)
+        self._pools = await start_pools("aligner 'sphinx'", self.workers, self.live_workers, "align", progress)
 
     async def unload(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool:
-            await pool.close()
+        pools, self._pools = self._pools, None
+        if pools:
+            await pools.close()
 
     async def align(self, work: Align) -> Alignment:
         """Find the times of every token of the text. A token without a sound in English gets those of the gap that it
@@ -73,19 +72,20 @@ class SphinxAligner:
         tokens = work.text.split()
         if not tokens:
             return Alignment(())
-        spans = await retrying(lambda: self._spans(work.audio, tokens))
+        spans = await retrying(lambda: self._spans(work, tokens))
         if spans is None:
             seconds = f"{len(work.audio) / SAMPLE_RATE:.1f} s"
             raise BackendError(f"the text ({len(tokens)} words) could not be found in the audio ({seconds})")
         return Alignment(tuple(_placed(tokens, spans, len(work.audio) / SAMPLE_RATE)))
 
-    async def _spans(self, audio: Audio, tokens: list[str]) -> list[Span | None] | None:
+    async def _spans(self, work: Align, tokens: list[str]) -> list[Span | None] | None:
+        audio = work.audio
         if len(audio) < MIN_SAMPLES:
             return None
-        if self._pool is None:
+        if self._pools is None:
             raise BackendUnavailableError("aligner 'sphinx' is not loaded")
         pcm = await pcm_of(audio)
-        async with self._pool.place() as place:
+        async with self._pools.of(is_live=work.is_live).place() as place:
             reply = await place.child.call({"op": "align", "tokens": tokens}, pcm, timeout_s=patience_s(audio))
             spans: list[Span | None] | None = reply["spans"]
             return spans

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from steno.alignment.confidence import mean
 from steno.backends.base import Capabilities, Drafts, Progress, Recognize
-from steno.backends.cpu import usable_cores
+from steno.backends.cpu import UPLOAD_NICE, usable_cores
 from steno.backends.memory import map_large_blocks, release_memory
 from steno.backends.moonshine import files
 from steno.backends.moonshine.context import LiveContext
@@ -51,9 +51,6 @@ NOISE_CONFIDENCE = 0.72
 speech 0.77 to 0.95."""
 
 NOTES = frozenset("♩♪♫♬")
-
-UPLOAD_NICE = 10
-"""Threads of uploads yield the CPU to those of live streams."""
 
 
 class MoonshineBackend:

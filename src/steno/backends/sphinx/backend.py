@@ -11,13 +11,14 @@ from steno.backends.sphinx.calls import (
     MAX_AUDIO_S,
     MIN_SAMPLES,
     RECYCLE_AFTER,
+    Pools,
     check,
     patience_s,
     pcm_of,
     retrying,
-    start_pool,
+    start_pools,
 )
-from steno.backends.sphinx.pool import Growing, Place, Pool
+from steno.backends.sphinx.pool import Growing, Place
 from steno.errors import BackendUnavailableError, UnsupportedFeatureError
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 
@@ -39,8 +40,8 @@ class SphinxBackend:
     """See `Capabilities` for what it can do.
 
     Args:
-        workers: child processes for stateless calls; None = one for each core that this process may use.
-        live_workers: how many more there may be, so that live utterances find a place beside uploads.
+        workers: child processes for uploads; None = one for each core that this process may use.
+        live_workers: calls for live utterances that run beside those of uploads; live work has children of its own.
         recycle_after: calls after which a child is replaced by a fresh one.
     """
 
@@ -61,7 +62,7 @@ class SphinxBackend:
         self._workers = workers or usable_cores()
         self._live_workers = live_workers
         self._recycle_after = recycle_after
-        self._pool: Pool | None = None
+        self._pools: Pools | None = None
 
     @property
     def workers(self) -> int:
@@ -73,18 +74,19 @@ class SphinxBackend:
 
     @property
     def pids(self) -> list[int]:
-        """Of the children that are there to be used."""
-        return self._pool.pids if self._pool else []
+        """Of the children that are ready for use."""
+        return self._pools.pids if self._pools else []
 
     async def load(self, progress: Progress) -> None:
         """Raises BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start."""
-        size = self._workers + self._live_workers
-        self._pool = await start_pool("backend 'sphinx'", size, "recognise", progress, self._recycle_after)
+        self._pools = await start_pools(
+            "backend 'sphinx'", self._workers, self._live_workers, "recognise", progress, self._recycle_after
+        )
 
     async def unload(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool:
-            await pool.close()
+        pools, self._pools = self._pools, None
+        if pools:
+            await pools.close()
 
     async def recognize(self, work: Recognize) -> Hypothesis:
         """Decode a piece, or what is new of a live utterance.
@@ -109,16 +111,16 @@ class SphinxBackend:
         return _hypothesis(rows, len(work.audio) / SAMPLE_RATE)
 
     def forget(self, utterance: str) -> None:
-        if self._pool:
-            self._pool.forget(utterance)
+        if self._pools:
+            self._pools.live.forget(utterance)
 
     async def _whole(self, audio: Audio) -> list[Row]:
         pcm = await pcm_of(audio)
-        async with self._loaded().place() as place:
+        async with self._loaded().uploads.place() as place:
             return await _words(place, "recognise", pcm, audio)
 
     async def _part(self, audio: Audio, key: str, final: bool) -> list[Row]:
-        async with self._loaded().place(key) as place:
+        async with self._loaded().live.place(key) as place:
             growing = place.growing
             if growing is None or _starts_over(growing, len(audio)):
                 pcm = await pcm_of(audio)
@@ -130,10 +132,10 @@ class SphinxBackend:
             growing.samples = len(audio)  # before the call: where that fails, the child ends and this with it
             return await _words(place, "finish" if final else "feed", pcm, audio)
 
-    def _loaded(self) -> Pool:
-        if self._pool is None:
+    def _loaded(self) -> Pools:
+        if self._pools is None:
             raise BackendUnavailableError("backend 'sphinx' is not loaded")
-        return self._pool
+        return self._pools
 
 
 def create(options: BackendOptions) -> SphinxBackend:

@@ -1,14 +1,16 @@
-"""What the recogniser and the aligner have in common: a pool, PCM, a time limit in proportion to the audio, a retry."""
+"""What the recogniser and the aligner have in common: pools, PCM, a time limit in proportion to the audio, a retry."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from loguru import logger
 
+from steno.backends.cpu import UPLOAD_NICE
 from steno.backends.sphinx import installed
 from steno.backends.sphinx.pool import Pool
 from steno.backends.sphinx.process import DecodingTimeoutError, Role
@@ -68,11 +70,34 @@ async def pcm_of(audio: Audio) -> bytes:
     return await asyncio.to_thread(convert)
 
 
-async def start_pool(owner: str, size: int, role: Role, progress: Progress, recycle_after: int = RECYCLE_AFTER) -> Pool:
-    """A pool with one child, whose decoder is ready. Further ones start when they are needed.
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Children for uploads, of low priority, and children for live work. A process cannot get its priority back."""
+
+    uploads: Pool
+    live: Pool
+
+    def of(self, *, is_live: bool) -> Pool:
+        return self.live if is_live else self.uploads
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the children that are ready for use."""
+        return [*self.uploads.pids, *self.live.pids]
+
+    async def close(self) -> None:
+        """End all children and wait until they are gone. Calls that still run fail."""
+        await asyncio.gather(self.uploads.close(), self.live.close())
+
+
+async def start_pools(
+    owner: str, workers: int, live_workers: int, role: Role, progress: Progress, recycle_after: int = RECYCLE_AFTER
+) -> Pools:
+    """Pools with one child, whose decoder is ready. Further ones start when they are needed.
 
     Args:
         owner: for errors: `backend 'sphinx'` or `aligner 'sphinx'`.
+        workers: children for uploads at most. Live work may have as many, or `live_workers` where those are more.
 
     Raises:
         BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start.
@@ -81,12 +106,16 @@ async def start_pool(owner: str, size: int, role: Role, progress: Progress, recy
     if lacking:
         raise BackendUnavailableError(f"{owner} {lacking}")
     progress(0.0, "starting a decoder")
-    pool = Pool(size, role, recycle_after=recycle_after, recycle_rss_mb=RECYCLE_RSS_MB)
+
+    def pool(size: int, niceness: int) -> Pool:
+        return Pool(size, role, recycle_after=recycle_after, recycle_rss_mb=RECYCLE_RSS_MB, niceness=niceness)
+
+    pools = Pools(pool(workers, UPLOAD_NICE), pool(max(workers, live_workers), 0))
     try:
-        async with pool.place():
+        async with pools.uploads.place():
             pass
     except BackendCrashedError as error:
-        await pool.close()
+        await pools.close()
         raise BackendUnavailableError(f"{owner} does not start: {error}; the log has the reason") from error
     progress(1.0, "ready")
-    return pool
+    return pools

@@ -31,16 +31,18 @@ class Place:
 
 
 class Pool:
-    """Lends children of one role, one user each, at most `size` at once; later callers wait in order of arrival.
+    """Lends children of one role and priority, one user each, at most `size` at once; later callers wait in order of
+    arrival.
 
     A child that holds a live utterance is kept for it. Where `size` is reached and another needs a place, the
     utterance that was not decoded for the longest time loses its: its next call brings all of its audio and starts
     over in another child. So more streams than places cost time, and nothing else.
     """
 
-    def __init__(self, size: int, role: Role, *, recycle_after: int, recycle_rss_mb: float) -> None:
+    def __init__(self, size: int, role: Role, *, recycle_after: int, recycle_rss_mb: float, niceness: int = 0) -> None:
         self._size = size
         self._role: Role = role
+        self._niceness = niceness
         self._recycle_after = recycle_after
         self._recycle_rss_mb = recycle_rss_mb
         self._permits = asyncio.Semaphore(size)
@@ -118,7 +120,7 @@ class Pool:
     async def _start(self) -> Place:
         self._starting += 1
         try:
-            return Place(await Child.start(self._role))
+            return Place(await Child.start(self._role, self._niceness))
         finally:
             self._starting -= 1
 

@@ -42,8 +42,11 @@ class Child:
         self.rss_mb = 0.0
 
     @classmethod
-    async def start(cls, role: Role) -> Child:
+    async def start(cls, role: Role, niceness: int = 0) -> Child:
         """Start a child and wait until its decoder is ready.
+
+        Args:
+            niceness: what its priority is lowered by.
 
         Raises:
             BackendCrashedError: it ended, or was not ready in time. Its standard error is ours: the trace is there.
@@ -54,6 +57,7 @@ class Child:
             "-m",
             "steno.backends.sphinx.worker",
             role,
+            str(niceness),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C must not reach it while Python starts and it can't yet ignore it

@@ -1,4 +1,4 @@
-"""A child process that decodes: `python -m steno.backends.sphinx.worker recognise` or `… align`.
+"""A child process that decodes: `python -m steno.backends.sphinx.worker ROLE NICENESS`; ROLE is `recognise` or `align`.
 
 It answers one request after the other and ends when its standard input does, which is also how it notices that its
 parent was killed. Ctrl-C is the parent's business.
@@ -19,7 +19,10 @@ from steno.backends.sphinx.protocol import Header, Message, pack, read
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies = sys.stdin.buffer, _own_stdout()
-    serve = _service(sys.argv[1])
+    role, niceness = sys.argv[1:]
+    if hasattr(os, "nice"):
+        os.nice(int(niceness))
+    serve = _service(role)
     _send(replies, {"ready": True})
     while (request := read(requests)) is not None:
         _send(replies, _answer(serve, request))
