@@ -176,7 +176,11 @@ class Settings(BaseSettings):
         ge=0,
         le=7 * 86_400,
     )
-    preload: bool = _field("Model", "Load the model at start; `/ready` says 503 until it is there.", False)
+    preload: bool = _field(
+        "Model",
+        "Load the model at start and keep it, whatever `IDLE_TIMEOUT` is; `/ready` says 503 until it is there.",
+        False,
+    )
     sphinx_workers: int | None = _field(
         "Model",
         "Threads (Moonshine) or processes (PocketSphinx) of the embedded recogniser for uploads. Default: one a core.",

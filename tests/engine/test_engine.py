@@ -289,6 +289,34 @@ def test_an_open_session_keeps_the_model_loaded() -> None:
     run(main())
 
 
+def test_a_preloaded_model_stays_however_long_nothing_comes() -> None:
+    async def main() -> None:
+        backend = SleepingBackend()
+        async with Engine(backend, Limits(idle_timeout_s=60)) as engine:
+            await engine.preload()
+            await transcribe(engine, 1)
+            await asyncio.sleep(3600)
+            assert (engine.model_state, backend.loads) == (State.READY, 1)
+        assert engine.model_state is State.UNLOADED
+
+    run(main())
+
+
+def test_a_preload_that_failed_and_then_worked_keeps_the_model_too() -> None:
+    async def main() -> None:
+        backend = SleepingBackend()
+        backend.load_errors = [OSError("no")]
+        async with Engine(backend, Limits(idle_timeout_s=60)) as engine:
+            with pytest.raises(ModelLoadError):
+                await engine.preload()
+            await asyncio.sleep(6)
+            await engine.preload()
+            await asyncio.sleep(3600)
+            assert engine.model_state is State.READY
+
+    run(main())
+
+
 def test_draining_refuses_newcomers_and_finishes_what_runs() -> None:
     async def main() -> None:
         async with Engine(SleepingBackend(load_s=0), Limits()) as engine:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import TypeVar
 
 from steno.backends.aligners.base import Align, Aligner
@@ -66,6 +66,8 @@ class Engine:
             live_wait_s=self._live_wait_s,
         )
         self._stopped = False
+        self._kept = ExitStack()
+        self._is_preloaded = False
 
     async def __aenter__(self) -> Engine:
         for lane in self._lanes:
@@ -76,6 +78,7 @@ class Engine:
         self.drain()
         for lane in self._lanes:
             await lane.stop_working()
+        self._kept.close()
         self.cut_off()
         for lane in self._lanes:
             await lane.lifecycle.close()
@@ -180,11 +183,14 @@ class Engine:
         await self._gate.idle()
 
     async def preload(self) -> None:
-        """Load the model now.
+        """Load the model now, and keep it loaded until the engine ends: idleness does not unload it any more.
 
         Raises:
             ModelLoadError: it did not load.
         """
+        if not self._is_preloaded:
+            self._is_preloaded = True
+            self._kept.enter_context(self._recognition.lifecycle.lease())
         await self._recognition.lifecycle.ready()
 
     def check_room(self, priority: Priority = Priority.INTERACTIVE, client: str = "") -> None:
