@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.virtual import run
 from pipelines.live.studio import AtOnce, LoudnessVad
+from steno.errors import BackendError
 from steno.pipelines.live.hearing import FRAMES_PER_TURN, MAX_BATCH, Hearing
 from steno.vad.levels import frame_levels
 from steno.vad.silero import FRAME, SileroVad, VadState
@@ -103,7 +104,46 @@ def test_a_stream_that_left_is_not_waited_for() -> None:
     run(main())
 
 
-def test_a_vad_that_fails_fails_those_who_wait_and_nobody_later() -> None:
+class FailingVad(LoudnessVad):
+    """Fails for frames that hold a NaN, and in the runs that are named."""
+
+    def __init__(self, *runs: int) -> None:
+        self._runs, self._count = set(runs), 0
+
+    def step(self, frames: NDArray[np.float32], states: Sequence[VadState]) -> NDArray[np.float32]:
+        self._count += 1
+        if self._count in self._runs or np.isnan(frames).any():
+            raise FloatingPointError("inference failed")
+        return super().step(frames, states)
+
+
+def test_frames_that_the_vad_fails_on_end_their_own_stream_alone() -> None:
+    async def main() -> None:
+        hearing = Hearing(load=FailingVad, thread=AtOnce())
+        bad = noise(FRAMES_PER_TURN * 3, 99)
+        bad[FRAMES_PER_TURN + 2] = np.nan
+        streams = [noise(FRAMES_PER_TURN * 3, n) for n in range(5)]
+        outcomes = await asyncio.gather(
+            *(hearing.listen().hear(frames) for frames in (*streams, bad)), return_exceptions=True
+        )
+        assert isinstance(outcomes.pop(), BackendError)
+        for frames, outcome in zip(streams, outcomes, strict=True):
+            assert not isinstance(outcome, BaseException)
+            assert np.array_equal(outcome[0], LoudnessVad().step(frames, []))
+
+    run(main())
+
+
+def test_a_run_that_fails_once_ends_no_stream() -> None:
+    async def main() -> None:
+        hearing = Hearing(load=lambda: FailingVad(2), thread=AtOnce())
+        heard = await asyncio.gather(*(hearing.listen().hear(noise(4, n)) for n in range(5)))
+        assert [len(probabilities) for probabilities, _ in heard] == [4] * 5
+
+    run(main())
+
+
+def test_a_vad_that_cannot_be_loaded_fails_those_who_wait_each_with_an_error_of_its_own_and_nobody_later() -> None:
     async def main() -> None:
         attempts: list[int] = []
 
@@ -114,8 +154,12 @@ def test_a_vad_that_fails_fails_those_who_wait_and_nobody_later() -> None:
             return LoudnessVad()
 
         hearing = Hearing(load=load, thread=AtOnce())
-        with pytest.raises(OSError, match="no such file"):
-            await hearing.listen().hear(noise(1, 0))
+        waiting = [asyncio.create_task(hearing.listen().hear(noise(1, 0))) for _ in range(3)]
+        await asyncio.wait(waiting)
+        errors = [task.exception() for task in waiting]
+        assert [type(error) for error in errors] == [BackendError] * 3
+        assert len({id(error) for error in errors}) == 3
+        assert len(attempts) == 1
         assert len((await hearing.listen().hear(noise(1, 0)))[0]) == 1
 
     run(main())

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from loguru import logger
 from numpy.typing import NDArray
+
+from steno.errors import BackendError
 
 if TYPE_CHECKING:
     from steno.vad.silero import VadState
@@ -44,7 +47,11 @@ class Ear:
         self.state: VadState | None = None
 
     async def hear(self, frames: NDArray[np.float32]) -> Probabilities:
-        """`frames`: shape [n, 512], the stream's next. Returns two arrays of shape [n]."""
+        """`frames`: shape [n, 512], the stream's next. Returns two arrays of shape [n].
+
+        Raises:
+            BackendError: they could not be judged.
+        """
         return await self._hearing.hear(self, frames)
 
     def close(self) -> None:
@@ -115,14 +122,30 @@ class Hearing:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             try:
                 busy_s, frames = await loop.run_in_executor(self._thread, self._turn, batch)
-            except Exception as error:  # noqa: BLE001 - the worker's boundary: delivered to those who wait
-                _fail(batch, error)
+            except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered to those concerned
+                logger.opt(exception=error).error("voice activity detection failed for {} streams", len(batch))
+                if self._vad is None:
+                    _fail(batch)
+                else:
+                    await self._turn_alone(batch)
+                self._waiting += [request for request in batch if not _settle(request)]
                 continue
             if self._telemetry is not None and batch:
                 self._telemetry.heard(len(batch), frames, busy_s)
             self._waiting += [request for request in batch if not _settle(request)]
             if not any(request.done for request in self._waiting):
                 await asyncio.sleep(min(len(self._ears) * PAUSE_PER_STREAM_S, MAX_PAUSE_S))
+
+    async def _turn_alone(self, batch: list[_Request]) -> None:
+        """After a run that failed: each stream goes on by itself, from the frame that it had come to, so that only
+        those whose own frames fail end."""
+        loop = asyncio.get_running_loop()
+        for request in batch:
+            try:
+                await loop.run_in_executor(self._thread, self._turn, [request])
+            except Exception as error:  # noqa: BLE001 - as in `_run`, which has logged how
+                logger.error("voice activity detection failed for one stream: {}", type(error).__name__)
+                _fail([request])
 
     def _turn(self, batch: list[_Request]) -> tuple[float, int]:
         """In the thread: the next few frames of each. Returns the seconds and the frames it took."""
@@ -158,10 +181,13 @@ def _settle(request: _Request) -> bool:
     return request.future.done()
 
 
-def _fail(batch: list[_Request], error: Exception) -> None:
+def _fail(batch: list[_Request]) -> None:
+    """Each gets an error of its own."""
     for request in batch:
         if not request.future.done():
-            request.future.set_exception(error)
+            request.future.set_exception(
+                BackendError("voice activity detection failed; the server's log has the reason")
+            )
 
 
 def _load() -> FrameVad:
