@@ -41,7 +41,8 @@ in HTTP is decided in `server/errors.py`.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
 
 class StenoError(Exception):
@@ -53,6 +54,11 @@ class StenoError(Exception):
         super().__init__(message)
         self.message = message
         self.param = param
+
+    def fresh(self) -> Self:
+        """An equal error for another caller. The frames in the traceback of an error that was raised stay in memory,
+        with the audio in them, for as long as the error does: callers that share one share all of that."""
+        return copy(self)
 
 
 class SettingsError(StenoError):

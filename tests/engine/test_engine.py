@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -189,6 +191,44 @@ def test_a_step_that_fails_fails_its_slots_and_no_later_work() -> None:
             assert [isinstance(outcome, BackendError) for outcome in outcomes] == [True, False, False]
 
     run(main())
+
+
+def test_the_error_of_one_request_keeps_no_other_request_s_audio_alive() -> None:
+    async def request(engine: Engine, audios: list[weakref.ref[object]]) -> None:
+        async with engine.admit(Priority.LIVE_FINAL) as ticket:
+            work = recognize(2)
+            audios.append(weakref.ref(work.audio))
+            await ticket.recognize(work)
+
+    async def failed_steps() -> None:
+        class FailingWithAType(FailingSteps):
+            def step(self) -> Sequence[Finished]:
+                try:
+                    return super().step()
+                except RuntimeError:
+                    raise BackendError("this step failed") from None
+
+        async with step_engine(backend=FailingWithAType({2})) as engine:
+            await check(engine, "this step failed")
+
+    async def failed_load() -> None:
+        backend = SleepingBackend()
+        backend.load_errors = [OSError("no")]
+        async with Engine(backend, Limits()) as engine:
+            await check(engine, "could not be loaded")
+
+    async def check(engine: Engine, message: str) -> None:
+        audios: list[weakref.ref[object]] = []
+        outcomes = await asyncio.gather(*(request(engine, audios) for _ in range(2)), return_exceptions=True)
+        assert all(message in str(outcome) for outcome in outcomes)
+        one_error = outcomes.pop()
+        outcomes.clear()
+        await asyncio.sleep(1)
+        gc.collect()
+        assert [audio() is None for audio in audios] == [True, False], one_error
+
+    run(failed_steps())
+    run(failed_load())
 
 
 class RefusingAdmission(ScriptedBackend):

@@ -106,6 +106,7 @@ def test_a_failed_load_reaches_all_who_wait_and_is_tried_again_later() -> None:
         lifecycle = lifecycle_of(backend)
         outcomes = await asyncio.gather(*(lifecycle.ready() for _ in range(3)), return_exceptions=True)
         assert [str(outcome) for outcome in outcomes] == ["a model could not be loaded: no weights here"] * 3
+        assert len({id(outcome) for outcome in outcomes}) == 3, "each has an error of its own"
         with pytest.raises(ModelLoadError):
             await lifecycle.ready()
         assert now() == 1

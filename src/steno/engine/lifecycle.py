@@ -85,7 +85,7 @@ class Lifecycle:
             assert self._task is not None
             await asyncio.wait([self._task])
             if self._state is State.UNLOADED and self._failure is not None:
-                raise self._failure
+                raise self._failure.fresh()
 
     def begin_loading(self) -> None:
         """Begin to load, unless it is loaded or on its way. For callers that do not wait.
@@ -156,7 +156,7 @@ class Lifecycle:
     def _refuse_after_failure(self) -> None:
         now = asyncio.get_running_loop().time()
         if self._failure is not None and now - self._failed_at < RETRY_AFTER_FAILURE_S:
-            raise self._failure
+            raise self._failure.fresh()
 
     def _start_idling(self) -> None:
         if self._holders or self._idle_timeout_s <= 0 or self._state is not State.READY:

@@ -257,7 +257,7 @@ class StepScheduler:
         except Exception as error:  # noqa: BLE001
             lost = _translate(error)
             self._let_go(self._backend.release, held)
-            return [Finished(work, lost) for work in held]
+            return [Finished(work, lost.fresh()) for work in held]
 
     def _let_go(self, of: Callable[[T], None], what: Sequence[T]) -> None:
         for each in what:
