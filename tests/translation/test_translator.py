@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -162,6 +164,31 @@ def test_few_requests_are_under_way_at_once() -> None:
         texts = [f"{TEXTS[n % 30]} {n}" for n in range(300)]
         assert translate(llm, texts) == expected(texts)
     assert 2 <= llm.most_at_once <= 4
+
+
+def test_live_lines_do_not_wait_for_a_film() -> None:
+    def slow(lines: Lines, request: dict[str, Any]) -> Answer:
+        answer = good(lines, request)
+        answer.hang_s = 0.5
+        return answer
+
+    film = [f"This is line number {n} of a film, in which much is said." for n in range(24 * 40)]
+
+    async def main(url: str) -> None:
+        translator = Translator(Llm(LlmSettings(url, "key", "test", 5.0, 0)))
+        translating = asyncio.create_task(translator.translate(film, FRENCH))
+        await asyncio.sleep(0.2)
+        began = time.perf_counter()
+        for text in ("Good evening, everybody.", "Nice to see you here."):
+            assert await translator.translate([text], FRENCH, 10.0, is_live=True) == expected([text])
+        assert time.perf_counter() - began < 3.0, "two answers of half a second; the film takes seven"
+        assert not translating.done()
+        translating.cancel()
+        await asyncio.wait([translating])
+        await translator.aclose()
+
+    with LlmServer(then=slow) as llm:
+        asyncio.run(main(llm.url))
 
 
 def test_the_glossary_is_held_to() -> None:

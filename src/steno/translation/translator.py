@@ -18,6 +18,7 @@ from steno.errors import TranslationError
 from steno.languages import name_of
 from steno.translation.check import lines_of, problem_with
 from steno.translation.llm import Llm
+from steno.translation.turns import Turns
 
 BATCHES = (24, 8, 2)
 """Lines in a request of the first, second and third try."""
@@ -27,6 +28,8 @@ STEP = 10
 CONTEXT_LINES = 3
 AT_ONCE = 4
 """Requests under way at once, of all translations together."""
+KEPT_FOR_LIVE = 1
+"""Of them, so many only for lines that a live client waits for: a film's requests take minutes."""
 MAX_GLOSSARY = 200
 
 INSTRUCTIONS = """You translate subtitles. You get JSON: `target` and `source` languages, `glossary` (terms and how \
@@ -61,16 +64,20 @@ class Translator:
 
     def __init__(self, llm: Llm) -> None:
         self._llm = llm
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns(AT_ONCE, KEPT_FOR_LIVE)
 
-    async def translate(self, lines: Sequence[str], wanted: Wanted, timeout_s: float | None = None) -> list[Line]:
+    async def translate(
+        self, lines: Sequence[str], wanted: Wanted, timeout_s: float | None = None, *, is_live: bool = False
+    ) -> list[Line]:
         """As many lines as were given, in the same order. Never raises for what the LLM does or how long it takes.
+
+        Lines that a live client waits for (`is_live`) are asked before all others.
 
         No request is made for lines without letters, or where the source is in the target language already.
         """
         if wanted.source == wanted.target:
             return [Line(text) for text in lines]
-        task = _Task(lines, wanted)
+        task = _Task(lines, wanted, is_live)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._ask_until_done(task)
@@ -93,7 +100,7 @@ class Translator:
                     group.create_task(self._ask(task, batch))
 
     async def _ask(self, task: _Task, batch: Sequence[int]) -> None:
-        async with self._turns:
+        async with self._turns.turn(is_live=task.is_live):
             if task.unreachable is not None:
                 return
             try:
@@ -108,9 +115,10 @@ class Translator:
 class _Task:
     """One translation under way: which lines are done, and what was wrong with the others."""
 
-    def __init__(self, lines: Sequence[str], wanted: Wanted) -> None:
+    def __init__(self, lines: Sequence[str], wanted: Wanted, is_live: bool) -> None:
         self._lines = lines
         self.wanted = wanted
+        self.is_live = is_live
         self._done: dict[int, str] = {}
         self._problems: dict[int, str] = {}
         self.unreachable: str | None = None

@@ -27,7 +27,10 @@ class SlowTranslator(Translator):
         super().__init__(Llm(LlmSettings("http://localhost:1", None, "m", 1.0, 0)))
         self._seconds = seconds
 
-    async def translate(self, lines: Sequence[str], wanted: Wanted, timeout_s: float | None = None) -> list[Line]:
+    async def translate(
+        self, lines: Sequence[str], wanted: Wanted, timeout_s: float | None = None, *, is_live: bool = False
+    ) -> list[Line]:
+        assert is_live
         wait_s = self._seconds.get(lines[0], 0.0)
         await asyncio.sleep(min(wait_s, timeout_s or wait_s))
         late = timeout_s is not None and wait_s > timeout_s

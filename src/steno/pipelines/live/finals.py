@@ -74,7 +74,7 @@ class Finals:
         assert self._translator is not None
         assert options.translate_to is not None
         wanted = Wanted(options.translate_to, final.language)
-        line = (await self._translator.translate([final.text], wanted, TRANSLATION_S))[0]
+        (line,) = await self._translator.translate([final.text], wanted, TRANSLATION_S, is_live=True)
         return None if line.problem else line.text
 
     def _dressed(self, final: Final, options: LiveOptions) -> Final:
