@@ -26,14 +26,14 @@
     │   ├── OverloadedError              every place is taken
     │   └── UnavailableError             the server cannot serve now
     │       ├── DrainingError                  it is shutting down
-    │       └── ModelLoadError                 the model did not load, or not in time
+    │       ├── ModelLoadError                 the model did not load, or not in time
+    │       └── BackendCrashedError            the recogniser's process died
     ├── DeadlineExceededError      the request's own time is up
     ├── TranslationError           the LLM gave no translation
     ├── TranslationNotConfiguredError    there is no LLM to ask
     ├── SupersededError            a newer job of the same utterance took its place
     └── BackendError               the recogniser failed
-        ├── BackendUnavailableError      it cannot run on this machine
-        └── BackendCrashedError          its process died
+        └── BackendUnavailableError      it cannot run on this machine
 
 Each has a stable machine `code` and a sentence that says what was wrong and what would be right. What they mean
 in HTTP is decided in `server/errors.py`.
@@ -172,6 +172,12 @@ class ModelLoadError(UnavailableError):
     code = "model_load_failed"
 
 
+class BackendCrashedError(UnavailableError):
+    code = "backend_crashed"
+    may_pass: ClassVar[bool] = True
+    """Whether the same work may succeed in a fresh process."""
+
+
 class DeadlineExceededError(StenoError):
     code = "deadline_exceeded"
 
@@ -194,7 +200,3 @@ class BackendError(StenoError):
 
 class BackendUnavailableError(BackendError):
     code = "backend_unavailable"
-
-
-class BackendCrashedError(BackendError):
-    code = "backend_crashed"

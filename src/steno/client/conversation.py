@@ -30,6 +30,8 @@ GREETING_S = 30.0
 MAX_WAITING = 256
 """Events; a minute of raw audio has fewer. Of a container's nobody knows, so there the server is not read then."""
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.25, 5.0
+LATE_S = 0.5
+"""A client comes so much later than it was told at most. The server keeps its place for a few seconds."""
 
 log = logging.getLogger("steno.client")
 
@@ -206,7 +208,7 @@ class _Patience:
         pause_s = min(FIRST_PAUSE_S * 2.0**self._tries, MAX_PAUSE_S) * random.uniform(0.5, 1.0)
         self._tries += 1
         if isinstance(error, OverloadedError | DrainingError):
-            pause_s = error.retry_after_s * random.uniform(1.0, 1.1)
+            pause_s = error.retry_after_s + random.uniform(0.0, LATE_S)
         elif left_s > FIRST_PAUSE_S:
             pause_s = min(pause_s, left_s)
         if pause_s > left_s:

@@ -29,7 +29,7 @@ class Limits:
     idle_timeout_s: float = 120.0
 
 
-UPLOAD_GUESS_S, LIVE_GUESS_S = 2.0, 15.0
+UPLOAD_GUESS_S, LIVE_GUESS_S = 2.0, 5.0
 """The interval between two ends of requests, and of sessions, before any was measured."""
 
 

@@ -21,7 +21,7 @@ from pipelines.live.studio import (
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
 from steno.engine.queue import Priority
-from steno.errors import BackendCrashedError, BackendError, OverloadedError
+from steno.errors import BackendCrashedError, OverloadedError
 from steno.pipelines.live.events import Lagging
 from steno.pipelines.live.stream import MAX_BEHIND_S, MAX_WAITING
 
@@ -83,16 +83,32 @@ def test_a_final_that_fails_says_so_and_keeps_what_was_stable() -> None:
         async with offline_engine(backend) as engine, live_of(engine).open("a", LiveOptions()) as stream:
             listener = Listener(stream)
             await speak(stream, pcm(("speech", 3)))
-            backend.errors = [BackendCrashedError("it died")] * 9
-            await speak(stream, pcm(("silence", 1)))
+            backend.errors = [BackendCrashedError("it died")] * 99
+            await speak(stream, pcm(("silence", 10)))
             backend.errors = []
             await speak(stream, pcm(("speech", 2), ("silence", 1)))
             await stream.finish()
             await asyncio.sleep(0)
         first, second = listener.finals
-        assert isinstance(first.error, BackendError)
+        assert isinstance(first.error, BackendCrashedError)
         assert first.text == listener.partials[4].stable or first.text.startswith("w0")
         assert (second.text, second.error) == ("w0 w1 w2 w3 w4", None)
+
+    run(main())
+
+
+def test_a_final_whose_decoder_dies_again_and_again_is_tried_again_and_comes() -> None:
+    async def main() -> None:
+        backend = OfflineBackend(rtf=0.01)
+        async with offline_engine(backend) as engine, live_of(engine).open("a", LiveOptions()) as stream:
+            listener = Listener(stream)
+            await speak(stream, pcm(("speech", 3)))
+            backend.errors = [BackendCrashedError("it died")] * 4
+            await speak(stream, pcm(("silence", 6)))
+            await stream.finish()
+            await asyncio.sleep(0)
+        (final,) = listener.finals
+        assert (final.text, final.error) == ("w0 w1 w2 w3 w4 w5 w6", None)
 
     run(main())
 

@@ -26,6 +26,8 @@ STOP_GRACE_S = 1.0
 class DecodingTimeoutError(BackendCrashedError):
     """The child was killed because it did not answer in time: trying again would take as long."""
 
+    may_pass = False
+
 
 class Child:
     """Answers one call at a time. A call that is cancelled, times out or finds the child dead leaves it killed.
