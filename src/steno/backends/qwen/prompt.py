@@ -67,7 +67,7 @@ class Prompter:
     def __init__(self, processor: Qwen3ASRProcessor) -> None:
         self._processor = processor
         self._tokenizer = processor.tokenizer
-        self._added = sorted(self._tokenizer.get_added_vocab(), key=len, reverse=True)
+        self._without_added = TokenRemover(self._tokenizer.get_added_vocab())
         self._around = lru_cache(maxsize=256)(self._make)
         self._cleaned = lru_cache(maxsize=256)(self._clean)
 
@@ -80,7 +80,7 @@ class Prompter:
         return self._cleaned(context[-MAX_CONTEXT_CHARS:])
 
     def _clean(self, context: str) -> str:
-        text = without(context, self._added).strip()
+        text = self._without_added(context).strip()
         if not text:
             return ""
         offsets = self._tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"]
@@ -101,12 +101,43 @@ class Prompter:
         return tuple(ids)
 
 
-def without(text: str, tokens: Iterable[str]) -> str:
-    """`text` with every occurrence of `tokens` removed, also of those that their removal brings together."""
-    known = list(tokens)
-    before = None
-    while before != text:
-        before = text
-        for token in known:
-            text = text.replace(token, "")
-    return text
+class TokenRemover:
+    """Takes tokens out of texts, in a time that is proportional to the text's length.
+
+    Its state is the longest end of the text so far with which a token begins (Aho and Corasick, 1975). States are kept
+    on a stack beside the characters, so that after a token is taken out, what stands before it is gone on with: removal
+    may bring another token together.
+    """
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        known = set(tokens) - {""}
+        self._starts = {"", *(token[:length] for token in known for length in range(1, len(token) + 1))}
+        self._ending = {
+            start: max((len(token) for token in known if start.endswith(token)), default=0) for start in self._starts
+        }
+        self._next: dict[tuple[str, str], str] = {}
+        """Grows up to the pairs of a start and a character of a token: other characters lead to the empty start."""
+        self._letters = {letter for token in known for letter in token}
+
+    def __call__(self, text: str) -> str:
+        """`text` without any of the tokens."""
+        kept: list[str] = []
+        states = [""]
+        for letter in text:
+            state = self._after(states[-1], letter)
+            kept.append(letter)
+            states.append(state)
+            if length := self._ending[state]:
+                del kept[-length:], states[-length:]
+        return "".join(kept)
+
+    def _after(self, state: str, letter: str) -> str:
+        if letter not in self._letters:
+            return ""
+        known = self._next.get((state, letter))
+        if known is None:
+            known = state + letter
+            while known not in self._starts:
+                known = known[1:]
+            self._next[state, letter] = known
+        return known
