@@ -6,15 +6,16 @@ import random
 
 import pytest
 
-from steno.backends.repetition import MIN_REPEATS, MIN_TOKENS, loop_start
+from steno.backends.repetition import ENDLESS_REPEATS, MIN_REPEATS, MIN_TOKENS, loop_start
 
 
+@pytest.mark.parametrize("min_repeats", [MIN_REPEATS, ENDLESS_REPEATS])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 12, 24])
-def test_the_same_ngram_again_and_again_is_a_loop_and_one_of_them_is_kept(size: int) -> None:
+def test_the_same_ngram_again_and_again_is_a_loop_and_one_of_them_is_kept(size: int, min_repeats: int) -> None:
     before, ngram = [900, 901, 902], list(range(size))
-    enough = max(MIN_REPEATS, -(-MIN_TOKENS // size))
-    assert loop_start(before + ngram * (enough - 1)) is None
-    start = loop_start(before + ngram * enough)
+    enough = max(min_repeats, -(-MIN_TOKENS // size))
+    assert loop_start(before + ngram * (enough - 1), min_repeats) is None
+    start = loop_start(before + ngram * enough, min_repeats)
     assert start == len(before) + size
     assert (before + ngram * enough)[:start] == before + ngram
 
@@ -29,7 +30,7 @@ def test_the_shortest_ngram_wins() -> None:
     ids=["nothing", "a token", "no no no", "ha ha", "a refrain", "a loop that has ended"],
 )
 def test_speech_may_repeat_itself(tokens: list[int]) -> None:
-    assert loop_start(tokens) is None
+    assert loop_start(tokens, MIN_REPEATS) is None
 
 
 def test_it_agrees_with_looking_at_every_tail() -> None:
@@ -45,4 +46,4 @@ def test_it_agrees_with_looking_at_every_tail() -> None:
             if repeats >= max(MIN_REPEATS, -(-MIN_TOKENS // size)):
                 expected = len(tokens) - size * (repeats - 1)
                 break
-        assert loop_start(tokens) == expected, tokens
+        assert loop_start(tokens, MIN_REPEATS) == expected, tokens

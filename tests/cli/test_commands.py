@@ -122,7 +122,7 @@ def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file_and_no_process(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "ASR_BACKEND": EMBEDDED},
     )  # fmt: skip
-    until(lambda: cpu_s(psutil.Process(running.pid).children()) > 2)  # its recognisers are at work
+    until(lambda: cpu_s([(process := psutil.Process(running.pid)), *process.children()]) > 2)  # it is at work
     os.killpg(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130

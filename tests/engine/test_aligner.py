@@ -13,7 +13,7 @@ from steno.engine.engine import Engine
 from steno.engine.gate import Limits
 from steno.engine.lifecycle import State
 from steno.engine.queue import Priority
-from steno.errors import BackendUnavailableError, ModelLoadError
+from steno.errors import DeadlineExceededError, ModelLoadError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Word
 
 
@@ -196,11 +196,75 @@ def test_a_live_session_forgets_a_load_that_failed() -> None:
     run(main())
 
 
+def test_an_upload_waits_in_vain_for_a_hanging_aligner_once() -> None:
+    async def main() -> None:
+        async with engine_with(ScriptedAligner(align_s=1e6)) as engine, engine.admit() as ticket:
+            began = now()
+            with pytest.raises(DeadlineExceededError, match="the times of its words"):
+                await ticket.align(align(), timeout_s=10.0)
+            for _ in range(50):
+                with pytest.raises(ModelLoadError, match="did not answer in time"):
+                    await ticket.align(align(), timeout_s=10.0)
+            assert now() - began < 12.0
+
+    run(main())
+
+
+def test_a_live_session_tries_a_hanging_aligner_again_after_a_rest() -> None:
+    async def main() -> None:
+        aligner = ScriptedAligner(align_s=1e6)
+        async with engine_with(aligner) as engine, engine.admit(Priority.LIVE_PARTIAL) as ticket:
+            ticket.prepare_aligner()
+            await asyncio.sleep(2.0)
+            with pytest.raises(DeadlineExceededError):
+                await ticket.align(align(), timeout_s=3.0)
+            with pytest.raises(ModelLoadError, match="did not answer in time"):
+                await ticket.align(align(), timeout_s=3.0)
+            await asyncio.sleep(31.0)
+            aligner._align_s = 0.1
+            assert len((await ticket.align(align(), timeout_s=3.0)).words) == 2
+
+    run(main())
+
+
+def test_a_text_in_another_language_neither_loads_it_nor_waits() -> None:
+    async def main() -> None:
+        aligner = ScriptedAligner(load_s=45.0)
+        async with engine_with(aligner) as engine, engine.admit() as ticket:
+            began = now()
+            with pytest.raises(UnsupportedLanguageError, match="'de'"):
+                await ticket.align(Align(np.zeros(SAMPLE_RATE, np.float32), "eins zwei", "de"))
+            assert (now(), aligner.loads, engine.aligner_state) == (began, 0, State.UNLOADED)
+
+    run(main())
+
+
+def test_a_session_that_opens_while_it_is_being_unloaded_has_it_loaded_again() -> None:
+    async def main() -> None:
+        class SlowToUnload(ScriptedAligner):
+            async def unload(self) -> None:
+                await asyncio.sleep(5.0)
+                await super().unload()
+
+        aligner = SlowToUnload()
+        async with engine_with(aligner) as engine:
+            async with engine.admit() as ticket:
+                await ticket.align(align())
+            await asyncio.sleep(61.0)
+            assert engine.aligner_state is State.UNLOADING
+            async with engine.admit(Priority.LIVE_PARTIAL) as ticket:
+                ticket.prepare_aligner()
+                await asyncio.sleep(10.0)
+                assert (engine.aligner_state, aligner.loads) == (State.READY, 2)
+
+    run(main())
+
+
 def test_without_an_aligner_an_alignment_is_refused_by_name() -> None:
     async def main() -> None:
         async with engine_with(None) as engine, engine.admit() as ticket:
             ticket.prepare_aligner()
-            with pytest.raises(BackendUnavailableError, match="ALIGNER"):
+            with pytest.raises(UnsupportedLanguageError, match="ALIGNER"):
                 await ticket.align(align())
 
     run(main())

@@ -36,6 +36,8 @@ class Capabilities:
     """Takes hot words or a prompt."""
     max_audio_s: float
     """The longest piece that one call takes."""
+    stream_context: bool = False
+    """Recognises a live utterance behind those before it in its stream: its finals have to come one after another."""
     noise_confidence: float = 0.0
     """Where the VAD found hardly any speech, text with less confidence than this is what the model writes for noise."""
 

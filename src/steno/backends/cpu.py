@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-UPLOAD_NICE = 10
-"""Threads and processes that work on uploads yield the CPU to those of live streams."""
+UPLOAD_NICE = 5
+"""Threads and processes that work on uploads yield the CPU to those of live streams: three to one. (At 10 it is nine to
+one, and uploads starve beside a busy neighbour.)"""
 
 
 def usable_cores() -> int:

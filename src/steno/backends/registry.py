@@ -227,7 +227,10 @@ def check_model(name: str, model_id: str | None) -> None:
 
 def _best(specs: tuple[BackendSpec, ...], model_id: str | None) -> Choice:
     named = next((spec for spec in specs if spec.auto and model_id is not None and _is_model_of(spec, model_id)), None)
-    if named is not None and _availability(named, model_id).ok:
+    if named is not None:
+        found = _availability(named, model_id)
+        if not found.ok:
+            raise BackendUnavailableError(f"MODEL_ID names a model of {named.name}, which {found.reason}")
         return Choice(named.name, "MODEL_ID names its model", _better(named.name))
     passed_over: list[str] = []
     for spec in specs:

@@ -11,25 +11,24 @@ from collections.abc import Sequence
 
 MAX_NGRAM = 24
 """Tokens. Loops over whole sentences have been seen (`You're the one who's not here.`)."""
+ENDLESS_REPEATS = 20
+"""As many are a loop wherever they stand: decoding ends. As in `qwen-asr`."""
 MIN_REPEATS = 6
-"""A refrain comes four times in half a minute, but hardly six times without a word between."""
+"""As many are a loop where the token limit ended the decoding: the model did not stop by itself."""
 MIN_TOKENS = 20
 """A loop is as long as this at least: `no, no, no, no, no` is speech."""
 
 
-def loop_start(tokens: Sequence[int]) -> int | None:
+def loop_start(tokens: Sequence[int], min_repeats: int = ENDLESS_REPEATS) -> int | None:
     """Where the loop that `tokens` ends with begins to repeat: `tokens[:loop_start(tokens)]` has its n-gram once.
 
     None where the tail is no loop. The shortest n-gram wins.
     """
-    for size in range(1, min(MAX_NGRAM, len(tokens) // MIN_REPEATS) + 1):
-        repeats = max(MIN_REPEATS, -(-MIN_TOKENS // size))
-        if len(tokens) < repeats * size or tokens[-1] != tokens[-1 - size]:
-            continue
-        ngram = list(tokens[-size:])
+    for size in range(1, min(MAX_NGRAM, len(tokens) // min_repeats) + 1):
+        needed = size * max(min_repeats, -(-MIN_TOKENS // size))
         start = len(tokens) - size
-        while start >= size and list(tokens[start - size : start]) == ngram:
-            start -= size
-        if len(tokens) - start >= repeats * size:
+        while start > 0 and tokens[start - 1] == tokens[start - 1 + size]:
+            start -= 1
+        if len(tokens) - start >= needed:
             return start + size
     return None

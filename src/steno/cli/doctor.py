@@ -63,8 +63,8 @@ def examine() -> dict[str, Any]:
         chosen = settings.load()
         choice = registry.choose(chosen.backend, chosen.model_id)
         registry.check_model(choice.name, chosen.model_id)
-        report["serves_with"], report["better"] = choice.name, choice.better
         report["aligner"] = _aligner(chosen, choice.name)
+        report["serves_with"], report["better"] = choice.name, choice.better
         unheeded = [f"{name} is set, but this version does not act on it yet" for name in chosen.set_but_planned()]
         report["problems"] += unheeded
     except SettingsError as error:

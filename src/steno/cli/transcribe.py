@@ -120,7 +120,7 @@ def command(
     if foreign:
         check_configured(translator, foreign[0])
     renderer = Renderer(wishes, translator, chosen.translate_temperature, chosen.translate_srt_temperature)
-    worker = at_server(url, api_key) if url else here(chosen)
+    worker = at_server(url, api_key) if url else here(chosen, words=wishes.wants_words)
     try:
         with recordings_of(files) as recordings, Progress(quiet=quiet) as progress:
             sink, at_once = _sink(recordings, wishes, output, output_dir, again), jobs if output_dir else 1

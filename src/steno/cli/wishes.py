@@ -81,6 +81,11 @@ class Wishes:
     llm: str = ""
     """What translates: its model and temperatures."""
 
+    @property
+    def wants_words(self) -> bool:
+        """Whether a result needs to know when words are spoken: plain text and JSON do not."""
+        return bool(self.targets) or not {"text", "json"}.issuperset(self.formats)
+
     def results(self) -> Iterator[Result]:
         """The source text's first, then those of each translation."""
         for target in (None, *self.targets):

@@ -34,15 +34,15 @@ class Transcriber(Protocol):
 
 
 @asynccontextmanager
-async def here(settings: Settings) -> AsyncIterator[Transcriber]:
-    """An engine in this process, loaded when the first recording wants it."""
+async def here(settings: Settings, *, words: bool = True) -> AsyncIterator[Transcriber]:
+    """An engine in this process, loaded when the first recording wants it. `words`: whether word times are wanted."""
     from steno import compose
 
     engine = compose.engine_of(settings)
     pieces = compose.pieces_of(settings, engine)
     try:
         async with engine:
-            yield _Here(engine, pieces)
+            yield _Here(engine, pieces, words)
     finally:
         await pieces.aclose()
 
@@ -57,9 +57,10 @@ async def at_server(url: str, api_key: str | None) -> AsyncIterator[Transcriber]
 
 
 class _Here:
-    def __init__(self, engine: Engine, pieces: PieceSource) -> None:
+    def __init__(self, engine: Engine, pieces: PieceSource, words: bool) -> None:
         self._engine = engine
         self._pieces = pieces
+        self._words = words
 
     @property
     def identity(self) -> str:
@@ -70,7 +71,7 @@ class _Here:
         from steno.pipelines.request import check_language
 
         engine = self._engine
-        options = FileOptions(check_language(language, engine.capabilities, engine.backend.name), words=True)
+        options = FileOptions(check_language(language, engine.capabilities, engine.backend.name), words=self._words)
         reader = self._pieces.open(recording.path)
         async with (
             engine.admit() as ticket,

@@ -100,9 +100,11 @@ class Engine:
     def times_words_of(self, language: str | None) -> bool:
         """Whether words of a text in `language` (None = not known yet) get real times: the recogniser's own, or an
         aligner's."""
-        if self._aligner is None:
-            return self.capabilities.word_times
-        return language is None or language in self._aligner.languages or self.capabilities.word_times
+        return self.capabilities.word_times or self.aligns(language)
+
+    def aligns(self, language: str | None) -> bool:
+        """Whether there is an aligner that speaks `language` (None = not known)."""
+        return self._aligner is not None and (language is None or language in self._aligner.languages)
 
     @property
     def model_state(self) -> State:
@@ -297,7 +299,8 @@ class Engine:
         return self._recognition.queue.longest_live_wait_s(asyncio.get_running_loop().time())
 
     def _expire(self, job: Job) -> None:
-        job.settle(DeadlineExceededError("the request's time was up before its audio was recognised"))
+        what = "the times of its words were found" if isinstance(job.work, Align) else "its audio was recognised"
+        job.settle(DeadlineExceededError(f"the request's time was up before {what}"))
 
     def _settled(self, job: Job, lane: Lane, timer: asyncio.TimerHandle) -> None:
         timer.cancel()

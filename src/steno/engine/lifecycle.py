@@ -51,6 +51,8 @@ class Lifecycle:
         self._failure: ModelLoadError | None = None
         self._failed_at = 0.0
         self.progress: tuple[float, str] = (0.0, "")
+        self._loads_again = False
+        """Whether a load was asked for while it was being unloaded."""
         self.loads = 0
         """Loads that succeeded."""
 
@@ -88,7 +90,8 @@ class Lifecycle:
                 raise self._failure.fresh()
 
     def begin_loading(self) -> None:
-        """Begin to load, unless it is loaded or on its way. For callers that do not wait.
+        """Begin to load, unless it is loaded or on its way; after unloading, if that is under way. For callers that do
+        not wait.
 
         Raises:
             ModelLoadError: it could not be loaded a moment ago.
@@ -96,10 +99,13 @@ class Lifecycle:
         if self._state is State.UNLOADED:
             self._refuse_after_failure()
             self._begin(State.LOADING, self._run_load())
+        elif self._state is State.UNLOADING:
+            self._loads_again = True
 
     async def close(self) -> None:
         """Unload now and wait for it; a load that is under way is abandoned, and what it left is unloaded too."""
         self._stop_idling()
+        self._loads_again = False
         abandoned = self._state is State.LOADING
         if self._task is not None:
             if abandoned:
@@ -137,6 +143,7 @@ class Lifecycle:
 
     async def _run_unload(self) -> None:
         self._state = State.UNLOADING
+        self.progress = (0.0, "unloading")
         try:
             await self._unload()
             logger.info("unloaded {}", self.name)
@@ -144,6 +151,9 @@ class Lifecycle:
             logger.opt(exception=error).error("unloading {} failed", self.name)
         finally:
             self._state = State.UNLOADED
+        if self._loads_again:
+            self._loads_again = False
+            self._begin(State.LOADING, self._run_load())
 
     def _report(self, done: float, what: str) -> None:
         self.progress = (done, what)

@@ -7,6 +7,7 @@ it ends.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, suppress
 from typing import Protocol
@@ -14,8 +15,11 @@ from typing import Protocol
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Recognize
 from steno.engine.queue import Job, Priority, Result, Work
-from steno.errors import DeadlineExceededError, DrainingError, ModelLoadError
+from steno.errors import DeadlineExceededError, DrainingError, ModelLoadError, UnsupportedLanguageError
 from steno.types import Hypothesis
+
+ALIGNER_REST_S = 30.0
+"""A live session that has waited in vain for word times does without them for so long."""
 
 
 class Runner(Protocol):
@@ -26,6 +30,9 @@ class Runner(Protocol):
 
     def lease_aligner(self) -> AbstractContextManager[None]:
         """While it is held, the aligner stays loaded. Nothing where there is none."""
+
+    def aligns(self, language: str | None) -> bool:
+        """Whether there is an aligner that speaks `language` (None = not known)."""
 
     def prepare_aligner(self) -> None:
         """Begin to load the aligner. Raises ModelLoadError: it is not ready yet, or could not be loaded."""
@@ -51,6 +58,7 @@ class Ticket:
         self._aligner = ExitStack()
         self._is_aligning = False
         self._has_waited_in_vain = False
+        self._aligner_rests_until = -math.inf
         self._is_closed = False
         self._is_cut_off = False
         self.load_s = 0.0
@@ -59,6 +67,8 @@ class Ticket:
         """Seconds that jobs waited for their turn, added up."""
         self.busy_s = 0.0
         """Seconds that the backend held jobs, added up."""
+        self.align_s = 0.0
+        """Seconds from the submission of alignments to their ends, added up."""
 
     async def recognize(
         self, work: Recognize, priority: Priority | None = None, timeout_s: float | None = None
@@ -76,11 +86,18 @@ class Ticket:
         """Like `recognize`, for the times of a given text.
 
         An upload waits for the aligner to load, once: after a wait in vain it uses the aligner only when that is
-        ready. A live session never waits for it.
+        ready. A live session never waits for it. An aligner that did not answer in time is left alone: by an upload
+        for good, by a live session for `ALIGNER_REST_S`.
 
         Raises:
             ModelLoadError: the aligner is not ready.
+            UnsupportedLanguageError: it does not speak the language of the text.
         """
+        loop = asyncio.get_running_loop()
+        if not self._runner.aligns(work.language):
+            raise UnsupportedLanguageError(f"no aligner here speaks {work.language!r}; see ALIGNER", param="language")
+        if loop.time() < self._aligner_rests_until:
+            raise ModelLoadError("the aligner did not answer in time")
         self._keep_aligner()
         if self._priority.is_live or self._has_waited_in_vain:
             self._runner.prepare_aligner()
@@ -88,6 +105,9 @@ class Ticket:
             result = await self._run(work, priority, timeout_s)
         except ModelLoadError:
             self._has_waited_in_vain = True
+            raise
+        except DeadlineExceededError:
+            self._aligner_rests_until = loop.time() + ALIGNER_REST_S if self._priority.is_live else math.inf
             raise
         assert isinstance(result, Alignment)
         return result
@@ -159,7 +179,9 @@ class Ticket:
         self._jobs.add(job)
         job.future.add_done_callback(lambda _: self._jobs.discard(job))
         result = await job.future
-        if job.started is not None:
+        if isinstance(work, Align):
+            self.align_s += loop.time() - job.submitted
+        elif job.started is not None:
             self.queue_s += job.started - job.submitted
             self.busy_s += loop.time() - job.started
         return result

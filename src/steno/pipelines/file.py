@@ -154,6 +154,7 @@ class FileTranscription:
                 "load": self._ticket.load_s,
                 "queue": self._ticket.queue_s,
                 "recognize": self._ticket.busy_s,
+                **({"align": self._ticket.align_s} if self._align else {}),
             },
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from steno.alignment.confidence import mean, within
+from steno.alignment.heuristic import spread
 from steno.captions.script import joined, needs_space
 from steno.pipelines.pieces import Piece
 from steno.types import Hypothesis, Segment, Word
@@ -17,24 +19,13 @@ SENTENCE_END = (".", "?", "!", "。", "？", "！", "…")
 def segments_of(heard: Hypothesis, piece: Piece, first_id: int) -> tuple[Segment, ...]:
     """Segments of one piece, numbered from `first_id`.
 
-    With word times a segment ends at a pause or at the end of a sentence; without, the piece is one segment that spans
-    the speech in it. No text, no segment.
+    A segment ends at the end of a sentence and, where word times are known, at a pause. Without word times the
+    sentences share the speech in the piece by their length, and their segments have no words. No text, no segment.
     """
     if not heard.text.strip():
         return ()
     if not heard.words:
-        return (
-            Segment(
-                first_id,
-                *piece.extent,
-                heard.text,
-                heard.language,
-                (),
-                heard.confidence,
-                heard.scores,
-                heard.repetition,
-            ),
-        )
+        return tuple(_sentences(heard, piece, first_id))
     words = [_on_clock(word, piece) for word in heard.words]
     groups = list(_groups(words))
     texts = _texts(heard.text, groups)
@@ -51,6 +42,25 @@ def segments_of(heard: Hypothesis, piece: Piece, first_id: int) -> tuple[Segment
         )
         for n, (group, text) in enumerate(zip(groups, texts, strict=True))
     )
+
+
+def _sentences(heard: Hypothesis, piece: Piece, first_id: int) -> Iterator[Segment]:
+    groups = list(_groups(spread(heard.text, *piece.extent, heard.language)))
+    at = 0
+    for n, (group, text) in enumerate(zip(groups, _texts(heard.text, groups), strict=True)):
+        start = max(heard.text.find(text, at), 0)
+        at = start + len(text)
+        scores = within(heard.scores, start, at)
+        yield Segment(
+            id=first_id + n,
+            start_s=group[0].start_s,
+            end_s=group[-1].end_s,
+            text=text,
+            language=heard.language,
+            confidence=mean(scores) if scores else heard.confidence,
+            scores=scores,
+            repetition=heard.repetition and n == len(groups) - 1,
+        )
 
 
 def separator(before: str, after: str) -> str:

@@ -79,7 +79,8 @@ class TranscriptionForm:
             text += ": ask for segment, or have ALIGNER set"
             raise UnsupportedFeatureError(text, param="timestamp_granularities[]")
         context = ", ".join(part for part in (self.prompt, self.hotwords) if part) if capabilities.context else ""
-        words = self.wants_words or self.response_format in get_args(CaptionFormat)
+        shows_times = self.response_format in get_args(CaptionFormat) and self.mode == "accurate"
+        words = self.wants_words or shows_times or self.response_format == "verbose_json"
         return FileOptions(language, context, words)
 
     def ignored(self, capabilities: Capabilities) -> list[str]:

@@ -145,11 +145,23 @@ def test_a_loop_is_cut_back_to_one_and_marked() -> None:
 
 
 def test_a_loop_in_the_draft_is_cut_too_and_stable_text_stays() -> None:
-    loop = tuple([10, 11] + [20, 21, 22] * 9)
+    loop = tuple([10, 11] + [20, 21, 22] * 25)
     assert greedy(Looping([10, 11], [20, 21, 22]), Draft(loop), 400).tokens == [10, 11, 20, 21, 22]
     forced = greedy(Looping([10, 11], [20, 21, 22]), Draft(loop, forced=14), 400)
     assert tuple(forced.tokens) == loop[:14]
     assert forced.repetition
+
+
+def test_a_chant_that_ends_is_speech_and_so_is_what_follows() -> None:
+    done = greedy(Looping([10, *([20, 21, 22, 23] * 7), 30, 31, 32, 2], [5]), Draft(), 400)
+    assert done.tokens == [10, *([20, 21, 22, 23] * 7), 30, 31, 32]
+    assert not done.repetition
+
+
+def test_a_shorter_loop_is_cut_where_the_limit_ended_it() -> None:
+    done = greedy(Looping([10], [20, 21, 22, 23, 24, 25, 26]), Draft(), 60)
+    assert done.tokens == [10, 20, 21, 22, 23, 24, 25, 26]
+    assert done.repetition
 
 
 def test_the_limit_ends_what_is_no_loop() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from steno.backends.moonshine import files, installed
 from steno.backends.moonshine.model import MoonshineModel, warm_up
+from steno.backends.moonshine.vocabulary import Vocabulary
 from steno.errors import ModelLoadError, SettingsError
 
 
@@ -105,5 +106,10 @@ def test_files_that_are_no_models_are_named(wheel: Path, tmp_path: Path) -> None
         MoonshineModel(files.find(str(tmp_path)))
 
 
-def test_a_model_that_fits_runs_when_it_is_warmed_up(model: MoonshineModel) -> None:
-    warm_up(model)
+def test_a_model_is_run_once_before_it_is_used(model: MoonshineModel, vocabulary: Vocabulary) -> None:
+    warm_up(model, vocabulary)
+
+
+def test_a_vocabulary_of_another_model_is_found_out_at_the_start(model: MoonshineModel) -> None:
+    with pytest.raises(ModelLoadError, match="the decoder writes 32768 tokens, and the tokenizer has 100"):
+        warm_up(model, Vocabulary([b" a"] * 100))

@@ -173,7 +173,7 @@ def test_a_discarded_segment_is_forgotten_and_the_stream_goes_on() -> None:
             await speak(stream, pcm(("speech", 2)))
             await stream.reset()
             await speak(stream, pcm(("silence", 1)))
-            assert backend.forgotten == ["a/0"]
+            assert set(backend.forgotten) == {"a/0", "a"}, "and what was said before is no context any more"
             await speak(stream, pcm(("speech", 2), ("silence", 1)))
             await stream.finish()
             await asyncio.sleep(0)

@@ -93,7 +93,11 @@ class QwenAligner:
         self._waiting.append(request)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run(), name="aligner")
-        return await request.future
+        try:
+            return await request.future
+        finally:
+            if request in self._waiting:  # the caller has gone
+                self._waiting.remove(request)
 
     async def _run(self) -> None:
         """Align batch after batch. A request whose caller has gone is skipped."""

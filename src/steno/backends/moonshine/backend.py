@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import sys
@@ -83,6 +84,7 @@ class MoonshineBackend:
             word_times=False,
             context=False,
             max_audio_s=MAX_AUDIO_S,
+            stream_context=True,
             noise_confidence=NOISE_CONFIDENCE,
         )
         self._language = language
@@ -183,7 +185,7 @@ class _Loaded:
         vocabulary = Vocabulary.load(found.vocabulary)
         model = MoonshineModel(found)
         progress(0.8, "warming up")
-        warm_up(model)
+        warm_up(model, vocabulary)
         return cls(model, vocabulary, workers, live_workers)
 
     async def run(self, call: Callable[[Cancellation], T], *, is_live: bool) -> T:
@@ -192,12 +194,14 @@ class _Loaded:
         cancellation = self.model.cancellation()
         executor = self._live if is_live else self._uploads
         future = asyncio.get_running_loop().run_in_executor(executor, call, cancellation)
+        future.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # seen, also if it is cancelled twice
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             cancellation.cancel()
             await asyncio.wait([future])
-            future.exception()  # seen: it is the cancellation's
             raise
 
     def close(self) -> None:
@@ -248,4 +252,5 @@ def _spoken_part(text: str) -> str:
 def _yield_to_live_work() -> None:
     """On Linux a thread has a priority of its own; elsewhere uploads and live streams share the CPU evenly."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), UPLOAD_NICE)
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), UPLOAD_NICE)

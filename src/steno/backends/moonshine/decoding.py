@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steno.backends.drafts import Ids, rest_of
 from steno.backends.moonshine.vocabulary import BOS, EOS
-from steno.backends.repetition import loop_start
+from steno.backends.repetition import ENDLESS_REPEATS, MIN_REPEATS, loop_start
 
 if TYPE_CHECKING:
     from steno.backends.moonshine.model import Cancellation, MoonshineModel
@@ -112,13 +112,14 @@ class _Decoder:
 
     def _is_over(self) -> bool:
         done = self._done
-        start = loop_start(done.tokens)
+        is_full = len(done.tokens) >= self._limit
+        start = loop_start(done.tokens, MIN_REPEATS if is_full else ENDLESS_REPEATS)
         if start is not None and len(done.tokens) > self._floor:
             start = max(start, self._floor)
             done.repetition = True
             del done.tokens[start:], done.logprobs[start:]
             return True
-        return len(done.tokens) >= self._limit
+        return is_full
 
     def _propose(self, draft: Ids, right: int) -> None:
         """Behind a mistake a token is decoded alone; by these two the rest of the draft is found and tried again."""

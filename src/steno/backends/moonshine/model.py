@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from loguru import logger
 from numpy.typing import NDArray
 
-from steno.backends.moonshine.vocabulary import BOS, EOS
+from steno.backends.moonshine.vocabulary import BOS, EOS, Vocabulary
 from steno.errors import ModelLoadError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class MoonshineModel:
 
         options = onnxruntime.RunOptions()
         options.add_run_config_entry(SHRINK, "cpu:0")
+        options.log_severity_level = 4  # it would write an error to stderr for each run that is cancelled
         return Cancellation(options)
 
     def start(self, audio: Audio, cancellation: Cancellation) -> DecoderState:
@@ -131,17 +133,22 @@ class DecoderState:
         self._self = {name: value[:, :, : self._length] for name, value in self._self.items()}
 
 
-def warm_up(model: MoonshineModel) -> None:
-    """Run both models once, on a second of noise: the first run allocates. Raises ModelLoadError: they do not fit."""
+def warm_up(model: MoonshineModel, vocabulary: Vocabulary) -> None:
+    """Run both models once, on a second of noise: the first run allocates.
+
+    Raises:
+        ModelLoadError: the two models, or the decoder and the vocabulary, do not belong together.
+    """
     noise = np.random.default_rng(0).normal(0, 0.01, 16_000).astype(np.float32)
     try:
         state = model.start(noise, model.cancellation())
         logits = state.extend([BOS])
         state.extend([EOS])
     except Exception as error:
-        raise ModelLoadError(f"the encoder and the decoder do not work together: {error}") from error
-    if logits.ndim != 2 or logits.shape[1] <= EOS:
-        raise ModelLoadError(f"the decoder's logits have an unexpected shape: {logits.shape}")
+        logger.error("Moonshine's encoder and decoder do not work together: {}", error)
+        raise ModelLoadError("Moonshine's encoder and decoder do not work together; the log has the reason") from error
+    if logits.ndim != 2 or logits.shape[1] != len(vocabulary):
+        raise ModelLoadError(f"the decoder writes {logits.shape[-1]} tokens, and the tokenizer has {len(vocabulary)}")
 
 
 def _session(file: Path) -> ort.InferenceSession:
@@ -155,7 +162,8 @@ def _session(file: Path) -> ort.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelLoadError(f"{file.name} cannot be loaded by ONNX Runtime: {error}") from error
+        logger.error("{} cannot be loaded: {}", file, error)
+        raise ModelLoadError(f"{file.name} cannot be loaded by ONNX Runtime; the log has the reason") from error
 
 
 def _run(session: ort.InferenceSession, inputs: Tensors, cancellation: Cancellation) -> list[Any]:

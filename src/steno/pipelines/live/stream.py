@@ -31,14 +31,16 @@ from steno.pipelines.live.hearing import Hearing
 from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.options import LiveOptions
 from steno.pipelines.live.outbox import Outbox
+from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise
 from steno.streaming.events import Event, Final, Partial
 from steno.streaming.session import Session, SessionConfig, Step
 from steno.translation.translator import Translator
+from steno.types import Hypothesis
 from steno.vad.config import SegmenterConfig
 
 if TYPE_CHECKING:
-    from steno.types import Audio, Hypothesis
+    from steno.types import Audio
 
 MAX_STEP_S = 2.0
 """Under load partials come less often, down to this."""
@@ -50,7 +52,7 @@ on is not listened to either."""
 PARTIAL_TIMEOUT_S = 10.0
 """A final has the engine's own, as any request."""
 ALIGNMENT_TIMEOUT_S = 3.0
-"""A final whose word times take longer is emitted with guessed ones. Later partials wait behind it."""
+"""A final whose word times take longer is emitted with guessed ones. Later events of the stream wait behind it."""
 NEVER_MS = 3_600_000.0
 """Silence that ends a segment where silence is not to end it."""
 
@@ -100,6 +102,12 @@ class LiveStream:
         self._ear = studio.hearing.listen()
         self.outbox = Outbox()
         self._finals = Finals(self._tell, studio.style, studio.translator)
+        self._timing = WordTiming(self._pass_on, self._aligned)
+        self._to_align: dict[int, Audio] = {}
+        """Audio of finals that are about to be applied, by segment."""
+        self._due_at: dict[int, float] = {}
+        """When a segment's final was due, on the event loop's clock."""
+        self._finals_in_order = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._jobs: Counter[int] = Counter()
         """Under way, by segment. The backend may keep something of each segment in here."""
@@ -137,6 +145,7 @@ class LiveStream:
         self._take(self._session.reset())
         if dropped is not None and not self._jobs[dropped]:
             self._forget(dropped)
+        self._studio.engine.forget(self._name)  # what was said before the reset is no context for what comes
 
     async def configure(self, options: LiveOptions) -> None:
         """Go on with other options, which were checked, from here on."""
@@ -154,6 +163,7 @@ class LiveStream:
         self._take(self._session.finish())
         while not self._session.settled:
             await self._changed()
+        await self._timing.done()
         await self._finals.done()
 
     async def aclose(self) -> None:
@@ -161,15 +171,18 @@ class LiveStream:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        self._ear.close()
-        await self._finals.aclose()
-        await self._intake.aclose()
-        for segment_id in list(self._jobs):
-            self._forget(segment_id)
-        self._studio.engine.forget(self._name)
-        self.outbox.close()
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+            self._ear.close()
+            await self._timing.aclose()
+            await self._finals.aclose()
+            await self._intake.aclose()
+        finally:
+            for segment_id in list(self._jobs):
+                self._forget(segment_id)
+            self._studio.engine.forget(self._name)
+            self.outbox.close()
 
     async def _hear(self, audio: Audio) -> None:
         await self.outbox.room()
@@ -180,7 +193,7 @@ class LiveStream:
 
     @property
     def _is_far_behind(self) -> bool:
-        waiting = self._session.waiting + self._finals.waiting
+        waiting = self._session.waiting + self._timing.waiting + self._finals.waiting
         return self._session.behind_s > MAX_BEHIND_S or waiting > MAX_WAITING
 
     def _tell(self, event: Event) -> None:
@@ -190,11 +203,11 @@ class LiveStream:
     def _take(self, events: Iterable[Event]) -> None:
         """Tell what happened, and begin what is due by now."""
         for event in events:
+            audio = None
             if isinstance(event, Final):
                 self.finals += 1
-                self._finals.take(event, self._options)
-            else:
-                self.outbox.put(event)
+                audio = self._to_align.pop(event.segment_id, None)
+            self._timing.take(event, self._options, audio)
         if self._is_loaded:
             for step in self._session.due(self._step_s()):
                 self._jobs[step.segment_id] += 1
@@ -243,7 +256,7 @@ class LiveStream:
         lag_s = loop.time() - began
         if events and not step.final:
             self._turnaround_s = lag_s
-        self._measure(events, lag_s)
+        self._measure_partials(events, lag_s)
         self._jobs[step.segment_id] -= 1
         self._take(events)
         if not self._jobs[step.segment_id] and not self._session.holds(step.segment_id):
@@ -263,15 +276,43 @@ class LiveStream:
             step.stable,
         )
         if step.final:
-            hypothesis = self._checked(await self._ticket.recognize(work, Priority.LIVE_FINAL), step)
-            if wants_words and self._studio.engine.aligner is not None:
-                hypothesis = await with_words(
-                    self._ticket, hypothesis, work.audio, Priority.LIVE_FINAL, ALIGNMENT_TIMEOUT_S
-                )
+            self._due_at[step.segment_id] = asyncio.get_running_loop().time()
+            hypothesis = self._checked(await self._final_of(work), step)
+            if wants_words and hypothesis.text and self._studio.engine.aligns(hypothesis.language):
+                self._to_align[step.segment_id] = step.audio
         else:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_PARTIAL, PARTIAL_TIMEOUT_S)
             hypothesis = self._checked(hypothesis, step)
         return self._session.apply(step, hypothesis)
+
+    async def _final_of(self, work: Recognize) -> Hypothesis:
+        """Finals run one after another where each is recognised behind those before it."""
+        if not self._studio.engine.capabilities.stream_context:
+            return await self._ticket.recognize(work, Priority.LIVE_FINAL)
+        async with self._finals_in_order:
+            return await self._ticket.recognize(work, Priority.LIVE_FINAL)
+
+    async def _aligned(self, final: Final, audio: Audio) -> Final:
+        """`final` with the times of its words, on the stream's clock; as it is where the aligner finds none."""
+        text = Hypothesis(final.text, final.language, scores=final.scores)
+        timed = await with_words(self._ticket, text, audio, Priority.LIVE_FINAL, ALIGNMENT_TIMEOUT_S)
+        if not timed.words:
+            return final
+        start_s, end_s = final.start_s, final.end_s
+        words = (
+            replace(word, start_s=min(start_s + word.start_s, end_s), end_s=min(start_s + word.end_s, end_s))
+            for word in timed.words
+        )
+        return replace(final, words=tuple(words))
+
+    def _pass_on(self, event: Event, options: LiveOptions) -> None:
+        """An event whose turn has come."""
+        if isinstance(event, Final):
+            self._measure_final(event)
+            self._finals.take(event, options)
+        else:
+            self.outbox.put(event)
+        self._progress.set()
 
     def _checked(self, hypothesis: Hypothesis, step: Step) -> Hypothesis:
         if step.stable:
@@ -283,20 +324,22 @@ class LiveStream:
         return self._options.words or self._options.captions is not None
 
     def _prepare_aligner(self) -> None:
-        if self._wants_words:
+        if self._wants_words and self._studio.engine.aligns(self._options.language):
             self._ticket.prepare_aligner()
 
-    def _measure(self, events: Iterable[Event], lag_s: float) -> None:
+    def _measure_partials(self, events: Iterable[Event], lag_s: float) -> None:
         telemetry = self._studio.telemetry
-        if telemetry is None:
+        if telemetry is not None and any(isinstance(event, Partial) for event in events):
+            telemetry.told("partial", lag_s)
+
+    def _measure_final(self, final: Final) -> None:
+        due_at = self._due_at.pop(final.segment_id, None)
+        telemetry = self._studio.telemetry
+        if telemetry is None or due_at is None:
             return
-        for event in events:
-            if isinstance(event, Partial):
-                telemetry.told("partial", lag_s)
-            elif isinstance(event, Final):
-                telemetry.told("final", lag_s)
-                if event.diverged:
-                    telemetry.diverged()
+        telemetry.told("final", asyncio.get_running_loop().time() - due_at)
+        if final.diverged:
+            telemetry.diverged()
 
     def _forget(self, segment_id: int) -> None:
         del self._jobs[segment_id]

@@ -28,7 +28,8 @@ async def subtitles(
     engine = services.engine
     services.check_model(form.model)
     headers = await recording.ignored(request, form, services)
-    options = FileOptions(check_language(form.language, engine.capabilities, engine.backend.name), words=True)
+    language = check_language(form.language, engine.capabilities, engine.backend.name)
+    options = FileOptions(language, words=form.mode == "accurate")
     transcript = await (await recording.begin(request, form.file, options, services)).transcript()
     headers["Server-Timing"] = wire.server_timing(transcript.timings_s)
     return await asyncio.to_thread(_answer, form, transcript, headers, services)

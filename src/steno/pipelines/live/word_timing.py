@@ -1,0 +1,93 @@
+"""Gives finals the times of their words, in order, while recognition goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steno.pipelines.live.options import LiveOptions
+from steno.streaming.events import Event, Final, Heard, Partial, SpeechEnded, SpeechStarted
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    event: Event
+    options: LiveOptions
+    timing: asyncio.Task[Final] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.timing is None or self.timing.done()
+
+
+class WordTiming:
+    """Forwards a stream's events in their order. A final with audio is aligned first, and what comes behind it is held
+    until it is done: of partials, and of `Heard`, only the newest. `SpeechStarted` and `SpeechEnded` overtake.
+
+    Args:
+        forward: takes each event, with the options that it came with.
+        align: gives a final the times of its words. Bounded in time by itself; an error leaves the final as it is.
+    """
+
+    def __init__(
+        self, forward: Callable[[Event, LiveOptions], None], align: Callable[[Final, Audio], Awaitable[Final]]
+    ) -> None:
+        self._forward = forward
+        self._align = align
+        self._held: deque[_Held] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Events that are held."""
+        return len(self._held)
+
+    def take(self, event: Event, options: LiveOptions, audio: Audio | None = None) -> None:
+        """Forward `event` in its turn. `audio`: of a final whose words are to be timed."""
+        overtakes = isinstance(event, SpeechStarted | SpeechEnded)
+        if overtakes or (audio is None and not self._held):
+            self._forward(event, options)
+            return
+        if isinstance(event, Partial | Heard):
+            self._drop_older(type(event))
+        held = _Held(event, options)
+        self._held.append(held)
+        if audio is not None and isinstance(event, Final):
+            held.timing = asyncio.create_task(self._timed(event, audio), name="word times")
+            held.timing.add_done_callback(lambda _: self._release())
+
+    async def done(self) -> None:
+        """Return once all that was taken has been forwarded."""
+        while self._held:
+            tasks = [held.timing for held in self._held if held.timing is not None]
+            await asyncio.wait(tasks)
+            await asyncio.sleep(0)
+
+    async def aclose(self) -> None:
+        """Cancel what is being aligned; nothing more is forwarded."""
+        tasks = [held.timing for held in self._held if held.timing is not None]
+        self._held.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _timed(self, final: Final, audio: Audio) -> Final:
+        return await self._align(final, audio)
+
+    def _release(self) -> None:
+        while self._held and self._held[0].is_ready:
+            held = self._held.popleft()
+            timing = held.timing
+            is_timed = timing is not None and not timing.cancelled() and timing.exception() is None
+            self._forward(timing.result() if timing is not None and is_timed else held.event, held.options)
+
+    def _drop_older(self, kind: type[Event]) -> None:
+        """Of the segment at the end: what stands before the last final stays."""
+        if self._held and isinstance(self._held[-1].event, kind):
+            self._held.pop()
