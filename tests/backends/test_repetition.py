@@ -39,11 +39,9 @@ def test_it_agrees_with_looking_at_every_tail() -> None:
         ngram = [rng.randrange(3) for _ in range(rng.randrange(1, 6))]
         tokens = [rng.randrange(3) for _ in range(rng.randrange(6))] + ngram * rng.randrange(1, 25)
         expected = None
-        for size in range(1, 25):
-            repeats = 1
-            while tokens[-size * (repeats + 1) : len(tokens) - size * repeats] == tokens[-size:]:
-                repeats += 1
-            if repeats >= max(MIN_REPEATS, -(-MIN_TOKENS // size)):
-                expected = len(tokens) - size * (repeats - 1)
+        for size in range(1, len(tokens) // MIN_REPEATS + 1):
+            start = next(n for n in range(len(tokens)) if tokens[n + size :] == tokens[n:-size])
+            if len(tokens) - start >= size * max(MIN_REPEATS, -(-MIN_TOKENS // size)):
+                expected = start + size
                 break
         assert loop_start(tokens, MIN_REPEATS) == expected, tokens
