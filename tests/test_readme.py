@@ -65,6 +65,11 @@ def test_the_curl_command_runs(server: RunningServer) -> None:
         assert "the weather will be" in ended.stdout.lower(), ended.stderr
 
 
+def test_no_number_is_left_to_be_filled_in() -> None:
+    for name in ("README.md", "improvements.md", "docs/live.md", "docs/architecture.md"):
+        assert not re.search(r"@[A-Z_]+@|TODO|XXX", (ROOT / name).read_text(encoding="utf-8")), name
+
+
 def test_every_target_and_file_that_is_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`make ([a-z]+)`", README):

@@ -340,6 +340,21 @@ def test_doctor_tells_what_works_and_why_the_rest_does_not() -> None:
     assert "steno serve would use: " in text.stdout
 
 
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"ASR_BACKEND": "moonshine", "MODEL_LANGUAGE": "de"}, "moonshine-tiny-en is English"),
+        ({"ASR_BACKEND": "moonshine", "MODEL_ID": "/nowhere"}, "neither 'moonshine-tiny-en' nor a folder"),
+    ],
+)
+def test_doctor_does_not_promise_a_server_that_would_refuse_to_start(wrong: dict[str, str], named: str) -> None:
+    ended = steno("doctor", **wrong)
+    assert ended.returncode == 1
+    assert named in ended.stdout
+    assert "steno serve would use: nothing" in ended.stdout
+    assert named in steno("serve", PORT="0", **wrong).stderr
+
+
 def test_doctor_names_wrong_settings_and_fails() -> None:
     ended = steno("doctor", PORT="x")
     assert ended.returncode == 1

@@ -194,9 +194,8 @@ class _Loaded:
         cancellation = self.model.cancellation()
         executor = self._live if is_live else self._uploads
         future = asyncio.get_running_loop().run_in_executor(executor, call, cancellation)
-        future.add_done_callback(
-            lambda done: done.cancelled() or done.exception()
-        )  # seen, also if it is cancelled twice
+        # Seen, also where the caller is cancelled a second time while it waits for the thread.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
