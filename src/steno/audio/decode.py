@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -20,7 +19,7 @@ from loguru import logger
 from steno.audio.container import Media, check_shape, open_media
 from steno.audio.mix import Mixer
 from steno.audio.resample import Resampler
-from steno.audio.source import DecodeCancelled, Source
+from steno.audio.source import DecodeCancelled, Source, opened
 from steno.audio.timeline import Timeline
 from steno.errors import AudioTooLongError, EmptyAudioError, UndecodableAudioError
 from steno.types import SAMPLE_RATE
@@ -51,7 +50,7 @@ class MediaInfo:
 
 def probe(source: BinaryIO | Path) -> MediaInfo:
     """Read the header only. Raises as `decode` does."""
-    with _opened(source) as file, open_media(file, None) as media:
+    with opened(source) as file, open_media(file, None) as media:
         return _info_of(media)
 
 
@@ -81,7 +80,7 @@ def decode(
         DecodeCancelled: `cancelled` was set.
     and whatever reading `source` raises.
     """
-    with _opened(source) as file, open_media(file, cancelled) as media:
+    with opened(source) as file, open_media(file, cancelled) as media:
         if on_open is not None:
             on_open(_info_of(media))
         claimed_s = media.exact_s
@@ -110,15 +109,6 @@ def _info_of(media: Media) -> MediaInfo:
         channels=context.layout.nb_channels,
         duration_s=media.claimed_s,
     )
-
-
-@contextmanager
-def _opened(source: Source | Path) -> Iterator[Source]:
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            yield file
-    else:
-        yield source
 
 
 def _mono(media: Media, timeline: Timeline) -> Iterator[tuple[int, Audio]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 MAX_TAGS = 1000
@@ -19,6 +22,16 @@ class Source(Protocol):
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
     def tell(self) -> int: ...
     def seekable(self) -> bool: ...
+
+
+@contextmanager
+def opened(source: Source | Path) -> Iterator[Source]:
+    """`source`, or the file at its path, which is closed afterwards."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file
+    else:
+        yield source
 
 
 class GuardedReader:

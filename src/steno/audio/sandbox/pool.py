@@ -24,6 +24,7 @@ from steno.audio.sandbox.conversation import FlushableSource, converse
 from steno.audio.sandbox.limits import DecoderLimits
 from steno.audio.sandbox.process import DecoderProcess
 from steno.audio.sandbox.wire import Job
+from steno.audio.source import opened
 from steno.errors import OverloadedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class DecoderPool:
             OverloadedError: as many files as may be are being decoded.
             UnavailableError: no process can be started.
         """
-        with _opened(source) as file:
+        with opened(source) as file:
             size = _size_of(file)
             job = Job(size, max_seconds, chunk_s)
             with self._lent(cancelled) as process:
@@ -200,15 +201,6 @@ def _end_all(processes: _Processes) -> None:
     for process in idle:
         process.kill()  # it holds nothing that is worth a farewell
         process.close()
-
-
-@contextmanager
-def _opened(source: BinaryIO | Path) -> Iterator[BinaryIO]:
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            yield file
-    else:
-        yield source
 
 
 def _size_of(source: Source) -> int | None:
