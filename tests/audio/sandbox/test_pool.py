@@ -203,7 +203,8 @@ def test_cancelling_ends_a_decoder_in_the_middle_of_a_single_call_into_ffmpeg(po
     thread = threading.Thread(target=run)
     thread.start()
     while source.reads < len(KEYS) // (1 << 17):  # then FFmpeg has all that it needs to be busy for long
-        assert thread.is_alive()
+        assert thread.is_alive(), failure
+        thread.join(0.01)
     (pid,) = pool.pids
     cancelled.set()
     thread.join(PATIENCE_S)
