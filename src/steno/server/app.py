@@ -81,7 +81,9 @@ def create_app(settings: Settings) -> FastAPI:
         translator=translator,
         live=live,
         entry=LiveEntry(keys, sites, settings.max_sessions_per_key),
-        socket_limits=SocketLimits(settings.session_idle_s, settings.session_max_s, settings.slow_reader_s),
+        socket_limits=SocketLimits(
+            settings.session_idle_s, settings.session_max_s, settings.slow_reader_s, settings.drain_timeout
+        ),
         text_temperature=settings.translate_temperature,
         caption_temperature=settings.translate_srt_temperature,
         wait_for_model=settings.preload,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from steno.errors import DrainingError, InvalidRequestError, SessionEndedError, SlowReaderError, StenoError
-from steno.pipelines.live.events import Aside
+from steno.pipelines.live.events import Aside, Draining
 from steno.pipelines.live.stream import LiveStream
 from steno.server.connection import connection_of
 from steno.server.dialects.base import (
@@ -41,6 +41,8 @@ FINISH_S = 1200.0
 FAREWELL_S = 2.0
 MAX_BAD_FRAMES, BAD_FRAMES_PER_S = 10, 0.2
 """A client may send so many wrong frames at once, and one more every five seconds."""
+UTTERANCE_SHARE = 0.7
+"""Of the time for draining: so long an utterance may go on; then it is recognised."""
 MAX_REASON_BYTES = 120
 """A close frame holds 123 (RFC 6455, 5.5)."""
 
@@ -53,6 +55,8 @@ class SocketLimits:
     """A session's longest life; 0 = any."""
     slow_reader_s: float
     """A client that does not take a message in this time is given up."""
+    drain_s: float = 30.0
+    """What sessions get to end in when the server is to end."""
     max_text_bytes: int = MAX_JSON_BYTES
     """A longer text frame ends the session."""
 
@@ -93,6 +97,8 @@ class LiveSocket:
         lost = asyncio.create_task(self._lost(), name="live lost")
         try:
             await self._wait(speaking, listening, shutting_down, lost)
+            if not (speaking.done() or listening.done() or lost.done()) and shutting_down.done():
+                await self._let_utterance_end(speaking, listening, lost)
             ending = GONE if lost.done() else _first_of(speaking, listening, shutting_down)
             if ending.reason not in ("gone", "slow"):
                 await self._wind_up(ending, speaking, listening)
@@ -104,6 +110,17 @@ class LiveSocket:
 
     async def _wait(self, *tasks: asyncio.Task[Ending] | asyncio.Task[None]) -> None:
         await asyncio.wait(tasks, timeout=self._limits.max_s or None, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _let_utterance_end(self, *others: asyncio.Task[Ending] | asyncio.Task[None]) -> None:
+        """The server is to end: say so now, and listen until the utterance that is being spoken is over."""
+        self._stream.outbox.put(Draining(_shut_down()))
+        over = asyncio.create_task(self._stream.utterance_over(), name="live utterance over")
+        try:
+            timeout_s = UTTERANCE_SHARE * self._limits.drain_s
+            await asyncio.wait([over, *others], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            await asyncio.wait([over])
 
     async def _wind_up(self, ending: Ending, speaking: asyncio.Task[Ending], listening: asyncio.Task[Ending]) -> None:
         """Let what was said be recognised and told, unless the client goes; then say farewell, or why it ends."""
@@ -252,6 +269,10 @@ async def close(socket: WebSocket, ending: Ending) -> None:
             await socket.close(ending.code, reason)
 
 
+def _shut_down() -> DrainingError:
+    return DrainingError("the server is shutting down; connect again")
+
+
 def _first_of(
     speaking: asyncio.Task[Ending], listening: asyncio.Task[Ending], shutting_down: asyncio.Task[None]
 ) -> Ending:
@@ -260,5 +281,5 @@ def _first_of(
         if task.done():
             return task.result()
     if shutting_down.done():
-        return Ending("draining", GOING_AWAY, DrainingError("the server is shutting down; connect again"))
+        return Ending("draining", GOING_AWAY, _shut_down())
     return Ending("lifetime", GOING_AWAY, SessionEndedError("the session was open for as long as one may be"))

@@ -19,6 +19,7 @@ from steno.backends.scripted import ScriptedBackend
 from steno.errors import (
     AuthenticationError,
     BackendError,
+    DrainingError,
     ForbiddenOriginError,
     InvalidRequestError,
     NotAudioError,
@@ -28,7 +29,7 @@ from steno.errors import (
     UnavailableError,
     UnknownModelError,
 )
-from steno.pipelines.live.events import Failed, Lagging
+from steno.pipelines.live.events import Draining, Failed, Lagging
 from steno.pipelines.live.options import LiveOptions, check
 from steno.server.dialects.base import Audio, Close, Configure, Flush, Handshake, KeepAlive, Message, Opening, Reply
 from steno.server.dialects.deepgram import Deepgram, DeepgramLanguage
@@ -491,6 +492,11 @@ def test_what_goes_wrong_is_an_error_that_the_sdk_knows(error: StenoError) -> No
     expected = {"type": "Error", "variant": error.code, "description": error.message, "message": error.message}
     assert connected().encode(Failed(error)) == [expected]
     assert connected().complaint(error) == [expected]
+
+
+def test_a_shutdown_is_told_at_once_as_an_error_that_the_sdk_knows() -> None:
+    (told,) = connected().encode(Draining(DrainingError()))
+    assert (told["type"], told["variant"]) == ("Error", "draining")
 
 
 # --- the end of an utterance ---

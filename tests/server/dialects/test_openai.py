@@ -14,6 +14,7 @@ import pytest
 from steno.backends.base import Capabilities
 from steno.errors import (
     BackendError,
+    DrainingError,
     InvalidRequestError,
     OverloadedError,
     SessionEndedError,
@@ -21,7 +22,7 @@ from steno.errors import (
     UndecodableAudioError,
     UnknownModelError,
 )
-from steno.pipelines.live.events import Failed, Lagging, LiveEvent
+from steno.pipelines.live.events import Draining, Failed, Lagging, LiveEvent
 from steno.pipelines.live.options import LiveOptions, check
 from steno.server.dialects import openai_session as sessions
 from steno.server.dialects.base import (
@@ -976,6 +977,8 @@ def test_what_fails_is_an_error_of_the_client_or_of_the_server() -> None:
     talk = Talk()
     (client,) = talk.hear(Failed(UndecodableAudioError("it is damaged")))
     assert client == error("undecodable_audio", "it is damaged")
+    (draining,) = talk.hear(Draining(DrainingError()))
+    assert (draining["type"], draining["message"]) == ("steno.draining", "the server is shutting down; try again")
     (server,) = talk.hear(Failed(BackendError("it broke")))
     detail = {"type": "server_error", "code": "backend_error", "message": "it broke", "param": None, "event_id": None}
     assert server == {"type": "error", "error": detail}

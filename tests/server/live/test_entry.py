@@ -14,7 +14,7 @@ import pytest
 import websockets
 
 from running import STOP_S, RunningServer
-from talking import BYTES_PER_S, pcm_file, talk
+from talking import BYTES_PER_S, pcm_file, said, talk
 
 CLOSE_S = 10.0
 """A server that reads no more of a client takes so long to give it up, unless it sees that the client is done."""
@@ -178,6 +178,42 @@ async def test_a_server_that_shuts_down_finishes_what_was_said_and_says_goodbye(
     assert conversation.messages[-1]["code"] == "DRAINING"
     # granian, when it is busy, may be gone before its close frame is; the farewell itself was said.
     assert conversation.socket.close_code in ({1001, 1006} if granian == "true" else {1001})
+
+
+async def test_what_is_said_after_the_signal_is_recognised_until_the_utterance_ends(fixtures: Path) -> None:
+    speech = pcm_file(fixtures / "weather.flac")
+    with RunningServer(ASR_BACKEND="scripted") as server:
+        undisturbed = await said(server, speech + bytes(BYTES_PER_S))
+        async with talk(server) as conversation:
+            await conversation.say(speech[: 2 * BYTES_PER_S], pace=1)
+            await conversation.next(is_partial=True)
+            server.process.send_signal(signal.SIGTERM)
+            told = await conversation.next(status="draining")
+            talking = asyncio.create_task(conversation.say(speech[2 * BYTES_PER_S :] + bytes(BYTES_PER_S), pace=1))
+            await conversation.until_closed()
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
+        assert server.process.wait(STOP_S) == 0
+    assert told["retry_after_s"] >= 1
+    assert [final["text"] for final in conversation.finals] == [undisturbed.finals[0]["text"]]
+    assert conversation.messages[-1]["code"] == "DRAINING"
+    assert conversation.socket.close_code == 1001
+
+
+async def test_an_utterance_without_end_is_ended_before_the_drain_is_over(fixtures: Path) -> None:
+    speech = pcm_file(fixtures / "weather.flac")[BYTES_PER_S // 2 : 3 * BYTES_PER_S] * 10
+    with RunningServer(ASR_BACKEND="scripted", DRAIN_TIMEOUT="4") as server:
+        async with talk(server) as conversation:
+            talking = asyncio.create_task(conversation.say(speech, pace=1))
+            await conversation.next(is_partial=True)
+            server.process.send_signal(signal.SIGTERM)
+            await conversation.until_closed()
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
+        assert server.process.wait(STOP_S) == 0
+    assert conversation.finals
+    assert "error" not in conversation.finals[-1]
+    assert conversation.messages[-1]["code"] == "DRAINING"
 
 
 async def test_text_is_never_logged(unkeyed: RunningServer, fixtures: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from steno.errors import StenoError
+from steno.errors import DrainingError, StenoError
 from steno.streaming.events import Event
 
 
@@ -26,10 +26,18 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Draining:
+    """The server shuts down: the session ends with the utterance that is being spoken, or earlier if that is long."""
+
+    error: DrainingError
+    """Why, as the client is told it when the session ends."""
+
+
+@dataclass(frozen=True, slots=True)
 class Aside:
     """What somebody else wants told to the client, in its place among the events."""
 
     message: Mapping[str, Any]
 
 
-LiveEvent: TypeAlias = Event | Lagging | Failed
+LiveEvent: TypeAlias = Event | Lagging | Failed | Draining

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,6 +54,8 @@ PARTIAL_TIMEOUT_S = 10.0
 """A final has the engine's own, as any request."""
 ALIGNMENT_TIMEOUT_S = 3.0
 """A final whose word times take longer is emitted with guessed ones. Later events of the stream wait behind it."""
+QUIET_S = 1.0
+"""A client that has sent nothing for so long has said what it had to say."""
 NEVER_MS = 3_600_000.0
 """Silence that ends a segment where silence is not to end it."""
 
@@ -165,6 +168,17 @@ class LiveStream:
             await self._changed()
         await self._timing.done()
         await self._finals.done()
+
+    async def utterance_over(self) -> None:
+        """Return once no segment is being spoken, or no audio comes any more."""
+        clock = asyncio.get_running_loop().time
+        since, received_s = clock(), self.audio_s
+        while self._session.open_segment is not None and clock() - since < QUIET_S:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_S):
+                    await self._changed()
+            if self.audio_s > received_s:
+                since, received_s = clock(), self.audio_s
 
     async def aclose(self) -> None:
         """End all that is under way. Idempotent."""

@@ -17,7 +17,7 @@ from typing import Any
 from steno import __version__
 from steno.alignment.heuristic import spread
 from steno.errors import InvalidRequestError, StenoError, UnsupportedFeatureError
-from steno.pipelines.live.events import Failed, LiveEvent
+from steno.pipelines.live.events import Draining, Failed, LiveEvent
 from steno.pipelines.live.options import LiveOptions
 from steno.server.auth import bearer
 from steno.server.dialects.base import (
@@ -146,7 +146,7 @@ class Deepgram:
                 return [*failed, told, *ended]
             case Silence():
                 return [self._results(event, is_final=True)]
-            case Failed():
+            case Failed() | Draining():
                 return [_error(event.error)]
             case _:
                 return ended

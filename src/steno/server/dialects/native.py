@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steno.errors import InvalidRequestError, StenoError
-from steno.pipelines.live.events import Failed, Lagging, LiveEvent
+from steno.pipelines.live.events import Draining, Failed, Lagging, LiveEvent
 from steno.pipelines.live.options import LiveOptions
 from steno.server.auth import bearer
 from steno.server.dialects.base import (
@@ -132,6 +132,11 @@ class Native:
                 return [*failed, _final(event, words=self._options.words)]
             case Lagging():
                 return [{"status": "lag", "behind_s": round(event.behind_s, 2), "rtf": round(event.rtf, 2)}]
+            case Draining():
+                error = event.error
+                return [
+                    {"status": "draining", "message": error.message, "retry_after_s": math.ceil(error.retry_after_s)}
+                ]
             case Failed():
                 return [error_message(event.error)]
             case _:

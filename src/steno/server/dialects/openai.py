@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steno.errors import InvalidRequestError, StenoError
-from steno.pipelines.live.events import Failed, LiveEvent
+from steno.pipelines.live.events import Draining, Failed, LiveEvent
 from steno.pipelines.live.options import LiveOptions
 from steno.server.auth import bearer
 from steno.server.dialects import openai_session as sessions
@@ -35,6 +35,7 @@ from steno.server.dialects.openai_messages import (
     InvalidValueError,
     UnknownEventError,
     UnsupportedEventError,
+    draining_event,
     error_event,
     event,
 )
@@ -127,6 +128,9 @@ class OpenAiRealtime:
     def encode(self, event: LiveEvent) -> Sequence[Message]:
         if isinstance(event, Failed):
             return [error_event(event.error)]
+        if isinstance(event, Draining):
+            # No `error`: clients that end the session at the first one would lose the utterance.
+            return [draining_event(event.error)]
         return self._items.encode(event)
 
     def farewell(self, audio_s: float) -> Sequence[Message]:

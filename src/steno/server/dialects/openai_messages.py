@@ -54,6 +54,11 @@ def error_event(error: StenoError, client_event_id: str | None = None) -> Messag
     return event("error", error={**error_of(error), "event_id": client_event_id})
 
 
+def draining_event(error: StenoError) -> Message:
+    """An event of our own: OpenAI has none for this."""
+    return event("steno.draining", message=error.message)
+
+
 def error_of(error: StenoError) -> Message:
     detail = body_of(error, "-")["error"]
     if isinstance(error, InvalidRequestError):
