@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
+from steno.log_repeats import RepeatLimit
 from steno.log_writer import LogWriter
 
 if TYPE_CHECKING:
@@ -59,10 +60,12 @@ def setup(level: str = "INFO", as_json: bool = False) -> None:
     if sys.stderr is None:
         _keep_descriptor_2()
     elif as_json:
-        logger.add(_JsonWriter(sys.stderr), level=level, format=lambda _: "{exception}", diagnose=False)
+        writer, limit = _JsonWriter(sys.stderr), RepeatLimit()
+        logger.add(writer, level=level, format=lambda _: "{exception}", diagnose=False, filter=limit)
     else:
         colorize = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        logger.add(LogWriter(sys.stderr), level=level, format=_text_format, colorize=colorize, diagnose=False)
+        writer, limit = LogWriter(sys.stderr), RepeatLimit()
+        logger.add(writer, level=level, format=_text_format, colorize=colorize, diagnose=False, filter=limit)
     logging.basicConfig(handlers=[_Intercept()], level=0, force=True)
     for name in list(logging.root.manager.loggerDict):
         library = logging.getLogger(name)

@@ -224,6 +224,17 @@ def test_results_that_would_overwrite_each_other_are_refused(fixtures: Path, tmp
     assert "two results would be called a.fr.txt" in ended.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to ulimit -v")
+@pytest.mark.parametrize("limit_mb", [150, 300])
+def test_a_server_that_may_not_have_the_memory_it_needs_says_so_and_does_not_start(limit_mb: int) -> None:
+    command = f"ulimit -v {limit_mb * 1024}; exec {sys.executable} -m steno serve --port 0"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=SCRIPTED, timeout=PATIENCE_S)
+    assert ended.returncode == 2
+    assert f"{limit_mb} MB of address space (ulimit -v), and a server needs 640" in ended.stderr
+    assert "listening" not in ended.stdout
+    assert len(ended.stderr.splitlines()) < 5
+
+
 def test_ctrl_c_does_not_wait_for_a_server_that_never_answers(fixtures: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
