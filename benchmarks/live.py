@@ -67,8 +67,8 @@ def main() -> None:
     report = harness.Report("live", options)
     seconds = 15.0 if options.quick else options.seconds
     with _server(options) as server:
-        alone = asyncio.run(_load(server, options.say, 1, seconds))
-    alone_p95_ms = _ms(alone.partial_lags_s, 95)
+        alone = asyncio.run(load(server, options.say, 1, seconds))
+    alone_p95_ms = ms(alone.partial_lags_s, 95)
     if options.find_max:
         report.add("max_streams", _find_max(options, seconds))
     with _server(options) as server:
@@ -106,16 +106,16 @@ def _server(options: argparse.Namespace) -> Server:
 
 
 def _measure(report: harness.Report, server: Server, say: Path, sessions: int, seconds: float) -> Heard:
-    asyncio.run(_load(server, say, 1, 5.0))  # loads the model and the VAD
+    asyncio.run(load(server, say, 1, 5.0))  # loads the model and the VAD
     cpu_s, rss_mb = _cpu_s(server), server.rss_mb()
     vad_s = _metric(server, "steno_vad_busy_seconds_total")
     most_mb = [rss_mb]
-    heard = asyncio.run(_load(server, say, sessions, seconds, lambda: most_mb.append(server.rss_mb())))
+    heard = asyncio.run(load(server, say, sessions, seconds, lambda: most_mb.append(server.rss_mb())))
     cpu_s = _cpu_s(server) - cpu_s
     for percent in (50, 95, 99):
-        report.add(f"partial_lag_p{percent}_ms", _ms(heard.partial_lags_s, percent))
+        report.add(f"partial_lag_p{percent}_ms", ms(heard.partial_lags_s, percent))
     for percent in (50, 95):
-        report.add(f"final_lag_p{percent}_ms", _ms(heard.final_lags_s, percent))
+        report.add(f"final_lag_p{percent}_ms", ms(heard.final_lags_s, percent))
     audio_s = heard.frames * FRAME_S
     report.add("cpu_ms_per_100ms_audio", 100 * cpu_s / audio_s)
     report.add("vad_share", (_metric(server, "steno_vad_busy_seconds_total") - vad_s) / cpu_s)
@@ -133,8 +133,8 @@ def _find_max(options: argparse.Namespace, seconds: float) -> int:
     for sessions in itertools.count():
         asked = options.sessions * 2**sessions if not most else (least + most) // 2
         with _server(options) as server:
-            heard = asyncio.run(_load(server, options.say, asked, seconds))
-        lag_ms = _ms(heard.partial_lags_s, 95)
+            heard = asyncio.run(load(server, options.say, asked, seconds))
+        lag_ms = ms(heard.partial_lags_s, 95)
         print(f"{asked} streams: p95 {lag_ms:.0f} ms, {heard.late / heard.frames:.1%} sent late", flush=True)
         if lag_ms <= options.bound_ms:
             least = asked
@@ -145,7 +145,7 @@ def _find_max(options: argparse.Namespace, seconds: float) -> int:
     return least
 
 
-async def _load(server: Server, say: Path, sessions: int, seconds: float, sample: object = None) -> Heard:
+async def load(server: Server, say: Path, sessions: int, seconds: float, sample: object = None) -> Heard:
     pcm = speech.pattern(seconds, say)[: round(seconds * BYTES_PER_S)]
     heard = Heard()
     begin = time.perf_counter() + 0.5 + 0.002 * sessions
@@ -221,10 +221,10 @@ def _metric(server: Server, name: str) -> float:
 
 
 def _distribution(values_s: list[float]) -> list[tuple[float, float]]:
-    return [(_ms(values_s, percent), float(percent)) for percent in range(101)]
+    return [(ms(values_s, percent), float(percent)) for percent in range(101)]
 
 
-def _ms(values_s: list[float], percent: float) -> float:
+def ms(values_s: list[float], percent: float) -> float:
     return 1000 * float(np.percentile(values_s, percent)) if values_s else float("nan")
 
 

@@ -7,7 +7,7 @@ import sys
 from steno.errors import SettingsError
 
 NEEDED_MB = 640
-"""Of address space. An idle server takes 190 MB, one that has read a recording 580, with Moonshine loaded 640: most of it
+"""Of address space. An idle server takes 190 MB, one that has read a recording 580, with Moonshine 640: most of it
 is reserved for threads and never used."""
 
 
