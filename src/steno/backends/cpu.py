@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import threading
 
 UPLOAD_NICE = 5
 """Threads and processes that work on uploads yield the CPU to those of live streams: three to one. (At 10 it is nine to
@@ -14,3 +17,11 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def yield_to_live_work() -> None:
+    """For a thread that works on uploads, at its start. On Linux a thread has a priority of its own; elsewhere uploads
+    and live streams share the CPU evenly."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), UPLOAD_NICE)

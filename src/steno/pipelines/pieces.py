@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from steno.audio.sandbox.pool import DecoderPool
+from steno.backends.cpu import yield_to_live_work
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class PieceSource:
         self._shared = Shared(
             decoders=self._decoders,
             free=asyncio.Semaphore(size),
-            threads=ThreadPoolExecutor(size, thread_name_prefix="decode"),
+            threads=ThreadPoolExecutor(size, "decode", initializer=yield_to_live_work),
             make_vad=self._fresh_vad,
             vad_turns=threading.Semaphore(VAD_THREADS),
         )

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-import os
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from steno.alignment.confidence import mean
 from steno.backends.base import Capabilities, Drafts, Progress, Recognize
-from steno.backends.cpu import UPLOAD_NICE, usable_cores
+from steno.backends.cpu import usable_cores, yield_to_live_work
 from steno.backends.memory import map_large_blocks, release_memory
 from steno.backends.moonshine import files
 from steno.backends.moonshine.context import LiveContext
@@ -170,7 +166,7 @@ class _Loaded:
     def __init__(self, model: MoonshineModel, vocabulary: Vocabulary, workers: int, live_workers: int) -> None:
         self.model = model
         self.vocabulary = vocabulary
-        self._uploads = ThreadPoolExecutor(workers, "moonshine", initializer=_yield_to_live_work)
+        self._uploads = ThreadPoolExecutor(workers, "moonshine", initializer=yield_to_live_work)
         self._live = ThreadPoolExecutor(workers + live_workers, "moonshine-live")
 
     @classmethod
@@ -246,10 +242,3 @@ def is_text(text: str, language: str) -> bool:
 
 def _spoken_part(text: str) -> str:
     return " ".join("".join(char for char in text if char not in NOTES).split())
-
-
-def _yield_to_live_work() -> None:
-    """On Linux a thread has a priority of its own; elsewhere uploads and live streams share the CPU evenly."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a sandbox may forbid it
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), UPLOAD_NICE)
