@@ -9,21 +9,17 @@ import pytest
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
-from steno.backends.sphinx.process import DecodingTimeoutError
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
 from steno.engine.lifecycle import State
 from steno.engine.queue import Priority
-from steno.engine.scheduler import CRASH_PAUSES_S, CRASH_RETRY_S
 from steno.errors import (
-    BackendCrashedError,
     BackendError,
     DeadlineExceededError,
     DrainingError,
     ModelLoadError,
     OverloadedError,
 )
-from steno.server.errors import status_of
 
 
 async def transcribe(engine: Engine, seconds: float, priority: Priority = Priority.INTERACTIVE) -> float:
@@ -175,54 +171,6 @@ def test_a_job_that_fails_fails_alone() -> None:
                 "the recogniser failed on this audio; the server's log has the reason", "not this audio", "2.0", "2.0",
             ]  # fmt: skip
             assert engine.worker_alive
-
-    run(main())
-
-
-def test_work_whose_decoder_dies_is_tried_again_while_there_is_time() -> None:
-    async def main() -> None:
-        backend = SleepingBackend(workers=1, load_s=0)
-        backend.call_errors = [BackendCrashedError("it died")] * 3
-        async with Engine(backend, Limits()) as engine:
-            assert await transcribe(engine, 1.0) == pytest.approx(4 * 1.0 + sum(CRASH_PAUSES_S[:3]))
-
-    run(main())
-
-
-def test_work_that_kills_every_decoder_is_given_back_with_a_time_to_try_again() -> None:
-    async def main() -> None:
-        backend = SleepingBackend(workers=1, load_s=0)
-        backend.call_errors = [BackendCrashedError("it died")] * 99
-        async with Engine(backend, Limits()) as engine:
-            with pytest.raises(BackendCrashedError, match="it died; tries: 6") as failed:
-                await transcribe(engine, 1.0)
-            assert failed.value.retry_after_s == CRASH_RETRY_S
-            assert status_of(failed.value) == 503
-
-    run(main())
-
-
-def test_a_try_that_would_come_too_late_is_not_made() -> None:
-    async def main() -> None:
-        backend = SleepingBackend(workers=1, load_s=0)
-        backend.call_errors = [BackendCrashedError("it died")] * 99
-        async with Engine(backend, Limits(request_timeout_s=3.0)) as engine, engine.admit() as ticket:
-            with pytest.raises(BackendCrashedError, match="tries: 3"):
-                await ticket.recognize(recognize(0.5))
-            assert now() < 3.0
-
-    run(main())
-
-
-def test_a_partial_whose_decoder_died_and_work_that_took_too_long_are_not_tried_again() -> None:
-    async def main() -> None:
-        backend = SleepingBackend(workers=1, load_s=0)
-        backend.call_errors = [BackendCrashedError("it died"), DecodingTimeoutError("too slow")]
-        async with Engine(backend, Limits()) as engine, engine.admit() as ticket:
-            for work in (recognize(1.0, utterance="a", final=False), recognize(1.0)):
-                with pytest.raises(BackendCrashedError, match="tries: 1"):
-                    await ticket.recognize(work)
-            assert now() == 2.0
 
     run(main())
 

@@ -6,9 +6,9 @@ Refusal happens at `admit`, before any audio is read; a request that is in is ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 from typing import TypeVar
 
 from steno.backends.aligners.base import Align, Aligner
@@ -217,27 +217,15 @@ class Engine:
         with self._gate.enter(priority, client), self._recognition.lifecycle.lease():
             ticket = Ticket(self, priority, deadline, self._limits.request_timeout_s)
             self._tickets.add(ticket)
-            with self._counted(priority):
-                try:
+            clock = asyncio.get_running_loop().time
+            try:
+                with self._live_load.session(clock) if priority.is_live else nullcontext():
                     yield ticket
-                finally:
-                    self._tickets.discard(ticket)
-                    ticket.close()
-
-    @contextmanager
-    def _counted(self, priority: Priority) -> Iterator[None]:
-        """A live session counts for what fits, and takes workers from uploads."""
-        if not priority.is_live:
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        self._live_load.opened(loop.time())
-        try:
-            yield
-        finally:
-            self._live_load.closed(loop.time())
-            for lane in self._lanes:
-                lane.scheduler.wake()
+            finally:
+                self._tickets.discard(ticket)
+                ticket.close()
+                for lane in self._lanes:
+                    lane.scheduler.wake()  # uploads may have a worker back that was kept for this session
 
     def submit(self, work: Work, priority: Priority, deadline: float) -> Job:
         """Enqueue `work`; for `Ticket`. The job's future ends with the result, an error, or the deadline."""

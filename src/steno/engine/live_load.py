@@ -7,6 +7,8 @@ real-time factor times the share of speech in it. So silent sessions count for l
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 MEMORY_S = 60.0
 """What was measured so long ago counts for 1/e: one slow minute is soon forgotten."""
@@ -38,6 +40,15 @@ class LiveLoad:
     def closed(self, now: float) -> None:
         self._update(now)
         self.open -= 1
+
+    @contextmanager
+    def session(self, clock: Callable[[], float]) -> Iterator[None]:
+        """Count a session as open while it lasts."""
+        self.opened(clock())
+        try:
+            yield
+        finally:
+            self.closed(clock())
 
     def worked(self, now: float, busy_s: float) -> None:
         """The backend held a piece of live work for `busy_s`."""

@@ -8,7 +8,6 @@ abandoned (cancelled, timed out) is aborted at once in an `AsyncBackend` and rel
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -16,19 +15,14 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from loguru import logger
 
 from steno.backends.base import Finished, Recognize, StepBackend
+from steno.engine.crashes import until_it_lives
 from steno.engine.queue import Job, PriorityInferQueue, Result
 from steno.engine.telemetry import Telemetry
-from steno.errors import BackendCrashedError, BackendError, DrainingError, StenoError
+from steno.errors import BackendError, DrainingError, StenoError
 from steno.types import Hypothesis
 
 T = TypeVar("T")
 RunInThread: TypeAlias = Callable[[Callable[[], T]], Awaitable[T]]
-
-
-CRASH_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 4.0)
-"""Before work whose process died is tried again. A piece that kills every process must not hold a worker for as long as
-its request may take."""
-CRASH_RETRY_S = 5.0
 
 
 class Scheduler(Protocol):
@@ -136,7 +130,7 @@ class AsyncScheduler:
         _begin(job, self._telemetry)
         began = asyncio.get_running_loop().time()
         try:
-            outcome: Result | StenoError = await self._until_it_lives(job)
+            outcome: Result | StenoError = await until_it_lives(self._call, job)
         except StenoError as error:
             outcome = error
         except asyncio.CancelledError:
@@ -146,25 +140,6 @@ class AsyncScheduler:
             outcome = _translate(error)
         self._telemetry.stepped(1, asyncio.get_running_loop().time() - began)
         _deliver(job, outcome, self._telemetry)
-
-    async def _until_it_lives(self, job: Job) -> Result:
-        """The job's work, again where the process that did it died: until the job's time is up, or too many died.
-
-        Raises:
-            BackendCrashedError: the work is to be sent again later. A partial is not tried again: a newer one comes.
-        """
-        loop = asyncio.get_running_loop()
-        for deaths, pause_s in enumerate((*CRASH_PAUSES_S, math.inf), 1):
-            try:
-                return await self._call(job.work)
-            except BackendCrashedError as error:
-                is_over = job.is_partial or not error.may_pass or loop.time() + pause_s >= job.deadline
-                if is_over:
-                    text = f"{error.message}; tries: {deaths}; send it again later"
-                    raise BackendCrashedError(text, retry_after_s=CRASH_RETRY_S) from None
-                logger.warning("{}; next try in {:g} s", error.message, pause_s)
-            await asyncio.sleep(pause_s)
-        raise AssertionError("the last pause is longer than any job's time")
 
 
 class StepScheduler:
