@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 INTERVALS = 16
 """Departures over which the interval is averaged: requests that run side by side also end side by side."""
-SPACING = 1.1
+SPACING = 1.25
 """Promises are given a little further apart than departures, so that a slow minute does not break the next ones."""
-EARLY_S, LATE_S = 0.1, 3.0
+EARLY_S, LATE_S = 0.1, 5.0
 """A client may come so much before and after its moment. Then the promise is void."""
 AHEAD_S = 3.0
 """Places are kept at least for the promises of so many seconds to come."""
