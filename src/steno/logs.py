@@ -60,12 +60,12 @@ def setup(level: str = "INFO", as_json: bool = False) -> None:
     if sys.stderr is None:
         _keep_descriptor_2()
     elif as_json:
-        writer, limit = _JsonWriter(sys.stderr), RepeatLimit()
-        logger.add(writer, level=level, format=lambda _: "{exception}", diagnose=False, filter=limit)
+        lines = _JsonWriter(sys.stderr)
+        logger.add(lines, level=level, format=lambda _: "{exception}", diagnose=False, filter=RepeatLimit())
     else:
         colorize = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        writer, limit = LogWriter(sys.stderr), RepeatLimit()
-        logger.add(writer, level=level, format=_text_format, colorize=colorize, diagnose=False, filter=limit)
+        text, limit = LogWriter(sys.stderr), RepeatLimit()
+        logger.add(text, level=level, format=_text_format, colorize=colorize, diagnose=False, filter=limit)
     logging.basicConfig(handlers=[_Intercept()], level=0, force=True)
     for name in list(logging.root.manager.loggerDict):
         library = logging.getLogger(name)
