@@ -17,6 +17,7 @@ from tiny.clips import ASR
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "reported"),
     [

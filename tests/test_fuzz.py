@@ -22,6 +22,7 @@ from steno.audio.decode import decode
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_a_server_stands_damaged_media_forms_and_streams(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     ended = subprocess.run(

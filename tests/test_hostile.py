@@ -18,6 +18,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [attack.name for attack in ATTACKS])
 def test_an_attack_costs_its_sender_alone(server: Server, name: str) -> None:
     with Bystander() as bystander:

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_an_overloaded_server_answers_every_request(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = ["--quick", "--backend", "scripted", "--model", "scripted@50ms", "--live", "2", "--json", str(report)]

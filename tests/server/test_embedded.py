@@ -46,7 +46,7 @@ def test_sphinx_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) ->
         until(lambda: not any(process.is_running() for process in recognisers))
         assert post(server, fixtures / "letter.flac").status_code == 200
         assert "backend sphinx" in server.log()
-        assert "sphinx makes four times the errors of moonshine" in server.log()
+        assert "sphinx makes many times the errors of moonshine" in server.log()
 
 
 def test_a_recogniser_that_is_killed_costs_at_most_its_own_request(fixtures: Path) -> None:

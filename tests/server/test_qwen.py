@@ -242,6 +242,7 @@ def test_an_aligner_that_cannot_be_loaded_costs_the_times_alone(tmp_path: Any) -
         assert "word times are guessed" in server.log()
 
 
+@pytest.mark.slow
 def test_it_loads_on_demand_ten_times_without_growing() -> None:
     """A request that comes while the model is loaded or unloaded waits for it, and succeeds."""
     clip = clips()["english-0"]

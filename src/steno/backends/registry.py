@@ -297,4 +297,4 @@ def _better(name: str) -> str | None:
         return better
     embedded = _availability(moonshine, None)
     first = "use ASR_BACKEND=moonshine" if embedded.ok else f"moonshine {embedded.reason}"
-    return f"sphinx makes four times the errors of moonshine: {first}; {better}"
+    return f"sphinx makes many times the errors of moonshine: {first}; {better}"

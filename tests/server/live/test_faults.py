@@ -279,6 +279,7 @@ async def test_an_open_session_keeps_the_model_in_memory() -> None:
         await asyncio.to_thread(until, lambda: server.health()["model_loaded"] is False)
 
 
+@pytest.mark.slow
 async def test_after_five_hundred_sessions_nothing_is_left_over(sentence: bytes) -> None:
     with RunningServer(ASR_BACKEND="scripted", LOG_LEVEL="WARNING") as server:
         process = psutil.Process(server.process.pid)

@@ -47,6 +47,9 @@ NOISE_CONFIDENCE = 0.72
 """On noise, rain and animals Moonshine writes `Thank you for watching!` with a confidence of 0.42 to 0.71, on clear
 speech 0.77 to 0.95."""
 
+CONTEXT_CONFIDENCE = 0.6
+"""A final with less is no context for what follows. The VAD has found speech in it: it need not be told from noise."""
+
 NOTES = frozenset("♩♪♫♬")
 
 
@@ -127,7 +130,7 @@ class MoonshineBackend:
         before = self._drafts
         self._drafts = Drafts(before.proposed + decoding.proposed, before.accepted + decoding.accepted)
         hypothesis = self._hypothesis(decoding, loaded.vocabulary)
-        is_good = not hypothesis.repetition and (hypothesis.confidence or 0.0) >= NOISE_CONFIDENCE
+        is_good = not hypothesis.repetition and (hypothesis.confidence or 0.0) >= CONTEXT_CONFIDENCE
         self._context.keep(work, tuple(decoding.tokens), is_good=is_good)
         return hypothesis
 
