@@ -3,8 +3,9 @@
     python -m benchmarks.embedded [--recordings FOLDER] [--quick] [--json out/embedded.json]
 
 The recordings are the two in moonshine-voice's wheel whose texts are known (54 s, two readers); `--recordings` adds
-each audio file in a folder that has a `.txt` with the same name beside it. A server does the work, with one thread (or
-process) for uploads and default settings otherwise.
+each audio file in a folder whose text is in a `.txt` with the same name, or in `transcripts.json`: `tests/fixtures` has
+100 s of synthetic speech. A server does the work, with one thread (or process) for uploads and default settings
+otherwise.
 
 - moonshine_wer, sphinx_wer: word error rate over all recordings; case and punctuation do not count. Target: 0.08.
 - errors_sphinx_over_moonshine: their ratio, where no error counts as one. Target: at least 3.
@@ -124,9 +125,17 @@ def _recordings(folder: Path | None) -> Iterator[Recording]:
     yield Recording(wheel.parent / "two_cities.wav", TWO_CITIES)
     yield Recording(wheel.parent / "beckett.wav", BECKETT)
     for path in sorted(folder.iterdir()) if folder else ():
-        text = path.with_suffix(".txt")
-        if path.suffix in AUDIO and text.is_file():
-            yield Recording(path, text.read_text(encoding="utf-8"))
+        text = _text_of(path)
+        if path.suffix in AUDIO and text is not None:
+            yield Recording(path, text)
+
+
+def _text_of(recording: Path) -> str | None:
+    """From a `.txt` of the same name, or a `transcripts.json` of name → text."""
+    own, shared = recording.with_suffix(".txt"), recording.with_name("transcripts.json")
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    return json.loads(shared.read_text(encoding="utf-8")).get(recording.name) if shared.is_file() else None
 
 
 def _offline(server: Server, recordings: list[Recording]) -> tuple[int, float]:

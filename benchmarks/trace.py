@@ -33,10 +33,11 @@ from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
 from steno.engine.queue import Priority
+from steno.pipelines.live.context import LiveContext, LiveSettings
 from steno.pipelines.live.events import Aside
 from steno.pipelines.live.hearing import Hearing
 from steno.pipelines.live.options import LiveOptions
-from steno.pipelines.live.stream import LiveSettings, LiveStream, Studio
+from steno.pipelines.live.stream import LiveStream
 from steno.server.dialects.base import Opening
 from steno.server.dialects.native import Native
 from steno.streaming.events import Partial
@@ -102,19 +103,19 @@ async def _run(stages: Stages, sessions: int, seconds: float) -> None:
     pcm = speech.pattern(seconds)[: round(seconds * BYTES_PER_S)]
     hearing = Hearing(stages)  # type: ignore[arg-type]
     async with Engine(ScriptedBackend(slots=64, step_s=0.001), Limits(max_live=sessions)) as engine:
-        studio = Studio(engine, hearing, LiveSettings(), CueStyle())
+        context = LiveContext(engine, hearing, LiveSettings(), CueStyle())
         async with asyncio.TaskGroup() as group:
             for n in range(sessions):
-                group.create_task(_stream(stages, studio, f"stream {n}", pcm, FRAME_S * n / sessions))
+                group.create_task(_stream(stages, context, f"stream {n}", pcm, FRAME_S * n / sessions))
     await hearing.aclose()
 
 
-async def _stream(stages: Stages, studio: Studio, name: str, pcm: bytes, begin_s: float) -> None:
+async def _stream(stages: Stages, context: LiveContext, name: str, pcm: bytes, begin_s: float) -> None:
     await asyncio.sleep(begin_s)
     opening = Opening(name, "scripted", 30.0, lambda options: options, lambda model: model or "scripted")
     dialect = Native(opening, LiveOptions(), LiveOptions())
-    async with studio.engine.admit(Priority.LIVE_PARTIAL) as ticket:
-        stream = LiveStream(studio, ticket, name, LiveOptions())
+    async with context.engine.admit(Priority.LIVE_PARTIAL) as ticket:
+        stream = LiveStream(context, ticket, name, LiveOptions())
         arrived: dict[float, float] = {}
         _instrument(stream, stages)
         speaking = asyncio.create_task(_speak(stream, dialect, stages, arrived))

@@ -15,9 +15,9 @@ from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
 from steno.engine.telemetry import Telemetry
+from steno.pipelines.live.context import LiveContext, LiveSettings, LiveTelemetry
 from steno.pipelines.live.hearing import Hearing, HearingTelemetry
 from steno.pipelines.live.service import Live
-from steno.pipelines.live.stream import LiveSettings, LiveTelemetry, Studio
 from steno.pipelines.pieces import PieceSettings, PieceSource
 from steno.settings import Settings
 from steno.translation.llm import Llm, LlmSettings
@@ -126,7 +126,7 @@ def live_of(settings: Settings, engine: Engine, translator: Translator | None, t
     live = LiveSettings(segmenter, settings.step_ms / 1000, settings.stable_hold_s)
     style = caption_style_of(settings, max_line_chars=LINE_CHARS, max_lines=LINES)
     decoders = DecoderPool(settings.max_live_decoders, _decoder_limits_of(settings, LIVE_NICENESS))
-    return Live(Studio(engine, Hearing(telemetry), live, style, translator, telemetry, decoders))
+    return Live(LiveContext(engine, Hearing(telemetry), live, style, translator, telemetry, decoders))
 
 
 def pieces_of(settings: Settings, engine: Engine) -> PieceSource:

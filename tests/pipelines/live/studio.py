@@ -15,11 +15,12 @@ from steno.backends.base import Capabilities, Progress, Recognize
 from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
+from steno.pipelines.live.context import LiveContext, LiveSettings
 from steno.pipelines.live.events import Aside, LiveEvent
 from steno.pipelines.live.hearing import Hearing
 from steno.pipelines.live.options import LiveOptions
 from steno.pipelines.live.service import Live
-from steno.pipelines.live.stream import LiveSettings, LiveStream, Studio
+from steno.pipelines.live.stream import LiveStream
 from steno.streaming.events import Final, Partial
 from steno.translation.translator import Translator
 from steno.types import SAMPLE_RATE, Hypothesis
@@ -98,7 +99,7 @@ class OfflineBackend:
 
 def live_of(engine: Engine, *, translator: Translator | None = None, **settings: Any) -> Live:
     hearing = Hearing(load=LoudnessVad, thread=AtOnce())
-    return Live(Studio(engine, hearing, LiveSettings(**settings), CueStyle(), translator))
+    return Live(LiveContext(engine, hearing, LiveSettings(**settings), CueStyle(), translator))
 
 
 def offline_engine(backend: OfflineBackend, limits: Limits | None = None) -> Engine:

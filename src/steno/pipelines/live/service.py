@@ -7,25 +7,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from steno.engine.queue import Priority
+from steno.pipelines.live.context import LiveContext
 from steno.pipelines.live.options import LiveOptions, check
-from steno.pipelines.live.stream import LiveStream, Studio
+from steno.pipelines.live.stream import LiveStream
 
 
 class Live:
     """Opens streams. One for a server."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, context: LiveContext) -> None:
+        self._context = context
 
     @property
     def max_segment_s(self) -> float:
         """No segment is longer."""
-        return self._studio.settings.segmenter.max_s
+        return self._context.settings.segmenter.max_s
 
     def check(self, options: LiveOptions) -> LiveOptions:
         """The options as they will be used. Raises what `options.check` does."""
-        backend = self._studio.engine.backend
-        can_translate = self._studio.translator is not None
+        backend = self._context.engine.backend
+        can_translate = self._context.translator is not None
         return check(options, backend.capabilities, backend.name, can_translate=can_translate)
 
     @asynccontextmanager
@@ -38,8 +39,8 @@ class Live:
         Raises:
             OverloadedError, DrainingError: it is not let in.
         """
-        async with self._studio.engine.admit(Priority.LIVE_PARTIAL, client=client) as ticket:
-            stream = LiveStream(self._studio, ticket, name, options)
+        async with self._context.engine.admit(Priority.LIVE_PARTIAL, client=client) as ticket:
+            stream = LiveStream(self._context, ticket, name, options)
             try:
                 yield stream
             finally:
@@ -47,5 +48,5 @@ class Live:
 
     async def aclose(self) -> None:
         """End what the streams share. No stream can be opened any more."""
-        await self._studio.hearing.aclose()
-        await asyncio.to_thread(self._studio.decoders.close)
+        await self._context.hearing.aclose()
+        await asyncio.to_thread(self._context.decoders.close)

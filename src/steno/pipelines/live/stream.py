@@ -12,33 +12,27 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from steno.audio.intake import ContainerIntake, Intake, PcmIntake
-from steno.audio.sandbox.pool import DecoderPool
 from steno.backends.base import Recognize
-from steno.captions.cues import CueStyle
-from steno.engine.engine import Engine
 from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
 from steno.errors import AudioError, BackendError, RetryableError, StenoError, SupersededError
 from steno.pipelines.align import with_words
+from steno.pipelines.live.context import LiveContext, intake_of, session_config_of
 from steno.pipelines.live.events import Failed
 from steno.pipelines.live.finals import Finals
-from steno.pipelines.live.hearing import Hearing
 from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.options import LiveOptions
 from steno.pipelines.live.outbox import Outbox
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise
 from steno.streaming.events import Event, Final, Partial
-from steno.streaming.session import Session, SessionConfig, Step
-from steno.translation.translator import Translator
+from steno.streaming.session import Session, Step
 from steno.types import Hypothesis
-from steno.vad.config import SegmenterConfig
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -56,55 +50,22 @@ ALIGNMENT_TIMEOUT_S = 3.0
 """A final whose word times take longer is emitted with guessed ones. Later events of the stream wait behind it."""
 QUIET_S = 1.0
 """A client that has sent nothing for so long has said what it had to say."""
-NEVER_MS = 3_600_000.0
-"""Silence that ends a segment where silence is not to end it."""
-
-
-class LiveTelemetry(Protocol):
-    def told(self, what: str, lag_s: float) -> None:
-        """A `partial` or `final`, so long after it was due."""
-
-    def diverged(self) -> None:
-        """A final did not begin with what was stable, and was made to."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSettings:
-    """What holds where a client does not ask for anything else."""
-
-    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
-    step_s: float = 0.48
-    hold_s: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Studio:
-    """What all streams share."""
-
-    engine: Engine
-    hearing: Hearing
-    settings: LiveSettings
-    style: CueStyle
-    translator: Translator | None = None
-    telemetry: LiveTelemetry | None = None
-    decoders: DecoderPool = field(default_factory=DecoderPool)
-    """Of WebM and Ogg; raw audio needs none."""
 
 
 class LiveStream:
     """Made by `Live.open`. `feed`, `flush`, `reset`, `configure` and `finish` are called one at a time, in the order
     of the client's wishes; meanwhile another task reads the `outbox`."""
 
-    def __init__(self, studio: Studio, ticket: Ticket, name: str, options: LiveOptions) -> None:
-        self._studio = studio
+    def __init__(self, context: LiveContext, ticket: Ticket, name: str, options: LiveOptions) -> None:
+        self._context = context
         self._ticket = ticket
         self._name = name
         self._options = options
-        self._intake = _intake(options, studio.decoders)
-        self._session = Session(_session_config(options, studio.settings))
-        self._ear = studio.hearing.listen()
+        self._intake = intake_of(options, context.decoders)
+        self._session = Session(session_config_of(options, context.settings))
+        self._ear = context.hearing.listen()
         self.outbox = Outbox()
-        self._finals = Finals(self._tell, studio.style, studio.translator)
+        self._finals = Finals(self._tell, context.style, context.translator)
         self._timing = WordTiming(self._pass_on, self._aligned)
         self._to_align: dict[int, Audio] = {}
         """Audio of finals that are about to be applied, by segment."""
@@ -148,7 +109,7 @@ class LiveStream:
         self._take(self._session.reset())
         if dropped is not None and not self._jobs[dropped]:
             self._forget(dropped)
-        self._studio.engine.forget(self._name)  # what was said before the reset is no context for what comes
+        self._context.engine.forget(self._name)  # what was said before the reset is no context for what comes
 
     async def configure(self, options: LiveOptions) -> None:
         """Go on with other options, which were checked, from here on."""
@@ -156,9 +117,9 @@ class LiveStream:
         if (before.encoding, before.sample_rate) != (options.encoding, options.sample_rate):
             await self._hear(await self._intake.flush())
             await self._intake.aclose()
-            self._intake = _intake(options, self._studio.decoders)
+            self._intake = intake_of(options, self._context.decoders)
         self._prepare_aligner()
-        self._take(self._session.configure(_session_config(self._options, self._studio.settings)))
+        self._take(self._session.configure(session_config_of(self._options, self._context.settings)))
 
     async def finish(self) -> None:
         """The audio ends here. Returns once all of it has been told."""
@@ -195,7 +156,7 @@ class LiveStream:
         finally:
             for segment_id in list(self._jobs):
                 self._forget(segment_id)
-            self._studio.engine.forget(self._name)
+            self._context.engine.forget(self._name)
             self.outbox.close()
 
     async def _hear(self, audio: Audio) -> None:
@@ -232,7 +193,7 @@ class LiveStream:
         self._progress.set()
 
     def _step_s(self) -> float:
-        return min(max(self._studio.settings.step_s, self._turnaround_s), MAX_STEP_S)
+        return min(max(self._context.settings.step_s, self._turnaround_s), MAX_STEP_S)
 
     def _start(self, work: Coroutine[Any, Any, None], what: str) -> None:
         task = asyncio.create_task(work, name=f"live {what}")
@@ -292,7 +253,7 @@ class LiveStream:
         if step.final:
             self._due_at[step.segment_id] = asyncio.get_running_loop().time()
             hypothesis = self._checked(await self._final_of(work), step)
-            if wants_words and hypothesis.text and self._studio.engine.aligns(hypothesis.language):
+            if wants_words and hypothesis.text and self._context.engine.aligns(hypothesis.language):
                 self._to_align[step.segment_id] = step.audio
         else:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_PARTIAL, PARTIAL_TIMEOUT_S)
@@ -301,7 +262,7 @@ class LiveStream:
 
     async def _final_of(self, work: Recognize) -> Hypothesis:
         """Finals run one after another where each is recognised behind those before it."""
-        if not self._studio.engine.capabilities.stream_context:
+        if not self._context.engine.capabilities.stream_context:
             return await self._ticket.recognize(work, Priority.LIVE_FINAL)
         async with self._finals_in_order:
             return await self._ticket.recognize(work, Priority.LIVE_FINAL)
@@ -331,24 +292,24 @@ class LiveStream:
     def _checked(self, hypothesis: Hypothesis, step: Step) -> Hypothesis:
         if step.stable:
             return hypothesis
-        return without_noise(hypothesis, step.speech_s, self._studio.engine.capabilities.noise_confidence)
+        return without_noise(hypothesis, step.speech_s, self._context.engine.capabilities.noise_confidence)
 
     @property
     def _wants_words(self) -> bool:
         return self._options.words or self._options.captions is not None
 
     def _prepare_aligner(self) -> None:
-        if self._wants_words and self._studio.engine.aligns(self._options.language):
+        if self._wants_words and self._context.engine.aligns(self._options.language):
             self._ticket.prepare_aligner()
 
     def _measure_partials(self, events: Iterable[Event], lag_s: float) -> None:
-        telemetry = self._studio.telemetry
+        telemetry = self._context.telemetry
         if telemetry is not None and any(isinstance(event, Partial) for event in events):
             telemetry.told("partial", lag_s)
 
     def _measure_final(self, final: Final) -> None:
         due_at = self._due_at.pop(final.segment_id, None)
-        telemetry = self._studio.telemetry
+        telemetry = self._context.telemetry
         if telemetry is None or due_at is None:
             return
         telemetry.told("final", asyncio.get_running_loop().time() - due_at)
@@ -357,29 +318,7 @@ class LiveStream:
 
     def _forget(self, segment_id: int) -> None:
         del self._jobs[segment_id]
-        self._studio.engine.forget(self._key(segment_id))
+        self._context.engine.forget(self._key(segment_id))
 
     def _key(self, segment_id: int) -> str:
         return f"{self._name}/{segment_id}"
-
-
-def _intake(options: LiveOptions, decoders: DecoderPool) -> Intake:
-    if options.encoding == "webm" or options.encoding == "ogg":
-        return ContainerIntake(decoders)
-    return PcmIntake(options.encoding, options.sample_rate)
-
-
-def _session_config(options: LiveOptions, settings: LiveSettings) -> SessionConfig:
-    own = settings.segmenter
-    threshold = own.threshold if options.threshold is None else options.threshold
-    silence_ms = own.silence_ms if options.silence_ms is None else options.silence_ms
-    pre_roll_ms = own.pre_roll_ms if options.pre_roll_ms is None else options.pre_roll_ms
-    segmenter = replace(
-        own,
-        threshold=threshold,
-        release=min(own.release, 0.7 * threshold),
-        silence_ms=silence_ms if options.endpointing else NEVER_MS,
-        pre_roll_ms=pre_roll_ms,
-        drop_after_s=max(own.drop_after_s, 2 * pre_roll_ms / 1000),  # of files: it means nothing here
-    )
-    return SessionConfig(segmenter, settings.step_s, settings.hold_s, options.offset_s)
