@@ -291,6 +291,7 @@ async def test_silence_is_let_go_of_and_what_comes_after_it_is_heard(server: Run
     assert finals[4][2] > 120
 
 
+@pytest.mark.slow
 async def test_after_a_long_silence_a_connection_is_taken_up_with_the_last_minute(speech: bytes) -> None:
     silence = bytes(100 * BYTES_PER_S)
     is_back = asyncio.Event()

@@ -36,11 +36,11 @@ def test_out_of_the_box_it_writes_what_is_said_and_is_unloaded_when_idle(fixture
 
 def test_sphinx_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="sphinx", IDLE_TIMEOUT="4") as server:
-        assert server.children() == []
+        assert recognisers_of(server) == []
         assert server.health()["model_loaded"] is False
         assert word_error_rate("weather.flac", post(server, fixtures / "weather.flac").json()["text"]) <= 0.25
         assert server.health()["model_loaded"] is True
-        recognisers = server.children()
+        recognisers = recognisers_of(server)
         assert recognisers
         until(lambda: server.health()["model_loaded"] is False)
         until(lambda: not any(process.is_running() for process in recognisers))

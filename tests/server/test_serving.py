@@ -183,6 +183,7 @@ def test_a_client_that_stalls_does_not_hold_up_the_end(use_granian: str, half: s
 # Load and hostile clients
 
 
+@pytest.mark.slow
 def test_hours_of_silence_do_not_outlast_the_request_s_time_or_hold_up_others(tmp_path: Path, fixtures: Path) -> None:
     silence = tmp_path / "silence.flac"
     with av.open(str(silence), "w") as out:
@@ -204,6 +205,7 @@ def test_hours_of_silence_do_not_outlast_the_request_s_time_or_hold_up_others(tm
         until(lambda: server.health()["active_requests"] == 0)
 
 
+@pytest.mark.slow
 def test_a_connection_that_sends_no_request_is_closed(server: RunningServer) -> None:
     from steno.server.run.guarded_connection import HEAD_S
 
