@@ -19,6 +19,17 @@ MIN_TOKENS = 20
 """A loop is as long as this at least: `no, no, no, no, no` is speech."""
 
 
+def cut_at(tokens: Sequence[int], *, kept: int, is_full: bool) -> int | None:
+    """How many of `tokens` stay, where they end in a loop; None where they do not.
+
+    Args:
+        kept: tokens that stay, loop or not.
+        is_full: whether the token limit ends the decoding here.
+    """
+    start = loop_start(tokens, MIN_REPEATS if is_full else ENDLESS_REPEATS)
+    return max(start, kept) if start is not None and len(tokens) > kept else None
+
+
 def loop_start(tokens: Sequence[int], min_repeats: int = ENDLESS_REPEATS) -> int | None:
     """Where the loop that `tokens` ends with begins to repeat: `tokens[:loop_start(tokens)]` has its n-gram once.
 

@@ -14,8 +14,9 @@ from steno.backends.base import Progress, Recognize
 from steno.engine.engine import Engine
 from steno.engine.gate import Limits
 from steno.pipelines.file import FileOptions, FileTranscription
+from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.pieces import Piece
-from steno.streaming.events import Final, Partial
+from steno.streaming.events import Final, Heard, Partial
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 
 TALK = pcm(("speech", 3), ("silence", 1), ("speech", 3), ("silence", 1), ("speech", 3), ("silence", 1))
@@ -93,6 +94,26 @@ def test_finals_that_end_before_the_aligner_is_ready_say_that_their_times_are_gu
     finals = talk(SlowAligner(0.1, load_s=5.0)).finals
     assert [final.timing for final in finals] == ["fast", "accurate", "accurate"]
     assert all(len(final.words) == len(final.text.split()) for final in finals)
+
+
+async def test_of_what_is_held_only_the_newest_partial_and_the_newest_heard_stay() -> None:
+    passed: list[object] = []
+    gate = asyncio.Event()
+
+    async def align(final: Final, audio: object) -> Final:
+        await gate.wait()
+        return final
+
+    timing = WordTiming(lambda event, _: passed.append(event), align)
+    final = Final(0, 0.0, 1.0, "w0", "endpoint")
+    timing.take(final, LiveOptions(), np.zeros(16_000, np.float32))
+    for n in range(20):
+        timing.take(Partial(1, 1.0, 2.0 + n, "", "w1"), LiveOptions())
+        timing.take(Heard(2.0 + n), LiveOptions())
+    assert timing.waiting == 3
+    gate.set()
+    await timing.done()
+    assert passed == [final, Partial(1, 1.0, 21.0, "", "w1"), Heard(21.0)]
 
 
 class Contextual(OfflineBackend):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steno.backends.drafts import Ids, rest_of
 from steno.backends.moonshine.vocabulary import BOS, EOS
-from steno.backends.repetition import ENDLESS_REPEATS, MIN_REPEATS, loop_start
+from steno.backends.repetition import cut_at
 
 if TYPE_CHECKING:
     from steno.backends.moonshine.model import Cancellation, MoonshineModel
@@ -113,9 +113,8 @@ class _Decoder:
     def _is_over(self) -> bool:
         done = self._done
         is_full = len(done.tokens) >= self._limit
-        start = loop_start(done.tokens, MIN_REPEATS if is_full else ENDLESS_REPEATS)
-        if start is not None and len(done.tokens) > self._floor:
-            start = max(start, self._floor)
+        start = cut_at(done.tokens, kept=self._floor, is_full=is_full)
+        if start is not None:
             done.repetition = True
             del done.tokens[start:], done.logprobs[start:]
             return True

@@ -16,6 +16,8 @@ SHA256 = {
 }
 """Of the files in the wheel of moonshine-voice 0.1.0."""
 
+_REINSTALL = "pip install --force-reinstall --no-deps moonshine-voice==0.1.0"
+
 VOCABULARIES = ("tokenizer.bin", "tokenizer.json")
 
 
@@ -77,6 +79,3 @@ def _check(file: Path, expected: str) -> None:
         raise ModelLoadError(
             f"{file.name} of Moonshine is damaged (its SHA-256 is not that of the release): {_REINSTALL}"
         )
-
-
-_REINSTALL = "pip install --force-reinstall --no-deps moonshine-voice==0.1.0"

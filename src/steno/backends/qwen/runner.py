@@ -19,7 +19,7 @@ from steno.backends.qwen.device import Scale, scale_of
 from steno.backends.qwen.places import Places
 from steno.backends.qwen.rows import Hearing, Row, lost, no_numbers
 from steno.backends.qwen.waiting import LIVE_FILL_TOKENS, Waiting
-from steno.backends.repetition import ENDLESS_REPEATS, MIN_REPEATS, loop_start
+from steno.backends.repetition import cut_at
 
 if TYPE_CHECKING:
     from steno.backends.qwen.machine import Machine
@@ -216,9 +216,8 @@ class Runner:
         row.tokens.append(choice.token)
         row.certainty.append(choice.certainty)
         is_full = len(row.tokens) >= row.hearing.limit
-        start = loop_start(row.tokens, MIN_REPEATS if is_full else ENDLESS_REPEATS)
-        if start is not None and len(row.tokens) > row.kept_from_loops:
-            start = max(start, row.kept_from_loops)
+        start = cut_at(row.tokens, kept=row.kept_from_loops, is_full=is_full)
+        if start is not None:
             del row.tokens[start:], row.certainty[start:]
             row.repetition = True
             return True

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steno.pipelines.live.options import LiveOptions
 from steno.streaming.events import Event, Final, Heard, Partial, SpeechEnded, SpeechStarted
@@ -36,7 +36,7 @@ class WordTiming:
     """
 
     def __init__(
-        self, forward: Callable[[Event, LiveOptions], None], align: Callable[[Final, Audio], Awaitable[Final]]
+        self, forward: Callable[[Event, LiveOptions], None], align: Callable[[Final, Audio], Coroutine[Any, Any, Final]]
     ) -> None:
         self._forward = forward
         self._align = align
@@ -58,7 +58,7 @@ class WordTiming:
         held = _Held(event, options)
         self._held.append(held)
         if audio is not None and isinstance(event, Final):
-            held.timing = asyncio.create_task(self._timed(event, audio), name="word times")
+            held.timing = asyncio.create_task(self._align(event, audio), name="word times")
             held.timing.add_done_callback(lambda _: self._release())
 
     async def done(self) -> None:
@@ -77,9 +77,6 @@ class WordTiming:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _timed(self, final: Final, audio: Audio) -> Final:
-        return await self._align(final, audio)
-
     def _release(self) -> None:
         while self._held and self._held[0].is_ready:
             held = self._held.popleft()
@@ -88,6 +85,10 @@ class WordTiming:
             self._forward(timing.result() if timing is not None and is_timed else held.event, held.options)
 
     def _drop_older(self, kind: type[Event]) -> None:
-        """Of the segment at the end: what stands before the last final stays."""
-        if self._held and isinstance(self._held[-1].event, kind):
-            self._held.pop()
+        """A newer event of its kind has come; what stands before the last final stays."""
+        for held in reversed(self._held):
+            if isinstance(held.event, Final):
+                return
+            if isinstance(held.event, kind):
+                self._held.remove(held)
+                return
