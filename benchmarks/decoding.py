@@ -23,7 +23,7 @@ import psutil
 
 from benchmarks import harness
 from steno.audio.decode import decode
-from steno.audio.sandbox.pool import DecoderPool
+from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:

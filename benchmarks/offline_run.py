@@ -21,12 +21,12 @@ import torch
 from steno.audio.decode import decode
 from steno.backends.base import Recognize
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.loader import load_recogniser
-from steno.backends.qwen.machine import Machine
-from steno.backends.qwen.options import EngineOptions, LoadOptions
-from steno.backends.qwen.paths import Path as Way
-from steno.backends.qwen.quantize import quantize
-from steno.backends.qwen.runner import Runner
+from steno.backends.qwen.batching.cascade import Path as Way
+from steno.backends.qwen.batching.runner import Runner
+from steno.backends.qwen.checkpoint.loader import load_recogniser
+from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
+from steno.backends.qwen.model.model import Machine
+from steno.backends.qwen.model.quantize import quantize
 from steno.types import SAMPLE_RATE
 
 SLOT_TOKENS = 2048

@@ -12,11 +12,11 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from steno.backends.qwen.decoder import Choice
-from steno.backends.qwen.machine import Machine
-from steno.backends.qwen.prompt import Ids
-from steno.backends.qwen.rows import Row
-from steno.backends.qwen.runner import Runner
+from steno.backends.qwen.batching.request import Row
+from steno.backends.qwen.batching.runner import Runner
+from steno.backends.qwen.model.decoder import Choice
+from steno.backends.qwen.model.model import Machine
+from steno.backends.qwen3_asr.prompt import Ids
 from steno.types import SAMPLE_RATE
 
 TOKENS_PER_S, REVISED = 3, 3

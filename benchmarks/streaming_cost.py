@@ -33,13 +33,13 @@ import torch
 from benchmarks import harness
 from benchmarks.offline import true_size
 from benchmarks.scripted_qwen import Scripted, script
-from steno.backends.qwen.decoder import Filling
-from steno.backends.qwen.loader import load_recogniser
-from steno.backends.qwen.machine import Machine, like_speech
-from steno.backends.qwen.options import LoadOptions
-from steno.backends.qwen.quantize import quantize
-from steno.backends.qwen.rows import Hearing
-from steno.backends.qwen.runner import Runner
+from steno.backends.qwen.batching.request import Hearing
+from steno.backends.qwen.batching.runner import Runner
+from steno.backends.qwen.checkpoint.loader import load_recogniser
+from steno.backends.qwen.engine_options import LoadOptions
+from steno.backends.qwen.model.decoder import Filling
+from steno.backends.qwen.model.model import Machine, like_speech
+from steno.backends.qwen.model.quantize import quantize
 from steno.types import SAMPLE_RATE
 
 STEP_S, UTTERANCE_S, SESSION_S = 0.48, 24.0, 120.0

@@ -30,16 +30,16 @@ from benchmarks import harness, speech
 from benchmarks.speech import BYTES_PER_S
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.engine.queue import Priority
-from steno.pipelines.live.context import LiveContext, LiveSettings
-from steno.pipelines.live.events import Aside
-from steno.pipelines.live.hearing import Hearing
-from steno.pipelines.live.options import LiveOptions
+from steno.pipelines.live.live_context import LiveContext, LiveSettings
+from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.notices import Aside
 from steno.pipelines.live.stream import LiveStream
-from steno.server.dialects.base import Opening
-from steno.server.dialects.native import Native
+from steno.pipelines.live.vad_stage import Hearing
+from steno.server.live.dialects.base import Opening
+from steno.server.live.dialects.native import Native
 from steno.streaming.events import Partial
 
 T = TypeVar("T")

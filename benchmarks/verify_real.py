@@ -42,9 +42,9 @@ from benchmarks.verification.checks import File
 from benchmarks.verification.material import Clip
 from benchmarks.verification.ours import Aligner, Recogniser
 from benchmarks.verification.outcome import Check, attempted, judged, line, passed, skipped, write_markdown
-from steno.backends.qwen.device import place
-from steno.backends.qwen.options import LoadOptions
-from steno.backends.qwen.source import DEFAULT_MODEL
+from steno.backends.qwen.checkpoint.model_source import DEFAULT_MODEL
+from steno.backends.qwen.engine_options import LoadOptions
+from steno.backends.qwen.model.device import place
 from steno.errors import ModelLoadError, StenoError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import Any
 
 from steno.backends.base import Recognize
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.machine import Machine
-from steno.backends.qwen.options import EngineOptions, LoadOptions
-from steno.backends.qwen.paths import Path
-from steno.backends.qwen.runner import Runner
+from steno.backends.qwen.batching.cascade import Path
+from steno.backends.qwen.batching.runner import Runner
+from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
+from steno.backends.qwen.model.model import Machine
 
 SLOT_TOKENS = 2000
 

@@ -9,8 +9,8 @@ from steno import compose, settings
 from steno.backends.aligners.sphinx import SphinxAligner
 from steno.backends.registry import BackendOptions
 from steno.backends.scripted import ScriptedBackend
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 
 
 def test_backends_are_told_every_setting_of_theirs() -> None:

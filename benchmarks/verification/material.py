@@ -12,7 +12,7 @@ import numpy as np
 
 from steno.audio.decode import decode
 from steno.errors import StenoError
-from steno.pipelines.pieces import PieceSettings, PieceSource
+from steno.pipelines.recording_reader import PieceSettings, PieceSource
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:

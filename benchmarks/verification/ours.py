@@ -13,12 +13,12 @@ from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Recognize
 from steno.backends.memory import release_memory
 from steno.backends.qwen import forced_aligner as aligning
-from steno.backends.qwen import machine as machines
 from steno.backends.qwen.assembly import default_slots
 from steno.backends.qwen.backend import QwenBackend
+from steno.backends.qwen.checkpoint.loader import Loaded, load_aligner
+from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.forced_aligner import ForcedAligner
-from steno.backends.qwen.loader import Loaded, load_aligner
-from steno.backends.qwen.options import EngineOptions, LoadOptions
+from steno.backends.qwen.model import model as machines
 from steno.errors import StenoError
 from steno.types import Hypothesis
 

@@ -9,8 +9,8 @@ import torch
 
 from steno.backends.base import Recognize
 from steno.backends.qwen.backend import token_limit
-from steno.backends.qwen.loader import Loaded
-from steno.backends.qwen.prompt import LANGUAGES
+from steno.backends.qwen.checkpoint.loader import Loaded
+from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.types import SAMPLE_RATE
 
 

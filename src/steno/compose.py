@@ -7,18 +7,18 @@ from typing import Protocol
 
 from loguru import logger
 
+from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.sandbox.limits import DecoderLimits
-from steno.audio.sandbox.pool import DecoderPool
 from steno.backends import registry
 from steno.backends.aligners import registry as aligner_registry
 from steno.captions.cues import CueStyle
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.engine.telemetry import Telemetry
-from steno.pipelines.live.context import LiveContext, LiveSettings, LiveTelemetry
-from steno.pipelines.live.hearing import Hearing, HearingTelemetry
+from steno.pipelines.live.live_context import LiveContext, LiveSettings, LiveTelemetry
 from steno.pipelines.live.service import Live
-from steno.pipelines.pieces import PieceSettings, PieceSource
+from steno.pipelines.live.vad_stage import Hearing, HearingTelemetry
+from steno.pipelines.recording_reader import PieceSettings, PieceSource
 from steno.settings import Settings
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import Translator

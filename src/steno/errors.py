@@ -36,7 +36,7 @@
         └── BackendUnavailableError      it cannot run on this machine
 
 Each has a stable machine `code` and a sentence that says what was wrong and what would be right. What they mean
-in HTTP is decided in `server/errors.py`.
+in HTTP is decided in `server/http/error_response.py`.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from audio.encode import FLAC, OPUS, WEBM, Kind, encode, tone, wav16
 from steno.audio.decode import decode
 from steno.audio.intake import MAX_FAILURES, MAX_UNDECODED, Container, ContainerIntake, Intake, PcmIntake
 from steno.audio.pcm import BYTES_PER_SAMPLE, ENCODINGS, Encoding
-from steno.audio.pipe import MAX_READY, THREAD_NAME, Pipe
-from steno.audio.sandbox.pool import DecoderPool
+from steno.audio.sandbox.decoder_pool import DecoderPool
+from steno.audio.stream_decoder import MAX_READY, THREAD_NAME, Pipe
 from steno.errors import AudioError, NotAudioError, OverloadedError, UndecodableAudioError
 from steno.types import SAMPLE_RATE
 
@@ -395,7 +395,7 @@ def test_an_intake_that_nobody_closed_lets_the_process_end(tmp_path: Path) -> No
     code = (
         "import asyncio, pathlib, sys\n"
         "from steno.audio.intake import ContainerIntake\n"
-        "from steno.audio.sandbox.pool import DecoderPool\n"
+        "from steno.audio.sandbox.decoder_pool import DecoderPool\n"
         "kept = ContainerIntake(DecoderPool())\n"
         "async def main():\n"
         "    print(sum([len(piece) async for piece in kept.feed(pathlib.Path(sys.argv[1]).read_bytes())]) > 0)\n"

@@ -93,14 +93,14 @@ def test_auto_takes_qwen_where_it_is_fast_or_a_model_is_named(
     monkeypatch: pytest.MonkeyPatch, gpu: bool, model_id: str | None, chosen: str
 ) -> None:
     monkeypatch.setattr(registry, "SPECS", (QWEN_LIKE, registry.spec_of("moonshine"), registry.spec_of("sphinx")))
-    monkeypatch.setattr("steno.backends.qwen.device.has_gpu", lambda: gpu)
+    monkeypatch.setattr("steno.backends.qwen.model.device.has_gpu", lambda: gpu)
     assert registry.choose("auto", model_id).name == chosen
     assert registry.choose("qwen", model_id).name == "qwen"
 
 
 def test_a_machine_without_a_gpu_is_told_how_to_have_qwen_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "SPECS", (QWEN_LIKE, registry.spec_of("moonshine")))
-    monkeypatch.setattr("steno.backends.qwen.device.has_gpu", lambda: False)
+    monkeypatch.setattr("steno.backends.qwen.model.device.has_gpu", lambda: False)
     choice = registry.choose("auto")
     assert choice.reason == (
         "the best that can run here; qwen would be slow without a GPU: to have it all the same set ASR_BACKEND=qwen"
@@ -130,7 +130,7 @@ def test_auto_passes_over_a_backend_without_its_model(monkeypatch: pytest.Monkey
 def test_without_moonshine_s_wheel_auto_falls_back_to_sphinx_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     specs = (QWEN_LIKE, registry.spec_of("moonshine"), registry.spec_of("sphinx"))
     monkeypatch.setattr(registry, "SPECS", specs)
-    monkeypatch.setattr("steno.backends.qwen.device.has_gpu", lambda: False)
+    monkeypatch.setattr("steno.backends.qwen.model.device.has_gpu", lambda: False)
     monkeypatch.setattr("steno.backends.moonshine.installed._wheel", lambda path: None)
     choice = registry.choose("auto")
     assert choice.name == "sphinx"

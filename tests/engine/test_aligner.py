@@ -9,8 +9,8 @@ import pytest
 from engine.virtual import now, recognize, run, step_engine
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.engine.lifecycle import State
 from steno.engine.queue import Priority
 from steno.errors import DeadlineExceededError, ModelLoadError, UnsupportedLanguageError

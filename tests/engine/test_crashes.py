@@ -6,11 +6,11 @@ import pytest
 
 from engine.virtual import SleepingBackend, now, recognize, run
 from steno.backends.sphinx.process import DecodingTimeoutError
+from steno.engine.admission import Limits
 from steno.engine.crashes import CRASH_PAUSES_S, CRASH_RETRY_S
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.errors import BackendCrashedError
-from steno.server.errors import status_of
+from steno.server.http.error_response import status_of
 
 
 async def transcribe(engine: Engine, seconds: float) -> float:

@@ -9,8 +9,8 @@ import pytest
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.engine.lifecycle import State
 from steno.engine.queue import Priority
 from steno.errors import (

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Recognize
 from steno.backends.scripted import ScriptedBackend
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.engine.queue import Priority
 from steno.errors import BackendError, StenoError
 from steno.types import Hypothesis

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.engine.live_load import ENOUGH_S, ON_TRUST, LiveLoad
 from steno.engine.queue import Priority
 from steno.errors import OverloadedError

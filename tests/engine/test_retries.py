@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from engine.virtual import SleepingBackend, now, recognize, run
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.engine.queue import Priority
 from steno.engine.retries import LATE_S, MAX_PROMISES, MAX_PROMISES_OF_A_CLIENT, RetrySchedule, ServiceInterval
 from steno.errors import OverloadedError

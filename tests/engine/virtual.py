@@ -11,8 +11,8 @@ import numpy as np
 
 from steno.backends.base import Capabilities, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.types import SAMPLE_RATE, Hypothesis
 
 T = TypeVar("T")

@@ -9,11 +9,11 @@ from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Finished, Progress
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.errors import BackendError, StenoError, UnsupportedLanguageError
 from steno.pipelines.file import FileOptions, FileTranscription
-from steno.pipelines.pieces import PieceSettings, PieceSource
+from steno.pipelines.recording_reader import PieceSettings, PieceSource
 from steno.pipelines.subtitle import subtitles_of, words_of
 from steno.types import SAMPLE_RATE, Hypothesis, Score, Transcript, Word
 

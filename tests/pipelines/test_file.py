@@ -16,11 +16,11 @@ import pytest
 from recordings import wav
 from steno.backends.base import Finished
 from steno.backends.scripted import ScriptedBackend
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
 from steno.pipelines.file import FileOptions, FileTranscription, Recognized
-from steno.pipelines.pieces import PieceSettings, PieceSource
+from steno.pipelines.recording_reader import PieceSettings, PieceSource
 from steno.types import SAMPLE_RATE, Hypothesis
 
 PARALLEL = 3
@@ -198,7 +198,7 @@ def heard(text: str, times: list[tuple[float, float]]) -> Hypothesis:
     ],
 )
 def test_segments_end_at_pauses_and_sentences(text: str, times: list[tuple[float, float]], expected: list[str]) -> None:
-    from steno.pipelines.pieces import Piece
+    from steno.pipelines.recording_reader import Piece
     from steno.pipelines.segments import segments_of
 
     piece = Piece(np.zeros(0, np.float32), 10.0, 13.5, None)
@@ -219,7 +219,7 @@ def test_segments_end_at_pauses_and_sentences(text: str, times: list[tuple[float
     ],
 )
 def test_segments_keep_the_spacing_and_punctuation_of_the_text(text: str, words: str, expected: list[str]) -> None:
-    from steno.pipelines.pieces import Piece
+    from steno.pipelines.recording_reader import Piece
     from steno.pipelines.segments import segments_of
     from steno.types import Word
 
@@ -237,7 +237,7 @@ def test_texts_are_joined_as_their_scripts_want() -> None:
 
 
 def test_text_without_word_times_spans_the_speech_of_its_piece() -> None:
-    from steno.pipelines.pieces import Piece
+    from steno.pipelines.recording_reader import Piece
     from steno.pipelines.segments import segments_of
 
     piece = Piece(np.zeros(0, np.float32), 10.0, 20.0, (11.0, 19.0))

@@ -18,10 +18,10 @@ from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Recognize
 from steno.backends.qwen import forced_aligner as aligning
 from steno.backends.qwen.backend import QwenBackend
+from steno.backends.qwen.checkpoint.loader import load_aligner
+from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.forced_aligner import ForcedAligner
-from steno.backends.qwen.loader import load_aligner
-from steno.backends.qwen.options import EngineOptions, LoadOptions
-from steno.backends.qwen.prompt import LANGUAGES
+from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.types import Hypothesis
 from tiny.original_layout import write_original
 

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 
 from engine.virtual import SleepingBackend, now, run
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.errors import BackendUnavailableError
 from steno.server.app import PRELOAD_PAUSES_S, _preload, create_app
 from steno.settings import Settings

@@ -19,7 +19,7 @@ from benchmarks.speech import SAMPLE
 from running import PATIENCE_S, post
 from steno.audio.decode import decode
 from steno.server.app import create_app
-from steno.server.routes.live import LANGUAGES
+from steno.server.live.routes import LANGUAGES
 from steno.settings import Settings
 from steno.types import SAMPLE_RATE
 from talking import parts, pcm_file

@@ -121,7 +121,7 @@ def test_log_lines_are_json_with_the_request_id(fixtures: Path) -> None:
         lines = [json.loads(line) for line in server.log().splitlines()]
     (line,) = [line for line in lines if line["request_id"] == "abc-123"]
     assert line["message"].startswith("GET /v1/models 200 in ")
-    assert (line["level"], line["logger"]) == ("INFO", "steno.server.context")
+    assert (line["level"], line["logger"]) == ("INFO", "steno.server.middleware.request_context")
 
 
 # Stop

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from steno.errors import BackendError
+from steno.streaming.audio_buffer import Tape
 from steno.streaming.events import Event, Final, Heard, Partial, Silence, SpeechEnded, SpeechStarted
 from steno.streaming.session import SessionConfig, Step
-from steno.streaming.tape import Tape
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 from steno.vad.config import SegmenterConfig
 from streaming.streams import Stream, assert_tiled, audio_of

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from steno.backends.qwen.original import ALIGNER_TEMPLATE, RECOGNISER_TEMPLATE
+from steno.backends.qwen.checkpoint.legacy_layout import ALIGNER_TEMPLATE, RECOGNISER_TEMPLATE
 from tiny.training import aligning, checkpoint, evaluation, training
 from tiny.training.clips import Conditions
 from tiny.training.corpus import training_corpus

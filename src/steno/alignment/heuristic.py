@@ -13,8 +13,8 @@ from functools import lru_cache
 from itertools import accumulate
 
 from steno.captions.endings import Ending
-from steno.captions.pieces import pieces_of
 from steno.captions.script import kind, single_spaced
+from steno.captions.text_units import pieces_of
 from steno.types import Word
 
 LETTER, KANA, SYLLABLE, DIGIT = 1.0, 2.0, 3.0, 4.0

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from steno.audio.boxes import check_boxes
 from steno.audio.chunks import check_chunks
+from steno.audio.mp4_boxes import check_boxes
 from steno.audio.resample import MAX_RATE, MIN_RATE
 from steno.audio.source import GuardedReader, Source
 from steno.errors import AudioError, EmptyAudioError, NotAudioError, UndecodableAudioError

@@ -13,9 +13,9 @@ import numpy as np
 
 from steno.audio.container import Accepted
 from steno.audio.pcm import BYTES_PER_SAMPLE, Encoding, PcmDecoder
-from steno.audio.pipe import StreamDecoder
 from steno.audio.resample import Resampler
-from steno.audio.sandbox.pool import DecoderPool
+from steno.audio.sandbox.decoder_pool import DecoderPool
+from steno.audio.stream_decoder import StreamDecoder
 from steno.errors import AudioError, NotAudioError, UndecodableAudioError
 
 if TYPE_CHECKING:

@@ -35,9 +35,9 @@ from steno.captions.clock import Span, ms, repair
 from steno.captions.cuts import cuts
 from steno.captions.lines import lines_of, rebreak, text_of
 from steno.captions.locate import Located, locate
-from steno.captions.pieces import Piece, pieces_of, set_times
 from steno.captions.script import needs_space
 from steno.captions.style import CueStyle
+from steno.captions.text_units import Piece, pieces_of, set_times
 from steno.types import Segment, Word
 
 __all__ = ["Cue", "CueStyle", "cues_of", "rebreak", "reworded"]

@@ -9,8 +9,8 @@ from itertools import accumulate
 from steno.captions.clock import ms
 from steno.captions.endings import Ending
 from steno.captions.lines import CLINGING, clings, fewest_lines
-from steno.captions.pieces import Piece
 from steno.captions.style import CueStyle
+from steno.captions.text_units import Piece
 
 ORPHAN_COLUMNS = 10
 """A cue of one word (or of a phrase without spaces) no wider than this is an orphan."""

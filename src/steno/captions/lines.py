@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 from steno.captions.endings import LINKS, Ending
-from steno.captions.pieces import Piece, pieces_of
 from steno.captions.script import single_spaced
 from steno.captions.style import CueStyle
+from steno.captions.text_units import Piece, pieces_of
 
 LINE = 10_000.0
 """What a line costs: more than anything else, so that there are as few as possible."""

@@ -140,7 +140,7 @@ class _Show:
         """Whether it was interrupted, once."""
         stop = asyncio.Event()
         _obey_signals(stop, asyncio.current_task())
-        from steno.cli.live_work import at_server, here
+        from steno.cli.live_transcriber import at_server, here
 
         wish, audio = self._wish, until(stop, self._source.chunks())
         if wish.url:

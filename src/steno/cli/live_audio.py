@@ -18,7 +18,7 @@ import click
 from steno.errors import StenoError
 
 if TYPE_CHECKING:
-    from steno.client.options import LiveEncoding
+    from steno.client.stream_options import LiveEncoding
 
 RATE = 16_000
 CHUNK_S = 0.1
@@ -124,7 +124,7 @@ async def _paced(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 def _decoded(path: Path) -> Iterator[bytes]:
     from steno.audio.pcm import to_s16le
-    from steno.audio.sandbox.pool import DecoderPool
+    from steno.audio.sandbox.decoder_pool import DecoderPool
 
     try:
         with closing(DecoderPool(1)) as decoders:

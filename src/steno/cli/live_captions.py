@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from steno.captions.cues import CueStyle
-    from steno.captions.running import RunningFormat
+    from steno.captions.incremental import RunningFormat
     from steno.client import Final
 
 VTT_HEADER = b"WEBVTT\n\n"
@@ -28,7 +28,7 @@ class CaptionFile:
     """
 
     def __init__(self, path: Path, name: RunningFormat, style: CueStyle, target: str | None) -> None:
-        from steno.captions.running import RunningCaptions
+        from steno.captions.incremental import RunningCaptions
 
         self._path = path.with_suffix(f".{target}{path.suffix}") if target else path
         self._is_vtt = name == "vtt"

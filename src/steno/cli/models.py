@@ -47,11 +47,11 @@ def _models(backend: str) -> list[str]:
     if backend != "qwen":
         return list(registry.spec_of(backend).models or ())
     from steno import settings
-    from steno.backends.qwen import source
+    from steno.backends.qwen.checkpoint import model_source
 
     chosen = settings.load()
-    kept = source.kept(chosen.hf_home)
-    known = [*source.KNOWN_MODELS, *(model for model in kept if model not in source.KNOWN_MODELS)]
+    kept = model_source.kept(chosen.hf_home)
+    known = [*model_source.KNOWN_MODELS, *(model for model in kept if model not in model_source.KNOWN_MODELS)]
     return [f"{model}{'  (downloaded)' if model in kept else ''}" for model in known] + ["or a folder"]
 
 

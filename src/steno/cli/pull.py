@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.source import Source, Wanted
+    from steno.backends.qwen.checkpoint.model_source import Source, Wanted
     from steno.settings import Settings
 
 
@@ -25,7 +25,7 @@ def command(model: str | None, revision: str | None, quiet: bool) -> None:
     an interrupted download goes on where it ended.
     """
     from steno import logs, settings
-    from steno.backends.qwen import source
+    from steno.backends.qwen.checkpoint import model_source
     from steno.cli.progress import Progress
 
     chosen = settings.load(model_revision=revision)
@@ -35,7 +35,7 @@ def command(model: str | None, revision: str | None, quiet: bool) -> None:
         with Progress(quiet=quiet) as progress:
             for wanted in _wanted(model, chosen):
                 with progress.of(wanted.model_id) as shown:
-                    found.append((source.resolve(wanted, shown.part, refresh=True), wanted.revision))
+                    found.append((model_source.resolve(wanted, shown.part, refresh=True), wanted.revision))
     except KeyboardInterrupt:
         click.echo("steno: interrupted; what has arrived is kept: the same command goes on from there", err=True)
         raise click.Abort from None
@@ -45,7 +45,7 @@ def command(model: str | None, revision: str | None, quiet: bool) -> None:
 
 
 def _wanted(model: str | None, settings: Settings) -> list[Wanted]:
-    from steno.backends.qwen.options import aligner_of, checkpoints_of
+    from steno.backends.qwen.engine_options import aligner_of, checkpoints_of
     from steno.compose import backend_options_of
 
     options = backend_options_of(settings)
@@ -59,8 +59,8 @@ def _wanted(model: str | None, settings: Settings) -> list[Wanted]:
 
 
 def _told(found: Source, revision: str | None) -> list[str]:
-    from steno.backends.qwen.source import PARAMS
-    from steno.backends.qwen.weights import gigabytes
+    from steno.backends.qwen.checkpoint.model_source import PARAMS
+    from steno.backends.qwen.checkpoint.weights import gigabytes
 
     what = {"recogniser": "recogniser", "aligner": "forced aligner"}[found.kind]
     use = [f"{PARAMS[found.kind]}={shlex.quote(found.model_id)}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from steno.cli.wishes import CAPTIONS, Result, Wishes
+from steno.cli.options import CAPTIONS, Result, Wishes
 
 if TYPE_CHECKING:
     from steno.captions.formats import FormatName
@@ -59,11 +59,11 @@ class Renderer:
             transcript, kept = done.transcript, len(done.untranslated)
         if result.form == "text":
             return transcript.text, kept
-        from steno.server import wire
+        from steno.server.http.transcript_json import json_transcript, verbose_transcript
 
         if result.form == "json":
-            return wire.json_transcript(transcript, logprobs=False).model_dump_json(exclude_none=True), kept
-        return wire.verbose_transcript(transcript, {"segment", "word"}).model_dump_json(exclude_none=True), kept
+            return json_transcript(transcript, logprobs=False).model_dump_json(exclude_none=True), kept
+        return verbose_transcript(transcript, {"segment", "word"}).model_dump_json(exclude_none=True), kept
 
     def _wanted(self, transcript: Transcript, target: str, temperature: float) -> Wanted:
         from steno.translation.translator import Wanted

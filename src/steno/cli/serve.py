@@ -40,7 +40,7 @@ def command(**options: Any) -> None:
     steno serve
     PORT=9000 API_KEYS=secret1,secret2 steno serve --host 0.0.0.0
     """
-    from steno.cli.memory import check_memory
+    from steno.cli.memory_check import check_memory
 
     check_memory()
     from steno import logs

@@ -14,11 +14,11 @@ from loguru import logger
 
 from steno.cli.inputs import Recording, recordings_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
+from steno.cli.options import Listed, Wishes, check_format
 from steno.cli.output import RECORD, Folder, OneFile, Sink, Terminal
 from steno.cli.progress import Progress
 from steno.cli.render import Renderer
-from steno.cli.wishes import Listed, Wishes, check_format
-from steno.cli.work import Transcriber, at_server, here
+from steno.cli.transcriber import Transcriber, at_server, here
 from steno.errors import StenoError
 
 if TYPE_CHECKING:

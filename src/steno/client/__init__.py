@@ -9,9 +9,9 @@ What a live stream needs is imported with the first one.
 from __future__ import annotations
 
 from steno.client.aio import AsyncClient
-from steno.client.errors import BacklogError, ConnectionLostError, ServerError
-from steno.client.events import Event, Final, Partial
-from steno.client.options import StreamArguments, StreamOptions
+from steno.client.exceptions import BacklogError, ConnectionLostError, ServerError
+from steno.client.messages import Event, Final, Partial
+from steno.client.stream_options import StreamArguments, StreamOptions
 from steno.client.sync import Client
 from steno.types import Segment, Transcript, Word
 

@@ -12,14 +12,14 @@ import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from steno.client.errors import BacklogError, ConnectionLostError, error_of
-from steno.client.events import Event
+from steno.client.exceptions import BacklogError, ConnectionLostError, error_of
 from steno.client.inbox import Inbox
-from steno.client.ledger import KEPT_S, Ledger
-from steno.client.options import StreamOptions
+from steno.client.messages import Event
 from steno.client.pulling import AudioSource, chunks_of
+from steno.client.replay_buffer import KEPT_S, Ledger
 from steno.client.server import Server
 from steno.client.socket import BrokenOffError, Line, UnreachedError, line_to
+from steno.client.stream_options import StreamOptions
 from steno.errors import DrainingError, OverloadedError, SessionEndedError, SlowReaderError, StenoError
 
 PART = 1 << 15

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from steno.client.events import Event, Partial
+from steno.client.messages import Event, Partial
 
 
 class Inbox:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import httpx
 
-from steno.client.errors import ServerError, not_reached
+from steno.client.exceptions import ServerError, not_reached
 from steno.errors import InvalidRequestError, SettingsError
 from steno.languages import code_of
 from steno.types import Segment, Transcript, Word

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus
 from websockets.http11 import Response
 
-from steno.client.errors import ServerError, error_of, not_reached, seconds_of
+from steno.client.exceptions import ServerError, error_of, not_reached, seconds_of
 from steno.client.server import CONNECT_S, Server
 from steno.errors import AuthenticationError, OverloadedError, SettingsError, StenoError
 

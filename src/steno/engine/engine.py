@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from steno.backends.aligners.base import Align, Aligner
 from steno.backends.base import AsyncBackend, Backend, Capabilities, Progress, StepBackend
-from steno.engine.gate import Gate, Limits
+from steno.engine.admission import Gate, Limits
 from steno.engine.lane import Lane
 from steno.engine.lifecycle import Lifecycle, State
 from steno.engine.live_load import LiveLoad

@@ -18,7 +18,7 @@ from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
 from steno.pipelines.align import with_words
 from steno.pipelines.noise import without_noise
-from steno.pipelines.pieces import Piece, PieceReader
+from steno.pipelines.recording_reader import Piece, PieceReader
 from steno.pipelines.segments import segments_of
 from steno.types import Hypothesis, Segment, Transcript
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from steno.alignment.confidence import mean, within
 from steno.alignment.heuristic import spread
 from steno.captions.script import joined, needs_space
-from steno.pipelines.pieces import Piece
+from steno.pipelines.recording_reader import Piece
 from steno.types import Hypothesis, Segment, Word
 
 PAUSE_S = 0.6

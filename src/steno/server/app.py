@@ -16,19 +16,19 @@ from loguru import logger
 from steno import __version__, compose
 from steno.engine.engine import Engine
 from steno.errors import StenoError
-from steno.server import errors
-from steno.server.admission import Admission
-from steno.server.auth import Auth, Keys
-from steno.server.context import RequestContext
-from steno.server.documentation import DocumentInThread
-from steno.server.live_entry import LiveEntry
-from steno.server.live_socket import SocketLimits
+from steno.server.http import error_response, models, status, subtitles, transcriptions, translations
+from steno.server.http.openapi import DocumentInThread
+from steno.server.live import routes as live_routes
+from steno.server.live.entry import LiveEntry
+from steno.server.live.socket import SocketLimits
 from steno.server.metrics import Metrics
-from steno.server.routes import live as live_routes
-from steno.server.routes import models, page, status, subtitles, transcriptions, translations
+from steno.server.middleware.allowed_sites import Sites
+from steno.server.middleware.auth import Auth, Keys
+from steno.server.middleware.request_context import RequestContext
+from steno.server.middleware.upload_admission import Admission
+from steno.server.middleware.upload_limits import UploadLimits
+from steno.server.page import routes
 from steno.server.services import Services
-from steno.server.sites import Sites
-from steno.server.uploads import UploadLimits
 from steno.settings import Settings
 
 DESCRIPTION = """Speech to text over OpenAI's API. `model` may be left out; errors come in OpenAI's shape
@@ -89,14 +89,14 @@ def create_app(settings: Settings) -> FastAPI:
         wait_for_model=settings.preload,
     )
     app.include_router(status.router)
-    app.include_router(page.router())
+    app.include_router(routes.router())
     # For the docs' "Authorize" button; `Auth` does the checking.
     key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, where the server has some."))
     app.include_router(models.router, dependencies=[key])
     for audio in (transcriptions, subtitles, translations):
         app.include_router(audio.router, dependencies=[key])
     app.include_router(live_routes.router)
-    errors.install(app)
+    error_response.install(app)
     # The last one added is the outermost.
     app.add_middleware(DocumentInThread, api=app)
     app.add_middleware(

@@ -12,9 +12,9 @@ from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.errors import UnknownModelError
 from steno.pipelines.live.service import Live
-from steno.pipelines.pieces import PieceSource
-from steno.server.live_entry import LiveEntry
-from steno.server.live_socket import SocketLimits
+from steno.pipelines.recording_reader import PieceSource
+from steno.server.live.entry import LiveEntry
+from steno.server.live.socket import SocketLimits
 from steno.server.metrics import Metrics
 from steno.translation.translator import Translator
 

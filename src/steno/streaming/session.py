@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steno.errors import StenoError
+from steno.streaming.audio_buffer import Tape
+from steno.streaming.event_queue import Line, Segment
 from steno.streaming.events import Event, Final, Heard, Partial, Reason, Silence, SpeechEnded, SpeechStarted
 from steno.streaming.hypothesis import Agreement, Reading
-from steno.streaming.line import Line, Segment
-from steno.streaming.tape import Tape
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 from steno.vad import segmenter as vad
 from steno.vad.config import SegmenterConfig

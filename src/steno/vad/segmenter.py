@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from steno.types import SAMPLE_RATE
 from steno.vad.config import SegmenterConfig, frames_of
-from steno.vad.gate import SpeechGate
 from steno.vad.levels import quietest
 from steno.vad.silero import FRAME
+from steno.vad.speech_gate import SpeechGate
 
 Reason: TypeAlias = Literal["endpoint", "onset", "cut", "flush"]
 

@@ -13,9 +13,9 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.aligners.qwen import QwenAligner
 from steno.backends.qwen import forced_aligner as aligning
+from steno.backends.qwen.checkpoint.loader import load_aligner
+from steno.backends.qwen.engine_options import LoadOptions
 from steno.backends.qwen.forced_aligner import ForcedAligner, units_of
-from steno.backends.qwen.loader import load_aligner
-from steno.backends.qwen.options import LoadOptions
 from steno.errors import (
     AudioTooLongError,
     BackendError,

@@ -9,7 +9,7 @@ import pytest
 from hollow import write_checkpoint
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.loader import Loaded
+    from steno.backends.qwen.checkpoint.loader import Loaded
 
 TEXTS = ("hello world", "language English<asr_text>yes and no", "the weather will be cold")
 
@@ -34,7 +34,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
     from transformers.utils import logging as transformers_logging
 
-    from steno.backends.qwen.original import ALIGNER_TEMPLATE, RECOGNISER_TEMPLATE
+    from steno.backends.qwen.checkpoint.legacy_layout import ALIGNER_TEMPLATE, RECOGNISER_TEMPLATE
     from tiny.original_layout import write_original
     from tiny.training import checkpoint
 
@@ -60,8 +60,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def loud(checkpoints: Path) -> Loaded:
     """A loaded recogniser with random weights so large that one token differs from the next."""
-    from steno.backends.qwen.loader import load_recogniser
-    from steno.backends.qwen.options import LoadOptions
+    from steno.backends.qwen.checkpoint.loader import load_recogniser
+    from steno.backends.qwen.engine_options import LoadOptions
 
     loaded = load_recogniser(LoadOptions(str(checkpoints / "recogniser"), device="cpu", dtype="float32"), _silent)
     for parameter in loaded.model.parameters():
@@ -74,8 +74,8 @@ def loud(checkpoints: Path) -> Loaded:
 def trained() -> Loaded:
     """The checkpoint that has learned to listen."""
     pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
-    from steno.backends.qwen.loader import load_recogniser
-    from steno.backends.qwen.options import LoadOptions
+    from steno.backends.qwen.checkpoint.loader import load_recogniser
+    from steno.backends.qwen.engine_options import LoadOptions
     from tiny.clips import ASR
 
     return load_recogniser(LoadOptions(str(ASR), device="cpu", dtype="float32"), _silent)

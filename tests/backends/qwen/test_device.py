@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from steno.backends.qwen import device, installed, room
+from steno.backends.qwen import installed
+from steno.backends.qwen.model import device, memory_plan
 from steno.errors import SettingsError
 
 MEMINFO = "MemTotal:  8000000 kB\nMemFree:  100 kB\nMemAvailable:  2000000 kB\n"
@@ -138,13 +139,13 @@ def test_a_gpu_is_assumed_by_its_device_file(monkeypatch: pytest.MonkeyPatch, vi
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with 2 GB free; its container's files are the test's."""
     (tmp_path / "meminfo").write_text(MEMINFO)
-    monkeypatch.setattr(room, "PROC", tmp_path)
-    monkeypatch.setattr(room, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory_plan, "PROC", tmp_path)
+    monkeypatch.setattr(memory_plan, "CGROUP", tmp_path)
     return tmp_path
 
 
 def test_free_is_what_the_kernel_says_is_available(machine: Path) -> None:
-    assert room.host_free() == 2_048_000_000
+    assert memory_plan.host_free() == 2_048_000_000
 
 
 @pytest.mark.parametrize(("limit", "free"), [("max", 2_048_000_000), ("1500000000", 800_000_000), ("10", 0)])
@@ -152,16 +153,16 @@ def test_a_container_s_limit_counts_and_its_cached_files_do_not(machine: Path, l
     (machine / "memory.max").write_text(f"{limit}\n")
     (machine / "memory.current").write_text("900000000\n")
     (machine / "memory.stat").write_text("anon 700000000\ninactive_file 200000000\n")
-    assert room.host_free() == free
+    assert memory_plan.host_free() == free
 
 
 def test_where_nobody_knows_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch: object) -> None:
     import torch as real
 
-    monkeypatch.setattr(room, "PROC", tmp_path / "no")
-    monkeypatch.setattr(room, "CGROUP", tmp_path / "no")
-    assert room.host_free() is None
-    room.check("m", 10**15, 4, real.device("cpu"))
+    monkeypatch.setattr(memory_plan, "PROC", tmp_path / "no")
+    monkeypatch.setattr(memory_plan, "CGROUP", tmp_path / "no")
+    assert memory_plan.host_free() is None
+    memory_plan.check("m", 10**15, 4, real.device("cpu"))
 
 
 def test_a_gpu_without_room_is_named(machine: Path, monkeypatch: pytest.MonkeyPatch, torch: object) -> None:
@@ -171,7 +172,7 @@ def test_a_gpu_without_room_is_named(machine: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1_000_000_000, 8_000_000_000))
     with pytest.raises(ModelLoadError) as refused:
-        room.check("Qwen/Qwen3-ASR-0.6B", 782_000_000, 2, real.device("cuda:0"))
+        memory_plan.check("Qwen/Qwen3-ASR-0.6B", 782_000_000, 2, real.device("cuda:0"))
     assert refused.value.message == "Qwen/Qwen3-ASR-0.6B needs 1.7 GB of memory of cuda:0, 1.0 GB are free"
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from hollow import write_weights
 from hub_server import HubServer, Repository
-from steno.backends.qwen.source import Source, Wanted, kept, resolve
+from steno.backends.qwen.checkpoint.model_source import Source, Wanted, kept, resolve
 from steno.errors import ModelLoadError, SettingsError
 
 pytest.importorskip("huggingface_hub", reason="downloads need it: pip install 'steno[qwen]'")
 
 from huggingface_hub import constants
 
-from steno.backends.qwen import partial
+from steno.backends.qwen.checkpoint import download
 
 NAME = "Qwen/Qwen3-ASR-tiny"
 WEIGHTS = "model.safetensors"
@@ -32,7 +32,7 @@ def hub(hollow: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     write_weights(folder / WEIGHTS, {"a": (1000, 1000)})
     (folder / "README.md").write_text("not needed")
     (folder / "pytorch_model.bin").write_text("not needed")
-    monkeypatch.setattr(partial, "WAIT_S", 0.01)
+    monkeypatch.setattr(download, "WAIT_S", 0.01)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
@@ -258,7 +258,7 @@ def _stop_at_weights(_: float, what: str) -> None:
 def test_a_disk_without_room_is_refused_before_anything_is_fetched(
     hub: HubServer, pull: Pull, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from steno.backends.qwen import hub as module
+    from steno.backends.qwen.checkpoint import hub as module
 
     monkeypatch.setattr(module, "DISK_MARGIN", 10**18)
     with pytest.raises(ModelLoadError, match=r"needs 1000000000\.0 GB of disk in .*set HF_HOME to a folder"):

@@ -13,9 +13,9 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 import torch
 from transformers import Qwen3Config, Qwen3Model
 
-from steno.backends.qwen.decoder import Decoder, Filling
-from steno.backends.qwen.layers import Layers
-from steno.backends.qwen.slots import SlotCache, Stretch
+from steno.backends.qwen.model.decoder import Decoder, Filling
+from steno.backends.qwen.model.kv_cache import SlotCache, Stretch
+from steno.backends.qwen.model.layers import Layers
 
 CPU = torch.device("cpu")
 

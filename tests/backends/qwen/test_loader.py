@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.utils import logging as transformers_logging
 
-from steno.backends.qwen import room
-from steno.backends.qwen.loader import load_aligner, load_recogniser
-from steno.backends.qwen.options import LoadOptions
+from steno.backends.qwen.checkpoint.loader import load_aligner, load_recogniser
+from steno.backends.qwen.engine_options import LoadOptions
+from steno.backends.qwen.model import memory_plan
 from steno.errors import ModelLoadError, SettingsError
 
 Tensors = dict[str, torch.Tensor]
@@ -90,7 +90,7 @@ def test_progress_rises_and_nothing_is_written(checkpoints: Path, capfd: pytest.
 
 
 def test_a_core_is_left_to_the_server(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steno.backends.qwen.device.cores", lambda: 4)
+    monkeypatch.setattr("steno.backends.qwen.model.device.cores", lambda: 4)
     load_recogniser(LoadOptions(str(checkpoints / "recogniser"), device="cpu"), silent)
     assert torch.get_num_threads() == 3
 
@@ -171,7 +171,7 @@ def test_each_kind_stays_in_its_place(checkpoints: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused_before_it_is_read(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "host_free", lambda: 1_000_000)
+    monkeypatch.setattr(memory_plan, "host_free", lambda: 1_000_000)
     told: list[str] = []
     folder = str(checkpoints / "recogniser")
     with pytest.raises(ModelLoadError) as refused:
@@ -181,5 +181,5 @@ def test_what_does_not_fit_is_refused_before_it_is_read(checkpoints: Path, monke
 
 
 def test_half_the_width_needs_half_the_room(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "host_free", lambda: 1_000_000)
+    monkeypatch.setattr(memory_plan, "host_free", lambda: 1_000_000)
     load_recogniser(LoadOptions(str(checkpoints / "recogniser"), device="cpu", dtype="bfloat16"), silent)

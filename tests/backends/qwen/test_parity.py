@@ -16,8 +16,8 @@ import torch
 from steno.backends.base import Recognize
 from steno.backends.qwen import backend as qwen
 from steno.backends.qwen.backend import token_limit
-from steno.backends.qwen.machine import Machine, like_speech
-from steno.backends.qwen.prompt import LANGUAGES
+from steno.backends.qwen.model.model import Machine, like_speech
+from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.backends.repetition import loop_start
 from steno.types import SAMPLE_RATE
 from stepping import Spied, tokens_of

@@ -10,9 +10,9 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 import torch
 
 from steno.backends.base import Recognize
-from steno.backends.qwen import quantize
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.options import EngineOptions, LoadOptions
+from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
+from steno.backends.qwen.model import quantize
 from steno.errors import SettingsError
 from tiny.clips import ASR, clips, word_error_rate
 

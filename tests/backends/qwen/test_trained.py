@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 
 from steno.backends.base import Finished, Recognize
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.options import EngineOptions, LoadOptions
+from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.errors import AudioTooLongError, BackendError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Hypothesis
 from stepping import outcomes_of

@@ -12,7 +12,7 @@ import pytest
 from engine.virtual import now, run
 from steno.captions.cues import CueStyle
 from steno.pipelines.live.finals import MAX_WAITING, TRANSLATION_S, Finals
-from steno.pipelines.live.options import LiveOptions
+from steno.pipelines.live.live_options import LiveOptions
 from steno.streaming.events import Final, Partial
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import Line, Translator, Wanted

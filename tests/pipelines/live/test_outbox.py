@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from steno.pipelines.live.events import Aside
+from steno.pipelines.live.notices import Aside
 from steno.pipelines.live.outbox import Outbox
 from steno.streaming.events import Final, Heard, Partial
 

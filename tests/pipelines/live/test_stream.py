@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from engine.virtual import now, recognize, run
-from pipelines.live.studio import (
+from pipelines.live.stream_harness import (
     Listener,
     LiveOptions,
     OfflineBackend,
@@ -18,11 +18,11 @@ from pipelines.live.studio import (
     speak,
     step_engine,
 )
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.engine.queue import Priority
 from steno.errors import BackendCrashedError, OverloadedError
-from steno.pipelines.live.events import Lagging
+from steno.pipelines.live.notices import Lagging
 from steno.pipelines.live.stream import MAX_BEHIND_S, MAX_WAITING
 
 SENTENCES = pcm(("speech", 3), ("silence", 1), ("speech", 2), ("silence", 1))

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from engine.virtual import run
-from pipelines.live.studio import Listener, LiveOptions, OfflineBackend, live_of, pcm, speak
+from pipelines.live.stream_harness import Listener, LiveOptions, OfflineBackend, live_of, pcm, speak
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress, Recognize
+from steno.engine.admission import Limits
 from steno.engine.engine import Engine
-from steno.engine.gate import Limits
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.live.word_timing import WordTiming
-from steno.pipelines.pieces import Piece
+from steno.pipelines.recording_reader import Piece
 from steno.streaming.events import Final, Heard, Partial
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 

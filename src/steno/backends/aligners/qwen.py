@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 from loguru import logger
 
 from steno.backends.memory import release_memory
-from steno.backends.qwen.device import Scale, scale_of
 from steno.backends.qwen.forced_aligner import CODES, check
+from steno.backends.qwen.model.device import Scale, scale_of
 from steno.errors import BackendError, BackendUnavailableError, DrainingError, StenoError
 
 if TYPE_CHECKING:
     from steno.backends.aligners.base import Align, Alignment
     from steno.backends.base import Progress
+    from steno.backends.qwen.engine_options import LoadOptions
     from steno.backends.qwen.forced_aligner import ForcedAligner
-    from steno.backends.qwen.options import LoadOptions
     from steno.backends.registry import BackendOptions
 
 T = TypeVar("T")
@@ -121,8 +121,8 @@ class QwenAligner:
             return [BackendError("the aligner failed on this audio; the server's log has the reason") for _ in works]
 
     def _load(self, progress: Progress) -> ForcedAligner:
+        from steno.backends.qwen.checkpoint.loader import load_aligner
         from steno.backends.qwen.forced_aligner import ForcedAligner
-        from steno.backends.qwen.loader import load_aligner
 
         model = ForcedAligner(load_aligner(self._options, progress))
         model.warm_up()
@@ -140,7 +140,7 @@ class QwenAligner:
 
 def create(options: BackendOptions) -> QwenAligner:
     """For the registry."""
-    from steno.backends.qwen.options import aligner_of
+    from steno.backends.qwen.engine_options import aligner_of
 
     return QwenAligner(aligner_of(options, DEFAULT_ID))
 

@@ -13,9 +13,9 @@ from steno.backends.base import Capabilities, Drafts, Progress, Recognize
 from steno.backends.cpu import usable_cores, yield_to_live_work
 from steno.backends.memory import map_large_blocks, release_memory
 from steno.backends.moonshine import files
-from steno.backends.moonshine.context import LiveContext
 from steno.backends.moonshine.decoding import Decoding, transcribe
 from steno.backends.moonshine.installed import MODEL_ID
+from steno.backends.moonshine.stream_context import LiveContext
 from steno.backends.moonshine.vocabulary import Vocabulary
 from steno.errors import (
     AudioTooLongError,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from steno.backends.qwen.options import EngineOptions, LoadOptions, checkpoints_of, path_of
+from steno.backends.qwen.engine_options import EngineOptions, LoadOptions, checkpoints_of, path_of
 from steno.errors import StenoError
 
 if TYPE_CHECKING:
     from steno.backends.base import Progress
     from steno.backends.qwen.backend import QwenBackend
-    from steno.backends.qwen.machine import Machine
-    from steno.backends.qwen.paths import Path
+    from steno.backends.qwen.batching.cascade import Path
+    from steno.backends.qwen.model.model import Machine
     from steno.backends.registry import BackendOptions
 
 CPU_SLOTS, GPU_SLOTS = 8, 256
@@ -37,7 +37,7 @@ def create(options: BackendOptions) -> QwenBackend:
 
 def default_slots(device: str) -> int:
     """As many as a GPU decodes at nearly the cost of one; a CPU has less to gain. `device` as in the settings."""
-    from steno.backends.qwen.device import has_gpu
+    from steno.backends.qwen.model.device import has_gpu
 
     return GPU_SLOTS if device.startswith("cuda") or (device == "auto" and has_gpu()) else CPU_SLOTS
 
@@ -48,14 +48,14 @@ def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progr
     Raises:
         ModelLoadError, SettingsError: the model itself could not be loaded.
     """
-    from steno.backends.qwen import room
-    from steno.backends.qwen.machine import Machine
-    from steno.backends.qwen.paths import Path
-    from steno.backends.qwen.runner import Runner
+    from steno.backends.qwen.batching.cascade import Path
+    from steno.backends.qwen.batching.runner import Runner
+    from steno.backends.qwen.model import memory_plan
+    from steno.backends.qwen.model.model import Machine
 
     share = 0.9 if engine.fast is None else 0.6
     parts = 1 if engine.fast is None else 2
-    main = Machine.load(options, engine, max_tokens, _part(progress, 0.0, share), room.Share(parts))
+    main = Machine.load(options, engine, max_tokens, _part(progress, 0.0, share), memory_plan.Share(parts))
     fast = None
     if engine.fast is not None:
         fast = _fast_machine(engine.fast, main, engine, max_tokens, _part(progress, share, 0.9))
@@ -78,10 +78,10 @@ def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progr
 def _fast_machine(
     options: LoadOptions, main: Machine, engine: EngineOptions, max_tokens: int, progress: Progress
 ) -> Machine | None:
-    from steno.backends.qwen import room
-    from steno.backends.qwen.machine import Machine
+    from steno.backends.qwen.model import memory_plan
+    from steno.backends.qwen.model.model import Machine
 
-    beside = room.Share(weight_bytes=main.weight_bytes, slot_bytes=main.cache_bytes)
+    beside = memory_plan.Share(weight_bytes=main.weight_bytes, slot_bytes=main.cache_bytes)
     try:
         fast = Machine.load(options, engine, max_tokens, progress, beside)
     except StenoError as error:

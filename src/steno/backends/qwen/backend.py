@@ -14,7 +14,7 @@ from loguru import logger
 
 from steno.backends.base import Capabilities, Drafts, Finished, Gpu, Progress, Recognize
 from steno.backends.memory import release_memory
-from steno.backends.qwen.prompt import LANGUAGES
+from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.errors import (
     AudioTooLongError,
     BackendError,
@@ -25,10 +25,10 @@ from steno.errors import (
 from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.options import EngineOptions, LoadOptions
-    from steno.backends.qwen.paths import Path
-    from steno.backends.qwen.rows import Hearing, Row
-    from steno.backends.qwen.runner import Runner
+    from steno.backends.qwen.batching.cascade import Path
+    from steno.backends.qwen.batching.request import Hearing, Row
+    from steno.backends.qwen.batching.runner import Runner
+    from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
     from steno.errors import StenoError
 
 MAX_AUDIO_S = 40.0
@@ -97,7 +97,7 @@ class QwenBackend:
         return path.name if path else self._engine.path
 
     def gpu(self) -> Gpu | None:
-        from steno.backends.qwen.memory import gpu_of
+        from steno.backends.qwen.model.memory_usage import gpu_of
 
         path = self._path
         return gpu_of(path.main.machine.device) if path else None
@@ -169,7 +169,7 @@ class QwenBackend:
         return token_limit(len(work.audio) / SAMPLE_RATE)
 
     def _hearing(self, work: Recognize, runner: Runner) -> Hearing:
-        from steno.backends.qwen.rows import Hearing
+        from steno.backends.qwen.batching.request import Hearing
 
         return Hearing(
             work.audio,
@@ -211,7 +211,7 @@ class QwenBackend:
         A text that stands in the context may have leaked from it. So the audio is heard again without any; if that
         says something else, it is what was said.
         """
-        from steno.backends.qwen.text import confirms, repeats_context
+        from steno.backends.qwen3_asr.output import confirms, repeats_context
 
         row, work = task.row, task.work
         runner = row.runner

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from steno.alignment.repair import repaired
 from steno.backends.aligners.base import Align, Alignment
-from steno.backends.qwen.prompt import LANGUAGES
+from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.errors import (
     AudioTooLongError,
     BackendError,
@@ -44,8 +44,8 @@ class ForcedAligner:
     """A loaded checkpoint. Not thread-safe."""
 
     def __init__(self, loaded: Any) -> None:
-        from steno.backends.qwen.encoder import Encoder
-        from steno.backends.qwen.frontend import Frontend
+        from steno.backends.qwen.model.encoder import Encoder
+        from steno.backends.qwen.model.frontend import Frontend
 
         self._model = loaded.model
         self._processor = loaded.processor
@@ -54,7 +54,7 @@ class ForcedAligner:
         self._added = sorted(loaded.processor.tokenizer.get_added_vocab(), key=len, reverse=True)
 
     def warm_up(self) -> None:
-        from steno.backends.qwen.machine import like_speech
+        from steno.backends.qwen.model.model import like_speech
 
         self.align([Align(like_speech(1.0), "one two")])
 

@@ -33,7 +33,7 @@ def not_for_auto(model_id: str | None) -> str | None:
 
     Without a GPU Qwen3-ASR is slow, and without `MODEL_ID` nobody has asked for it and for a download.
     """
-    from steno.backends.qwen.device import has_gpu
+    from steno.backends.qwen.model.device import has_gpu
 
     if model_id is not None or has_gpu():
         return None

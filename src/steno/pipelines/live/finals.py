@@ -10,8 +10,8 @@ from dataclasses import replace
 from steno.alignment.confidence import scored
 from steno.alignment.heuristic import spread
 from steno.captions.cues import CueStyle
-from steno.captions.running import RunningCaptions
-from steno.pipelines.live.options import LiveOptions
+from steno.captions.incremental import RunningCaptions
+from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.request import TimingMode
 from steno.streaming.events import Final, Partial
 from steno.translation.translator import Translator, Wanted

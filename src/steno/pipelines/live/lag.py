@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steno.pipelines.live.events import Lagging
+from steno.pipelines.live.notices import Lagging
 
 LAG_S = 3.0
 """A client for whom there is no text for so long is told …"""

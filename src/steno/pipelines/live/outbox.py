@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from steno.pipelines.live.events import Aside, LiveEvent
+from steno.pipelines.live.notices import Aside, LiveEvent
 from steno.streaming.events import Final, Heard, Partial
 
 CAPACITY = 256

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from steno.engine.queue import Priority
-from steno.pipelines.live.context import LiveContext
-from steno.pipelines.live.options import LiveOptions, check
+from steno.pipelines.live.live_context import LiveContext
+from steno.pipelines.live.live_options import LiveOptions, check
 from steno.pipelines.live.stream import LiveStream
 
 

@@ -22,11 +22,11 @@ from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
 from steno.errors import AudioError, BackendError, RetryableError, StenoError, SupersededError
 from steno.pipelines.align import with_words
-from steno.pipelines.live.context import LiveContext, intake_of, session_config_of
-from steno.pipelines.live.events import Failed
 from steno.pipelines.live.finals import Finals
 from steno.pipelines.live.lag import LagWatch
-from steno.pipelines.live.options import LiveOptions
+from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of
+from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.notices import Failed
 from steno.pipelines.live.outbox import Outbox
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise

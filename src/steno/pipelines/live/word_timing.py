@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from steno.pipelines.live.options import LiveOptions
+from steno.pipelines.live.live_options import LiveOptions
 from steno.streaming.events import Event, Final, Heard, Partial, SpeechEnded, SpeechStarted
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from steno.server.run.running import announce
+from steno.server.run.asgi_server import announce
 from steno.settings import Settings
 
 HEAD_MS = 20_000

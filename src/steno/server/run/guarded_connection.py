@@ -17,13 +17,13 @@ from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from steno.errors import StenoError, UnavailableError
-from steno.server.connection import KEY
-from steno.server.errors import response_of
+from steno.server.http.error_response import response_of
+from steno.server.live.connection import KEY
+from steno.server.run.asgi_server import CLOSE_S
 from steno.server.run.connection_pool import ConnectionPool
 from steno.server.run.frame_gate import FrameError, FrameGate
 from steno.server.run.parser_transport import ParserTransport
 from steno.server.run.request_gate import RequestGate
-from steno.server.run.running import CLOSE_S
 from steno.server.run.send_queue import unacknowledged_bytes
 
 HEAD_S = 20.0

@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from loguru import logger
 
 from steno.errors import SettingsError
-from steno.server.run.running import CLOSE_S, Running
+from steno.server.run.asgi_server import CLOSE_S, Running
 from steno.server.services import Services
 from steno.settings import Settings
 

@@ -13,9 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from steno.server.run.asgi_server import CLOSE_S, announce
 from steno.server.run.connection_pool import ConnectionPool
 from steno.server.run.guarded_connection import GuardedConnection, with_connection
-from steno.server.run.running import CLOSE_S, announce
 from steno.settings import Settings
 
 MAX_MESSAGE_BYTES = 16 * 2**20

@@ -1,0 +1,141 @@
+"""What the parent says while a decoder process does a job: it answers the process's questions and passes audio on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from loguru import logger
+
+from steno.audio.decode import MediaInfo
+from steno.audio.sandbox.decoder_process import DecoderDiedError, DecoderProcess
+from steno.audio.sandbox.wire import READ, Job, Kind, ProtocolError, unpack_json
+from steno.audio.source import DecodeCancelled, Source
+from steno.errors import (
+    AudioError,
+    AudioTooLongError,
+    EmptyAudioError,
+    NotAudioError,
+    UndecodableAudioError,
+)
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+WIND_DOWN_S = 1.0
+"""A decoder that waits for bytes when its stream is given up gets so long to end its job; then it is killed."""
+
+MAX_LOG_LINES = 20
+"""Of one job."""
+
+_ERRORS: dict[str, type[AudioError]] = {
+    error.__name__: error for error in (NotAudioError, UndecodableAudioError, EmptyAudioError, AudioTooLongError)
+}
+
+
+class FlushableSource(Protocol):
+    """A live stream's bytes."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """What there is, `size` bytes at most; waits where there is nothing. Empty = the end. None = emit first what
+        the resampler holds back."""
+
+
+def converse(
+    process: DecoderProcess,
+    job: Job,
+    source: Source | FlushableSource,
+    cancelled: threading.Event | None = None,
+    on_open: Callable[[MediaInfo], None] | None = None,
+) -> Generator[Audio, None, None]:
+    """Have `process` do `job` and yield its audio, a second at most at a time.
+
+    Ended early, by an error of any kind or by closing the generator, it leaves the process busy: not to be used again.
+
+    Raises:
+        AudioError: what the decoder found, or an UndecodableAudioError where it died.
+        DecodeCancelled: `cancelled` was set.
+    and whatever reading `source` raises.
+    """
+    noun = "file" if job.live is None else job.live.noun
+    try:
+        yield from _talk(process, job, source, cancelled, on_open)
+    except DecoderDiedError as death:
+        logger.warning("the decoder process of a {} died: {}", noun, death)
+        raise UndecodableAudioError(
+            f"The {noun} is damaged: its decoder crashed, or took more time or memory than any recording needs."
+        ) from None
+    except ProtocolError as error:
+        logger.error("a decoder process sent something else than a message: {}", error)
+        raise UndecodableAudioError(f"The {noun} cannot be decoded.") from None
+
+
+def _talk(
+    process: DecoderProcess,
+    job: Job,
+    source: Source | FlushableSource,
+    cancelled: threading.Event | None,
+    on_open: Callable[[MediaInfo], None] | None,
+) -> Generator[Audio, None, None]:
+    lines = 0
+    process.is_busy = True
+    process.send(Kind.JOB, job.pack())
+    while True:
+        kind, payload = process.receive(cancelled)
+        match kind:
+            case Kind.AUDIO:
+                yield np.frombuffer(payload, np.float32)
+            case Kind.READ:
+                data = _read(source, payload, seekable=job.size is not None)
+                if cancelled is not None and cancelled.is_set():
+                    _wind_down(process)
+                    raise DecodeCancelled
+                process.send(Kind.FLUSH if data is None else Kind.DATA, data or b"")
+            case Kind.INFO if on_open is not None:
+                on_open(MediaInfo(**unpack_json(payload)))
+            case Kind.LOG if lines < MAX_LOG_LINES:
+                lines += 1
+                _log(payload)
+            case Kind.DONE:
+                _end(process, payload)
+                return
+
+
+def _read(source: Source | FlushableSource, request: bytearray, *, seekable: bool) -> bytes | None:
+    offset, size = READ.unpack(request)
+    if seekable:
+        source.seek(offset)  # type: ignore[union-attr]
+        return bytes(source.read(size) or b"")
+    data = source.read(size)
+    return None if data is None else bytes(data)
+
+
+def _log(payload: bytearray) -> None:
+    line = unpack_json(payload)
+    logger.log(str(line["level"]), "{}", line["text"])
+
+
+def _end(process: DecoderProcess, payload: bytearray) -> None:
+    """Raises the error that the job ended with."""
+    outcome = unpack_json(payload)
+    process.is_busy = bool(outcome["is_worn"])
+    if "error" in outcome:
+        raise _ERRORS.get(str(outcome["error"]), UndecodableAudioError)(str(outcome["message"]))
+
+
+def _wind_down(process: DecoderProcess) -> None:
+    """It waits for bytes, and gets no more: then it ends its job, most times, and can be used again."""
+    deadline = time.monotonic() + WIND_DOWN_S
+    with suppress(DecoderDiedError, ProtocolError):
+        process.send(Kind.DATA)
+        while (left_s := deadline - time.monotonic()) > 0:
+            kind, payload = process.receive(timeout_s=left_s)
+            if kind is Kind.DONE:
+                process.is_busy = bool(unpack_json(payload)["is_worn"])
+                return
+            if kind is Kind.READ:
+                process.send(Kind.DATA)

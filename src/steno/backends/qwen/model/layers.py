@@ -1,0 +1,132 @@
+"""The layers of the language model, over ragged rows of a cache: the weights are those of transformers' modules, called
+one by one.
+
+transformers' own forward is made for every model and every way of running it: of a small step, most is Python and small
+operations, and under a mask it copies keys and values for each group of heads. What is computed is the same, in fp32 up
+to the order of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+
+from steno.backends.qwen.model.kv_cache import SlotCache
+
+Module: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Layers:
+    """All of them, and the norm behind them.
+
+    Args:
+        model: a `Qwen3Model`. Its linear layers may be quantised.
+
+    Raises:
+        ValueError: attention in a layer, or its rotary positions, are of a kind that rows cannot share.
+    """
+
+    def __init__(self, model: Any) -> None:
+        kinds = set(model.config.layer_types) - {"full_attention"}
+        if kinds:
+            raise ValueError(f"the language model's attention must be full in every layer, not {', '.join(kinds)}")
+        rope = model.rotary_emb.rope_type
+        if rope in ("dynamic", "longrope"):
+            raise ValueError(f"{rope} rotary positions change with the longest row of a batch, for all of its rows")
+        self._layers = [_Layer(layer) for layer in model.layers]
+        self._norm = _Norm(model.norm)
+        self._rotary = model.rotary_emb
+        self._groups: int = model.config.num_attention_heads // model.config.num_key_value_heads
+
+    def __call__(self, hidden: torch.Tensor, positions: torch.Tensor, cache: SlotCache) -> torch.Tensor:
+        """Embeddings [rows, new, hidden] → what the head takes, of the same shape.
+
+        Args:
+            positions: [rows, new]; each looks at those up to itself.
+            cache: see `SlotCache.writing`.
+        """
+        cos, sin = (one[:, :, None] for one in self._rotary(hidden, positions))
+        low, high = sin.chunk(2, dim=-1)
+        turn = cos, torch.cat([-low, high], dim=-1)
+        each = positions.split([len(stretch.slots) for stretch in cache.stretches])
+        biases = [
+            self._bias(some, stretch.seen, hidden.dtype) if stretch.seen else None
+            for some, stretch in zip(each, cache.stretches, strict=True)
+        ]
+        for number, layer in enumerate(self._layers):
+            hidden = layer(hidden, turn, biases, number, cache)
+        return self._norm(hidden)
+
+    def _bias(self, positions: torch.Tensor, seen: int, dtype: torch.dtype) -> torch.Tensor:
+        """[rows, new] → [rows, 1, groups * new, seen], for `_attend`."""
+        hidden_away = torch.arange(seen, device=positions.device) > positions[:, :, None]
+        bias = torch.zeros(hidden_away.shape, dtype=dtype, device=positions.device)
+        return bias.masked_fill_(hidden_away, float("-inf"))[:, None].repeat(1, 1, self._groups, 1)
+
+
+class _Layer:
+    """Attention, and what follows it.
+
+    Args:
+        layer: a `Qwen3DecoderLayer`.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        attention = layer.self_attn
+        self._query, self._key = attention.q_proj, attention.k_proj
+        self._value, self._out = attention.v_proj, attention.o_proj
+        self._head_dim, self._scale = attention.head_dim, attention.scaling
+        self._query_norm, self._key_norm = _Norm(attention.q_norm), _Norm(attention.k_norm)
+        self._before, self._between = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
+        self._mlp: Module = layer.mlp
+
+    def __call__(
+        self,
+        hidden: torch.Tensor,
+        turn: tuple[torch.Tensor, torch.Tensor],
+        biases: Sequence[torch.Tensor | None],
+        number: int,
+        cache: SlotCache,
+    ) -> torch.Tensor:
+        x = self._before(hidden)
+        heads = (*x.shape[:2], -1, self._head_dim)
+        query = _turned(self._query_norm(self._query(x).view(heads)), turn).transpose(1, 2)
+        key = _turned(self._key_norm(self._key(x).view(heads)), turn)
+        seen = cache.update(key, self._value(x).view(heads), number)
+        parts = zip(query.split([len(keys) for keys, _ in seen]), seen, biases, strict=True)
+        attended = torch.cat([_attend(some, *both, bias, self._scale) for some, both, bias in parts])
+        hidden = hidden + self._out(attended.transpose(1, 2).reshape(*x.shape[:2], -1))
+        return hidden + self._mlp(self._between(hidden))
+
+
+class _Norm:
+    """A `Qwen3RMSNorm`: in fp32 whatever the input is, but for the weight."""
+
+    def __init__(self, norm: Any) -> None:
+        self._weight: torch.Tensor = norm.weight
+        self._eps: float = norm.variance_epsilon
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self._weight * F.rms_norm(x, self._weight.shape, eps=self._eps)
+
+
+def _turned(x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Rotary positions. `x`: [rows, new, heads, head_dim]; `turn`: cosine, and sine with the sign of each half."""
+    cos, sin = turn
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+
+
+def _attend(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None, scale: float
+) -> torch.Tensor:
+    """`query`: [rows, heads, new, head_dim]; returns the same. Without a bias, each looks at what is new up to itself.
+
+    Heads of a group share keys and values: under a bias they are queries of one head, so that nothing is copied.
+    """
+    if bias is None:
+        return F.scaled_dot_product_attention(query, keys, values, is_causal=True, scale=scale, enable_gqa=True)
+    grouped = query.reshape(len(query), keys.shape[1], -1, query.shape[-1])
+    return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=bias, scale=scale).reshape(query.shape)

@@ -1,0 +1,136 @@
+"""Who captions live audio: this process, or a server. Both tell the same events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from steno import client, compose
+from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.notices import Failed, Lagging
+from steno.pipelines.live.stream import LiveStream
+from steno.streaming.events import Final, Partial
+
+if TYPE_CHECKING:
+    from steno.cli.live import Wish
+    from steno.cli.live_audio import Source
+    from steno.pipelines.live.notices import Aside, LiveEvent
+    from steno.settings import Settings
+
+Tell = Callable[[client.Event], None]
+
+
+async def at_server(wish: Wish, source: Source, audio: AsyncGenerator[bytes, None], tell: Tell) -> None:
+    """A steno server. Raises what `AsyncClient.stream` does."""
+    assert wish.url is not None
+    async with (
+        client.AsyncClient(wish.url, wish.api_key) as server,
+        aclosing(audio),
+        aclosing(
+            server.stream(
+                audio,
+                encoding=source.encoding,
+                sample_rate=source.sample_rate,
+                language=wish.language,
+                words=wish.words,
+                translate_to=wish.translate_to,
+            )
+        ) as events,
+    ):
+        async for event in events:
+            tell(event)
+
+
+async def here(
+    settings: Settings,
+    wish: Wish,
+    source: Source,
+    audio: AsyncGenerator[bytes, None],
+    tell: Tell,
+    on_lag: Callable[[float], None],
+) -> None:
+    """An engine in this process.
+
+    Raises:
+        StenoError: an option that is not to be had here, a model that cannot be loaded, audio that is none.
+    """
+    engine = compose.engine_of(settings)
+    translator = compose.translator_of(settings)
+    live = compose.live_of(settings, engine, translator, _Unmeasured())
+    wished = LiveOptions(
+        source.encoding,
+        source.sample_rate,
+        language=wish.language,
+        words=wish.words,
+        translate_to=wish.translate_to,
+    )
+    try:
+        async with aclosing(audio), engine, live.open("live", live.check(wished)) as stream:
+            await _caption(stream, audio, tell, on_lag)
+    finally:
+        await live.aclose()
+        if translator is not None:
+            await translator.aclose()
+
+
+async def _caption(
+    stream: LiveStream,
+    audio: AsyncGenerator[bytes, None],
+    tell: Tell,
+    on_lag: Callable[[float], None],
+) -> None:
+    feeding = asyncio.create_task(_feed(stream, audio), name="feed")
+    try:
+        while (item := await stream.outbox.get()) is not None:
+            if isinstance(item, Failed):
+                raise item.error
+            if isinstance(item, Lagging):
+                on_lag(item.behind_s)
+            elif (event := _event_of(item)) is not None:
+                tell(event)
+        await feeding
+    finally:
+        feeding.cancel()
+        await asyncio.wait([feeding])
+
+
+async def _feed(stream: LiveStream, audio: AsyncGenerator[bytes, None]) -> None:
+    try:
+        async for chunk in audio:
+            await stream.feed(chunk)
+        await stream.finish()
+    finally:
+        stream.outbox.close()
+
+
+def _event_of(item: LiveEvent | Aside) -> client.Event | None:
+    match item:
+        case Partial():
+            return client.Partial(item.segment_id, item.start_s, item.end_s, item.stable, item.draft, item.language)
+        case Final():
+            return client.Final(
+                item.segment_id,
+                item.start_s,
+                item.end_s,
+                item.text,
+                item.language,
+                item.confidence,
+                item.words,
+                item.translation,
+                item.caption,
+                item.error,
+            )
+        case _:
+            return None
+
+
+class _Unmeasured:
+    """Nobody measures a single stream."""
+
+    def told(self, what: str, lag_s: float) -> None: ...
+
+    def diverged(self) -> None: ...
+
+    def heard(self, streams: int, frames: int, busy_s: float) -> None: ...

@@ -1,0 +1,74 @@
+"""What all live streams share, and what a stream's options make of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from steno.audio.intake import ContainerIntake, Intake, PcmIntake
+from steno.audio.sandbox.decoder_pool import DecoderPool
+from steno.captions.cues import CueStyle
+from steno.engine.engine import Engine
+from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.vad_stage import Hearing
+from steno.streaming.session import SessionConfig
+from steno.translation.translator import Translator
+from steno.vad.config import SegmenterConfig
+
+NEVER_MS = 3_600_000.0
+"""Silence that ends a segment where silence is not to end it."""
+
+
+class LiveTelemetry(Protocol):
+    def told(self, what: str, lag_s: float) -> None:
+        """A `partial` or `final`, so long after it was due."""
+
+    def diverged(self) -> None:
+        """A final did not begin with what was stable, and was made to."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """What holds where a client does not ask for anything else."""
+
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
+    step_s: float = 0.48
+    hold_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveContext:
+    """What all streams share."""
+
+    engine: Engine
+    hearing: Hearing
+    settings: LiveSettings
+    style: CueStyle
+    translator: Translator | None = None
+    telemetry: LiveTelemetry | None = None
+    decoders: DecoderPool = field(default_factory=DecoderPool)
+    """Of WebM and Ogg; raw audio needs none."""
+
+
+def intake_of(options: LiveOptions, decoders: DecoderPool) -> Intake:
+    """What decodes the audio that a client sends in the options' encoding."""
+    if options.encoding == "webm" or options.encoding == "ogg":
+        return ContainerIntake(decoders)
+    return PcmIntake(options.encoding, options.sample_rate)
+
+
+def session_config_of(options: LiveOptions, settings: LiveSettings) -> SessionConfig:
+    """The settings, with what the client asked for in their place."""
+    own = settings.segmenter
+    threshold = own.threshold if options.threshold is None else options.threshold
+    silence_ms = own.silence_ms if options.silence_ms is None else options.silence_ms
+    pre_roll_ms = own.pre_roll_ms if options.pre_roll_ms is None else options.pre_roll_ms
+    segmenter = replace(
+        own,
+        threshold=threshold,
+        release=min(own.release, 0.7 * threshold),
+        silence_ms=silence_ms if options.endpointing else NEVER_MS,
+        pre_roll_ms=pre_roll_ms,
+        drop_after_s=max(own.drop_after_s, 2 * pre_roll_ms / 1000),  # of files: it means nothing here
+    )
+    return SessionConfig(segmenter, settings.step_s, settings.hold_s, options.offset_s)

@@ -1,0 +1,57 @@
+"""`GET /v1/models`: OpenAI's list, with the one model that is served. Loads nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from steno.engine.lifecycle import State
+from steno.server.http.error_response import documented
+from steno.server.services import Services, services_of
+
+router = APIRouter(tags=["models"])
+With = Annotated[Services, Depends(services_of)]
+
+CREATED = 1_735_689_600
+"""OpenAI's list wants a creation time; the weights' is not known here, so it is 2025-01-01 for all."""
+
+
+class Model(BaseModel):
+    """OpenAI's model object; `loaded` and `aliases` are ours."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = CREATED
+    owned_by: str
+    loaded: bool
+    aliases: list[str]
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+@router.get("/v1/models", responses=documented(401))
+async def models(services: With) -> ModelList:
+    """The model that is served."""
+    return ModelList(data=[_model(services)])
+
+
+@router.get("/v1/models/{model:path}", responses=documented(401, 404, 422))
+async def model(model: str, services: With) -> Model:
+    """The served model, by its id or an alias."""
+    services.check_model(model)
+    return _model(services)
+
+
+def _model(services: Services) -> Model:
+    backend = services.engine.backend
+    return Model(
+        id=backend.model_id,
+        owned_by=backend.name,
+        loaded=services.engine.model_state is State.READY,
+        aliases=list(services.aliases),
+    )

@@ -1,0 +1,60 @@
+"""What routes answer, for the OpenAPI document."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from steno.server.http.error_response import documented
+
+
+class DocumentInThread:
+    """Makes the OpenAPI document when it is first asked for, off the event loop: it takes a tenth of a second, once."""
+
+    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
+        self._app = app
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == self._api.openapi_url and self._api.openapi_schema is None:
+            await asyncio.to_thread(self._api.openapi)
+        await self._app(scope, receive, send)
+
+
+Responses = dict[int | str, dict[str, Any]]
+
+REFUSALS: Responses = documented(400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+
+_TEXT = {"schema": {"type": "string"}}
+_CAPTIONS = {
+    "application/x-subrip": _TEXT,
+    "text/vtt": _TEXT,
+    "text/plain": _TEXT,
+    "text/tab-separated-values": _TEXT,
+}
+_JSON = {
+    "schema": {
+        "anyOf": [
+            {"$ref": "#/components/schemas/JsonTranscript"},
+            {"$ref": "#/components/schemas/VerboseTranscript"},
+        ]
+    }
+}
+
+TRANSCRIPT: Responses = {
+    200: {
+        "description": "The transcript, in the format asked for.",
+        "content": {"application/json": _JSON, "text/event-stream": _TEXT, **_CAPTIONS},
+    }
+}
+EVENTS: Responses = {200: {"content": {"text/event-stream": _TEXT}}}
+CAPTIONS: Responses = {200: {"description": "A subtitle file.", "content": _CAPTIONS}}
+TRANSLATION: Responses = {
+    200: {
+        "description": "The translation, in the format asked for.",
+        "content": {"application/json": _JSON, **_CAPTIONS},
+    }
+}

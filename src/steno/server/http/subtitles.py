@@ -1,0 +1,49 @@
+"""`POST /v1/audio/subtitles`: a subtitle file, and nothing else to decide."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from steno.pipelines.file import FileOptions
+from steno.pipelines.request import check_language
+from steno.pipelines.subtitle import subtitles_of
+from steno.server.http import upload
+from steno.server.http.caption_response import caption_response
+from steno.server.http.forms import SubtitleForm
+from steno.server.http.openapi import CAPTIONS, REFUSALS
+from steno.server.http.transcript_json import server_timing
+from steno.server.services import Services, services_of
+from steno.types import Transcript
+
+router = APIRouter(tags=["audio"])
+
+
+@router.post("/v1/audio/subtitles", response_class=Response, responses={**CAPTIONS, **REFUSALS})
+async def subtitles(
+    request: Request, form: Annotated[SubtitleForm, Depends()], services: Annotated[Services, Depends(services_of)]
+) -> Response:
+    """Subtitles of a recording: SRT, or VTT, LRC, TSV. `X-Timing-Mode` says how the times were found."""
+    engine = services.engine
+    services.check_model(form.model)
+    headers = await upload.ignored(request, form, services)
+    language = check_language(form.language, engine.capabilities, engine.backend.name)
+    options = FileOptions(language, words=form.mode == "accurate")
+    transcript = await (await upload.begin(request, form.file, options, services)).transcript()
+    headers["Server-Timing"] = server_timing(transcript.timings_s)
+    return await asyncio.to_thread(_answer, form, transcript, headers, services)
+
+
+def _answer(form: SubtitleForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
+    """In a thread: the cues of four hours take most of a second."""
+    made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
+    return caption_response(
+        made.cues,
+        form.response_format,
+        made.timing,
+        headers,
+        language=transcript.language,
+        upload=form.file.filename,
+    )

@@ -1,0 +1,123 @@
+"""`POST /v1/audio/transcriptions`: OpenAI's API, plain and as server-sent events, and the older event dialect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from loguru import logger
+
+from steno.errors import StenoError
+from steno.pipelines.file import FileTranscription
+from steno.pipelines.segments import separator
+from steno.pipelines.subtitle import subtitles_of
+from steno.server.http import error_response, sse, upload
+from steno.server.http.caption_response import caption_response
+from steno.server.http.forms import TranscriptionForm
+from steno.server.http.openapi import EVENTS, REFUSALS, TRANSCRIPT
+from steno.server.http.transcript_json import (
+    done_event,
+    json_response,
+    json_transcript,
+    segment_event,
+    server_timing,
+    verbose_transcript,
+)
+from steno.server.services import Services, services_of
+from steno.types import Transcript
+
+router = APIRouter(tags=["audio"])
+Sent = Annotated[TranscriptionForm, Depends()]
+With = Annotated[Services, Depends(services_of)]
+
+
+@router.post("/v1/audio/transcriptions", response_class=Response, responses={**TRANSCRIPT, **REFUSALS})
+async def transcriptions(request: Request, form: Sent, services: With) -> Response:
+    """Transcribe a recording. OpenAI's SDKs work against this; further fields are steno's."""
+    headers = await upload.ignored(request, form, services)
+    transcription = await _begin(request, form, services)
+    if form.stream:
+        return _event_stream(_openai_events(transcription, request, logprobs=bool(form.include)), headers)
+    transcript = await transcription.transcript()
+    headers["Server-Timing"] = server_timing(transcript.timings_s)
+    return await asyncio.to_thread(_answer, form, transcript, headers, services)
+
+
+@router.post("/v1/audio/transcriptions/stream", response_class=Response, responses={**EVENTS, **REFUSALS})
+async def transcriptions_stream(request: Request, form: Sent, services: With) -> Response:
+    """The same as server-sent events of the older dialect: `{text, language, is_final, chunk_index}`."""
+    transcription = await _begin(request, form, services)
+    headers = await upload.ignored(request, form, services)
+    return _event_stream(_older_events(transcription, request), headers)
+
+
+async def _begin(request: Request, form: TranscriptionForm, services: Services) -> FileTranscription:
+    """Check everything that can be checked before the answer begins."""
+    services.check_model(form.model)
+    options = form.options(services.engine)
+    return await upload.begin(request, form.file, options, services)
+
+
+def _answer(form: TranscriptionForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
+    """In a thread: wording an answer takes up to a second."""
+    match form.response_format:
+        case "text":
+            return PlainTextResponse(transcript.text + "\n", headers=headers)
+        case "json":
+            return json_response(json_transcript(transcript, logprobs=bool(form.include)), headers)
+        case "verbose_json":
+            return json_response(verbose_transcript(transcript, set(form.granularities or ())), headers)
+        case captions:
+            made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
+            return caption_response(
+                made.cues, captions, made.timing, headers, language=transcript.language, upload=form.file.filename
+            )
+
+
+def _event_stream(events: AsyncIterator[bytes], headers: dict[str, str]) -> StreamingResponse:
+    # nginx holds back event streams unless it is told not to.
+    headers = {**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(sse.with_pings(events), media_type="text/event-stream", headers=headers)
+
+
+async def _openai_events(transcription: FileTranscription, request: Request, *, logprobs: bool) -> AsyncIterator[bytes]:
+    said = ""
+    try:
+        async for part in transcription.run():
+            for segment in part.segments:
+                delta = separator(said, segment.text) + segment.text
+                said = segment.text
+                yield sse.event({"type": "transcript.text.delta", "delta": delta})
+                yield sse.event(segment_event(segment))
+    except StenoError as error:
+        yield _failure(error, request)
+        return
+    transcript = transcription.so_far()
+    yield await asyncio.to_thread(_done_event, transcript, logprobs=logprobs)
+
+
+def _done_event(transcript: Transcript, *, logprobs: bool) -> bytes:
+    """In a thread. pydantic writes hours of words in 20 ms; `json` holds Python's lock for a tenth of a second."""
+    return sse.encoded(done_event(transcript, logprobs=logprobs).model_dump_json(exclude_none=True))
+
+
+async def _older_events(transcription: FileTranscription, request: Request) -> AsyncIterator[bytes]:
+    index = 0
+    try:
+        async for part in transcription.run():
+            for segment in part.segments:
+                chunk = {"text": segment.text, "language": segment.language, "is_final": True, "chunk_index": index}
+                yield sse.event(chunk)
+                index += 1
+    except StenoError as error:
+        yield _failure(error, request)
+        return
+    yield sse.event({"done": True})
+
+
+def _failure(error: StenoError, request: Request) -> bytes:
+    logger.warning("a stream ended with {}: {}", error.code, error.message)
+    return sse.event(error_response.body_of(error, error_response.request_id_of(request.scope)))

@@ -1,0 +1,266 @@
+"""What Deepgram's clients ask for when they connect to `/v1/listen`, as `LiveOptions` and a few wishes beside.
+
+A feature that is not to be had here is refused by name; only `false` is fine. How the text is written is the model's:
+`punctuate`, `smart_format` and `filler_words` are taken with either value and change nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from steno.errors import InvalidRequestError, UnknownModelError, UnsupportedFeatureError
+from steno.pipelines.live.live_options import MAX_SILENCE_MS, MIN_SILENCE_MS, LiveEncoding, LiveOptions
+
+ENCODINGS: Mapping[str, LiveEncoding] = {
+    "linear16": "pcm_s16le",
+    "linear32": "pcm_f32le",  # floating-point, says https://developers.deepgram.com/docs/encoding
+    "mulaw": "mulaw",
+    "alaw": "alaw",
+    "opus": "ogg",  # that page has called it "Ogg Opus" too; bare packets, of unknown length, are not read here
+    "ogg-opus": "ogg",
+}
+SNIFFED: LiveEncoding = "webm"
+"""Without an `encoding` the audio is in a container, which is recognised by how it begins, whatever is said here."""
+MIN_UTTERANCE_END_MS = 1_000
+"""Deepgram's own bound."""
+
+AS_WRITTEN = ("punctuate", "smart_format", "filler_words")
+LACKING = (
+    "callback",
+    "callback_method",
+    "detect_entities",
+    "diarize",
+    "diarize_model",
+    "dictation",
+    "language_hint",
+    "multichannel",
+    "numerals",
+    "profanity_filter",
+    "redact",
+    "replace",
+    "search",
+)
+REPEATED = ("keyterm", "keywords", "tag", "extra", *LACKING)
+KNOWN = (
+    "channels",
+    "encoding",
+    "endpointing",
+    "extra",  # book-keeping of the client's, as are `tag` and `mip_opt_out`: here nothing is kept
+    "interim_results",
+    "keyterm",
+    "keywords",
+    "language",
+    "mip_opt_out",
+    "model",
+    "no_delay",  # a result never waits to be formatted
+    "sample_rate",
+    "tag",
+    "utterance_end_ms",
+    "vad_events",
+    "version",
+    *AS_WRITTEN,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a client wants."""
+
+    live: LiveOptions
+    model: str | None = None
+    interim_results: bool = False
+    vad_events: bool = False
+    utterance_end_s: float | None = None
+    multilingual: bool = False
+    """Whether it wants to be told the language."""
+    terms_from: str = "keyterm"
+    """The option that the hot words came from."""
+
+
+def wishes_of(query: Sequence[tuple[str, str]]) -> Wishes:
+    """Read the query.
+
+    Raises:
+        InvalidRequestError: an option is unknown, wrong, or not to be had; it is named.
+    """
+    asked = _gathered(query)
+    single = {name: values[0] for name, values in asked.items()}
+    for name in (*AS_WRITTEN, "mip_opt_out", "no_delay"):
+        _flag(single, name)
+    if single.get("version", "latest") != "latest":
+        raise _wrong("version", single["version"], "'latest'; a model has one version here")
+    if single.get("channels", "1") != "1":
+        raise _wrong("channels", single["channels"], "1: audio is mono here")
+    encoding, sample_rate = _format(single)
+    endpointing, silence_ms = _endpointing(single.get("endpointing"))
+    language = single.get("language")
+    multilingual = language == "multi"
+    interim_results = _flag(single, "interim_results")
+    live = LiveOptions(
+        encoding=encoding,
+        sample_rate=sample_rate,
+        language=None if multilingual else language,
+        hotwords=(*_terms(asked.get("keyterm", ())), *_terms(map(_keyword, asked.get("keywords", ())))),
+        words=True,
+        endpointing=endpointing,
+        silence_ms=silence_ms,
+    )
+    return Wishes(
+        live,
+        single.get("model"),
+        interim_results,
+        _flag(single, "vad_events"),
+        _utterance_end_s(single.get("utterance_end_ms"), interim_results),
+        multilingual,
+        "keyterm" if "keyterm" in asked else "keywords",
+    )
+
+
+def checked(wishes: Wishes, check: Callable[[LiveOptions], LiveOptions]) -> Wishes:
+    """The wishes as they will be met. Errors of `check` come out with the client's name for the option."""
+    theirs = {"hotwords": wishes.terms_from, "prompt": wishes.terms_from, "silence_ms": "endpointing"}
+    try:
+        return replace(wishes, live=check(wishes.live))
+    except InvalidRequestError as error:
+        param = theirs.get(error.param or "", error.param)
+        raise type(error)(error.message, param=param) from None
+
+
+def check_model(model: str | None, check: Callable[[str | None], str]) -> str:
+    """The served model's id; `nova-3-general`, `-meeting` … are `nova-3`.
+
+    Raises:
+        InvalidRequestError: it is not served. Deepgram, too, calls that a bad request, not a missing page.
+    """
+    try:
+        variant = re.fullmatch(r"(nova-\d)-\w+", model or "")
+        if variant is None:
+            return check(model)
+        try:
+            return check(model)
+        except UnknownModelError:
+            return check(variant[1])
+    except UnknownModelError as error:
+        raise InvalidRequestError(error.message, param="model") from None
+
+
+def new_terms(message: Mapping[str, Any]) -> list[str] | None:
+    """The key terms of a `Configure` message, which replace all before them; None = keep those.
+
+    Raises:
+        InvalidRequestError: a member that is unknown or of the wrong kind, or a feature that is not to be had.
+    """
+    for name in message:
+        if name not in ("type", "keyterms", "features"):
+            raise InvalidRequestError(f"{name[:50]!r} cannot be configured; keyterms and features can", param=name[:50])
+    _check_features(message.get("features"))
+    terms = message.get("keyterms")
+    if terms is None:
+        return None
+    if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
+        raise InvalidRequestError("keyterms must be a list of strings", param="keyterms")
+    return _terms(terms)
+
+
+def _check_features(features: object) -> None:
+    if features is None:
+        return
+    if not isinstance(features, dict) or not all(isinstance(wanted, bool) for wanted in features.values()):
+        raise InvalidRequestError("features must be an object of booleans", param="features")
+    for name, wanted in features.items():
+        if name not in (*AS_WRITTEN, *LACKING):
+            known = ", ".join(AS_WRITTEN)
+            raise InvalidRequestError(f"unknown feature {name[:50]!r}; there are: {known}", param=name[:50])
+        if wanted and name in LACKING:
+            raise UnsupportedFeatureError(f"{name} is not to be had here", param=name)
+
+
+def _gathered(query: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    asked: dict[str, list[str]] = {}
+    for name, value in query:
+        if name not in (*KNOWN, *LACKING):
+            raise _unknown(name)
+        if name in LACKING and value.lower() != "false":
+            raise _lacking(name)
+        asked.setdefault(name, []).append(value)
+        if len(asked[name]) > 1 and name not in REPEATED:
+            raise InvalidRequestError(f"{name} is given more than once", param=name)
+    return asked
+
+
+def _format(single: Mapping[str, str]) -> tuple[LiveEncoding, int]:
+    encoding, rate = single.get("encoding"), single.get("sample_rate")
+    if encoding is not None and encoding not in ENCODINGS:
+        raise _wrong("encoding", encoding, f"one of {', '.join(ENCODINGS)}; leave it out for audio in a container")
+    ours = SNIFFED if encoding is None else ENCODINGS[encoding]
+    if ours in ("webm", "ogg"):  # these say for themselves; some clients say it as well
+        return ours, LiveOptions().sample_rate
+    if rate is None:
+        raise InvalidRequestError(f"sample_rate is needed with encoding={encoding}", param="sample_rate")
+    return ours, _number("sample_rate", rate)
+
+
+def _endpointing(value: str | None) -> tuple[bool, float | None]:
+    """Whether silence ends a segment, and how long it must be (ms). Deepgram takes 10 ms; below our least is that."""
+    if value is None or value.lower() == "true":
+        return True, None
+    if value.lower() == "false":
+        return False, None
+    silence_ms = _number("endpointing", value)
+    if silence_ms > MAX_SILENCE_MS:
+        raise _wrong("endpointing", value, f"true, false or at most {MAX_SILENCE_MS} ms")
+    return True, max(silence_ms, MIN_SILENCE_MS)
+
+
+def _utterance_end_s(value: str | None, interim_results: bool) -> float | None:
+    if value is None:
+        return None
+    gap_ms = _number("utterance_end_ms", value)
+    if gap_ms < MIN_UTTERANCE_END_MS:
+        raise _wrong("utterance_end_ms", value, f"at least {MIN_UTTERANCE_END_MS}")
+    if not interim_results:
+        raise InvalidRequestError("utterance_end_ms needs interim_results=true", param="utterance_end_ms")
+    return gap_ms / 1000
+
+
+def _keyword(value: str) -> str:
+    """`word` or `word:boost`; how much it is boosted is the model's affair."""
+    boosted = re.fullmatch(r"(.+):([-+]?\d+(?:\.\d+)?)", value)
+    if boosted is None:
+        return value
+    if float(boosted[2]) < 0:
+        raise UnsupportedFeatureError("keywords: words can be boosted, not suppressed", param="keywords")
+    return boosted[1]
+
+
+def _terms(values: Sequence[str] | map[str]) -> list[str]:
+    return [value.strip() for value in values if value.strip()]
+
+
+def _flag(single: Mapping[str, str], name: str) -> bool:
+    value = single.get(name, "false").lower()
+    if value not in ("true", "false"):
+        raise _wrong(name, single[name], "true or false")
+    return value == "true"
+
+
+def _number(name: str, value: str) -> int:
+    whole = re.fullmatch(r"(\d{1,9})(?:\.0*)?", value, re.ASCII)
+    if whole is None:
+        raise _wrong(name, value, "a whole number")
+    return int(whole[1])
+
+
+def _wrong(name: str, value: str, wanted: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{name}: {value[:50]!r} will not do; it takes {wanted}", param=name)
+
+
+def _lacking(name: str) -> UnsupportedFeatureError:
+    return UnsupportedFeatureError(f"{name} is not to be had here; leave it out or say {name}=false", param=name)
+
+
+def _unknown(name: str) -> InvalidRequestError:
+    return InvalidRequestError(f"unknown option {name[:50]!r}; there are: {', '.join(sorted(KNOWN))}", param=name[:50])

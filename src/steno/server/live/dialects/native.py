@@ -1,0 +1,244 @@
+"""steno's own dialect, `/ws/transcribe`: binary audio up, JSON down. `docs/live.md` shows it to its users."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from steno.errors import InvalidRequestError, StenoError
+from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.notices import Draining, Failed, Lagging, LiveEvent
+from steno.server.http.error_response import status_of
+from steno.server.live.dialects.base import (
+    Audio,
+    Close,
+    Command,
+    Configure,
+    Flush,
+    Frame,
+    Handshake,
+    KeepAlive,
+    Message,
+    Opening,
+    Reply,
+    Reset,
+)
+from steno.server.live.dialects.frames import MAX_JSON_BYTES, object_of, rounded
+from steno.server.live.dialects.native_options import changed
+from steno.server.middleware.auth import bearer
+from steno.streaming.events import Final, Partial
+from steno.types import Word
+
+BUFFER_BYTES = 15_360
+"""Of 16 kHz PCM16: 480 ms, one step. What a client may send at once without any loss of latency."""
+SUBPROTOCOL = "steno"
+KEY_PREFIX = "steno-key."
+"""A browser cannot set headers, but it can offer subprotocols: `["steno", "steno-key.KEY"]`."""
+ACTIONS = ("flush", "reset", "config", "ping", "close")
+FIXED = ("encoding", "sample_rate", "offset_s", "captions", "first_cue")
+"""Options that a stream keeps."""
+CODES = {
+    "unsupported_sample_rate": "UNSUPPORTED_SAMPLE_RATE",
+    "unsupported_language": "UNSUPPORTED_LANGUAGE",
+    "overloaded": "OVERLOADED",
+    "invalid_request": "INVALID_CONFIG",
+    "unsupported_feature": "INVALID_CONFIG",
+    "translation_not_configured": "INVALID_CONFIG",
+    "internal_error": "WEBSOCKET_ERROR",
+}
+"""Where the code on this wire is not simply the error's own in capitals."""
+
+
+class UnknownActionError(InvalidRequestError):
+    code = "unknown_action"
+
+
+class InvalidJsonError(InvalidRequestError):
+    code = "invalid_json"
+
+
+class NativeLanguage:
+    """See the module."""
+
+    name = "native"
+    idle_s: float | None = None
+    max_text_bytes = MAX_JSON_BYTES
+    refuses_over_socket = True
+
+    def key_of(self, handshake: Handshake) -> str | None:
+        offered = [name.removeprefix(KEY_PREFIX) for name in handshake.subprotocols if name.startswith(KEY_PREFIX)]
+        in_query = [value for name, value in handshake.query if name == "api_key"]
+        return bearer(handshake.headers.get("authorization", "")) or next(iter(offered + in_query), None)
+
+    def subprotocol_of(self, handshake: Handshake) -> str | None:
+        return SUBPROTOCOL if SUBPROTOCOL in handshake.subprotocols else None
+
+    def open(self, handshake: Handshake, opening: Opening) -> Native:
+        asked = {name: value for name, value in handshake.query if name != "api_key"}
+        opening.check_model(asked.pop("model", None))
+        wished = changed(LiveOptions(), asked)
+        return Native(opening, opening.check(wished), wished)
+
+    def refusal(self, error: StenoError, request_id: str) -> Message:
+        return error_message(error)
+
+
+class Native:
+    """One conversation."""
+
+    def __init__(self, opening: Opening, options: LiveOptions, wished: LiveOptions) -> None:
+        self._opening = opening
+        self._options = options
+        self._ignored = ["prompt"] if wished.prompt and not options.prompt else []
+
+    @property
+    def options(self) -> LiveOptions:
+        return self._options
+
+    def greeting(self) -> Sequence[Message]:
+        options = self._options
+        return [
+            {
+                "status": "connected",
+                "session_id": self._opening.session_id,
+                "model": self._opening.model_id,
+                "sample_rate": options.sample_rate,
+                "format": options.encoding,
+                "buffer_size": BUFFER_BYTES,
+                "window_max_s": self._opening.max_segment_s,
+                **self._settings(),
+            }
+        ]
+
+    def receive(self, frame: Frame) -> Sequence[Command]:
+        if isinstance(frame, bytes):
+            return [Audio(frame)]
+        try:
+            message = object_of(frame) if isinstance(frame, str) else None
+            if message is None:
+                text = 'a text frame must be a JSON object such as {"action": "flush"}; audio goes into binary frames'
+                raise InvalidJsonError(text)
+            return self._act(message)
+        except StenoError as error:
+            return [Reply(error_message(error), is_complaint=True)]
+
+    def encode(self, event: LiveEvent) -> Sequence[Message]:
+        match event:
+            case Partial():
+                return [_partial(event)]
+            case Final():
+                failed = [error_message(event.error, event.segment_id)] if event.error else []
+                return [*failed, _final(event, words=self._options.words)]
+            case Lagging():
+                return [{"status": "lag", "behind_s": round(event.behind_s, 2), "rtf": round(event.rtf, 2)}]
+            case Draining():
+                error = event.error
+                return [
+                    {"status": "draining", "message": error.message, "retry_after_s": math.ceil(error.retry_after_s)}
+                ]
+            case Failed():
+                return [error_message(event.error)]
+            case _:
+                return []
+
+    def farewell(self, audio_s: float) -> Sequence[Message]:
+        return [{"status": "closed", "audio_s": round(audio_s, 3)}]
+
+    def complaint(self, error: StenoError) -> Sequence[Message]:
+        return [error_message(error)]
+
+    def _act(self, message: Mapping[str, Any]) -> Sequence[Command]:
+        match message.get("action"):
+            case "flush":
+                return [Flush()]
+            case "reset":
+                return [Reset(), Reply({"status": "buffer_reset"})]
+            case "config":
+                return self._configure({name: value for name, value in message.items() if name != "action"})
+            case "ping":
+                return [KeepAlive(), Reply({"status": "pong"})]
+            case "close":
+                return [Close()]
+            case unknown:
+                known = ", ".join(ACTIONS)
+                raise UnknownActionError(f"unknown action {str(unknown)[:50]!r}; there are: {known}", param="action")
+
+    def _configure(self, asked: Mapping[str, Any]) -> Sequence[Command]:
+        for name in FIXED:
+            if name in asked:
+                raise InvalidRequestError(f"{name} is fixed once a session is open; connect anew", param=name)
+        wished = changed(self._options, asked)
+        self._options = self._opening.check(wished)
+        self._ignored = ["prompt"] if wished.prompt and not self._options.prompt else []
+        return [Configure(self._options), Reply({"status": "configured", **self._settings()})]
+
+    def _settings(self) -> Message:
+        options = self._options
+        return {
+            "use_server_vad": options.endpointing,
+            "language": options.language,
+            "words": options.words,
+            "translate_to": options.translate_to,
+            "captions": options.captions,
+            **({"ignored": self._ignored} if self._ignored else {}),
+        }
+
+
+def error_message(error: StenoError, segment_id: int | None = None) -> Message:
+    message: Message = {
+        "status": "error",
+        "code": CODES.get(error.code, error.code.upper()),
+        "message": error.message,
+        "statusCode": status_of(error),
+    }
+    if error.param is not None:
+        message["param"] = error.param
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        message["retry_after_s"] = math.ceil(retry_after_s)
+    if segment_id is not None:
+        message["segment_id"] = segment_id
+    return message
+
+
+def _partial(event: Partial) -> Message:
+    return {
+        "text": event.text,
+        "is_partial": True,
+        "is_final": False,
+        "stable": event.stable,
+        "draft": event.draft,
+        "segment_id": event.segment_id,
+        "start_s": rounded(event.start_s),
+        "end_s": rounded(event.end_s),
+        "language": event.language,
+    }
+
+
+def _final(event: Final, *, words: bool) -> Message:
+    message: Message = {
+        "text": event.text,
+        "is_partial": False,
+        "is_final": True,
+        "segment_id": event.segment_id,
+        "start_s": rounded(event.start_s),
+        "end_s": rounded(event.end_s),
+        "language": event.language,
+        "confidence": None if event.confidence is None else round(event.confidence, 4),
+    }
+    if words:
+        message["words"] = [_word(word) for word in event.words]
+        message["timing"] = event.timing
+    if event.repetition:
+        message["repetition"] = True
+    if event.translation is not None:
+        message["translation"] = event.translation
+    if event.caption is not None:
+        message["caption"] = event.caption
+    return message
+
+
+def _word(word: Word) -> Message:
+    confidence = None if word.confidence is None else round(word.confidence, 4)
+    return {"word": word.text, "start_s": rounded(word.start_s), "end_s": rounded(word.end_s), "confidence": confidence}

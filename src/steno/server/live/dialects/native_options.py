@@ -1,0 +1,93 @@
+"""The native dialect's options: their names in a query or a message, and how their values are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from steno.errors import InvalidRequestError
+from steno.pipelines.live.live_options import LiveOptions
+
+
+def changed(options: LiveOptions, asked: Mapping[str, Any]) -> LiveOptions:
+    """`options` with what a query or a message asks for; values may be JSON's or text.
+
+    Raises:
+        InvalidRequestError: an option that does not exist, or has a value of the wrong kind.
+    """
+    changes: dict[str, Any] = {}
+    for name, value in asked.items():
+        if name not in OPTIONS:
+            raise InvalidRequestError(f"unknown option {name[:50]!r}; there are: {', '.join(OPTIONS)}", param=name[:50])
+        attribute, read = OPTIONS[name]
+        try:
+            changes[attribute] = read(value)
+        except (TypeError, ValueError, OverflowError):
+            raise InvalidRequestError(f"{name}: {str(value)[:50]!r} is not what it takes", param=name) from None
+    return replace(options, **changes)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value in (None, "") else _text(value)
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "1": True, "false": False, "0": False}[_text(value).lower()]
+
+
+def _flag_checked(value: object) -> bool:
+    try:
+        return _flag(value)
+    except KeyError:
+        raise ValueError from None
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _whole(value: object) -> int:
+    number = _number(value)
+    if number != int(number):
+        raise ValueError
+    return int(number)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    listed = value.split(",") if isinstance(value, str) else value
+    if not isinstance(listed, list):
+        raise TypeError
+    return tuple(name for name in (_text(name).strip() for name in listed) if name)
+
+
+OPTIONS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
+    "sample_rate": ("sample_rate", _whole),
+    "encoding": ("encoding", _text),
+    "language": ("language", _text_or_none),
+    "use_server_vad": ("endpointing", _flag_checked),
+    "silence_ms": ("silence_ms", _number),
+    "threshold": ("threshold", _number),
+    "prompt": ("prompt", _text),
+    "hotwords": ("hotwords", _names),
+    "words": ("words", _flag_checked),
+    "translate_to": ("translate_to", _text_or_none),
+    "captions": ("captions", _text_or_none),
+    "first_cue": ("first_cue", _whole),
+    "offset_s": ("offset_s", _number),
+}
+"""By the name on the wire: the attribute of `LiveOptions`, and how its value is read."""

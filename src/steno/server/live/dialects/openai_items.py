@@ -1,0 +1,312 @@
+"""OpenAI Realtime's conversation items: what was said, from the first sound to the endpoint or from commit to commit.
+
+Two things happen to an item, and neither waits for the other. Its audio is bounded: `SpeechStarted` and `SpeechEnded`
+say where, as soon as that is known. And its text is told: `Partial` and `Final` come later, in the order of the audio.
+
+A commit of the client is a `Flush`, and the n-th `Final` with that reason is the n-th commit's: all text that is told
+before it is that item's, or an earlier one's. So wishes wait in a queue until the events that answer them arrive, and a
+change of the mode in between does no harm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from steno.errors import StenoError
+from steno.pipelines.live.notices import LiveEvent
+from steno.pipelines.segments import separator
+from steno.server.live.dialects.base import Message
+from steno.server.live.dialects.openai_commits import Commit, Wishes
+from steno.server.live.dialects.openai_messages import committed, error_of, event, item_object, logprobs_of, new_id
+from steno.streaming.events import Final, Heard, Partial, Silence, SpeechEnded, SpeechStarted
+from steno.types import Word
+
+LONGEST_S = 120.0
+"""An item that is longer ends where its segment is cut: its text is kept until it is complete."""
+SILENCE_S = 0.5
+"""After a cut, so much silence ends the item, if the client has not said how much."""
+TRANSCRIPTION = "conversation.item.input_audio_transcription"
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    start_s: float
+    end_s: float
+    id: str | None = None
+    """Given once the client hears of it."""
+    previous: str | None = None
+    audio_s: float | None = None
+    """What the client committed, if it did; else the item is as long as its speech."""
+    is_talking: bool = False
+    """Whether its newest segment is still being spoken."""
+    is_announced: bool = False
+    """Whether `speech_started` was sent."""
+    is_claimed: bool = False
+    """Whether the client has been told already that it is committed."""
+    is_cleared: bool = False
+    """Whether the client does not want it: nothing more of it is told, unless it ended before that wish came."""
+    is_committed: bool = False
+    text: str = ""
+    """Of its segments that are final."""
+    told: str = ""
+    """What has gone out as deltas."""
+    words: list[Word] = field(default_factory=list)
+    """For log probabilities, if they are wanted."""
+    error: StenoError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A segment without a `Final` yet."""
+
+    item: _Item
+    start_s: float
+
+
+class Items:
+    """Those of one conversation. In manual mode nothing ends an item but the client's commit, and nothing is told of
+    it before."""
+
+    def __init__(self) -> None:
+        self.is_manual = False
+        self.is_beta = False
+        self.silence_s = SILENCE_S
+        self.logprobs = False
+        self._current: _Item | None = None
+        """To which the next segment belongs."""
+        self._parts: dict[int, _Part] = {}
+        """By segment, in their order; those that began in manual mode are not in here."""
+        self._wishes = Wishes()
+        self._flushed = -1
+        """The newest segment that a commit has ended."""
+        self._newest_id: str | None = None
+
+    def commit(self, audio_s: float) -> list[Message]:
+        """The client wants the item to end. What it is told at once, before the `Flush`."""
+        if not self.is_manual:
+            self._wishes.commit(Commit(None, None, audio_s))
+            return []
+        current = self._current
+        if current is None or current.id is None or not self._is_free(current):
+            ids = self._next_ids()
+        else:
+            current.is_claimed = True
+            ids = current.id, current.previous
+        self._wishes.commit(Commit(*ids, audio_s))
+        return committed(*ids, is_beta=self.is_beta)
+
+    def clear(self) -> None:
+        """The client does not want what it has not committed."""
+        if self._current is not None:
+            self._current.is_cleared = True
+        self._wishes.clear()
+
+    def encode(self, heard: LiveEvent) -> list[Message]:
+        match heard:
+            case SpeechStarted():
+                return [] if self._holds_back else self._speech_started(heard)
+            case SpeechEnded():
+                return self._speech_ended(heard)
+            case Partial():
+                return self._partial(heard)
+            case Final():
+                return self._final(heard)
+            case Silence(discarded=True):
+                return self._discarded(heard)
+            case Heard():
+                return [] if self._holds_back else self._end_in_silence(heard.until_s)
+            case Silence():
+                return [] if self._wishes or self.is_manual else self._end_before(heard)
+            case _:
+                return []
+
+    @property
+    def _holds_back(self) -> bool:
+        """Whether items end by commits alone: also after manual mode, until its last commit has come to pass."""
+        return self.is_manual or self._wishes.holds_told
+
+    def _is_free(self, item: _Item) -> bool:
+        """Whether no earlier wish is about it."""
+        return not (item.is_claimed or item.is_cleared or self._wishes.holds_untold)
+
+    def _speech_started(self, started: SpeechStarted) -> list[Message]:
+        messages = self._end_in_silence(started.onset_s)
+        item = self._current
+        if item is None or item.is_talking:
+            if item is not None:
+                item.is_cleared = True  # or its segment would have ended
+            item = self._current = _Item(started.start_s, started.start_s)
+        item.is_talking = True
+        self._parts[started.segment_id] = _Part(item, started.start_s)
+        if item.id is None:
+            item.is_announced = True
+            times = {"audio_start_ms": _ms(item.start_s)}
+            messages.append(event("input_audio_buffer.speech_started", **times, item_id=self._name(item)))
+        return messages
+
+    def _speech_ended(self, ended: SpeechEnded) -> list[Message]:
+        if ended.reason == "flush":
+            self._flushed = ended.segment_id
+        part = self._parts.get(ended.segment_id)
+        if part is None:
+            return []
+        item = part.item
+        item.end_s, item.is_talking = ended.end_s, False
+        if self._holds_back or (ended.reason == "cut" and not _is_long(item)):
+            return []
+        return self._commit(item)
+
+    def _end_in_silence(self, until_s: float) -> list[Message]:
+        """A cut in a pause may turn out to have been the end: then there is no endpoint after it."""
+        item = self._current
+        if item is None or item.is_talking:
+            return []
+        if until_s - item.end_s < self.silence_s and not item.is_cleared:
+            return []
+        return self._commit(item) + self._complete_if_told(item)
+
+    def _end_before(self, silence: Silence) -> list[Message]:
+        """The same at the end of the stream. Before speech, that would have been announced already."""
+        item = self._current
+        if item is None or item.is_talking or silence.start_s < item.end_s:
+            return []
+        return self._commit(item) + self._complete_if_told(item)
+
+    def _partial(self, heard: Partial) -> list[Message]:
+        part = self._parts.get(heard.segment_id)
+        if part is not None and (part.item.is_committed or not self._holds_back):
+            return self._delta(part.item, _joined(part.item.text, heard.stable))
+        wish = self._wishes.next
+        if wish is None or wish.item_id is None or heard.segment_id > self._flushed:
+            return []
+        item = self._current = self._current or _Item(heard.start_s, heard.start_s)
+        if item.id not in (None, wish.item_id):
+            return []
+        item.id, item.previous, item.is_claimed = wish.item_id, wish.previous_id, True
+        return self._delta(item, _joined(item.text, heard.stable))
+
+    def _final(self, final: Final) -> list[Message]:
+        part = self._parts.pop(final.segment_id, None)
+        commit = self._wishes.flushed() if final.reason == "flush" else None
+        item = part.item if part else self._item_without_part(final)
+        self._add(item, final)
+        if commit is not None and commit.item_id is not None:
+            return self._come_to_pass(commit, item)
+        if item.is_committed:
+            return self._complete_if_told(item)
+        if commit is None and not self._ends_with(final, item, is_whole=part is None):
+            return [] if self._holds_back else self._delta(item, item.text)
+        return self._commit(item) + self._complete_if_told(item)
+
+    def _come_to_pass(self, commit: Commit, item: _Item) -> list[Message]:
+        """A commit that the client has been told of. What is known to it by another name is an item for itself."""
+        before: list[Message] = []
+        if item.id not in (None, commit.item_id):
+            before = ([] if item.is_committed else self._commit(item)) + self._complete_if_told(item)
+            item = _Item(item.end_s, item.end_s)
+        item.id, item.previous, item.audio_s = commit.item_id, commit.previous_id, commit.audio_s
+        item.is_committed = True
+        self._leave(item)
+        return before + self._complete_if_told(item)
+
+    def _item_without_part(self, final: Final) -> _Item:
+        """For a segment that began in manual mode, or an empty one. Where another item is under way already, it gets
+        one for itself."""
+        current = self._current
+        if current is not None:
+            began_later = current.is_talking and (final.reason == "flush" or not self._holds_back)
+            return _Item(final.start_s, final.start_s) if began_later else current
+        item = _Item(final.start_s, final.start_s)
+        if not self._parts:
+            self._current = item
+        return item
+
+    def _ends_with(self, final: Final, item: _Item, *, is_whole: bool) -> bool:
+        """`is_whole`: whether the item may consist of this segment alone."""
+        if final.reason == "close":
+            return item.id is not None or bool(item.text)
+        if self._holds_back:
+            return not self._wishes and _is_long(item)
+        return final.reason != "cut" or (is_whole and item is not self._current)
+
+    def _add(self, item: _Item, final: Final) -> None:
+        item.text = _joined(item.text, final.text)
+        item.end_s = max(item.end_s, final.end_s) if final.end_s > final.start_s else item.end_s
+        item.error = item.error or final.error
+        if self.logprobs:
+            item.words += final.words
+
+    def _discarded(self, silence: Silence) -> list[Message]:
+        """What a clear has thrown away. An item that the client has read some text of ends with that."""
+        self._wishes.discarded()
+        gone = [n for n, part in self._parts.items() if silence.start_s <= part.start_s < silence.end_s]
+        items = [self._parts.pop(n).item for n in gone]
+        current = self._current
+        if not items and current is not None and not current.is_talking and (self._holds_back or current.is_cleared):
+            items = [current]
+        messages: list[Message] = []
+        for item in items:
+            self._leave(item)
+            if item.told and not item.is_committed:
+                item.text, item.end_s = item.told, silence.end_s
+                messages += self._commit(item) + self._complete_if_told(item)
+        return messages
+
+    def _commit(self, item: _Item) -> list[Message]:
+        self._leave(item)
+        item.is_committed = True
+        item_id = self._name(item)
+        stopped = event("input_audio_buffer.speech_stopped", audio_end_ms=_ms(item.end_s), item_id=item_id)
+        return [*([stopped] if item.is_announced else []), *committed(item_id, item.previous, is_beta=self.is_beta)]
+
+    def _complete_if_told(self, item: _Item) -> list[Message]:
+        messages = self._delta(item, item.text)
+        if any(part.item is item for part in self._parts.values()):
+            return messages
+        item_id = self._name(item)
+        where = {"item_id": item_id, "content_index": 0}
+        if item.error is not None:
+            messages.append(event(f"{TRANSCRIPTION}.failed", **where, error=error_of(item.error)))
+        else:
+            seconds = item.end_s - item.start_s if item.audio_s is None else item.audio_s
+            usage = {"type": "duration", "seconds": round(seconds, 3)}
+            logprobs = {"logprobs": logprobs_of(item.words)} if self.logprobs else {}
+            messages.append(event(f"{TRANSCRIPTION}.completed", **where, transcript=item.text, usage=usage, **logprobs))
+        if not self.is_beta:
+            described = item_object(item_id, None if item.error else item.text)
+            messages.append(event("conversation.item.done", previous_item_id=item.previous, item=described))
+        return messages
+
+    def _delta(self, item: _Item, text: str) -> list[Message]:
+        """What there is to add to the deltas so far, for `text` to be said."""
+        delta = text[len(item.told) :]
+        if not delta or (item.is_cleared and not item.is_committed):
+            return []
+        item.told = text
+        return [event(f"{TRANSCRIPTION}.delta", item_id=self._name(item), content_index=0, delta=delta)]
+
+    def _name(self, item: _Item) -> str:
+        if item.id is None:
+            item.id, item.previous = self._next_ids()
+        return item.id
+
+    def _next_ids(self) -> tuple[str, str | None]:
+        """A new item's id, and that of the one before it."""
+        previous, self._newest_id = self._newest_id, new_id("item")
+        return self._newest_id, previous
+
+    def _leave(self, item: _Item) -> None:
+        if self._current is item:
+            self._current = None
+
+
+def _joined(before: str, after: str) -> str:
+    return before + separator(before, after) + after
+
+
+def _is_long(item: _Item) -> bool:
+    return item.end_s - item.start_s > LONGEST_S
+
+
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)

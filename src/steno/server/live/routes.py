@@ -1,0 +1,160 @@
+"""The live dialects' addresses, and the way from a handshake to a session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from loguru import logger
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from steno.errors import AuthenticationError, OverloadedError, RetryableError, StenoError, UnavailableError
+from steno.pipelines.live.stream import LiveStream
+from steno.server.http.error_response import response_of, status_of
+from steno.server.live.connection import connection_of
+from steno.server.live.dialects.base import Dialect, Handshake, Language, Opening
+from steno.server.live.dialects.deepgram import DeepgramLanguage
+from steno.server.live.dialects.native import NativeLanguage
+from steno.server.live.dialects.openai import OPENAI_REALTIME
+from steno.server.live.socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, close
+from steno.server.middleware.refusal import address_of
+from steno.server.services import Services, services_of
+
+LANGUAGES: tuple[tuple[str, Language], ...] = (
+    ("/ws/transcribe", NativeLanguage()),
+    ("/v1/realtime", OPENAI_REALTIME),
+    ("/v1/listen", DeepgramLanguage()),
+)
+
+router = APIRouter()
+
+
+async def converse(socket: WebSocket, language: Language) -> None:
+    """One live session, from the handshake on. Whatever goes wrong is logged, and told in the client's own dialect."""
+    session_id = uuid.uuid4().hex
+    with logger.contextualize(request_id=session_id):
+        try:
+            await _open(socket, language, session_id)
+        except StenoError as error:
+            await _refuse(socket, language, error, session_id)
+        except WebSocketDisconnect:
+            logger.info("{} client went away before its session began", language.name)
+        except Exception as error:  # noqa: BLE001 - the outermost boundary: logged, and the client is told
+            await _refuse(socket, language, _unforeseen(error, session_id), session_id)
+
+
+async def _open(socket: WebSocket, language: Language, session_id: str) -> None:
+    services = services_of(socket)
+    handshake = _handshake(socket)
+    with services.entry.enter(handshake, language.key_of(handshake)):
+        dialect = language.open(handshake, _opening(services, session_id))
+        async with services.live.open(session_id, dialect.options, address_of(socket.scope)) as stream:
+            if (connection := connection_of(socket.scope)) is not None:
+                connection.limit_text(language.max_text_bytes)
+            await socket.accept(language.subprotocol_of(handshake))
+            logger.info("{} session opened", language.name)
+            ending = await _run(socket, language, dialect, stream, services, session_id)
+        await close(socket, ending)
+
+
+async def _run(
+    socket: WebSocket, language: Language, dialect: Dialect, stream: LiveStream, services: Services, session_id: str
+) -> Ending:
+    metrics, limits = services.metrics, services.socket_limits
+    limits = replace(limits, idle_s=language.idle_s or limits.idle_s, max_text_bytes=language.max_text_bytes)
+    shutting_down = asyncio.create_task(services.engine.shutting_down(), name="drain watch")
+    metrics.live_sessions.labels(language.name).inc()
+    began = time.monotonic()
+    reason = "failed"
+    try:
+        ending = await LiveSocket(socket, dialect, stream, limits).run(shutting_down)
+        reason = ending.reason
+        return ending
+    except Exception as error:  # noqa: BLE001 - the session's boundary: logged, and told in the client's dialect
+        failure = _unforeseen(error, session_id)
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                for message in dialect.complaint(failure):
+                    await socket.send_json(message)
+        return Ending(reason, INTERNAL, failure)
+    finally:
+        shutting_down.cancel()
+        metrics.live_sessions.labels(language.name).dec()
+        metrics.live_endings.labels(language.name, reason).inc()
+        metrics.live_audio.inc(stream.audio_s)
+        logger.info(
+            "{} session over ({}): {:.1f} s of audio, {} finals, open for {:.1f} s",
+            language.name, reason, stream.audio_s, stream.finals, time.monotonic() - began,
+        )  # fmt: skip
+
+
+def _handshake(socket: WebSocket) -> Handshake:
+    query = parse_qsl(socket.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return Handshake(query, dict(socket.headers), list(socket.scope.get("subprotocols", ())))
+
+
+def _opening(services: Services, session_id: str) -> Opening:
+    return Opening(
+        session_id=session_id,
+        model_id=services.engine.backend.model_id,
+        max_segment_s=services.live.max_segment_s,
+        check=services.live.check,
+        check_model=services.check_model,
+    )
+
+
+async def _refuse(socket: WebSocket, language: Language, error: StenoError, session_id: str) -> None:
+    """Instead of a session: over the socket, or in the HTTP answer where the dialect and the server can."""
+    logger.info("{} session refused: {}", language.name, error.message)
+    message = language.refusal(error, session_id)
+    try:
+        if _reads_http(socket, language, error):
+            headers = dict(response_of(error, session_id).headers)
+            headers = {name: headers[name] for name in ("retry-after", "www-authenticate") if name in headers}
+            await socket.send_denial_response(JSONResponse(message, status_of(error), headers))
+            return
+        if (connection := connection_of(socket.scope)) is not None:
+            connection.ignore_input()
+        async with asyncio.timeout(FAREWELL_S):
+            await socket.accept(language.subprotocol_of(_handshake(socket)))
+            await socket.send_json(message)
+    except (WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
+        return
+    await close(socket, Ending("refused", _code_of(error), error))
+
+
+def _reads_http(socket: WebSocket, language: Language, error: StenoError) -> bool:
+    """Whether the HTTP answer is the place for a refusal: a web page, which has an origin, cannot read it."""
+    if "websocket.http.response" not in socket.scope.get("extensions", {}):
+        return False
+    has_no_key = isinstance(error, AuthenticationError) and "origin" not in socket.headers
+    return has_no_key or not language.refuses_over_socket
+
+
+def _unforeseen(error: Exception, session_id: str) -> StenoError:
+    logger.opt(exception=error).error("unhandled {}", type(error).__name__)
+    return StenoError(f"the server failed; its log has the reason under session id {session_id}")
+
+
+def _code_of(error: StenoError) -> int:
+    if isinstance(error, OverloadedError | UnavailableError | RetryableError):
+        return TRY_AGAIN
+    return POLICY if status_of(error) < 500 else INTERNAL
+
+
+def _endpoint(language: Language) -> Callable[[WebSocket], Awaitable[None]]:
+    async def endpoint(socket: WebSocket) -> None:
+        await converse(socket, language)
+
+    return endpoint
+
+
+for _path, _language in LANGUAGES:
+    router.add_api_websocket_route(_path, _endpoint(_language), name=_language.name)

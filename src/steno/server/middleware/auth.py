@@ -1,0 +1,94 @@
+"""Who may use the server: `Authorization: Bearer KEY` with one of `API_KEYS`; open where there are none."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from steno.errors import AuthenticationError, ForbiddenHostError, ForbiddenOriginError
+from steno.server.middleware.allowed_sites import Sites
+from steno.server.middleware.refusal import refuse
+
+PROTECTED = ("/v1/", "/api/", "/ws/")
+"""`/health`, `/ready`, `/metrics` and the docs stay open: they tell nothing of what was said."""
+
+KEY_INDEX = "steno.key_index"
+
+
+class Keys:
+    """Compares in constant time, and always with every key."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = [key.encode() for key in keys]
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def accepts(self, given: str) -> bool:
+        return self.find(given) is not None
+
+    def find(self, given: str) -> int | None:
+        """Which of the keys it is."""
+        offered = given.encode("utf-8", "surrogateescape")
+        same = [hmac.compare_digest(offered, key) for key in self._keys]  # all of them: no early end
+        return same.index(True) if any(same) else None
+
+    def check(self, given: str | None) -> int | None:
+        """Which of the keys it is; None where there are none.
+
+        Raises:
+            AuthenticationError: there are keys, and this is none of them.
+        """
+        if not self._keys:
+            return None
+        if not given:
+            raise AuthenticationError("this server wants an API key: send 'Authorization: Bearer YOUR_KEY'")
+        found = self.find(given)
+        if found is None:
+            raise AuthenticationError("the API key is not valid here")
+        return found
+
+
+class Auth:
+    """Refuses HTTP requests to protected routes without a valid key, or, where there are no keys, from pages of other
+    sites. WebSocket dialects check for themselves.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys, sites: Sites) -> None:
+        self._app = app
+        self._keys = keys
+        self._sites = sites
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(PROTECTED):
+            try:
+                scope[KEY_INDEX] = self._keys.check(bearer_of(scope))
+                if not self._keys:
+                    self._sites.check(Headers(scope=scope), has_key=False)
+            except (AuthenticationError, ForbiddenOriginError, ForbiddenHostError) as error:
+                return await refuse(error, scope, receive, send)
+        return await self._app(scope, receive, send)
+
+
+def key_index_of(scope: Scope) -> int | None:
+    """Which of the keys an HTTP request came with, once `Auth` has checked it; None where there are none."""
+    index = scope.get(KEY_INDEX)
+    assert index is None or isinstance(index, int)
+    return index
+
+
+def bearer_of(scope: Scope) -> str | None:
+    """The key in the `Authorization` header; the scheme's case does not matter."""
+    for name, value in scope["headers"]:
+        if name == b"authorization" and (key := bearer(value.decode("latin-1"))):
+            return key
+    return None
+
+
+def bearer(authorization: str, schemes: Sequence[str] = ("bearer",)) -> str | None:
+    """The key in such a header's value."""
+    scheme, _, key = authorization.strip().partition(" ")
+    return (key.strip() or None) if scheme.lower() in schemes else None

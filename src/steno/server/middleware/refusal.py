@@ -1,0 +1,42 @@
+"""Answering a request without serving it, and whom the answer is for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import Receive, Scope, Send
+
+from steno.errors import StenoError
+from steno.server.http import error_response
+
+DRAIN_BYTES = 4 * 2**20
+DRAIN_S = 2.0
+
+
+async def refuse(error: StenoError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send `error`'s answer.
+
+    A small body is read first: where a server closes the connection on an unread body, the client sees a reset in
+    place of the answer.
+    """
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            await _drain(receive)
+    except TimeoutError:
+        pass
+    await error_response.response_of(error, error_response.request_id_of(scope))(scope, receive, send)
+
+
+def address_of(scope: Scope) -> str:
+    """The client's address; empty where the server does not know it."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+async def _drain(receive: Receive) -> None:
+    read = 0
+    while read < DRAIN_BYTES:
+        message = await receive()
+        read += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return

@@ -1,0 +1,199 @@
+"""What is for CUDA: refused elsewhere with a reason, and the part of it that a CPU can run is the same as without."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from loguru import logger
+
+pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
+pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
+
+import torch
+
+from steno.backends.base import Recognize
+from steno.backends.qwen.backend import QwenBackend
+from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
+from steno.backends.qwen.model import memory_plan
+from steno.backends.qwen.model.cuda.flash_attention import varlen
+from steno.backends.qwen.model.cuda.graphs import Captured, Graphs, Inputs, Step
+from steno.backends.qwen.model.cuda.stream import OwnStream, staged
+from steno.backends.qwen.model.kv_cache import Stretch
+from steno.errors import ModelLoadError
+from stepping import Spied, outcomes_of, tokens_of
+from tiny.clips import ASR, clips
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def warnings() -> Any:
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    yield lines
+    logger.remove(sink)
+
+
+class Again:
+    """A graph as a CPU can have it: the step itself, over the same memory."""
+
+    def __init__(self, step: Step, inputs: Inputs, seen: int, outputs: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self._run = lambda: step(*inputs, [Stretch(range(len(inputs[0])), seen)])
+        self._outputs = outputs
+
+    def replay(self) -> None:
+        for place, value in zip(self._outputs, self._run(), strict=True):
+            place.copy_(value)
+
+
+def captured_on_cpu(shapes: set[tuple[int, int]]) -> Any:
+    def capture(step: Step, inputs: Inputs, seen: int) -> Captured:
+        shapes.add((len(inputs[0]), seen))
+        own = tuple(one.clone() for one in inputs)
+        outputs = step(*own, [Stretch(range(len(own[0])), seen)])
+        return Captured(Again(step, own, seen, outputs), own, outputs)
+
+    return capture
+
+
+def test_shapes_that_are_rounded_up_say_the_same(trained: Any) -> None:
+    works = [Recognize(clip.audio[: 30 * 16_000]) for clip in clips().values()]
+    plain, graphed = Spied(trained, 6), Spied(trained, 6)
+    decoder = graphed.machine._decoder
+    decoder._cache.make_room(decoder._cache.limit)
+    decoder._in_one = True  # as on CUDA
+    shapes: set[tuple[int, int]] = set()
+    decoder.decoding = Graphs(decoder._iteration, 6, decoder._cache.limit, captured_on_cpu(shapes))
+    assert tokens_of(graphed, works) == tokens_of(plain, works)
+    assert shapes <= {(rows, seen) for rows in (1, 2, 4, 6) for seen in range(256, 2304, 256)}
+    assert len(shapes) > 2
+
+
+def test_a_step_that_cannot_be_captured_goes_on_as_it_was(trained: Any, warnings: list[str]) -> None:
+    """As on this machine, which has no CUDA."""
+    works = [Recognize(clips()["english-0"].audio)]
+    backend = Spied(trained, 2)
+    decoder = backend.machine._decoder
+    decoder.decoding = Graphs(decoder._iteration, 2, 2000, None if not torch.cuda.is_available() else _fails)
+    assert tokens_of(backend, works) == tokens_of(Spied(trained, 2), works)
+    assert len([line for line in warnings if "could not be captured" in line]) == 1
+
+
+def _fails(*_: Any) -> Captured:
+    raise RuntimeError("no")
+
+
+def test_graphs_are_refused_on_a_cpu_and_the_server_works_without(warnings: list[str]) -> None:
+    backend = QwenBackend(LoadOptions(str(ASR), device="cpu", dtype="float32"), EngineOptions(2, cuda_graphs=True))
+    backend.load(lambda *_: None)
+    assert warnings == ["USE_CUDA_GRAPHS: CUDA graphs need a CUDA device, and this is cpu; decoding goes on without\n"]
+    clip = clips()["english-0"]
+    assert outcomes_of(backend, [Recognize(clip.audio)]).popitem()[1].text == clip.text
+    backend.unload()
+
+
+def test_on_a_cpu_streams_and_staging_are_nothing() -> None:
+    with OwnStream(CPU)():
+        audio = np.arange(5, dtype=np.float32)
+        assert staged(audio, CPU).tolist() == audio.tolist()
+
+
+def one_by_one(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ends: torch.Tensor, *more: Any, softmax_scale: float
+) -> torch.Tensor:
+    """What flash-attn's varlen function promises."""
+    assert ends.dtype == torch.int32
+    assert torch.equal(ends, more[0])
+    assert more[1] == more[2] == int(ends.diff().max())
+    spans = list(pairwise(ends.tolist()))
+    pieces = [[one[start:end].transpose(0, 1) for one in (query, key, value)] for start, end in spans]
+    attended = [torch.nn.functional.scaled_dot_product_attention(*piece, scale=softmax_scale) for piece in pieces]
+    return torch.cat([one.transpose(0, 1) for one in attended])
+
+
+def test_windows_one_behind_the_other_are_what_they_are_as_a_batch(trained: Any) -> None:
+    machine = Spied(trained, 1).machine
+    encoded = []
+    for attend in (None, one_by_one):
+        machine._encoder._varlen = attend
+        sounds = [machine.sound() for _ in clips()]
+        for sound, clip in zip(sounds, clips().values(), strict=True):
+            machine.hear(sound, clip.audio)
+        machine.encode(sounds)
+        encoded.append([torch.cat(sound.embeddings) for sound in sounds])
+    for padded, packed in zip(*encoded, strict=True):
+        assert torch.allclose(padded, packed, atol=1e-4)
+
+
+def test_flash_attn_is_used_only_where_it_can_run(monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> None:
+    gpu = SimpleNamespace(type="cuda")
+    assert varlen(CPU, torch.bfloat16) is None
+    assert varlen(gpu, torch.float32) is None  # type: ignore[arg-type]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert varlen(gpu, torch.bfloat16) is None  # type: ignore[arg-type]
+    assert warnings == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    monkeypatch.setitem(sys.modules, "flash_attn", None)  # as when it was built for another torch
+    assert varlen(gpu, torch.bfloat16) is None  # type: ignore[arg-type]
+    assert len(warnings) == 1
+    monkeypatch.setitem(sys.modules, "flash_attn", SimpleNamespace(flash_attn_varlen_func=one_by_one))
+    assert varlen(gpu, torch.float16) is one_by_one  # type: ignore[arg-type]
+
+
+def test_slots_are_as_many_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_plan, "host_free", lambda: 10_000)
+    assert memory_plan.slots(8, 1000, 500, CPU, None) == 7
+    assert memory_plan.slots(4, 1000, 500, CPU, None) == 4
+    monkeypatch.setattr(memory_plan, "host_free", lambda: None)
+    assert memory_plan.slots(8, 1000, 500, CPU, None) == 8
+
+
+def test_a_gpu_s_budget_holds_weights_and_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = SimpleNamespace(type="cuda")
+    monkeypatch.setattr(memory_plan, "_cuda_free", lambda _: 20_000_000_000)
+    assert memory_plan.slots(500, 100_000_000, 2_000_000_000, gpu, None) == 140  # type: ignore[arg-type]
+    assert memory_plan.slots(500, 100_000_000, 2_000_000_000, gpu, 5000) == 30  # type: ignore[arg-type]
+    with pytest.raises(ModelLoadError, match=r"GPU_MEMORY_MB=2050: beside weights of 2.0 GB .* one utterance"):
+        memory_plan.slots(500, 100_000_000, 2_000_000_000, gpu, 2050)  # type: ignore[arg-type]
+
+
+def test_two_models_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = SimpleNamespace(type="cuda")
+    monkeypatch.setattr(memory_plan, "_cuda_free", lambda _: 20_000_000_000)
+    main = memory_plan.slots(500, 100_000_000, 4_000_000_000, gpu, 10_000, memory_plan.Share(2))  # type: ignore[arg-type]
+    beside = memory_plan.Share(weight_bytes=4_000_000_000, slot_bytes=main * 100_000_000)
+    fast = memory_plan.slots(500, 100_000_000, 1_000_000_000, gpu, 10_000, beside)  # type: ignore[arg-type]
+    assert (main, fast) == (30, 20)
+
+
+def test_a_live_step_has_a_slot_at_once_though_recordings_wait_for_theirs(trained: Any) -> None:
+    """Also where the model has fewer slots than the engine counts with."""
+    backend = Spied(trained, 4, reserved=1)
+    backend.slots = 12
+    talk = clips()["talk"].audio
+    for n in range(9):
+        backend.admit(Recognize(talk[1000 * n : 1000 * n + 380_000]))
+    for _ in range(40):
+        backend.step()
+    live = Recognize(clips()["english-0"].audio[:30_000], utterance="u", final=False)
+    backend.admit(live)
+    for _ in range(3):
+        backend.step()
+    assert backend._tasks[live].row.slot is not None
+
+
+def test_with_less_room_than_work_the_rest_waits(trained: Any) -> None:
+    """The engine admits as many pieces as were asked for; the model has room for fewer."""
+    backend = Spied(trained, 2)
+    backend.slots = 9
+    sounds = [clip.audio[:480_000] for clip in clips().values()]
+    works = [Recognize(audio, utterance=f"u{n}" if n % 2 else None) for n, audio in enumerate(sounds)]
+    texts = {work: outcome.text for work, outcome in outcomes_of(backend, works).items()}
+    alone = {work: outcome.text for work, outcome in outcomes_of(Spied(trained, 2), works, 1).items()}
+    assert texts == alone
+    assert backend.runner.places.unused == 2

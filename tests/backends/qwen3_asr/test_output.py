@@ -1,0 +1,146 @@
+"""From tokens to text: language, repetitions, how sure, and what has leaked from the context."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
+pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
+
+from steno.backends.drafts import rest_of
+from steno.backends.qwen3_asr.output import Reader, confirms, repeats_context
+from steno.types import Hypothesis
+
+
+@pytest.fixture(scope="module")
+def reader(checkpoints: Path) -> Reader:
+    from transformers import Qwen3ASRProcessor
+
+    return Reader(Qwen3ASRProcessor.from_pretrained(checkpoints / "recogniser"))
+
+
+def read(reader: Reader, text: str, language: str | None = None, probability: float = 0.5) -> Hypothesis:
+    tokens = reader._tokenizer(text, add_special_tokens=False)["input_ids"]
+    return reader.read(tokens, [math.log(probability)] * len(tokens), language)
+
+
+@pytest.mark.parametrize(
+    ("said", "forced", "text", "language"),
+    [
+        ("language English<asr_text>Hello world.", None, "Hello world.", "en"),
+        ("language German<asr_text> Grüße aus Köln! ", None, "Grüße aus Köln!", "de"),
+        ("Hello world.", "en", "Hello world.", "en"),
+        ("language None<asr_text>", None, "", None),
+        ("", "en", "", None),
+        ("   ", "en", "", None),
+        ("language Klingon<asr_text>nuqneH", None, "nuqneH", None),
+        ("no header at all", None, "", None),
+        ("language None", None, "", None),
+        ("language Chinese<asr_text>你好，世界。", None, "你好，世界。", "zh"),
+    ],
+)
+def test_text_and_language(reader: Reader, said: str, forced: str | None, text: str, language: str | None) -> None:
+    heard = read(reader, said, forced)
+    assert (heard.text, heard.language) == (text, language)
+
+
+@pytest.mark.parametrize("text", ["Hello world.", "Grüße aus Köln!", "你好，世界。", "🎉 party"])
+def test_scores_cover_the_text_and_end_where_it_ends(reader: Reader, text: str) -> None:
+    heard = read(reader, f"language English<asr_text> {text}")
+    ends = [score.end for score in heard.scores]
+    assert ends == sorted(ends)
+    assert ends[-1] == len(text)
+    assert heard.confidence == pytest.approx(0.5)
+
+
+def test_a_loop_is_cut_short_and_says_nothing_of_its_parts(reader: Reader) -> None:
+    heard = read(reader, "language English<asr_text>so " + "yes and no " * 60)
+    assert heard.text.count("yes") < 5
+    assert heard.scores == ()
+
+
+CONTEXT = "A talk on whales. Names: Cate Blanchett, Marc"
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [
+        ("Names: Cate Blanchett, Marc", True),
+        ("a talk on WHALES", True),
+        ("Cate.", True),
+        ("Cat", False),
+        ("Whales talk.", False),
+        ("", False),
+        ("...", False),
+    ],
+)
+def test_what_stands_in_the_context_word_for_word(text: str, repeats: bool) -> None:
+    assert repeats_context(text, CONTEXT) is repeats
+
+
+@pytest.mark.parametrize(
+    ("again", "first", "confirmed"),
+    [
+        ("Kate and mark are here today.", "Cate and Marc are here today.", True),
+        ("I do not know what you mean.", "Names: Cate Blanchett, Marc", False),
+        ("", "Names: Cate Blanchett, Marc", False),
+        ("", "Cate.", False),
+        ("win", "Nguyen", True),
+        ("晓鸣", "小明", True),
+        ("and so we went down to the river", "Nguyen", False),
+    ],
+)
+def test_what_is_heard_again_without_a_context_confirms_it_or_not(again: str, first: str, confirmed: bool) -> None:
+    assert confirms(again, first) is confirmed
+
+
+def test_marks_belong_to_their_letters() -> None:
+    assert not repeats_context("की", "राम का घर")
+
+
+@pytest.mark.parametrize(
+    ("said", "forced", "stable", "covered"),
+    [
+        ("Hello world yes", "en", "Hello world", "Hello world"),
+        ("Hello world yes", "en", "Hello wor", "Hello"),
+        ("Hello world yes", "en", "Goodbye", ""),
+        ("Hello world yes", "en", "Hello world yes and no", "Hello world yes"),
+        ("language English<asr_text>Hello world", None, "Hello", "language English<asr_text>Hello"),
+        ("language English<asr_text>Hello world", None, "Goodbye", ""),
+        ("no header", None, "no", ""),
+        ("你好，世界。", "zh", "你好", "你好"),
+        ("Grüße aus Köln", "de", "Grüße aus K", "Grüße aus"),
+    ],
+)
+def test_tokens_that_lie_within_what_is_stable(
+    reader: Reader, said: str, forced: str | None, stable: str, covered: str
+) -> None:
+    """As many as do; whole words at least, for the tokenizer may join less."""
+    tokens = reader._tokenizer(said, add_special_tokens=False)["input_ids"]
+    count = reader.covered(tokens, forced, stable)
+    text = reader._tokenizer.decode(tokens[:count])
+    assert text.startswith(covered)
+    assert not count or said.startswith(text)
+    assert stable.startswith(text.removeprefix("language English<asr_text>"))
+
+
+@pytest.mark.parametrize(
+    ("wrote", "then", "rest"),
+    [
+        (9, 4, (5, 6, 7, 8)),  # in place of 3
+        (9, 3, (4, 5, 6, 7, 8)),  # put in before 3
+        (4, 5, (6, 7, 8)),  # 3 left out
+        (6, 7, ()),  # 3, 4 and 5 left out: too little is left
+        (9, 9, ()),
+    ],
+)
+def test_what_of_a_draft_may_still_come(wrote: int, then: int, rest: tuple[int, ...]) -> None:
+    assert rest_of((1, 2, 3, 4, 5, 6, 7, 8), 2, wrote, then) == rest
+
+
+def test_nothing_of_a_draft_may_still_come_at_its_end() -> None:
+    assert rest_of((1, 2, 3), 2, 9, 9) == ()
+    assert rest_of((1, 2, 3), 3, 9, 9) == ()

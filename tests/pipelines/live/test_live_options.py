@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from steno.backends.base import Capabilities
+from steno.errors import InvalidRequestError, StenoError, TranslationNotConfiguredError, UnsupportedSampleRateError
+from steno.pipelines.live.live_options import LiveOptions, check
+
+PLAIN = Capabilities(
+    languages=frozenset({"en"}), live=True, word_times=True, context=False,
+    max_audio_s=60.0,
+)  # fmt: skip
+RICH = replace(PLAIN, languages=None, context=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "param"),
+    [
+        ({"encoding": "mp3"}, InvalidRequestError, "encoding"),
+        ({"sample_rate": 7999}, UnsupportedSampleRateError, "sample_rate"),
+        ({"sample_rate": 48001}, UnsupportedSampleRateError, "sample_rate"),
+        ({"language": "fr"}, InvalidRequestError, "language"),
+        ({"hotwords": ("Qwen",)}, InvalidRequestError, "hotwords"),
+        ({"prompt": "x" * 4001}, InvalidRequestError, "prompt"),
+        ({"silence_ms": 99}, InvalidRequestError, "silence_ms"),
+        ({"threshold": 1.0}, InvalidRequestError, "threshold"),
+        ({"pre_roll_ms": -1}, InvalidRequestError, "pre_roll_ms"),
+        ({"offset_s": -0.1}, InvalidRequestError, "offset_s"),
+        ({"first_cue": 0}, InvalidRequestError, "first_cue"),
+        ({"captions": "lrc"}, InvalidRequestError, "captions"),
+        ({"translate_to": "fr"}, TranslationNotConfiguredError, "translate_to"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(asked: dict[str, Any], error: type[StenoError], param: str) -> None:
+    with pytest.raises(error) as refused:
+        check(replace(LiveOptions(), **asked), PLAIN, "plain", can_translate=False)
+    assert refused.value.param == param
+
+
+def test_options_come_back_as_they_will_be_used() -> None:
+    asked = LiveOptions(language="French", prompt="a hint", hotwords=("Qwen", "ASR"), translate_to="German")
+    used = check(asked, RICH, "rich", can_translate=True)
+    assert (used.language, used.translate_to, used.context) == ("fr", "de", "a hint, Qwen, ASR")
+
+
+def test_a_hint_that_the_backend_cannot_use_is_left_out() -> None:
+    assert check(LiveOptions(prompt="a hint"), PLAIN, "plain", can_translate=False).context == ""
