@@ -32,12 +32,12 @@ import torch
 from benchmarks import harness
 from benchmarks.offline import true_size
 from benchmarks.scripted_qwen import Scripted
-from steno.backends.qwen.batching.request import Hearing, Row
-from steno.backends.qwen.batching.runner import Runner
+from steno.backends.qwen.batching.request import Request, RequestParams
+from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.engine_options import LoadOptions
-from steno.backends.qwen.model.decoder import Filling
-from steno.backends.qwen.model.model import Machine, like_speech
+from steno.backends.qwen.model.decoder import PrefillRequest
+from steno.backends.qwen.model.model import AsrModel, like_speech
 from steno.backends.qwen.model.quantize import quantize
 from steno.types import SAMPLE_RATE
 
@@ -50,7 +50,7 @@ ROWS = (1, 32, 128)
 class Load:
     """Streams in real time."""
 
-    runner: Runner
+    runner: ModelRunner
     streams: int
     seconds: float
     audio: Any
@@ -59,7 +59,7 @@ class Load:
         """The lags of all steps, seconds from when each was due."""
         due = [(PERIOD_S * n / self.streams, n, 1) for n in range(self.streams)]
         heapq.heapify(due)
-        under_way: dict[Row, float] = {}
+        under_way: dict[Request, float] = {}
         lags: list[float] = []
         began = time.perf_counter()
         while (now := time.perf_counter() - began) < self.seconds or under_way:
@@ -77,11 +77,11 @@ class Load:
             self.runner.forget(str(stream))
         return lags
 
-    def _start(self, stream: int, step: int) -> Row:
+    def _start(self, stream: int, step: int) -> Request:
         end_s = min(step * STEP_S, SPEECH_S)
         audio = self.audio[: round(end_s * SAMPLE_RATE)]
         return self.runner.start(
-            Hearing(audio, "", "en", 10_000, live=True, utterance=str(stream), final=end_s >= SPEECH_S)
+            RequestParams(audio, "", "en", 10_000, live=True, utterance=str(stream), final=end_s >= SPEECH_S)
         )
 
     def _next(self, at: float, stream: int, step: int) -> tuple[float, int, int]:
@@ -109,7 +109,7 @@ def main() -> None:
 def _parts(report: harness.Report, loaded: Any, audio: Any, is_quick: bool) -> None:
     """Where the time goes."""
     for rows in ROWS[:2] if is_quick else ROWS:
-        machine = Machine(loaded, rows, SLOT_TOKENS)
+        machine = AsrModel(loaded, rows, SLOT_TOKENS)
         for is_warm in (False, True):
             encode_s, fill_s = _heard(machine, rows, audio[: 8 * SAMPLE_RATE - 4000])
             if is_warm:
@@ -124,18 +124,18 @@ def _parts(report: harness.Report, loaded: Any, audio: Any, is_quick: bool) -> N
             report.add(f"decode_graphs_{rows}_ms", *decoding)
 
 
-def _heard(machine: Machine, rows: int, audio: Any) -> tuple[float, float]:
+def _heard(machine: AsrModel, rows: int, audio: Any) -> tuple[float, float]:
     """Seconds to encode a window for each row, and to fill it in."""
     sounds = [machine.sound() for _ in range(rows)]
     for sound in sounds:
         sound.extend(audio)
     encode_s = _timed(lambda: machine.encode(sounds), machine.device)
     before, after = machine.prompter.around("", "en")
-    fillings = [Filling(n, [before, *sound.embeddings], after) for n, sound in enumerate(sounds)]
+    fillings = [PrefillRequest(n, [before, *sound.embeddings], after) for n, sound in enumerate(sounds)]
     return encode_s, _timed(lambda: machine.fill(fillings), machine.device)
 
 
-def _decoding(machine: Machine, tokens: dict[int, int]) -> list[float]:
+def _decoding(machine: AsrModel, tokens: dict[int, int]) -> list[float]:
     machine.decode(tokens)
     return [1000 * _timed(lambda: machine.decode(tokens), machine.device) for _ in range(20)]
 
@@ -158,7 +158,7 @@ def _offline(loaded: Any, audio: Any, slots: int) -> float:
     pieces, done = 3 * slots, 0
     began = time.perf_counter()
     for _ in range(pieces):
-        runner.start(Hearing(audio, "", "en", 10_000))
+        runner.start(RequestParams(audio, "", "en", 10_000))
     while done < pieces:
         done += len(runner.step())
     return pieces * PIECE_S / (time.perf_counter() - began)

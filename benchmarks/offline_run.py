@@ -21,11 +21,11 @@ import torch
 from steno.audio.decode import decode
 from steno.backends.base import Recognize
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.batching.cascade import Path as Way
-from steno.backends.qwen.batching.runner import Runner
+from steno.backends.qwen.batching.cascade import Cascade as Way
+from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
-from steno.backends.qwen.model.model import Machine
+from steno.backends.qwen.model.model import AsrModel
 from steno.backends.qwen.model.quantize import quantize
 from steno.types import SAMPLE_RATE
 
@@ -74,11 +74,11 @@ class _Steno:
 
     def __init__(self, plan: Plan, loaded: Any, clips: list[Any], lengths: list[int] | None) -> None:
         self._plan = plan
-        machine = Machine(loaded, plan.batch, SLOT_TOKENS)
+        machine = AsrModel(loaded, plan.batch, SLOT_TOKENS)
         self._limits = {id(clip): length for clip, length in zip(clips, lengths or [], strict=False)}
         if plan.scripted:
             machine.ends = frozenset()
-        self._way = Way(Runner(machine, plan.batch))
+        self._way = Way(ModelRunner(machine, plan.batch))
 
     def __call__(self, clips: list[Any]) -> list[list[int]]:
         backend = _Kept(self._plan, self._way, self._limits)

@@ -12,10 +12,10 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from steno.backends.qwen.batching.request import Row
-from steno.backends.qwen.batching.runner import Runner
-from steno.backends.qwen.model.decoder import Choice
-from steno.backends.qwen.model.model import Machine
+from steno.backends.qwen.batching.request import Request
+from steno.backends.qwen.batching.runner import ModelRunner
+from steno.backends.qwen.model.decoder import SampledToken
+from steno.backends.qwen.model.model import AsrModel
 from steno.backends.qwen3_asr.prompt import Ids
 from steno.types import SAMPLE_RATE
 
@@ -36,7 +36,7 @@ def script(seconds: float) -> list[int]:
     return said
 
 
-class Scripted(Runner):
+class Scripted(ModelRunner):
     """A runner around a loaded checkpoint.
 
     Args:
@@ -46,16 +46,16 @@ class Scripted(Runner):
     """
 
     def __init__(self, loaded: Any, slots: int, tokens: int = SLOT_TOKENS, *, incremental: bool = True) -> None:
-        machine = Machine(loaded, slots, tokens)
+        machine = AsrModel(loaded, slots, tokens)
         machine.ends = frozenset({END})
         super().__init__(machine, slots, incremental=incremental)
 
-    def _expected(self, row: Row) -> tuple[Ids, int]:
+    def _expected(self, row: Request) -> tuple[Ids, int]:
         """As the session would have it, which knows text and not tokens."""
         draft, _ = super()._expected(row)
         return draft, max(len(draft) - REVISED - 1 - TOKENS_PER_S, 0)
 
-    def _take(self, row: Row, choices: Iterable[Choice]) -> list[Row]:
+    def _take(self, row: Request, choices: Iterable[SampledToken]) -> list[Request]:
         said = script(len(row.hearing.audio) / SAMPLE_RATE)
         tokens = [*said[len(row.tokens) :], END]
-        return super()._take(row, [Choice(token, 0.0, token) for token, _ in zip(tokens, choices, strict=False)])
+        return super()._take(row, [SampledToken(token, 0.0, token) for token, _ in zip(tokens, choices, strict=False)])

@@ -33,12 +33,12 @@ import torch
 from benchmarks import harness
 from benchmarks.offline import true_size
 from benchmarks.scripted_qwen import Scripted, script
-from steno.backends.qwen.batching.request import Hearing
-from steno.backends.qwen.batching.runner import Runner
+from steno.backends.qwen.batching.request import RequestParams
+from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.engine_options import LoadOptions
-from steno.backends.qwen.model.decoder import Filling
-from steno.backends.qwen.model.model import Machine, like_speech
+from steno.backends.qwen.model.decoder import PrefillRequest
+from steno.backends.qwen.model.model import AsrModel, like_speech
 from steno.backends.qwen.model.quantize import quantize
 from steno.types import SAMPLE_RATE
 
@@ -50,7 +50,7 @@ LENGTHS_S = (5.0, 9.0, 14.0, 20.0)
 class Stream:
     """Steps of one stream through a runner."""
 
-    def __init__(self, runner: Runner, audio: Any) -> None:
+    def __init__(self, runner: ModelRunner, audio: Any) -> None:
         self._runner = runner
         self._audio = audio
         self._utterance = -1
@@ -68,11 +68,11 @@ class Stream:
         self._runner.forget("0")
 
 
-def together(runner: Runner, audios: Sequence[Any]) -> float:
+def together(runner: ModelRunner, audios: Sequence[Any]) -> float:
     """A step of each of several live utterances; returns the seconds that all of it took."""
     began = time.perf_counter()
     rows = [
-        runner.start(Hearing(audio, "", "en", 10_000, live=True, utterance=str(n), final=False))
+        runner.start(RequestParams(audio, "", "en", 10_000, live=True, utterance=str(n), final=False))
         for n, audio in enumerate(audios)
     ]
     while not all(row.done for row in rows):
@@ -81,7 +81,7 @@ def together(runner: Runner, audios: Sequence[Any]) -> float:
     return time.perf_counter() - began
 
 
-def refeed(machine: Machine, audio: Any) -> float:
+def refeed(machine: AsrModel, audio: Any) -> float:
     """The whole session again; all of its text but the last tokens is given."""
     said = script(len(audio) / SAMPLE_RATE)
     before, after = machine.prompter.around("", "en")
@@ -90,7 +90,7 @@ def refeed(machine: Machine, audio: Any) -> float:
     sound = machine.sound()
     sound.extend(audio)
     machine.encode([sound])
-    machine.fill([Filling(0, [before, *sound.embeddings], after + tuple(said[:-ROLLBACK]))])
+    machine.fill([PrefillRequest(0, [before, *sound.embeddings], after + tuple(said[:-ROLLBACK]))])
     for token in said[-ROLLBACK:]:
         machine.decode({0: token})
     return time.perf_counter() - began

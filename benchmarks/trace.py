@@ -30,16 +30,16 @@ from benchmarks import harness, speech
 from benchmarks.speech import BYTES_PER_S
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.engine.queue import Priority
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.live_options import LiveOptions
-from steno.pipelines.live.notices import Aside
+from steno.pipelines.live.notices import Notice
 from steno.pipelines.live.stream import LiveStream
-from steno.pipelines.live.vad_stage import Hearing
-from steno.server.live.dialects.base import Opening
-from steno.server.live.dialects.native import Native
+from steno.pipelines.live.vad_stage import VadStage
+from steno.server.live.dialects.base import ServerFacts
+from steno.server.live.dialects.native import NativeDialect
 from steno.streaming.events import Partial
 
 T = TypeVar("T")
@@ -101,8 +101,8 @@ def main() -> None:
 
 async def _run(stages: Stages, sessions: int, seconds: float) -> None:
     pcm = speech.pattern(seconds)[: round(seconds * BYTES_PER_S)]
-    hearing = Hearing(stages)  # type: ignore[arg-type]
-    async with Engine(ScriptedBackend(slots=64, step_s=0.001), Limits(max_live=sessions)) as engine:
+    hearing = VadStage(stages)  # type: ignore[arg-type]
+    async with Engine(ScriptedBackend(slots=64, step_s=0.001), AdmissionLimits(max_live=sessions)) as engine:
         context = LiveContext(engine, hearing, LiveSettings(), CueStyle())
         async with asyncio.TaskGroup() as group:
             for n in range(sessions):
@@ -112,8 +112,8 @@ async def _run(stages: Stages, sessions: int, seconds: float) -> None:
 
 async def _stream(stages: Stages, context: LiveContext, name: str, pcm: bytes, begin_s: float) -> None:
     await asyncio.sleep(begin_s)
-    opening = Opening(name, "scripted", 30.0, lambda options: options, lambda model: model or "scripted")
-    dialect = Native(opening, LiveOptions(), LiveOptions())
+    opening = ServerFacts(name, "scripted", 30.0, lambda options: options, lambda model: model or "scripted")
+    dialect = NativeDialect(opening, LiveOptions(), LiveOptions())
     async with context.engine.admit(Priority.LIVE_PARTIAL) as ticket:
         stream = LiveStream(context, ticket, name, LiveOptions())
         arrived: dict[float, float] = {}
@@ -159,9 +159,9 @@ def _instrument(stream: LiveStream, stages: Stages) -> None:
     stream._ticket.recognize = counted  # type: ignore[method-assign]
 
 
-async def _speak(stream: LiveStream, dialect: Native, stages: Stages, arrived: dict[float, float]) -> None:
+async def _speak(stream: LiveStream, dialect: NativeDialect, stages: Stages, arrived: dict[float, float]) -> None:
     while (item := await stream.outbox.get()) is not None:
-        if isinstance(item, Aside):
+        if isinstance(item, Notice):
             continue
         with stages.of("encode"):
             for message in dialect.encode(item):

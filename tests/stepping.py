@@ -8,10 +8,10 @@ from typing import Any
 
 from steno.backends.base import Recognize
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.batching.cascade import Path
-from steno.backends.qwen.batching.runner import Runner
+from steno.backends.qwen.batching.cascade import Cascade
+from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
-from steno.backends.qwen.model.model import Machine
+from steno.backends.qwen.model.model import AsrModel
 
 SLOT_TOKENS = 2000
 
@@ -35,10 +35,12 @@ class Spied(QwenBackend):
         reserved: int = 0,
     ) -> None:
         super().__init__(LoadOptions("spied"), EngineOptions(slots, incremental))
-        self.machine = Machine(loaded, slots, SLOT_TOKENS)
-        self.runner = Runner(self.machine, slots, reserved=reserved, incremental=incremental)
-        fast = None if small is None else Runner(Machine(small, slots, SLOT_TOKENS), slots, incremental=incremental)
-        self._path = Path(self.runner, fast, dual=dual)
+        self.machine = AsrModel(loaded, slots, SLOT_TOKENS)
+        self.runner = ModelRunner(self.machine, slots, reserved=reserved, incremental=incremental)
+        fast = (
+            None if small is None else ModelRunner(AsrModel(small, slots, SLOT_TOKENS), slots, incremental=incremental)
+        )
+        self._path = Cascade(self.runner, fast, dual=dual)
         self.tokens: defaultdict[Recognize, list[int]] = defaultdict(list)
         """None where there was only silence."""
 

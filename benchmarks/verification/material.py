@@ -12,7 +12,7 @@ import numpy as np
 
 from steno.audio.decode import decode
 from steno.errors import StenoError
-from steno.pipelines.recording_reader import PieceSettings, PieceSource
+from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _reference(entry: str | dict[str, Any]) -> Reference:
 
 
 async def _cut(file: Path) -> tuple[Audio, ...]:
-    reader = PieceSource(PieceSettings()).open(file)
+    reader = RecordingOpener(RecordingReaderSettings()).open(file)
     pieces: list[Audio] = []
     try:
         while (piece := await reader.read()) is not None:

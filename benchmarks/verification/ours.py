@@ -15,7 +15,7 @@ from steno.backends.memory import release_memory
 from steno.backends.qwen import forced_aligner as aligning
 from steno.backends.qwen.assembly import default_slots
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.checkpoint.loader import Loaded, load_aligner
+from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_aligner
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.forced_aligner import ForcedAligner
 from steno.backends.qwen.model import model as machines
@@ -43,7 +43,7 @@ class Recogniser:
     def __init__(self, options: LoadOptions, slots: int | None) -> None:
         self.slots = slots or default_slots(options.device)
         self._backend = QwenBackend(options, EngineOptions(self.slots))
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedCheckpoint | None = None
         self._ears: _Ears | None = None
         began = time.perf_counter()
         with mock.patch.object(machines, "load_recogniser", self._keeping(machines.load_recogniser)):
@@ -54,7 +54,7 @@ class Recogniser:
         self._ears = machine.reader = _Ears(machine.reader)
 
     @property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedCheckpoint:
         """The model itself. Whoever keeps it keeps its memory."""
         assert self._loaded is not None, "it has been unloaded"
         return self._loaded
@@ -74,8 +74,8 @@ class Recogniser:
         self._loaded = self._ears = None
         self._backend.unload()
 
-    def _keeping(self, load: Callable[..., Loaded]) -> Callable[..., Loaded]:
-        def loading(*args: Any) -> Loaded:
+    def _keeping(self, load: Callable[..., LoadedCheckpoint]) -> Callable[..., LoadedCheckpoint]:
+        def loading(*args: Any) -> LoadedCheckpoint:
             self._loaded = load(*args)
             return self._loaded
 

@@ -9,26 +9,26 @@ import torch
 
 from steno.backends.base import Recognize
 from steno.backends.qwen.backend import token_limit
-from steno.backends.qwen.checkpoint.loader import Loaded
+from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint
 from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.types import SAMPLE_RATE
 
 
 @torch.inference_mode()
-def generate(loaded: Loaded, ends: frozenset[int], works: Sequence[Recognize]) -> list[tuple[int, ...]]:
+def generate(loaded: LoadedCheckpoint, ends: frozenset[int], works: Sequence[Recognize]) -> list[tuple[int, ...]]:
     """The tokens of each, without the one that ends them; all in one batch, padded to the longest."""
     output, start = _output(loaded, works)
     return [_cut(row, ends) for row in output[:, start:].tolist()]
 
 
 @torch.inference_mode()
-def scores_at(loaded: Loaded, work: Recognize, step: int) -> torch.Tensor | None:
+def scores_at(loaded: LoadedCheckpoint, work: Recognize, step: int) -> torch.Tensor | None:
     """What each of the vocabulary scored when token `step` was chosen; None where it had come to its end before."""
     output, _ = _output(loaded, [work], output_scores=True, return_dict_in_generate=True)
     return output.scores[step][0].float() if step < len(output.scores) else None
 
 
-def _output(loaded: Loaded, works: Sequence[Recognize], **wishes: Any) -> tuple[Any, int]:
+def _output(loaded: LoadedCheckpoint, works: Sequence[Recognize], **wishes: Any) -> tuple[Any, int]:
     processor: Any = loaded.processor
     inputs = processor.apply_transcription_request(
         [work.audio for work in works],

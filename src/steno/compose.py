@@ -12,13 +12,13 @@ from steno.audio.sandbox.limits import DecoderLimits
 from steno.backends import registry
 from steno.backends.aligners import registry as aligner_registry
 from steno.captions.cues import CueStyle
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.engine.telemetry import Telemetry
 from steno.pipelines.live.live_context import LiveContext, LiveSettings, LiveTelemetry
-from steno.pipelines.live.service import Live
-from steno.pipelines.live.vad_stage import Hearing, HearingTelemetry
-from steno.pipelines.recording_reader import PieceSettings, PieceSource
+from steno.pipelines.live.service import LiveService
+from steno.pipelines.live.vad_stage import VadStage, VadTelemetry
+from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
 from steno.settings import Settings
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import Translator
@@ -36,7 +36,7 @@ DECODERS_PER_CORE, LEAST_DECODERS = 4, 8
 """A decoder waits most of the time: for its recording's turn to be recognised."""
 
 
-class StreamTelemetry(LiveTelemetry, HearingTelemetry, Protocol):
+class StreamTelemetry(LiveTelemetry, VadTelemetry, Protocol):
     """What live streams tell whoever measures them."""
 
 
@@ -56,7 +56,7 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
     backend = registry.create(choice.name, options)
     aligner = aligner_registry.choose(settings.aligner, backend.capabilities, settings.forced_aligner_id)
     logger.info("aligner {}: {}", aligner.name or "none", aligner.reason)
-    limits = Limits(
+    limits = AdmissionLimits(
         max_waiting=settings.max_queue,
         max_live=settings.max_sessions,
         live_by_load=settings.live_by_load,
@@ -112,7 +112,9 @@ def caption_style_of(settings: Settings, max_line_chars: int, max_lines: int) ->
     )
 
 
-def live_of(settings: Settings, engine: Engine, translator: Translator | None, telemetry: StreamTelemetry) -> Live:
+def live_of(
+    settings: Settings, engine: Engine, translator: Translator | None, telemetry: StreamTelemetry
+) -> LiveService:
     """How live streams are heard, cut and told."""
     threshold = settings.vad_threshold
     max_s = longest_piece_s(settings, engine)
@@ -126,15 +128,15 @@ def live_of(settings: Settings, engine: Engine, translator: Translator | None, t
     live = LiveSettings(segmenter, settings.step_ms / 1000, settings.stable_hold_s)
     style = caption_style_of(settings, max_line_chars=LINE_CHARS, max_lines=LINES)
     decoders = DecoderPool(settings.max_live_decoders, _decoder_limits_of(settings, LIVE_NICENESS))
-    return Live(LiveContext(engine, Hearing(telemetry), live, style, translator, telemetry, decoders))
+    return LiveService(LiveContext(engine, VadStage(telemetry), live, style, translator, telemetry, decoders))
 
 
-def pieces_of(settings: Settings, engine: Engine) -> PieceSource:
+def pieces_of(settings: Settings, engine: Engine) -> RecordingOpener:
     """How recordings are read and cut: in pieces that the engine's backend can take. Close it."""
     size = settings.max_decoders or max(LEAST_DECODERS, DECODERS_PER_CORE * (os.cpu_count() or 1))
     decoders = DecoderPool(size, _decoder_limits_of(settings, FILE_NICENESS))
-    return PieceSource(
-        PieceSettings(
+    return RecordingOpener(
+        RecordingReaderSettings(
             max_audio_s=settings.max_audio_s,
             max_piece_s=longest_piece_s(settings, engine),
             vad_threshold=settings.vad_threshold,

@@ -29,7 +29,7 @@ from steno.audio.decode import decode
 from steno.audio.intake import MAX_FAILURES, MAX_UNDECODED, Container, ContainerIntake, Intake, PcmIntake
 from steno.audio.pcm import BYTES_PER_SAMPLE, ENCODINGS, Encoding
 from steno.audio.sandbox.decoder_pool import DecoderPool
-from steno.audio.stream_decoder import MAX_READY, THREAD_NAME, Pipe
+from steno.audio.stream_decoder import MAX_READY, THREAD_NAME, ThreadPipe
 from steno.errors import AudioError, NotAudioError, OverloadedError, UndecodableAudioError
 from steno.types import SAMPLE_RATE
 
@@ -315,7 +315,7 @@ async def test_ten_minutes_in_a_small_message_come_out_in_small_pieces() -> None
 
 def test_a_decoder_that_runs_ahead_waits_until_its_audio_is_taken() -> None:
     news, offered, second = threading.Semaphore(0), [], np.zeros(SAMPLE_RATE, np.float32)
-    pipe = Pipe(news.release, max_undecoded=1)
+    pipe = ThreadPipe(news.release, max_undecoded=1)
 
     def decode_on() -> None:
         for _ in range(100):

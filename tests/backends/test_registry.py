@@ -30,7 +30,7 @@ def test_auto_says_what_it_passed_over_and_why(monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setattr(registry, "SPECS", specs)
     choice = registry.choose("auto")
-    assert choice == registry.Choice(
+    assert choice == registry.ChosenBackend(
         "good",
         "the best that can run here; best needs no_such_package: pip install best; "
         "future is not part of this version of steno yet",

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steno.captions.clock import Span, ms, repair
+from steno.captions.clock import TimedText, ms, repair
 
 Times = list[tuple[int, int]]
 
 
 def repaired(times: Times, end_ms: int | None = None, size: int = 5) -> Times:
-    spans = [Span(size, start, end) for start, end in times]
+    spans = [TimedText(size, start, end) for start, end in times]
     repair(spans, end_ms)
     return [(span.start_ms, span.end_ms) for span in spans]
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from steno.cli.inputs import recordings_of
-from steno.cli.output import RECORD, Folder, OneFile, Terminal, write_whole
+from steno.cli.output import RECORD, FileSink, FolderSink, TerminalSink, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -17,29 +17,29 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_file_is_named_after_its_recording(tmp_path: Path) -> None:
-    Folder(tmp_path / "new" / "folder").write("talk", ".fr.srt", "x", "hello\n\n")
+    FolderSink(tmp_path / "new" / "folder").write("talk", ".fr.srt", "x", "hello\n\n")
     assert (tmp_path / "new" / "folder" / "talk.fr.srt").read_text() == "hello\n"
 
 
 def test_what_is_done_is_known_in_the_next_run_but_not_under_other_wishes(tmp_path: Path) -> None:
-    Folder(tmp_path).write("talk", ".srt", "content and options", "hello")
-    later = Folder(tmp_path)
+    FolderSink(tmp_path).write("talk", ".srt", "content and options", "hello")
+    later = FolderSink(tmp_path)
     assert later.has("talk", ".srt", "content and options")
     assert not later.has("talk", ".srt", "other content")
     assert not later.has("talk", ".vtt", "content and options")
-    again = Folder(tmp_path, again=True)
+    again = FolderSink(tmp_path, again=True)
     assert not again.has("talk", ".srt", "content and options")
     again.write("walk", ".srt", "other", "x")
-    assert Folder(tmp_path).has("talk", ".srt", "content and options")
+    assert FolderSink(tmp_path).has("talk", ".srt", "content and options")
     (tmp_path / "talk.srt").unlink()
-    assert not Folder(tmp_path).has("talk", ".srt", "content and options")
+    assert not FolderSink(tmp_path).has("talk", ".srt", "content and options")
 
 
 @pytest.mark.parametrize("record", ["", "[1]", "{", '{"talk.srt": 5}'])
 def test_a_damaged_record_only_means_that_work_is_done_again(tmp_path: Path, record: str) -> None:
     (tmp_path / RECORD).write_text(record)
     (tmp_path / "talk.srt").write_text("x")
-    assert not Folder(tmp_path).has("talk", ".srt", "x")
+    assert not FolderSink(tmp_path).has("talk", ".srt", "x")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 def test_who_may_read_a_result_is_the_user_s_umask(tmp_path: Path, mask: int, mode: int) -> None:
     before = os.umask(mask)
     try:
-        OneFile(tmp_path / "a.txt").write("whatever", ".txt", "", "x")
+        FileSink(tmp_path / "a.txt").write("whatever", ".txt", "", "x")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == mode
@@ -76,8 +76,8 @@ def test_a_link_is_followed_and_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
 
 
 def test_several_results_on_the_terminal_say_whose_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    Terminal(headings=True).write("a", ".srt", "", "hello\n")
-    Terminal(headings=False).write("b", ".txt", "", "bye")
+    TerminalSink(headings=True).write("a", ".srt", "", "hello\n")
+    TerminalSink(headings=False).write("b", ".txt", "", "bye")
     assert capsys.readouterr().out == "==> a.srt <==\nhello\n\nbye\n"
 
 

@@ -9,22 +9,22 @@ import pytest
 
 from steno.client.exceptions import ConnectionLostError, ServerError
 from steno.client.messages import Final, Partial
-from steno.client.replay_buffer import KEPT_S, STEP_S, Ledger
+from steno.client.replay_buffer import KEPT_S, STEP_S, ReplayBuffer
 from steno.client.stream_options import StreamOptions
 from steno.errors import BackendError, DrainingError
 
 SECOND = 32_000
 
 
-def ledger_with(seconds: float, **options: Any) -> Ledger:
+def ledger_with(seconds: float, **options: Any) -> ReplayBuffer:
     """So much audio, sent."""
-    ledger = Ledger(StreamOptions(**options))
+    ledger = ReplayBuffer(StreamOptions(**options))
     ledger.begin_connection()
     send(ledger, seconds)
     return ledger
 
 
-def send(ledger: Ledger, seconds: float) -> None:
+def send(ledger: ReplayBuffer, seconds: float) -> None:
     ledger.append(bytes(round(seconds * SECOND)))
     while ledger.next_frame():
         pass
@@ -40,7 +40,7 @@ def final(segment_id: int, start_s: float, end_s: float, **more: Any) -> dict[st
     return {"is_final": True, "segment_id": segment_id, "text": "a", "confidence": None, **times, **more}
 
 
-def resent(ledger: Ledger) -> float:
+def resent(ledger: ReplayBuffer) -> float:
     """Seconds that a new connection sends again."""
     ledger.begin_connection()
     return sum(len(frame) for frame in iter(ledger.next_frame, b"")) / SECOND
@@ -141,7 +141,7 @@ def test_messages_of_something_else_are_named_so(message: dict[str, Any]) -> Non
 
 
 def test_a_container_begins_anew_only_before_anything_was_sent() -> None:
-    ledger = Ledger(StreamOptions(encoding="webm"))
+    ledger = ReplayBuffer(StreamOptions(encoding="webm"))
     ledger.begin_connection()
     ledger.begin_connection()
     ledger.append(b"abc")

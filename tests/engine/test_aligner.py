@@ -9,9 +9,9 @@ import pytest
 from engine.virtual import now, recognize, run, step_engine
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
-from steno.engine.lifecycle import State
+from steno.engine.lifecycle import LifecycleState
 from steno.engine.queue import Priority
 from steno.errors import DeadlineExceededError, ModelLoadError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Word
@@ -50,7 +50,7 @@ class ScriptedAligner:
 
 
 def engine_with(aligner: ScriptedAligner | None) -> Engine:
-    return step_engine(limits=Limits(idle_timeout_s=60), aligner=aligner)
+    return step_engine(limits=AdmissionLimits(idle_timeout_s=60), aligner=aligner)
 
 
 def align(seconds: float = 1.0) -> Align:
@@ -62,7 +62,7 @@ def test_recognition_alone_never_loads_it() -> None:
         aligner = ScriptedAligner()
         async with engine_with(aligner) as engine, engine.admit() as ticket:
             await ticket.recognize(recognize())
-            assert (aligner.loads, engine.aligner_state) == (0, State.UNLOADED)
+            assert (aligner.loads, engine.aligner_state) == (0, LifecycleState.UNLOADED)
 
     run(main())
 
@@ -73,7 +73,11 @@ def test_it_loads_with_the_first_alignment_and_without_the_recogniser() -> None:
         async with engine_with(aligner) as engine, engine.admit() as ticket:
             found = await ticket.align(align())
             assert [word.text for word in found.words] == ["one", "two"]
-            assert (aligner.loads, engine.aligner_state, engine.model_state) == (1, State.READY, State.UNLOADED)
+            assert (aligner.loads, engine.aligner_state, engine.model_state) == (
+                1,
+                LifecycleState.READY,
+                LifecycleState.UNLOADED,
+            )
 
     run(main())
 
@@ -85,10 +89,10 @@ def test_a_ticket_that_has_aligned_keeps_it_and_idleness_unloads_it() -> None:
             async with engine.admit() as ticket:
                 await ticket.align(align())
                 await asyncio.sleep(300)
-                assert engine.aligner_state is State.READY
+                assert engine.aligner_state is LifecycleState.READY
                 await ticket.align(align())
             await asyncio.sleep(61)
-            assert (aligner.loads, aligner.unloads, engine.aligner_state) == (1, 1, State.UNLOADED)
+            assert (aligner.loads, aligner.unloads, engine.aligner_state) == (1, 1, LifecycleState.UNLOADED)
             async with engine.admit() as ticket:
                 await ticket.align(align())
             assert aligner.loads == 2
@@ -105,7 +109,7 @@ def test_a_request_that_only_recognises_does_not_keep_it() -> None:
             async with engine.admit() as ticket:
                 await ticket.recognize(recognize())
                 await asyncio.sleep(61)
-                assert (engine.aligner_state, engine.model_state) == (State.UNLOADED, State.READY)
+                assert (engine.aligner_state, engine.model_state) == (LifecycleState.UNLOADED, LifecycleState.READY)
 
     run(main())
 
@@ -169,7 +173,9 @@ def test_a_live_session_never_waits_for_the_load() -> None:
     async def main() -> None:
         async with engine_with(ScriptedAligner(load_s=45.0)) as engine, engine.admit(Priority.LIVE_PARTIAL) as ticket:
             ticket.prepare_aligner()
-            assert engine.aligner_state is State.LOADING, "the load begins when the session says that it wants words"
+            assert engine.aligner_state is LifecycleState.LOADING, (
+                "the load begins when the session says that it wants words"
+            )
             began = now()
             with pytest.raises(ModelLoadError, match="still loading"):
                 await ticket.align(align())
@@ -234,7 +240,7 @@ def test_a_text_in_another_language_neither_loads_it_nor_waits() -> None:
             began = now()
             with pytest.raises(UnsupportedLanguageError, match="'de'"):
                 await ticket.align(Align(np.zeros(SAMPLE_RATE, np.float32), "eins zwei", "de"))
-            assert (now(), aligner.loads, engine.aligner_state) == (began, 0, State.UNLOADED)
+            assert (now(), aligner.loads, engine.aligner_state) == (began, 0, LifecycleState.UNLOADED)
 
     run(main())
 
@@ -251,11 +257,11 @@ def test_a_session_that_opens_while_it_is_being_unloaded_has_it_loaded_again() -
             async with engine.admit() as ticket:
                 await ticket.align(align())
             await asyncio.sleep(61.0)
-            assert engine.aligner_state is State.UNLOADING
+            assert engine.aligner_state is LifecycleState.UNLOADING
             async with engine.admit(Priority.LIVE_PARTIAL) as ticket:
                 ticket.prepare_aligner()
                 await asyncio.sleep(10.0)
-                assert (engine.aligner_state, aligner.loads) == (State.READY, 2)
+                assert (engine.aligner_state, aligner.loads) == (LifecycleState.READY, 2)
 
     run(main())
 

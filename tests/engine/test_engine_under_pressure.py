@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Recognize
 from steno.backends.scripted import ScriptedBackend
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.engine.queue import Priority
 from steno.errors import BackendError, StenoError
 from steno.types import Hypothesis
 
-LIMITS = Limits(max_waiting=3, max_live=3, request_timeout_s=20, idle_timeout_s=5)
+LIMITS = AdmissionLimits(max_waiting=3, max_live=3, request_timeout_s=20, idle_timeout_s=5)
 
 
 class Moody(SleepingBackend):

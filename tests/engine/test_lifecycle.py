@@ -4,7 +4,7 @@ import pytest
 
 from engine.virtual import SleepingBackend, now, run
 from steno.backends.base import Progress
-from steno.engine.lifecycle import RETRY_AFTER_FAILURE_S, Lifecycle, State
+from steno.engine.lifecycle import RETRY_AFTER_FAILURE_S, Lifecycle, LifecycleState
 from steno.errors import BackendUnavailableError, ModelLoadError
 
 
@@ -17,7 +17,7 @@ def test_one_load_serves_all_who_ask() -> None:
         backend = SleepingBackend(load_s=5)
         lifecycle = lifecycle_of(backend)
         await asyncio.gather(*(lifecycle.ready() for _ in range(10)))
-        assert (backend.loads, now(), lifecycle.state) == (1, 5, State.READY)
+        assert (backend.loads, now(), lifecycle.state) == (1, 5, LifecycleState.READY)
 
     run(main())
 
@@ -43,9 +43,9 @@ def test_the_model_is_unloaded_after_the_idle_time_and_loaded_again_on_demand() 
         with lifecycle.lease():
             await lifecycle.ready()
         await asyncio.sleep(59)
-        assert lifecycle.state is State.READY
+        assert lifecycle.state is LifecycleState.READY
         await asyncio.sleep(2)
-        assert (lifecycle.state, backend.unloads) == (State.UNLOADED, 1)
+        assert (lifecycle.state, backend.unloads) == (LifecycleState.UNLOADED, 1)
         await lifecycle.ready()
         assert backend.loads == 2
 
@@ -61,9 +61,9 @@ def test_a_lease_keeps_the_model_however_long_it_lasts() -> None:
             with lifecycle.lease():
                 await asyncio.sleep(1000)
             await asyncio.sleep(1000)
-            assert lifecycle.state is State.READY
+            assert lifecycle.state is LifecycleState.READY
         await asyncio.sleep(61)
-        assert lifecycle.state is State.UNLOADED
+        assert lifecycle.state is LifecycleState.UNLOADED
 
     run(main())
 
@@ -74,7 +74,7 @@ def test_zero_idle_time_keeps_the_model_for_ever() -> None:
         with lifecycle.lease():
             await lifecycle.ready()
         await asyncio.sleep(100_000)
-        assert lifecycle.state is State.READY
+        assert lifecycle.state is LifecycleState.READY
 
     run(main())
 
@@ -91,7 +91,7 @@ def test_a_lease_taken_while_unloading_waits_and_loads_anew() -> None:
         with lifecycle.lease():
             await lifecycle.ready()
         await asyncio.sleep(11)
-        assert lifecycle.state is State.UNLOADING
+        assert lifecycle.state is LifecycleState.UNLOADING
         with lifecycle.lease():
             await lifecycle.ready()
         assert (backend.loads, backend.unloads) == (2, 1)
@@ -135,7 +135,7 @@ def test_closing_abandons_a_load_and_cleans_up_after_it() -> None:
         await asyncio.sleep(1)
         waiter.cancel()
         await lifecycle.close()
-        assert (now(), lifecycle.state, backend.loads, backend.unloads) == (1, State.UNLOADED, 0, 1)
+        assert (now(), lifecycle.state, backend.loads, backend.unloads) == (1, LifecycleState.UNLOADED, 0, 1)
 
     run(main())
 
@@ -154,7 +154,7 @@ def test_an_unload_that_fails_leaves_a_lifecycle_that_loads_again() -> None:
         with lifecycle.lease():
             await lifecycle.ready()
         await asyncio.sleep(2)
-        assert lifecycle.state is State.UNLOADED
+        assert lifecycle.state is LifecycleState.UNLOADED
         await lifecycle.ready()
         assert backend.loads == 2
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from steno.backends.base import Capabilities, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.types import SAMPLE_RATE, Hypothesis
 
@@ -37,7 +37,7 @@ def recognize(seconds: float = 1.0, **options: Any) -> Recognize:
     return Recognize(np.zeros(int(seconds * SAMPLE_RATE), np.float32), **options)
 
 
-def step_engine(slots: int = 4, step_s: float = 0.1, limits: Limits | None = None, **options: Any) -> Engine:
+def step_engine(slots: int = 4, step_s: float = 0.1, limits: AdmissionLimits | None = None, **options: Any) -> Engine:
     """An engine on the scripted backend; a step takes `step_s` of virtual time."""
     backend = options.pop("backend", None) or ScriptedBackend(slots=slots, step_s=step_s, sleep=lambda _: None)
 
@@ -45,7 +45,7 @@ def step_engine(slots: int = 4, step_s: float = 0.1, limits: Limits | None = Non
         await asyncio.sleep(step_s)
         return call()
 
-    return Engine(backend, limits or Limits(), run_in_thread=in_virtual_thread, **options)
+    return Engine(backend, limits or AdmissionLimits(), run_in_thread=in_virtual_thread, **options)
 
 
 class SleepingBackend:

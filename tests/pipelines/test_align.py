@@ -9,11 +9,11 @@ from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Finished, Progress
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.errors import BackendError, StenoError, UnsupportedLanguageError
 from steno.pipelines.file import FileOptions, FileTranscription
-from steno.pipelines.recording_reader import PieceSettings, PieceSource
+from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
 from steno.pipelines.subtitle import subtitles_of, words_of
 from steno.types import SAMPLE_RATE, Hypothesis, Score, Transcript, Word
 
@@ -66,11 +66,15 @@ class SpreadingAligner:
 
 
 async def transcribe(
-    aligner: SpreadingAligner, recording: Path, words: bool = True, language: str = "en", limits: Limits | None = None
+    aligner: SpreadingAligner,
+    recording: Path,
+    words: bool = True,
+    language: str = "en",
+    limits: AdmissionLimits | None = None,
 ) -> Transcript:
-    engine = Engine(WithoutTimes(language), limits or Limits(), aligner=aligner)
+    engine = Engine(WithoutTimes(language), limits or AdmissionLimits(), aligner=aligner)
     async with engine, engine.admit() as ticket:
-        reader = PieceSource(PieceSettings(max_piece_s=10)).open(recording)
+        reader = RecordingOpener(RecordingReaderSettings(max_piece_s=10)).open(recording)
         async with FileTranscription.on(engine, reader, ticket, FileOptions(words=words)) as run:
             return await run.transcript()
 
@@ -124,7 +128,7 @@ async def test_a_language_that_the_aligner_does_not_speak_is_guessed(fixtures: P
 async def test_text_is_not_lost_to_an_aligner_that_takes_too_long_to_load(fixtures: Path) -> None:
     began = time.monotonic()
     aligner = SpreadingAligner(load_s=30.0)
-    transcript = await transcribe(aligner, fixtures / "address.opus", limits=Limits(request_timeout_s=6))
+    transcript = await transcribe(aligner, fixtures / "address.opus", limits=AdmissionLimits(request_timeout_s=6))
     assert len(transcript.text.split()) > 100
     assert transcript.words == ()
     assert time.monotonic() - began < 25, "the engine does not wait for the load when it ends"

@@ -16,11 +16,11 @@ import pytest
 from recordings import wav
 from steno.backends.base import Finished
 from steno.backends.scripted import ScriptedBackend
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
 from steno.pipelines.file import FileOptions, FileTranscription, Recognized
-from steno.pipelines.recording_reader import PieceSettings, PieceSource
+from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
 from steno.types import SAMPLE_RATE, Hypothesis
 
 PARALLEL = 3
@@ -28,12 +28,12 @@ PARALLEL = 3
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    async with Engine(ScriptedBackend(slots=4, step_s=0), Limits()) as engine:
+    async with Engine(ScriptedBackend(slots=4, step_s=0), AdmissionLimits()) as engine:
         yield engine
 
 
 async def transcribe(engine: Engine, source: Path | io.BytesIO, **settings: float) -> list[Recognized]:
-    pieces = PieceSource(PieceSettings(**settings))
+    pieces = RecordingOpener(RecordingReaderSettings(**settings))
     async with engine.admit() as ticket:
         options = FileOptions(words=True)
         async with FileTranscription(pieces.open(source), ticket, options, parallel=PARALLEL) as run:
@@ -54,7 +54,7 @@ async def test_segments_come_in_order_numbered_and_on_the_recording_s_clock(engi
 
 async def test_a_transcript_adds_up(engine: Engine, fixtures: Path) -> None:
     async with engine.admit() as ticket:
-        pieces = PieceSource(PieceSettings()).open(fixtures / "address.opus")
+        pieces = RecordingOpener(RecordingReaderSettings()).open(fixtures / "address.opus")
         async with FileTranscription(pieces, ticket, FileOptions(language="en")) as run:
             transcript = await run.transcript()
     assert transcript.text == " ".join(segment.text for segment in transcript.segments)
@@ -67,7 +67,7 @@ async def test_a_transcript_adds_up(engine: Engine, fixtures: Path) -> None:
 async def test_a_recording_without_speech_gives_no_text_whatever_the_backend_would_write(engine: Engine) -> None:
     noise = np.random.default_rng(1).normal(0, 0.1, 10 * SAMPLE_RATE).astype(np.float32)
     async with engine.admit() as ticket:
-        pieces = PieceSource(PieceSettings()).open(io.BytesIO(wav(noise)))
+        pieces = RecordingOpener(RecordingReaderSettings()).open(io.BytesIO(wav(noise)))
         async with FileTranscription(pieces, ticket, FileOptions()) as run:
             transcript = await run.transcript()
     assert (transcript.text, transcript.segments, transcript.duration_s) == ("", (), 10.0)
@@ -81,7 +81,7 @@ async def test_unusable_audio_is_found_out_before_anything_is_answered(
     engine: Engine, content: bytes, error: type[Exception]
 ) -> None:
     async with engine.admit() as ticket:
-        pieces = PieceSource(PieceSettings()).open(io.BytesIO(content))
+        pieces = RecordingOpener(RecordingReaderSettings()).open(io.BytesIO(content))
         async with FileTranscription(pieces, ticket, FileOptions()) as run:
             with pytest.raises(error):
                 await run.open()
@@ -119,7 +119,7 @@ class Counting(ScriptedBackend):
 
 async def test_as_many_pieces_are_under_way_as_may_be_and_no_more(fixtures: Path) -> None:
     backend = Counting()
-    async with Engine(backend, Limits()) as engine, asyncio.timeout(30):
+    async with Engine(backend, AdmissionLimits()) as engine, asyncio.timeout(30):
         await transcribe(engine, fixtures / "address.opus", max_piece_s=5)
     assert backend.most_pieces == PARALLEL
     assert 5 < backend.most_audio_s <= 5 * PARALLEL
@@ -142,8 +142,8 @@ class Failing(ScriptedBackend):
 async def test_a_piece_that_fails_ends_the_run_after_what_was_given_out(fixtures: Path) -> None:
     from steno.errors import BackendError
 
-    async with Engine(Failing(slots=1, step_s=0), Limits()) as engine, engine.admit() as ticket:
-        pieces = PieceSource(PieceSettings(max_piece_s=8)).open(fixtures / "address.opus")
+    async with Engine(Failing(slots=1, step_s=0), AdmissionLimits()) as engine, engine.admit() as ticket:
+        pieces = RecordingOpener(RecordingReaderSettings(max_piece_s=8)).open(fixtures / "address.opus")
         given: list[Recognized] = []
         async with FileTranscription(pieces, ticket, FileOptions(), parallel=1) as run:
             parts = run.run()
@@ -170,7 +170,7 @@ class Blocking(io.BytesIO):
 async def test_cancelling_waits_for_the_decoder_and_leaves_no_thread_in_it(engine: Engine, fixtures: Path) -> None:
     source = Blocking((fixtures / "letter.flac").read_bytes())
     async with engine.admit() as ticket:
-        run = FileTranscription(PieceSource(PieceSettings()).open(source), ticket, FileOptions())
+        run = FileTranscription(RecordingOpener(RecordingReaderSettings()).open(source), ticket, FileOptions())
         opening = asyncio.create_task(run.open())
         await asyncio.to_thread(source.reading.wait, 10)
         opening.cancel()
@@ -198,10 +198,10 @@ def heard(text: str, times: list[tuple[float, float]]) -> Hypothesis:
     ],
 )
 def test_segments_end_at_pauses_and_sentences(text: str, times: list[tuple[float, float]], expected: list[str]) -> None:
-    from steno.pipelines.recording_reader import Piece
+    from steno.pipelines.recording_reader import RecordingPiece
     from steno.pipelines.segments import segments_of
 
-    piece = Piece(np.zeros(0, np.float32), 10.0, 13.5, None)
+    piece = RecordingPiece(np.zeros(0, np.float32), 10.0, 13.5, None)
     segments = segments_of(heard(text, times), piece, 4)
     assert [segment.text for segment in segments] == expected
     assert segments[0].id == 4
@@ -219,12 +219,12 @@ def test_segments_end_at_pauses_and_sentences(text: str, times: list[tuple[float
     ],
 )
 def test_segments_keep_the_spacing_and_punctuation_of_the_text(text: str, words: str, expected: list[str]) -> None:
-    from steno.pipelines.recording_reader import Piece
+    from steno.pipelines.recording_reader import RecordingPiece
     from steno.pipelines.segments import segments_of
     from steno.types import Word
 
     times = tuple(Word(word, float(n), n + 1.0) for n, word in enumerate(words.split()))
-    piece = Piece(np.zeros(0, np.float32), 0.0, 20.0, None)
+    piece = RecordingPiece(np.zeros(0, np.float32), 0.0, 20.0, None)
     segments = segments_of(Hypothesis(text, "zh", times), piece, 0)
     assert [segment.text for segment in segments] == expected
 
@@ -237,10 +237,10 @@ def test_texts_are_joined_as_their_scripts_want() -> None:
 
 
 def test_text_without_word_times_spans_the_speech_of_its_piece() -> None:
-    from steno.pipelines.recording_reader import Piece
+    from steno.pipelines.recording_reader import RecordingPiece
     from steno.pipelines.segments import segments_of
 
-    piece = Piece(np.zeros(0, np.float32), 10.0, 20.0, (11.0, 19.0))
+    piece = RecordingPiece(np.zeros(0, np.float32), 10.0, 20.0, (11.0, 19.0))
     (segment,) = segments_of(Hypothesis("hello", "en"), piece, 0)
     assert (segment.start_s, segment.end_s, segment.text) == (11.0, 19.0, "hello")
     assert segments_of(Hypothesis("", None), piece, 0) == ()

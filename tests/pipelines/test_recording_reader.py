@@ -19,11 +19,11 @@ from steno.audio.decode import MediaInfo
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.sandbox.limits import DecoderLimits
 from steno.backends.scripted import ScriptedBackend
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.errors import DeadlineExceededError
 from steno.pipelines.file import FileOptions, FileTranscription
-from steno.pipelines.recording_reader import PieceReader, PieceSettings, PieceSource
+from steno.pipelines.recording_reader import RecordingOpener, RecordingReader, RecordingReaderSettings
 from steno.types import SAMPLE_RATE
 
 PATIENCE_S = 30.0
@@ -40,7 +40,7 @@ def decoder() -> Iterator[DecoderPool]:
         yield pool
 
 
-async def length_s(reader: PieceReader) -> float:
+async def length_s(reader: RecordingReader) -> float:
     end_s = 0.0
     while (piece := await reader.read()) is not None:
         end_s = piece.end_s
@@ -49,7 +49,7 @@ async def length_s(reader: PieceReader) -> float:
 
 
 async def test_recordings_beyond_the_decoders_wait_and_all_are_read(decoder: DecoderPool) -> None:
-    source = PieceSource(PieceSettings(max_piece_s=10), decoder)
+    source = RecordingOpener(RecordingReaderSettings(max_piece_s=10), decoder)
     async with asyncio.timeout(PATIENCE_S):
         lengths = await asyncio.gather(*(length_s(source.open(io.BytesIO(LONG))) for _ in range(4)))
     assert lengths == [90.0] * 4
@@ -57,7 +57,7 @@ async def test_recordings_beyond_the_decoders_wait_and_all_are_read(decoder: Dec
 
 
 async def test_a_recording_that_is_decoded_to_its_end_lets_the_next_one_in(decoder: DecoderPool) -> None:
-    source = PieceSource(PieceSettings(), decoder)
+    source = RecordingOpener(RecordingReaderSettings(), decoder)
     first, second = source.open(io.BytesIO(SHORT)), source.open(io.BytesIO(SHORT))
     async with asyncio.timeout(PATIENCE_S):
         assert await first.read() is not None
@@ -66,7 +66,7 @@ async def test_a_recording_that_is_decoded_to_its_end_lets_the_next_one_in(decod
 
 
 async def test_a_recording_that_is_given_up_in_the_middle_lets_the_next_one_in(decoder: DecoderPool) -> None:
-    source = PieceSource(PieceSettings(max_piece_s=10), decoder)
+    source = RecordingOpener(RecordingReaderSettings(max_piece_s=10), decoder)
     first, second = source.open(io.BytesIO(LONG)), source.open(io.BytesIO(SHORT))
     assert await first.read() is not None
     waiting = asyncio.create_task(second.read())
@@ -82,7 +82,7 @@ async def test_a_recording_that_is_given_up_in_the_middle_lets_the_next_one_in(d
 
 
 async def test_what_the_header_says_is_there_with_the_first_piece(fixtures: Path) -> None:
-    source = PieceSource(PieceSettings())
+    source = RecordingOpener(RecordingReaderSettings())
     reader = source.open(fixtures / "weather.flac")
     assert reader.info is None
     await reader.read()
@@ -92,8 +92,8 @@ async def test_what_the_header_says_is_there_with_the_first_piece(fixtures: Path
 
 
 async def test_the_request_s_deadline_ends_its_decoder(decoder: DecoderPool) -> None:
-    pieces = PieceSource(PieceSettings(), decoder)
-    async with Engine(ScriptedBackend(slots=1, step_s=0), Limits(request_timeout_s=1.5)) as engine:
+    pieces = RecordingOpener(RecordingReaderSettings(), decoder)
+    async with Engine(ScriptedBackend(slots=1, step_s=0), AdmissionLimits(request_timeout_s=1.5)) as engine:
         async with engine.admit() as ticket:
             async with FileTranscription(pieces.open(io.BytesIO(KEYS)), ticket, FileOptions()) as run:
                 opening = asyncio.create_task(run.open())

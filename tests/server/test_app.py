@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from engine.virtual import SleepingBackend, now, run
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.errors import BackendUnavailableError
 from steno.server.app import PRELOAD_PAUSES_S, _preload, create_app
@@ -16,7 +16,7 @@ def test_a_preload_that_fails_is_tried_again_until_it_succeeds() -> None:
     async def main() -> None:
         backend = SleepingBackend(load_s=1)
         backend.load_errors = [BackendUnavailableError("no weights"), BackendUnavailableError("no weights")]
-        async with Engine(backend, Limits()) as engine:
+        async with Engine(backend, AdmissionLimits()) as engine:
             preloading = asyncio.create_task(_preload(engine))
             await asyncio.sleep(2)
             assert (engine.load_failure, engine.has_been_loaded) == ("sleeping could not be loaded: no weights", False)

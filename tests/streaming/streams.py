@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from steno.errors import BackendError
 from steno.streaming.events import Event, Final, Silence
-from steno.streaming.session import Session, SessionConfig, Step
+from steno.streaming.session import Session, SessionConfig, StepRequest
 from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def probabilities_of(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     return (np.abs(frames).mean(axis=1) > LOUD / 2).astype(np.float32)
 
 
-def heard_in(step: Step) -> Hypothesis:
+def heard_in(step: StepRequest) -> Hypothesis:
     """One word for each half second."""
     return Hypothesis(" ".join(f"w{n}" for n in range(int(len(step.audio) / SAMPLE_RATE / 0.5))), "en")
 
@@ -38,10 +38,12 @@ def heard_in(step: Step) -> Hypothesis:
 class Stream:
     """A session with its VAD and its recogniser, driven step by step; keeps all events."""
 
-    def __init__(self, config: SessionConfig | None = None, recognise: Callable[[Step], Hypothesis] = heard_in) -> None:
+    def __init__(
+        self, config: SessionConfig | None = None, recognise: Callable[[StepRequest], Hypothesis] = heard_in
+    ) -> None:
         self.session = Session(config)
         self.events: list[Event] = []
-        self.steps: list[Step] = []
+        self.steps: list[StepRequest] = []
         self._recognise = recognise
 
     def hear(self, audio: Audio) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steno.streaming.hypothesis import Agreement
+from steno.streaming.hypothesis import LocalAgreement
 from steno.types import Hypothesis, Word
 
 
@@ -19,7 +19,7 @@ def spoken(*texts: str) -> Hypothesis:
 
 
 def test_a_token_is_stable_once_hypotheses_have_agreed_on_it_for_the_hold() -> None:
-    agreement = Agreement(hold_s=1.0)
+    agreement = LocalAgreement(hold_s=1.0)
     readings = [
         agreement.update(said(text), at) for at, text in ((0.5, "and so"), (1.0, "and so my"), (1.5, "and so my"))
     ]
@@ -31,12 +31,12 @@ def test_a_token_is_stable_once_hypotheses_have_agreed_on_it_for_the_hold() -> N
 
 
 def test_one_hypothesis_alone_makes_nothing_stable_however_late_it_comes() -> None:
-    assert Agreement(hold_s=0.0).update(said("and so"), 9.0).stable == ""
+    assert LocalAgreement(hold_s=0.0).update(said("and so"), 9.0).stable == ""
 
 
 def test_a_quick_model_s_text_is_shown_and_settles_nothing() -> None:
     """Only hypotheses that settle agree with each other; what comes between is made to begin with what is stable."""
-    agreement = Agreement(hold_s=1.0)
+    agreement = LocalAgreement(hold_s=1.0)
     agreement.update(said("and so my"), 1.0)
     for at in (1.5, 2.0, 2.5):
         quick = agreement.update(replace(said("and saw my fellow"), settles=False), at)
@@ -48,20 +48,20 @@ def test_a_quick_model_s_text_is_shown_and_settles_nothing() -> None:
 
 
 def test_a_final_that_was_bound_to_what_is_stable_says_that_it_diverged() -> None:
-    agreement = Agreement(hold_s=0.0)
+    agreement = LocalAgreement(hold_s=0.0)
     for at in (1.0, 2.0):
         agreement.update(said("and so"), at)
     assert agreement.finish(replace(said("and so my"), diverged=True)).diverged
 
 
 def test_without_a_hold_two_hypotheses_that_agree_are_enough() -> None:
-    agreement = Agreement(hold_s=0.0)
+    agreement = LocalAgreement(hold_s=0.0)
     agreement.update(said("and so"), 1.0)
     assert agreement.update(said("and saw"), 1.1).stable == "and"
 
 
 def test_a_token_that_changed_begins_its_hold_anew_and_so_do_those_behind_it() -> None:
-    agreement = Agreement(hold_s=1.0)
+    agreement = LocalAgreement(hold_s=1.0)
     agreement.update(said("and saw my"), 0.5)
     agreement.update(said("and so my"), 1.0)
     assert agreement.update(said("and so my"), 1.5).stable == "and"
@@ -69,7 +69,7 @@ def test_a_token_that_changed_begins_its_hold_anew_and_so_do_those_behind_it() -
 
 
 def test_a_hypothesis_that_revises_stable_text_is_made_to_fit() -> None:
-    agreement = Agreement(hold_s=0.0)
+    agreement = LocalAgreement(hold_s=0.0)
     agreement.update(said("and so my fellow"), 1.0)
     agreement.update(said("and so my fellow"), 2.0)
     reading = agreement.update(said("And saw, my fellow americans"), 3.0)
@@ -77,7 +77,7 @@ def test_a_hypothesis_that_revises_stable_text_is_made_to_fit() -> None:
 
 
 def test_a_final_begins_with_what_was_stable_even_if_the_recogniser_lost_it() -> None:
-    agreement = Agreement(hold_s=0.0)
+    agreement = LocalAgreement(hold_s=0.0)
     agreement.update(said("ask not"), 1.0)
     agreement.update(said("ask not"), 2.0)
     reading = agreement.finish(said("what"))
@@ -85,14 +85,14 @@ def test_a_final_begins_with_what_was_stable_even_if_the_recogniser_lost_it() ->
 
 
 def test_a_final_that_says_nothing_keeps_what_was_stable() -> None:
-    agreement = Agreement(hold_s=0.0)
+    agreement = LocalAgreement(hold_s=0.0)
     for at in (1.0, 2.0):
         agreement.update(said("ask not"), at)
     assert agreement.finish(said("")).text == "ask not"
 
 
 def test_words_keep_their_times_and_those_of_stable_text_stay_when_it_is_made_to_fit() -> None:
-    agreement = Agreement(hold_s=0.0)
+    agreement = LocalAgreement(hold_s=0.0)
     for at in (1.0, 2.0):
         agreement.update(spoken("and", "so", "my"), at)
     reading = agreement.finish(spoken("and", "saw", "my", "fellow"))
@@ -106,22 +106,22 @@ def test_words_keep_their_times_and_those_of_stable_text_stay_when_it_is_made_to
 
 
 def test_words_that_do_not_make_up_the_text_are_left_out() -> None:
-    reading = Agreement(hold_s=1.0).finish(said("and so, my fellow", Word("and", 0, 1), Word("fellow", 1, 2)))
+    reading = LocalAgreement(hold_s=1.0).finish(said("and so, my fellow", Word("and", 0, 1), Word("fellow", 1, 2)))
     assert reading.words == ()
 
 
 def test_chinese_is_stable_character_by_character() -> None:
-    agreement = Agreement(hold_s=0.0)
+    agreement = LocalAgreement(hold_s=0.0)
     agreement.update(said("今天天气"), 1.0)
     assert agreement.update(said("今天天晴。"), 2.0).stable == "今天天"
 
 
 def test_text_that_is_made_to_fit_gets_a_space_where_its_script_has_one() -> None:
-    agreement = Agreement(hold_s=0.0)
+    agreement = LocalAgreement(hold_s=0.0)
     for at in (1.0, 2.0):
         agreement.update(said("ask not"), at)
     assert agreement.finish(said("country")).text in ("ask not", "ask not country")
-    chinese = Agreement(hold_s=0.0)
+    chinese = LocalAgreement(hold_s=0.0)
     for at in (1.0, 2.0):
         chinese.update(said("今天"), at)
     assert chinese.finish(said("今天天气")).text == "今天天气"
@@ -134,7 +134,7 @@ TEXTS = st.lists(st.sampled_from(["and", "so", "so,", "my", "fellow", "今", "�
 def test_stable_text_only_grows_and_every_text_begins_with_it(
     heard: list[tuple[str, float]], last: str, hold_s: float
 ) -> None:
-    agreement = Agreement(hold_s)
+    agreement = LocalAgreement(hold_s)
     stable, at = "", 0.0
     for text, step in heard:
         at += step
@@ -150,7 +150,7 @@ def test_stable_text_only_grows_and_every_text_begins_with_it(
 
 @given(TEXTS)
 def test_a_hypothesis_that_agrees_is_passed_on_as_it_is(text: str) -> None:
-    agreement = Agreement(hold_s=0.0)
+    agreement = LocalAgreement(hold_s=0.0)
     for at in (1.0, 2.0, 3.0):
         reading = agreement.update(said(text), at)
     assert (reading.text, reading.diverged) == (text.strip(), False)

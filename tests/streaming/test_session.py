@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from steno.errors import BackendError
-from steno.streaming.audio_buffer import Tape
-from steno.streaming.events import Event, Final, Heard, Partial, Silence, SpeechEnded, SpeechStarted
-from steno.streaming.session import SessionConfig, Step
+from steno.streaming.audio_buffer import AudioBuffer
+from steno.streaming.events import AudioProgress, Event, Final, Partial, Silence, SpeechEnded, SpeechStarted
+from steno.streaming.session import SessionConfig, StepRequest
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 from steno.vad.config import SegmenterConfig
 from streaming.streams import Stream, assert_tiled, audio_of
@@ -18,7 +18,7 @@ def test_speech_becomes_partials_and_one_final_between_silences() -> None:
     stream = Stream()
     stream.run(audio_of(("silence", 1), ("speech", 2), ("silence", 2)), [TENTH])
     stream.end()
-    kinds = [type(event) for event in stream.events if not isinstance(event, Heard)]
+    kinds = [type(event) for event in stream.events if not isinstance(event, AudioProgress)]
     assert kinds == [SpeechStarted, Silence, *[Partial] * 5, SpeechEnded, Final, Silence]
     (final,) = stream.finals
     assert (final.start_s, final.end_s) == pytest.approx((0.7, 3.5), abs=0.04)
@@ -55,7 +55,7 @@ def test_times_go_on_from_the_offset() -> None:
 
 
 def test_words_are_on_the_streams_clock() -> None:
-    def heard(_: Step) -> Hypothesis:
+    def heard(_: StepRequest) -> Hypothesis:
         return Hypothesis("ask not", "en", (Word("ask", 0.3, 0.6), Word("not", 0.6, 99.0)))
 
     stream = Stream(SessionConfig(offset_s=100.0), recognise=heard)
@@ -256,7 +256,7 @@ def test_more_pre_roll_than_was_kept_begins_where_the_audio_does(silence_s: floa
 
 
 def test_a_tape_does_not_give_what_it_has_forgotten() -> None:
-    tape = Tape()
+    tape = AudioBuffer()
     tape.append(np.zeros(5 * SAMPLE_RATE, np.float32))
     tape.forget_before(3 * SAMPLE_RATE)
     for start, end in ((0, 4 * SAMPLE_RATE), (4 * SAMPLE_RATE, 6 * SAMPLE_RATE)):

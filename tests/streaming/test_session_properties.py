@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from steno.errors import BackendError
 from steno.streaming.events import Event, Final, Partial, Silence
-from steno.streaming.session import Session, SessionConfig, Step
+from steno.streaming.session import Session, SessionConfig, StepRequest
 from steno.types import SAMPLE_RATE
 from steno.vad.config import SegmenterConfig
 from streaming.streams import Stream, assert_tiled, audio_of, heard_in, probabilities_of
@@ -39,7 +39,7 @@ class Client(RuleBasedStateMachine):
         super().__init__()
         self.session = Session(SHORT)
         self.unheard: list[np.ndarray] = []
-        self.under_way: list[Step] = []
+        self.under_way: list[StepRequest] = []
         self.events: list[Event] = []
         self.fed = 0
         self.flushes = 0

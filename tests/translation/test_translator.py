@@ -14,17 +14,21 @@ from hypothesis import strategies as st
 from llm_server import Answer, Lines, LlmServer, as_json, good, question_of, translated
 from steno.translation.check import problem_with
 from steno.translation.llm import Llm, LlmSettings
-from steno.translation.translator import BATCHES, Line, Translator, Wanted
+from steno.translation.translator import BATCHES, LanguagePair, TranslatedLine, Translator
 from translation.misbehaviours import BAD, HARMLESS
 
 TEXTS = [f"This is line number {n} of the talk, and it says something of its own." for n in range(30)]
-FRENCH = Wanted("fr", "en")
+FRENCH = LanguagePair("fr", "en")
 
 
 def translate(
-    llm: LlmServer, texts: list[str] = TEXTS, wanted: Wanted = FRENCH, timeout_s: float | None = 60, **options: float
-) -> list[Line]:
-    async def main() -> list[Line]:
+    llm: LlmServer,
+    texts: list[str] = TEXTS,
+    wanted: LanguagePair = FRENCH,
+    timeout_s: float | None = 60,
+    **options: float,
+) -> list[TranslatedLine]:
+    async def main() -> list[TranslatedLine]:
         patience = LlmSettings(llm.url, "key", "test", options.get("request_s", 5.0), int(options.get("retries", 0)))
         translator = Translator(Llm(patience))
         try:
@@ -35,8 +39,8 @@ def translate(
     return asyncio.run(main())
 
 
-def expected(texts: list[str], target: str = "French") -> list[Line]:
-    return [Line(translated(text, target)) for text in texts]
+def expected(texts: list[str], target: str = "French") -> list[TranslatedLine]:
+    return [TranslatedLine(translated(text, target)) for text in texts]
 
 
 def test_every_line_is_translated_in_its_place() -> None:
@@ -47,7 +51,7 @@ def test_every_line_is_translated_in_its_place() -> None:
 
 def test_the_llm_gets_numbered_json_with_context_and_a_schema() -> None:
     with LlmServer() as llm:
-        translate(llm, wanted=Wanted("fr", "en", {"talk": "exposé"}, temperature=0.2), retries=0)
+        translate(llm, wanted=LanguagePair("fr", "en", {"talk": "exposé"}, temperature=0.2), retries=0)
     first = min(llm.requests, key=lambda request: len(question_of(request)["before"]))
     question = question_of(first)
     assert (question["target"], question["source"]) == ("French", "English")
@@ -150,8 +154,8 @@ def test_a_server_without_structured_output_is_asked_without_it_from_then_on() -
 
 def test_nothing_is_asked_where_there_is_nothing_to_translate() -> None:
     with LlmServer() as llm:
-        assert translate(llm, wanted=Wanted("en", "en")) == [Line(text) for text in TEXTS]
-        assert translate(llm, ["…", "1234", ""]) == [Line("…"), Line("1234"), Line("")]
+        assert translate(llm, wanted=LanguagePair("en", "en")) == [TranslatedLine(text) for text in TEXTS]
+        assert translate(llm, ["…", "1234", ""]) == [TranslatedLine("…"), TranslatedLine("1234"), TranslatedLine("")]
     assert llm.requests == []
 
 
@@ -199,8 +203,8 @@ def test_the_glossary_is_held_to() -> None:
         return Answer(as_json([{**line, "text": "L'Exposé est long aujourd'hui"} for line in lines]))
 
     with LlmServer(forgetful, then=heedful) as llm:
-        lines = translate(llm, ["The talk is long today"], Wanted("fr", "en", {"talk": "exposé"}))
-    assert lines == [Line("L'Exposé est long aujourd'hui")]
+        lines = translate(llm, ["The talk is long today"], LanguagePair("fr", "en", {"talk": "exposé"}))
+    assert lines == [TranslatedLine("L'Exposé est long aujourd'hui")]
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 40))
@@ -212,7 +216,7 @@ def test_whatever_an_llm_does_line_n_stays_line_n(seed: int, count: int) -> None
     code = {"French": "fr", "Chinese": "zh"}[target]
     texts = [f"Line {n} says something that nobody else says, {dice.random()}" for n in range(count)]
     with LlmServer(then=lambda lines, request: dice.choice(everything)(lines, request)) as llm:
-        lines = translate(llm, texts, Wanted(code, "en"))
+        lines = translate(llm, texts, LanguagePair(code, "en"))
     assert len(lines) == count
     for line, source in zip(lines, texts, strict=True):
         assert line.text == (source if line.problem else translated(source, target))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from steno.types import SAMPLE_RATE
 from steno.vad.config import SegmenterConfig
-from steno.vad.file_cutter import Dropped, Piece, PieceCutter
+from steno.vad.file_cutter import DroppedSilence, FileCutter, SpeechPiece
 from steno.vad.levels import frame_levels
 from steno.vad.silero import FRAME, SileroVad
 from vad.listen import recording
@@ -29,27 +29,29 @@ SPEECH, MUSIC, NOTHING = (0.9, -20.0), (0.1, -25.0), (0.0, -120.0)
 """(probability, level in dBFS)"""
 
 
-def cut(*runs: tuple[int, tuple[float, float]], config: SegmenterConfig | None = None) -> list[Piece | Dropped]:
+def cut(
+    *runs: tuple[int, tuple[float, float]], config: SegmenterConfig | None = None
+) -> list[SpeechPiece | DroppedSilence]:
     probabilities = np.concatenate([np.full(count, kind[0], np.float32) for count, kind in runs])
     levels = np.concatenate([np.full(count, kind[1], np.float32) for count, kind in runs])
-    cutter = PieceCutter(config)
+    cutter = FileCutter(config)
     return cutter.feed(probabilities, levels) + cutter.flush()
 
 
 def test_a_short_file_is_one_piece() -> None:
     assert cut((20, MUSIC), (100, SPEECH), (20, MUSIC)) == [
-        Piece(0, 140 * FRAME, "flush", (20 * FRAME, 120 * FRAME), 100)
+        SpeechPiece(0, 140 * FRAME, "flush", (20 * FRAME, 120 * FRAME), 100)
     ]
 
 
 def test_an_empty_file_has_none() -> None:
-    assert PieceCutter().flush() == []
-    assert PieceCutter().flush(100) == [Piece(0, 100, "flush", None)]
+    assert FileCutter().flush() == []
+    assert FileCutter().flush(100) == [SpeechPiece(0, 100, "flush", None)]
 
 
 def test_a_long_piece_is_cut_in_the_middle_of_its_longest_late_pause() -> None:
     pieces = cut((400, SPEECH), (40, MUSIC), (360, SPEECH), (10, MUSIC), (40, SPEECH), (20, MUSIC), (200, SPEECH))
-    assert pieces[0] == Piece(0, 860 * FRAME, "cut", (0, 850 * FRAME), 800)
+    assert pieces[0] == SpeechPiece(0, 860 * FRAME, "cut", (0, 850 * FRAME), 800)
     assert pieces[1].start == 860 * FRAME
 
 
@@ -61,8 +63,8 @@ def test_without_a_pause_it_is_cut_where_it_is_quietest() -> None:
 def test_after_a_long_pause_a_piece_begins_with_the_speech() -> None:
     pieces = cut((100, SPEECH), (80, MUSIC), (100, SPEECH))
     assert pieces == [
-        Piece(0, 170 * FRAME, "pause", (0, 100 * FRAME), 100),
-        Piece(170 * FRAME, 280 * FRAME, "flush", (180 * FRAME, 280 * FRAME), 100),
+        SpeechPiece(0, 170 * FRAME, "pause", (0, 100 * FRAME), 100),
+        SpeechPiece(170 * FRAME, 280 * FRAME, "flush", (180 * FRAME, 280 * FRAME), 100),
     ]
 
 
@@ -87,7 +89,7 @@ def test_a_short_prelude_stays_with_the_speech_and_a_long_one_does_not() -> None
 
 def test_what_is_left_at_the_end_is_not_too_long_either() -> None:
     for count in range(930, 942):
-        cutter = PieceCutter()
+        cutter = FileCutter()
         pieces = cutter.feed(np.full(count, 0.9, np.float32), np.full(count, -20, np.float32))
         pieces += cutter.flush(count * FRAME + FRAME - 1)
         assert max(piece.end - piece.start for piece in pieces) <= 30 * SAMPLE_RATE
@@ -95,15 +97,15 @@ def test_what_is_left_at_the_end_is_not_too_long_either() -> None:
 
 def test_singing_that_the_vad_does_not_hear_stays_all_of_it() -> None:
     pieces = cut((10_000, MUSIC))
-    assert sum(piece.end - piece.start for piece in pieces if isinstance(piece, Piece)) == 10_000 * FRAME
+    assert sum(piece.end - piece.start for piece in pieces if isinstance(piece, SpeechPiece)) == 10_000 * FRAME
     assert not any(piece.has_speech for piece in pieces)
 
 
 def test_digital_silence_is_dropped_but_for_its_edges() -> None:
     assert cut((100, SPEECH), (50, NOTHING), (100, SPEECH)) == [
-        Piece(0, 110 * FRAME, "silence", (0, 100 * FRAME), 100),
-        Dropped(110 * FRAME, 140 * FRAME),
-        Piece(140 * FRAME, 250 * FRAME, "flush", (150 * FRAME, 250 * FRAME), 100),
+        SpeechPiece(0, 110 * FRAME, "silence", (0, 100 * FRAME), 100),
+        DroppedSilence(110 * FRAME, 140 * FRAME),
+        SpeechPiece(140 * FRAME, 250 * FRAME, "flush", (150 * FRAME, 250 * FRAME), 100),
     ]
 
 
@@ -113,18 +115,18 @@ def test_digital_silence_of_less_than_a_second_stays() -> None:
 
 def test_a_file_of_nothing_is_dropped_whole_and_piece_by_piece() -> None:
     parts = cut((5000, NOTHING))
-    assert all(isinstance(part, Dropped) for part in parts)
+    assert all(isinstance(part, DroppedSilence) for part in parts)
     assert len(parts) == 6
     assert parts[-1].end == 5000 * FRAME
 
 
 def test_faint_hiss_is_no_digital_silence() -> None:
-    assert all(isinstance(piece, Piece) for piece in cut((5000, (0.0, -74.0))))
+    assert all(isinstance(piece, SpeechPiece) for piece in cut((5000, (0.0, -74.0))))
 
 
 def test_real_speech_is_cut_in_its_pauses() -> None:
     audio = recording("address.opus")
-    cutter = PieceCutter()
+    cutter = FileCutter()
     pieces = cutter.feed(SileroVad().feed(audio), frame_levels(audio)) + cutter.flush(len(audio))
     assert [(piece.reason, piece.end // SAMPLE_RATE) for piece in pieces] == [
         ("cut", 26),  # "… gave their lives that that nation might live." | "It is altogether …"
@@ -132,7 +134,7 @@ def test_real_speech_is_cut_in_its_pauses() -> None:
         ("cut", 62),
         ("flush", 66),
     ]
-    assert all(isinstance(piece, Piece) and piece.has_speech for piece in pieces)
+    assert all(isinstance(piece, SpeechPiece) and piece.has_speech for piece in pieces)
     for piece in pieces[:-1]:
         around = audio[piece.end - 1600 : piece.end + 1600]
         assert np.sqrt(np.mean(around**2)) < 0.003  # the room's noise is at −66 dBFS
@@ -152,7 +154,7 @@ def test_every_sample_is_in_one_piece_or_dropped_for_good_reason(
     file: tuple[np.ndarray, np.ndarray], rest: int
 ) -> None:
     probabilities, levels = file
-    cutter = PieceCutter(SMALL)
+    cutter = FileCutter(SMALL)
     total = len(levels) * FRAME + rest
     parts = cutter.feed(probabilities, levels) + cutter.flush(total)
     position = 0
@@ -160,7 +162,7 @@ def test_every_sample_is_in_one_piece_or_dropped_for_good_reason(
         assert part.start == position < part.end
         position = part.end
         frames = slice(part.start // FRAME, part.end // FRAME)
-        if isinstance(part, Dropped):
+        if isinstance(part, DroppedSilence):
             assert (levels[frames] < -75).all()
             continue
         assert part.end - part.start <= 1.5 * SAMPLE_RATE
@@ -173,7 +175,7 @@ def test_every_sample_is_in_one_piece_or_dropped_for_good_reason(
 @given(files(), st.lists(st.integers(0, 800)))
 def test_any_split_of_the_frames_gives_the_same_pieces(file: tuple[np.ndarray, np.ndarray], cuts: list[int]) -> None:
     probabilities, levels = file
-    whole, parted = PieceCutter(SMALL), PieceCutter(SMALL)
+    whole, parted = FileCutter(SMALL), FileCutter(SMALL)
     bounds = [0, *sorted(min(at, len(levels)) for at in cuts), len(levels)]
     pieces = [p for a, b in itertools.pairwise(bounds) for p in parted.feed(probabilities[a:b], levels[a:b])]
     assert pieces + parted.flush() == whole.feed(probabilities, levels) + whole.flush()
@@ -181,10 +183,10 @@ def test_any_split_of_the_frames_gives_the_same_pieces(file: tuple[np.ndarray, n
 
 @given(files())
 def test_the_caller_may_let_go_of_what_is_settled_and_keeps_little(file: tuple[np.ndarray, np.ndarray]) -> None:
-    cutter, settled = PieceCutter(SMALL), 0
+    cutter, settled = FileCutter(SMALL), 0
     for fed, (p, level) in enumerate(zip(*file, strict=True), start=1):
         for part in cutter.feed(np.array([p]), np.array([level])):
-            assert isinstance(part, Dropped) or part.start >= settled
+            assert isinstance(part, DroppedSilence) or part.start >= settled
         assert cutter.settled >= settled
         settled = cutter.settled
         assert fed * FRAME - settled <= 1.5 * SAMPLE_RATE + 2 * FRAME

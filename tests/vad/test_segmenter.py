@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from steno.types import SAMPLE_RATE
 from steno.vad.config import SegmenterConfig
 from steno.vad.levels import frame_levels
-from steno.vad.segmenter import Event, Segmenter, Span, SpeechStarted
+from steno.vad.segmenter import ClosedSpan, Event, Segmenter, SpeechOnset
 from steno.vad.silero import FRAME, SileroVad
 from vad.listen import recording
 
@@ -32,38 +32,38 @@ def test_speech_begins_with_its_pre_roll_and_ends_after_the_silence() -> None:
     events = heard(Segmenter(), (50, 0.0), (40, 0.9), (100, 0.0))
     start = 50 * FRAME - 4800
     assert events == [
-        Span("silence", 0, start, "onset"),
-        SpeechStarted(start, 50 * FRAME),
-        Span("speech", start, (90 + 16) * FRAME, "endpoint", (50 * FRAME, 90 * FRAME), 40),
+        ClosedSpan("silence", 0, start, "onset"),
+        SpeechOnset(start, 50 * FRAME),
+        ClosedSpan("speech", start, (90 + 16) * FRAME, "endpoint", (50 * FRAME, 90 * FRAME), 40),
     ]
 
 
 def test_the_pre_roll_does_not_reach_into_the_span_before() -> None:
     events = heard(Segmenter(), (5, 0.9), (18, 0.0), (5, 0.9))
-    assert events[0] == SpeechStarted(0, 0)
-    assert events[1] == Span("speech", 0, 21 * FRAME, "endpoint", (0, 5 * FRAME), 5)
-    assert events[2] == SpeechStarted(21 * FRAME, 23 * FRAME)
+    assert events[0] == SpeechOnset(0, 0)
+    assert events[1] == ClosedSpan("speech", 0, 21 * FRAME, "endpoint", (0, 5 * FRAME), 5)
+    assert events[2] == SpeechOnset(21 * FRAME, 23 * FRAME)
 
 
 def test_a_short_pause_does_not_end_an_utterance() -> None:
     events = heard(Segmenter(), (10, 0.9), (15, 0.0), (10, 0.9), (16, 0.0))
-    assert [event for event in events if isinstance(event, Span)] == [
-        Span("speech", 0, 51 * FRAME, "endpoint", (0, 35 * FRAME), 20)
+    assert [event for event in events if isinstance(event, ClosedSpan)] == [
+        ClosedSpan("speech", 0, 51 * FRAME, "endpoint", (0, 35 * FRAME), 20)
     ]
 
 
 def test_speech_is_announced_as_soon_as_it_is_sure() -> None:
     segmenter = Segmenter()
     assert heard(segmenter, (2, 0.9)) == []
-    assert heard(segmenter, (1, 0.9)) == [SpeechStarted(0, 0)]
+    assert heard(segmenter, (1, 0.9)) == [SpeechOnset(0, 0)]
 
 
 def test_flush_closes_what_is_open_and_the_stream_goes_on() -> None:
     segmenter = Segmenter()
     heard(segmenter, (10, 0.9))
-    assert segmenter.flush(10 * FRAME + 100) == [Span("speech", 0, 5220, "flush", (0, 5120), 10)]
+    assert segmenter.flush(10 * FRAME + 100) == [ClosedSpan("speech", 0, 5220, "flush", (0, 5120), 10)]
     assert heard(segmenter, (20, 0.0)) == []
-    assert segmenter.flush() == [Span("silence", 5220, 5220 + 20 * FRAME, "flush")]
+    assert segmenter.flush() == [ClosedSpan("silence", 5220, 5220 + 20 * FRAME, "flush")]
     assert segmenter.flush() == []
 
 
@@ -79,19 +79,19 @@ def test_reset_begins_at_zero() -> None:
     segmenter = Segmenter()
     heard(segmenter, (10, 0.9), (1, 0.9))
     segmenter.reset()
-    assert heard(segmenter, (5, 0.9)) == [SpeechStarted(0, 0)]
+    assert heard(segmenter, (5, 0.9)) == [SpeechOnset(0, 0)]
 
 
 def test_a_long_utterance_is_cut_in_the_first_small_pause_after_which_speech_goes_on() -> None:
     events = heard(Segmenter(), (700, 0.9), (6, 0.1), (60, 0.9), (8, 0.1), (20, 0.9))
     cut = (700 + 6 + 60 + 5) * FRAME
-    assert events[1] == Span("speech", 0, cut, "cut", (0, 766 * FRAME), 760)
-    assert events[2] == SpeechStarted(cut, 774 * FRAME)
+    assert events[1] == ClosedSpan("speech", 0, cut, "cut", (0, 766 * FRAME), 760)
+    assert events[2] == SpeechOnset(cut, 774 * FRAME)
 
 
 def test_a_long_utterance_that_ends_has_ended_and_was_not_cut() -> None:
     events = heard(Segmenter(), (760, 0.9), (20, 0.1))
-    assert events[1] == Span("speech", 0, 776 * FRAME, "endpoint", (0, 760 * FRAME), 760)
+    assert events[1] == ClosedSpan("speech", 0, 776 * FRAME, "endpoint", (0, 760 * FRAME), 760)
 
 
 def test_without_a_pause_it_is_cut_where_it_is_quietest_and_goes_on() -> None:
@@ -102,9 +102,9 @@ def test_without_a_pause_it_is_cut_where_it_is_quietest_and_goes_on() -> None:
     events = Segmenter().feed(probabilities, levels)
     cut = 911 * FRAME
     assert events == [
-        SpeechStarted(0, 0),
-        Span("speech", 0, cut, "cut", (0, cut), cut // FRAME),
-        SpeechStarted(cut, cut),
+        SpeechOnset(0, 0),
+        ClosedSpan("speech", 0, cut, "cut", (0, cut), cut // FRAME),
+        SpeechOnset(cut, cut),
     ]
 
 
@@ -113,7 +113,7 @@ def test_a_cut_stays_away_from_what_may_have_been_used() -> None:
     levels[800:803] = -60
     levels[920:923] = -30
     segmenter = Segmenter()
-    assert segmenter.feed(frames((910, 0.9)), levels[:910]) == [SpeechStarted(0, 0)]
+    assert segmenter.feed(frames((910, 0.9)), levels[:910]) == [SpeechOnset(0, 0)]
     assert segmenter.usable == 29 * SAMPLE_RATE
     assert segmenter.feed(frames((90, 0.9)), levels[910:])[0].end == 921 * FRAME
 
@@ -126,14 +126,14 @@ def test_what_may_be_used_of_a_pause_is_only_its_beginning() -> None:
 
 def test_silence_after_a_hard_cut_is_no_utterance() -> None:
     events = heard(Segmenter(), (934, 0.9), (40, 0.0))
-    spans = [event for event in events if isinstance(event, Span)]
+    spans = [event for event in events if isinstance(event, ClosedSpan)]
     assert [(span.kind, span.reason) for span in spans] == [("speech", "cut"), ("silence", "endpoint")]
-    assert sum(isinstance(event, SpeechStarted) for event in events) == 1
+    assert sum(isinstance(event, SpeechOnset) for event in events) == 1
 
 
 def test_long_silence_is_closed_up_to_the_pre_roll() -> None:
     segmenter = Segmenter()
-    assert heard(segmenter, (940, 0.0)) == [Span("silence", 0, 937 * FRAME - 4800, "cut")]
+    assert heard(segmenter, (940, 0.0)) == [ClosedSpan("silence", 0, 937 * FRAME - 4800, "cut")]
     assert segmenter.settled == 940 * FRAME - 4800
 
 
@@ -141,7 +141,7 @@ def test_real_speech_is_cut_at_its_long_pauses() -> None:
     audio = recording("address.opus")
     segmenter = Segmenter()
     events = segmenter.feed(SileroVad().feed(audio), frame_levels(audio)) + segmenter.flush(len(audio))
-    spans = [event for event in events if isinstance(event, Span) and event.kind == "speech"]
+    spans = [event for event in events if isinstance(event, ClosedSpan) and event.kind == "speech"]
     assert 6 <= len(spans) <= 12
     assert any(10 < span.start / SAMPLE_RATE < 13 for span in spans)  # "Now we are engaged": after 1.3 s of silence
     for span in spans:
@@ -163,14 +163,14 @@ def test_the_spans_tile_the_stream(stream: tuple[np.ndarray, np.ndarray], rest: 
     events: list[Event] = []
     for p, level in zip(*stream, strict=True):
         events += segmenter.feed(np.array([p]), np.array([level]))
-        last = max((event.end for event in events if isinstance(event, Span)), default=0)
+        last = max((event.end for event in events if isinstance(event, ClosedSpan)), default=0)
         assert segmenter.settled >= last
     total = len(stream[0]) * FRAME + rest
     events += segmenter.flush(total)
     position = 0
-    started: SpeechStarted | None = None
+    started: SpeechOnset | None = None
     for event in events:
-        if isinstance(event, SpeechStarted):
+        if isinstance(event, SpeechOnset):
             assert started is None
             assert event.start == position
             started = event
@@ -199,7 +199,7 @@ def test_no_span_begins_before_what_was_called_settled(stream: tuple[np.ndarray,
     segmenter, settled = Segmenter(SMALL), 0
     for p, level in zip(*stream, strict=True):
         for event in segmenter.feed(np.array([p]), np.array([level])):
-            assert event.start >= settled or (isinstance(event, Span) and event.kind == "silence")
+            assert event.start >= settled or (isinstance(event, ClosedSpan) and event.kind == "silence")
         assert segmenter.settled >= settled
         settled = segmenter.settled
 

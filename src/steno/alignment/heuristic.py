@@ -12,7 +12,7 @@ import unicodedata
 from functools import lru_cache
 from itertools import accumulate
 
-from steno.captions.endings import Ending
+from steno.captions.endings import BreakRank
 from steno.captions.script import kind, single_spaced
 from steno.captions.text_units import pieces_of
 from steno.types import Word
@@ -20,7 +20,7 @@ from steno.types import Word
 LETTER, KANA, SYLLABLE, DIGIT = 1.0, 2.0, 3.0, 4.0
 SILENT = 0.5
 """A word in which nothing is spoken, an emoji or a dash, still gets a moment."""
-PAUSES = {Ending.CLAUSE: 3.0, Ending.SENTENCE: 5.0}
+PAUSES = {BreakRank.CLAUSE: 3.0, BreakRank.SENTENCE: 5.0}
 """About 0.2 and 0.33 s at an ordinary pace: a guess must not look like a pause that ends a cue."""
 NO_LIMIT = 1 << 30
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from steno.audio.chunks import check_chunks
 from steno.audio.mp4_boxes import check_boxes
 from steno.audio.resample import MAX_RATE, MIN_RATE
-from steno.audio.source import GuardedReader, Source
+from steno.audio.source import GuardedReader, MediaSource
 from steno.errors import AudioError, EmptyAudioError, NotAudioError, UndecodableAudioError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ ACCEPTED = "Send WAV, FLAC, MP3, M4A/AAC, Ogg, WebM, or a video (MP4, Matroska) 
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedFormats:
     """What `open_media` takes, and the words for it."""
 
     demuxer: str | None = None
@@ -58,7 +58,7 @@ class Accepted:
     advice: str = ACCEPTED
 
 
-FILES = Accepted()
+FILES = AcceptedFormats()
 
 _MAGIC = (
     *(b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"caff", b".snd", b"fLaC", b"wvpk", b"NIST_1A"),
@@ -136,7 +136,9 @@ class Media:
 
 
 @contextmanager
-def open_media(source: Source, cancelled: threading.Event | None, accepted: Accepted = FILES) -> Iterator[Media]:
+def open_media(
+    source: MediaSource, cancelled: threading.Event | None, accepted: AcceptedFormats = FILES
+) -> Iterator[Media]:
     """Open `source` as audio.
 
     Raises `NotAudioError`, `UndecodableAudioError`, `EmptyAudioError`, `DecodeCancelled`, and what `source` raises.
@@ -184,7 +186,7 @@ def _refuse_to_open(_url: str, _flags: int, _options: dict[str, Any]) -> NoRetur
     raise _OtherFileError
 
 
-def _unreadable(head: bytes, accepted: Accepted) -> AudioError:
+def _unreadable(head: bytes, accepted: AcceptedFormats) -> AudioError:
     if not head:
         return EmptyAudioError(f"The {accepted.noun} is empty.")
     if head.startswith(_MAGIC) or head[4:8] == b"ftyp":
@@ -194,7 +196,7 @@ def _unreadable(head: bytes, accepted: Accepted) -> AudioError:
     return NotAudioError(f"This is not an audio {accepted.noun} of a kind that we read. {accepted.advice}")
 
 
-def _first_audio_track(container: InputContainer, accepted: Accepted) -> AudioStream:
+def _first_audio_track(container: InputContainer, accepted: AcceptedFormats) -> AudioStream:
     if not container.streams.audio:
         raise NotAudioError(f"The {accepted.noun} has no audio track. {accepted.advice}")
     stream = container.streams.audio[0]

@@ -19,7 +19,7 @@ from loguru import logger
 from steno.audio.container import Media, check_shape, open_media
 from steno.audio.mix import Mixer
 from steno.audio.resample import Resampler
-from steno.audio.source import DecodeCancelled, Source, opened
+from steno.audio.source import DecodeCancelled, MediaSource, opened
 from steno.audio.timeline import Timeline
 from steno.errors import AudioTooLongError, EmptyAudioError, UndecodableAudioError
 from steno.types import SAMPLE_RATE
@@ -55,7 +55,7 @@ def probe(source: BinaryIO | Path) -> MediaInfo:
 
 
 def decode(
-    source: Source | Path,
+    source: MediaSource | Path,
     *,
     max_seconds: float | None,
     cancelled: threading.Event | None = None,

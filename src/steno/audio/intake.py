@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
-from steno.audio.container import Accepted
+from steno.audio.container import AcceptedFormats
 from steno.audio.pcm import BYTES_PER_SAMPLE, Encoding, PcmDecoder
 from steno.audio.resample import Resampler
 from steno.audio.sandbox.decoder_pool import DecoderPool
@@ -171,8 +171,8 @@ class ContainerIntake:
         raise NotAudioError(f"The stream does not begin as {names} does. {_ADVICE}")
 
 
-def _accepted(container: Container) -> Accepted:
-    return Accepted(
+def _accepted(container: Container) -> AcceptedFormats:
+    return AcceptedFormats(
         demuxer=_DEMUXERS[container],
         codecs="opus,libopus,vorbis,flac,pcm_f32le,pcm_s16le",
         # A recorder makes one or two. Each can cost 30 MB before FFmpeg has seen whether it makes sense.

@@ -15,7 +15,7 @@ class DecodeCancelled(Exception):
     """The caller set `cancelled`. Not a `StenoError`: whoever set it expects this, and nobody is told."""
 
 
-class Source(Protocol):
+class MediaSource(Protocol):
     """What can be opened: any binary file, or what reads like one. Only a seekable one is ever moved."""
 
     def read(self, size: int, /) -> bytes | None: ...
@@ -25,7 +25,7 @@ class Source(Protocol):
 
 
 @contextmanager
-def opened(source: Source | Path) -> Iterator[Source]:
+def opened(source: MediaSource | Path) -> Iterator[MediaSource]:
     """`source`, or the file at its path, which is closed afterwards."""
     if isinstance(source, Path):
         with source.open("rb") as file:
@@ -45,7 +45,7 @@ class GuardedReader:
     - ID3v2 tags before a seekable file are not shown: 200 KB with compressed frames can take 2.3 GB and 17 s.
     """
 
-    def __init__(self, source: Source, cancelled: threading.Event | None = None) -> None:
+    def __init__(self, source: MediaSource, cancelled: threading.Event | None = None) -> None:
         self._source = source
         self._cancelled = cancelled
         self._failure: Exception | None = None
@@ -96,7 +96,7 @@ class GuardedReader:
         return self._failure is not None or (self._cancelled is not None and self._cancelled.is_set())
 
 
-def _after_tags(source: Source) -> int:
+def _after_tags(source: MediaSource) -> int:
     """Where the file begins behind its ID3v2 tags (id3.org, ID3v2.4.0 structure, 3.1)."""
     start = 0
     for _ in range(MAX_TAGS):

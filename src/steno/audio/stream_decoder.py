@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from loguru import logger
 
-from steno.audio.container import Accepted
+from steno.audio.container import AcceptedFormats
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.source import DecodeCancelled
 from steno.errors import StenoError, UndecodableAudioError
@@ -47,7 +47,7 @@ THREAD_NAME = "steno-live-decoder"
 _numbers = itertools.count(1)
 
 
-class Pipe:
+class ThreadPipe:
     """Between the loop (`supply`, `take`, `end`, `abort`) and the thread (`read`, `put`, `finish`)."""
 
     def __init__(self, notify: Callable[[], None], max_undecoded: int) -> None:
@@ -150,10 +150,10 @@ class Pipe:
 class StreamDecoder:
     """Decodes one container stream. Belongs to the running event loop; one call at a time, but `aclose` at any."""
 
-    def __init__(self, decoders: DecoderPool, accepted: Accepted, max_undecoded: int) -> None:
+    def __init__(self, decoders: DecoderPool, accepted: AcceptedFormats, max_undecoded: int) -> None:
         """`max_undecoded`: bytes without a single frame of audio, in the header or later, after which it gives up."""
         loop, self._news = asyncio.get_running_loop(), asyncio.Event()
-        self._pipe = Pipe(_notifier(loop, self._news), max_undecoded)
+        self._pipe = ThreadPipe(_notifier(loop, self._news), max_undecoded)
         # A daemon, ended by a finalizer: else one that nobody closed would keep the process alive.
         self._thread = threading.Thread(
             target=_decode,
@@ -229,14 +229,14 @@ def _notifier(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> Callable[
     return notify
 
 
-def _end(pipe: Pipe, thread: threading.Thread) -> None:
+def _end(pipe: ThreadPipe, thread: threading.Thread) -> None:
     """Where nobody called `aclose`, also when the process ends: it must not take the thread's memory from under it."""
     pipe.abort()
     if thread is not threading.current_thread():
         thread.join(EXIT_TIMEOUT_S)
 
 
-def _decode(pipe: Pipe, decoders: DecoderPool, accepted: Accepted) -> None:
+def _decode(pipe: ThreadPipe, decoders: DecoderPool, accepted: AcceptedFormats) -> None:
     """The thread. Holds no reference to its `StreamDecoder`, whose end it could not notice otherwise."""
     failure: StenoError | None = None
     try:

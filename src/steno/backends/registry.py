@@ -154,7 +154,7 @@ class Availability:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenBackend:
     """A backend that can run here, why this one, and what would recognise better, if anything."""
 
     name: str
@@ -181,7 +181,7 @@ def availability(name: str, model_id: str | None = None) -> Availability:
     return _availability(spec_of(name), model_id)
 
 
-def choose(requested: str, model_id: str | None = None) -> Choice:
+def choose(requested: str, model_id: str | None = None) -> ChosenBackend:
     """The backend for `requested`: a name, or `auto` for the best that can run here and is fit to.
 
     Args:
@@ -196,7 +196,7 @@ def choose(requested: str, model_id: str | None = None) -> Choice:
     found = availability(requested, model_id)
     if not found.ok:
         raise BackendUnavailableError(f"backend {requested!r} cannot run here: {found.reason}")
-    return Choice(requested, "it was asked for", _better(requested))
+    return ChosenBackend(requested, "it was asked for", _better(requested))
 
 
 def create(name: str, options: BackendOptions) -> AsyncBackend | StepBackend:
@@ -225,13 +225,13 @@ def check_model(name: str, model_id: str | None) -> None:
     )
 
 
-def _best(specs: tuple[BackendSpec, ...], model_id: str | None) -> Choice:
+def _best(specs: tuple[BackendSpec, ...], model_id: str | None) -> ChosenBackend:
     named = next((spec for spec in specs if spec.auto and model_id is not None and _is_model_of(spec, model_id)), None)
     if named is not None:
         found = _availability(named, model_id)
         if not found.ok:
             raise BackendUnavailableError(f"MODEL_ID names a model of {named.name}, which {found.reason}")
-        return Choice(named.name, "MODEL_ID names its model", _better(named.name))
+        return ChosenBackend(named.name, "MODEL_ID names its model", _better(named.name))
     passed_over: list[str] = []
     for spec in specs:
         if not spec.auto:
@@ -239,7 +239,7 @@ def _best(specs: tuple[BackendSpec, ...], model_id: str | None) -> Choice:
         found = _availability(spec, model_id)
         objection = _ask(spec.not_for_auto, model_id) if found.ok else found.reason
         if objection is None:
-            return Choice(spec.name, "; ".join(["the best that can run here", *passed_over]), _better(spec.name))
+            return ChosenBackend(spec.name, "; ".join(["the best that can run here", *passed_over]), _better(spec.name))
         passed_over.append(f"{spec.name} {objection}")
     raise BackendUnavailableError(f"no backend can run here: {'; '.join(passed_over)}")
 

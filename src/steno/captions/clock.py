@@ -18,7 +18,7 @@ NOMINAL_MS = 60
 
 
 @dataclass(slots=True)
-class Span:
+class TimedText:
     """The text of one word, of `size` characters, and its time."""
 
     size: int
@@ -33,7 +33,7 @@ def ms(seconds: float) -> int:
     return round(LONGEST_S * 1000) if seconds > 0 else 0
 
 
-def repair(spans: Sequence[Span], end_ms: int | None) -> None:
+def repair(spans: Sequence[TimedText], end_ms: int | None) -> None:
     """Make the spans' times valid, in place, and leave alone those that are.
 
     Afterwards starts rise by at least a millisecond for each character, a span ends where the next one begins or
@@ -49,7 +49,7 @@ def repair(spans: Sequence[Span], end_ms: int | None) -> None:
     _close_overlaps(spans, end_ms)
 
 
-def _settle_strays(spans: Sequence[Span]) -> None:
+def _settle_strays(spans: Sequence[TimedText]) -> None:
     """Starts that break the order move to the end of the word before, or to where the next good one begins."""
     if all(one.start_ms <= other.start_ms for one, other in pairwise(spans)):
         return
@@ -81,7 +81,7 @@ def _longest_rising(values: Sequence[int]) -> list[int]:
     return found[::-1]
 
 
-def _share_starts(spans: Sequence[Span], end_ms: int | None) -> None:
+def _share_starts(spans: Sequence[TimedText], end_ms: int | None) -> None:
     """Words that claim the same start share the time up to the next one; a word without duration gets some."""
     first = 0
     for last, span in enumerate(spans):
@@ -93,7 +93,7 @@ def _share_starts(spans: Sequence[Span], end_ms: int | None) -> None:
         first = last + 1
 
 
-def _share(run: Sequence[Span], following_ms: int | None) -> None:
+def _share(run: Sequence[TimedText], following_ms: int | None) -> None:
     start_ms, size = run[0].start_ms, sum(span.size for span in run)
     until_ms = max(span.end_ms for span in run)
     if until_ms <= start_ms:
@@ -107,7 +107,7 @@ def _share(run: Sequence[Span], following_ms: int | None) -> None:
         span.end_ms = start_ms + (until_ms - start_ms) * done // size
 
 
-def _close_overlaps(spans: Sequence[Span], end_ms: int | None) -> None:
+def _close_overlaps(spans: Sequence[TimedText], end_ms: int | None) -> None:
     """Nothing begins before there was a millisecond for each character so far, nor ends after the next begins."""
     earliest = 0
     for span in spans:

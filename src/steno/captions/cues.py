@@ -31,13 +31,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from steno.captions.clock import Span, ms, repair
+from steno.captions.clock import TimedText, ms, repair
 from steno.captions.cuts import cuts
 from steno.captions.lines import lines_of, rebreak, text_of
-from steno.captions.locate import Located, locate
+from steno.captions.locate import LocatedText, locate
 from steno.captions.script import needs_space
 from steno.captions.style import CueStyle
-from steno.captions.text_units import Piece, pieces_of, set_times
+from steno.captions.text_units import TextUnit, pieces_of, set_times
 from steno.types import Segment, Word
 
 __all__ = ["Cue", "CueStyle", "cues_of", "rebreak", "reworded"]
@@ -85,18 +85,18 @@ def reworded(cue: Cue, text: str, style: CueStyle, language: str | None = None) 
     return replace(cue, lines=rebreak(text, style, language), text=" ".join(text.split()), words=(), language=language)
 
 
-def _timed_pieces(segments: Iterable[Segment], style: CueStyle, end_ms: int | None) -> list[Piece]:
-    located: list[tuple[Located, str | None]] = []
+def _timed_pieces(segments: Iterable[Segment], style: CueStyle, end_ms: int | None) -> list[TextUnit]:
+    located: list[tuple[LocatedText, str | None]] = []
     for segment in segments:
         if (found := locate(segment)).text:
             located.append((found, segment.language))
     spans = [
-        Span(place.end - place.begin, ms(place.start_s), ms(place.end_s))
+        TimedText(place.end - place.begin, ms(place.start_s), ms(place.end_s))
         for found, _ in located
         for place in found.places
     ]
     repair(spans, end_ms)
-    pieces: list[Piece] = []
+    pieces: list[TextUnit] = []
     remaining = iter(spans)
     for found, language in located:
         here = pieces_of(found.text, style.max_line_chars, language, found.places)
@@ -107,7 +107,7 @@ def _timed_pieces(segments: Iterable[Segment], style: CueStyle, end_ms: int | No
     return pieces
 
 
-def _cue(pieces: Sequence[Piece], style: CueStyle, following_ms: int | None, end_ms: int | None) -> Cue:
+def _cue(pieces: Sequence[TextUnit], style: CueStyle, following_ms: int | None, end_ms: int | None) -> Cue:
     text = text_of(pieces)
     columns = sum(piece.width + piece.spaced for piece in pieces) - pieces[0].spaced
     start_ms = pieces[0].start_ms

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from steno.captions.clock import ms
-from steno.captions.endings import Ending
+from steno.captions.endings import BreakRank
 from steno.captions.lines import CLINGING, clings, fewest_lines
 from steno.captions.style import CueStyle
-from steno.captions.text_units import Piece
+from steno.captions.text_units import TextUnit
 
 ORPHAN_COLUMNS = 10
 """A cue of one word (or of a phrase without spaces) no wider than this is an orphan."""
@@ -29,18 +29,24 @@ TOO_FAST = 100.0
 CUE = 30.0
 FULL = 60.0
 """Times the share of the box that is filled, squared: cues of a sentence come out about equal."""
-BREAKS = {Ending.INSIDE: 80.0, Ending.PLAIN: 36.0, Ending.PHRASE: 26.0, Ending.CLAUSE: 8.0, Ending.SENTENCE: 0.0}
+BREAKS = {
+    BreakRank.INSIDE: 80.0,
+    BreakRank.PLAIN: 36.0,
+    BreakRank.PHRASE: 26.0,
+    BreakRank.CLAUSE: 8.0,
+    BreakRank.SENTENCE: 0.0,
+}
 PAUSE = 12.0
 """Less for a break in a pause almost as long as `pause_s`, in proportion."""
 
 
-def cuts(pieces: Sequence[Piece], style: CueStyle, end_ms: int | None) -> list[range]:
+def cuts(pieces: Sequence[TextUnit], style: CueStyle, end_ms: int | None) -> list[range]:
     """The pieces of each cue, as ranges of indexes that follow each other."""
     return list(_Cutter(pieces, style, end_ms).ranges()) if pieces else []
 
 
 class _Cutter:
-    def __init__(self, pieces: Sequence[Piece], style: CueStyle, end_ms: int | None) -> None:
+    def __init__(self, pieces: Sequence[TextUnit], style: CueStyle, end_ms: int | None) -> None:
         self._pieces = pieces
         self._style = style
         self._min_ms, self._max_ms, self._pause_ms = (
@@ -86,11 +92,11 @@ class _Cutter:
             part, stood = n + 1, stands
 
     def _ends_part(self, n: int) -> bool:
-        return self._pieces[n].ends is Ending.SENTENCE or self._pause_after(n) >= self._pause_ms
+        return self._pieces[n].ends is BreakRank.SENTENCE or self._pause_after(n) >= self._pause_ms
 
     def _divides(self, n: int) -> bool:
         """Whether the pause after a piece is one that nothing bridges: within a sentence, it may be a hesitation."""
-        is_sentence = self._pieces[n].ends is Ending.SENTENCE
+        is_sentence = self._pieces[n].ends is BreakRank.SENTENCE
         return self._pause_after(n) >= self._pause_ms * (1 if is_sentence else HESITATION)
 
     def _pause_after(self, n: int) -> float:

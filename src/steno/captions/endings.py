@@ -8,7 +8,7 @@ from enum import IntEnum
 from steno.captions.script import kind
 
 
-class Ending(IntEnum):
+class BreakRank(IntEnum):
     """The better a place for a break, the higher."""
 
     INSIDE = 0
@@ -44,7 +44,7 @@ LINKS = frozenset(_LINKS.split())
 """Conjunctions and prepositions: a line may well end before one, not after. One set for all: a clash does no harm."""
 
 
-def ending(text: str, following: str, *, spaced: bool, cased: bool) -> Ending:
+def ending(text: str, following: str, *, spaced: bool, cased: bool) -> BreakRank:
     """What ends with `text`, when `following` comes next.
 
     Args:
@@ -55,13 +55,13 @@ def ending(text: str, following: str, *, spaced: bool, cased: bool) -> Ending:
     last = bare[-1:]
     if last == "." or last in _FULL_STOPS:
         if last == "." and _is_abbreviation(bare, following):
-            return Ending.PLAIN
-        return Ending.CLAUSE if cased and _goes_on(following) else Ending.SENTENCE
+            return BreakRank.PLAIN
+        return BreakRank.CLAUSE if cased and _goes_on(following) else BreakRank.SENTENCE
     if last in _CLAUSE_MARKS or (len(bare) < len(text) and text[-1] not in "\"'’"):
-        return Ending.CLAUSE
+        return BreakRank.CLAUSE
     if spaced and _without_spaces(text[-1]) and _without_spaces(following[:1]):
-        return Ending.CLAUSE
-    return Ending.PHRASE if following.lower() in LINKS or _OPENERS.match(following) else Ending.PLAIN
+        return BreakRank.CLAUSE
+    return BreakRank.PHRASE if following.lower() in LINKS or _OPENERS.match(following) else BreakRank.PLAIN
 
 
 def _is_abbreviation(text: str, following: str) -> bool:

@@ -13,7 +13,7 @@ RunningFormat: TypeAlias = Literal["srt", "vtt"]
 RUNNING_FORMATS: tuple[RunningFormat, ...] = get_args(RunningFormat)
 
 
-class RunningCaptions:
+class IncrementalCaptions:
     """What `add` returned, joined, is a file.
 
     Args:

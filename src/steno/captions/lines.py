@@ -6,16 +6,22 @@ import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from steno.captions.endings import LINKS, Ending
+from steno.captions.endings import LINKS, BreakRank
 from steno.captions.script import single_spaced
 from steno.captions.style import CueStyle
-from steno.captions.text_units import Piece, pieces_of
+from steno.captions.text_units import TextUnit, pieces_of
 
 LINE = 10_000.0
 """What a line costs: more than anything else, so that there are as few as possible."""
 UNEVEN = 60.0
 """What it costs if a line differs from the mean by its full width; squared, so that a little costs next to nothing."""
-BREAKS = {Ending.INSIDE: 80.0, Ending.PLAIN: 14.0, Ending.PHRASE: 10.0, Ending.CLAUSE: 3.0, Ending.SENTENCE: -6.0}
+BREAKS = {
+    BreakRank.INSIDE: 80.0,
+    BreakRank.PLAIN: 14.0,
+    BreakRank.PHRASE: 10.0,
+    BreakRank.CLAUSE: 3.0,
+    BreakRank.SENTENCE: -6.0,
+}
 CLINGING = 6.0
 """More for a break after a word that belongs to what follows."""
 
@@ -31,7 +37,7 @@ def rebreak(text: str, style: CueStyle, language: str | None = None) -> tuple[st
     return lines_of(pieces, style.max_line_chars)
 
 
-def lines_of(pieces: Sequence[Piece], max_width: int) -> tuple[str, ...]:
+def lines_of(pieces: Sequence[TextUnit], max_width: int) -> tuple[str, ...]:
     """The pieces on as few lines as hold them."""
     if not pieces:
         return ()
@@ -42,12 +48,12 @@ def lines_of(pieces: Sequence[Piece], max_width: int) -> tuple[str, ...]:
     return tuple(text_of(pieces[one:other]) for one, other in pairwise([*begins, len(pieces)]))
 
 
-def text_of(pieces: Sequence[Piece]) -> str:
+def text_of(pieces: Sequence[TextUnit]) -> str:
     """The pieces in a row."""
     return pieces[0].text + "".join(" " + piece.text if piece.spaced else piece.text for piece in pieces[1:])
 
 
-def fewest_lines(pieces: Sequence[Piece], max_width: int) -> int:
+def fewest_lines(pieces: Sequence[TextUnit], max_width: int) -> int:
     count, filled = 1, 0
     for n, piece in enumerate(pieces):
         wider = filled + piece.spaced + piece.width if n else piece.width
@@ -58,14 +64,14 @@ def fewest_lines(pieces: Sequence[Piece], max_width: int) -> int:
     return count
 
 
-def clings(piece: Piece) -> bool:
+def clings(piece: TextUnit) -> bool:
     """Whether it belongs to what follows: a preposition, another very short word, or one character of Chinese."""
-    if piece.ends > Ending.PHRASE or not piece.text.isalnum():
+    if piece.ends > BreakRank.PHRASE or not piece.text.isalnum():
         return False
     return piece.width <= 3 or piece.text.lower() in LINKS
 
 
-def _best_begins(pieces: Sequence[Piece], max_width: int, count: int) -> list[int]:
+def _best_begins(pieces: Sequence[TextUnit], max_width: int, count: int) -> list[int]:
     """The pieces with which `count` lines begin, where no fewer hold them, by dynamic programming."""
     last = len(pieces)
     reached = list(accumulate((piece.width + piece.spaced for piece in pieces), initial=0))
@@ -93,6 +99,6 @@ def _best_begins(pieces: Sequence[Piece], max_width: int, count: int) -> list[in
     return begins[::-1]
 
 
-def break_after(piece: Piece) -> float:
+def break_after(piece: TextUnit) -> float:
     """What a line break after a piece costs."""
     return BREAKS[piece.ends] + (CLINGING if clings(piece) else 0.0)

@@ -24,7 +24,7 @@ _TOKEN = regex.compile(r"[\p{lb=ID}\p{lb=CJ}\p{lb=SA}]|[\p{L}\p{N}\p{M}--[\p{lb=
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TextSpan:
     """Characters `begin` to `end` of the text, and what is known of their time."""
 
     begin: int
@@ -34,14 +34,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class LocatedText:
     """A text without white space around it, and places that together are all of it, in order."""
 
     text: str
-    places: tuple[Place, ...]
+    places: tuple[TextSpan, ...]
 
 
-def locate(segment: Segment) -> Located:
+def locate(segment: Segment) -> LocatedText:
     """The text of a segment (that of its words, if it has none of its own) and where its words are in it.
 
     A segment without words is one place.
@@ -49,22 +49,22 @@ def locate(segment: Segment) -> Located:
     words = [word for word in segment.words if word.text.strip()]
     text = single_spaced(segment.text) or single_spaced(joined([word.text.strip() for word in words]))
     if not text:
-        return Located("", ())
+        return LocatedText("", ())
     found = _in_sequence(text, words) or _by_difference(text, words)
     if not found:
-        return Located(text, (_all(text, segment, words),))
-    return Located(text, tuple(_tiled(text, found)))
+        return LocatedText(text, (_all(text, segment, words),))
+    return LocatedText(text, tuple(_tiled(text, found)))
 
 
-def _all(text: str, segment: Segment, words: Sequence[Word]) -> Place:
+def _all(text: str, segment: Segment, words: Sequence[Word]) -> TextSpan:
     if words:
-        return Place(0, len(text), words[0].start_s, words[-1].end_s)
-    return Place(0, len(text), segment.start_s, segment.end_s)
+        return TextSpan(0, len(text), words[0].start_s, words[-1].end_s)
+    return TextSpan(0, len(text), segment.start_s, segment.end_s)
 
 
-def _in_sequence(text: str, words: Sequence[Word]) -> list[Place]:
+def _in_sequence(text: str, words: Sequence[Word]) -> list[TextSpan]:
     """Each word as it stands, with nothing but white space and punctuation between; empty if that is not so."""
-    places: list[Place] = []
+    places: list[TextSpan] = []
     cursor = 0
     for word in words:
         wanted = single_spaced(word.text)
@@ -72,11 +72,11 @@ def _in_sequence(text: str, words: Sequence[Word]) -> list[Place]:
         if begin < 0 or _LETTER.search(text, cursor, begin):
             return []
         cursor = begin + len(wanted)
-        places.append(Place(begin, cursor, word.start_s, word.end_s))
+        places.append(TextSpan(begin, cursor, word.start_s, word.end_s))
     return [] if _LETTER.search(text, cursor) else places
 
 
-def _by_difference(text: str, words: Sequence[Word]) -> list[Place]:
+def _by_difference(text: str, words: Sequence[Word]) -> list[TextSpan]:
     here = [match.span() for match in _TOKEN.finditer(text)]
     there = [(token, n) for n, word in enumerate(words) for token in _TOKEN.findall(word.text.casefold())]
     if not here or not there:
@@ -91,16 +91,16 @@ def _by_difference(text: str, words: Sequence[Word]) -> list[Place]:
     places = []
     for owner, tokens in groupby(zip(owners, here, strict=True), key=itemgetter(0)):
         extents = [extent for _, extent in tokens]
-        places.append(Place(extents[0][0], extents[-1][1], words[owner].start_s, words[owner].end_s))
+        places.append(TextSpan(extents[0][0], extents[-1][1], words[owner].start_s, words[owner].end_s))
     return places
 
 
-def _tiled(text: str, places: Sequence[Place]) -> Iterator[Place]:
+def _tiled(text: str, places: Sequence[TextSpan]) -> Iterator[TextSpan]:
     """The places grown over what is between and around them."""
     begin = 0
     for place, following in zip(places, [*places[1:], None], strict=True):
         end = len(text) if following is None else _border(text, place.end, following.begin)
-        yield Place(begin, end, place.start_s, place.end_s)
+        yield TextSpan(begin, end, place.start_s, place.end_s)
         begin = end
 
 

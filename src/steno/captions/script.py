@@ -37,7 +37,7 @@ _GLUE = regex.compile(r"[\p{lb=GL}\p{lb=WJ}]|[\p{lb=QU}--[\p{Pi}\p{Pf}]]", regex
 _BREAK_AFTER = regex.compile(r"[\p{lb=ZW}\p{lb=B2}]")
 
 
-class Kind(NamedTuple):
+class CharKind(NamedTuple):
     """What matters of one character."""
 
     ideographic: bool
@@ -50,8 +50,8 @@ class Kind(NamedTuple):
 
 
 @lru_cache(maxsize=16384)
-def kind(char: str) -> Kind:
-    return Kind(
+def kind(char: str) -> CharKind:
+    return CharKind(
         _IDEOGRAPHIC.match(char) is not None,
         _SOUTH_EAST_ASIAN.match(char) is not None,
         _NEVER_FIRST.match(char) is not None,

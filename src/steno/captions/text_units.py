@@ -8,9 +8,9 @@ from itertools import accumulate, pairwise
 
 import regex
 
-from steno.captions.clock import Span
-from steno.captions.endings import Ending, ending
-from steno.captions.locate import Place
+from steno.captions.clock import TimedText
+from steno.captions.endings import BreakRank, ending
+from steno.captions.locate import TextSpan
 from steno.captions.phrases import phrase_starts
 from steno.captions.script import TOKENS, UNSPACED, clusters, kind, may_part, width
 
@@ -21,7 +21,7 @@ _TRAILING = regex.compile(r"[—–…]+|\.{2,}")
 
 
 @dataclass(slots=True)
-class Piece:
+class TextUnit:
     """Text that no break divides: characters `begin` to `end` of its text."""
 
     text: str
@@ -31,14 +31,14 @@ class Piece:
     """Whether a space comes before it, if anything does."""
     begin: int
     end: int
-    ends: Ending = Ending.PLAIN
+    ends: BreakRank = BreakRank.PLAIN
     """What ends with it."""
     start_ms: int = 0
     end_ms: int = 0
     language: str | None = None
 
 
-def pieces_of(text: str, max_width: int, language: str | None, places: Sequence[Place] = ()) -> list[Piece]:
+def pieces_of(text: str, max_width: int, language: str | None, places: Sequence[TextSpan] = ()) -> list[TextUnit]:
     """The pieces of a single-spaced text, none wider than `max_width` but for a single wide character.
 
     Args:
@@ -46,34 +46,34 @@ def pieces_of(text: str, max_width: int, language: str | None, places: Sequence[
     """
     phrases = phrase_starts(text, language) if UNSPACED.search(text) else None
     cased = text != text.lower()
-    pieces: list[Piece] = []
+    pieces: list[TextUnit] = []
     for begin, stop in pairwise([*_starts(text, phrases, places), len(text)]):
         whole = text[begin:stop].rstrip(" ")
         end, wide = begin + len(whole), _width_in_line(whole)
         if wide <= max_width:
-            _append(pieces, Piece(whole, wide, bool(pieces) and begin > pieces[-1].end, begin, end), cased)
+            _append(pieces, TextUnit(whole, wide, bool(pieces) and begin > pieces[-1].end, begin, end), cased)
             continue
         for one, other in _fitted(text, begin, end, max_width, phrases or ()):
             part = text[one:other]
             spaced = bool(pieces) and one > pieces[-1].end
-            _append(pieces, Piece(part, _width_in_line(part), spaced, one, other), cased)
+            _append(pieces, TextUnit(part, _width_in_line(part), spaced, one, other), cased)
             if other < end and text[other] != " ":
-                pieces[-1].ends = Ending.INSIDE
+                pieces[-1].ends = BreakRank.INSIDE
     for piece in pieces:
         piece.language = language
     if pieces:
-        pieces[-1].ends = max(ending(pieces[-1].text, "", spaced=False, cased=cased), Ending.CLAUSE)
+        pieces[-1].ends = max(ending(pieces[-1].text, "", spaced=False, cased=cased), BreakRank.CLAUSE)
     return pieces
 
 
-def _append(pieces: list[Piece], piece: Piece, cased: bool) -> None:
+def _append(pieces: list[TextUnit], piece: TextUnit, cased: bool) -> None:
     """Add a piece, now that is known what the one before it ends."""
-    if pieces and pieces[-1].ends is not Ending.INSIDE:
+    if pieces and pieces[-1].ends is not BreakRank.INSIDE:
         pieces[-1].ends = ending(pieces[-1].text, piece.text, spaced=piece.spaced, cased=cased)
     pieces.append(piece)
 
 
-def set_times(pieces: Sequence[Piece], places: Sequence[Place], spans: Sequence[Span]) -> None:
+def set_times(pieces: Sequence[TextUnit], places: Sequence[TextSpan], spans: Sequence[TimedText]) -> None:
     """Times of pieces from those of the words they are of; within a word they go by the number of characters."""
     at = 0
     for n, piece in enumerate(pieces):
@@ -86,7 +86,7 @@ def set_times(pieces: Sequence[Piece], places: Sequence[Place], spans: Sequence[
         piece.end_ms = spans[at].end_ms if is_last else _time(piece.end, places[at], spans[at])
 
 
-def _time(position: int, place: Place, span: Span) -> int:
+def _time(position: int, place: TextSpan, span: TimedText) -> int:
     return span.start_ms + (span.end_ms - span.start_ms) * (position - place.begin) // span.size
 
 
@@ -95,9 +95,9 @@ def _width_in_line(text: str) -> int:
     return max(width(text), width(f" {text}") - 1) if kind(text[0]).never_first else width(text)
 
 
-def _starts(text: str, phrases: Collection[int] | None, places: Sequence[Place]) -> Iterator[int]:
+def _starts(text: str, phrases: Collection[int] | None, places: Sequence[TextSpan]) -> Iterator[int]:
     """Where pieces begin."""
-    parted = _Parted(text, phrases, places) if UNSPACED.search(text) else None
+    parted = _CjkUnits(text, phrases, places) if UNSPACED.search(text) else None
     reached = 0
     for token in TOKENS.finditer(text):
         begin, end = token.span()
@@ -110,10 +110,10 @@ def _starts(text: str, phrases: Collection[int] | None, places: Sequence[Place])
         reached = end
 
 
-class _Parted:
+class _CjkUnits:
     """Where a text with characters that need no spaces may be parted between two of them."""
 
-    def __init__(self, text: str, phrases: Collection[int] | None, places: Sequence[Place]) -> None:
+    def __init__(self, text: str, phrases: Collection[int] | None, places: Sequence[TextSpan]) -> None:
         self._text = text
         self._phrases = phrases
         self._words = {place.begin for place in places} if len(places) > 1 else None
@@ -136,7 +136,7 @@ class _Parted:
         return False
 
 
-def _range(place: Place) -> range:
+def _range(place: TextSpan) -> range:
     return range(place.begin + 1, place.end)
 
 

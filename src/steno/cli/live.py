@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from steno.cli.live_audio import Source, from_file, from_microphone, from_stdin, until
+from steno.cli.live_audio import LiveInput, from_file, from_microphone, from_stdin, until
 from steno.cli.live_captions import CaptionFile
 from steno.cli.live_view import View, clock_of, view_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
@@ -30,7 +30,7 @@ ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LiveRun:
     """The options of the command line that say what to do with the audio."""
 
     language: str | None
@@ -101,7 +101,7 @@ def command(
     if words and not as_json:
         raise click.UsageError("--words shows in --json")
     source = _source(file, mic, device, fast, encoding, sample_rate)
-    wish = Wish(language, words or bool(srt or vtt), translate_to, url, api_key)
+    wish = LiveRun(language, words or bool(srt or vtt), translate_to, url, api_key)
     chosen = settings.load()
     with _broken_pipe_ends(), ExitStack() as stack:
         files = [stack.enter_context(f) for f in _checked(_caption_files(srt, vtt, translate_to, chosen), file)]
@@ -116,7 +116,9 @@ def command(
 class _Show:
     """From the audio to everything that is made of it."""
 
-    def __init__(self, source: Source, wish: Wish, settings: Settings, view: View, files: list[CaptionFile]) -> None:
+    def __init__(
+        self, source: LiveInput, wish: LiveRun, settings: Settings, view: View, files: list[CaptionFile]
+    ) -> None:
         self._source = source
         self._wish = wish
         self._settings = settings
@@ -168,7 +170,7 @@ class _Show:
             file.add(event)
 
 
-def _source(file: str | None, mic: bool, device: str | None, fast: bool, encoding: str, sample_rate: int) -> Source:
+def _source(file: str | None, mic: bool, device: str | None, fast: bool, encoding: str, sample_rate: int) -> LiveInput:
     if mic == (file is not None):
         raise click.UsageError("what is to be heard? A FILE, - for standard input, or --mic")
     if mic:

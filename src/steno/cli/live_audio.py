@@ -41,7 +41,7 @@ class InputError(StenoError):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class LiveInput:
     """Audio, and what it is in. `chunks` is called once."""
 
     chunks: Callable[[], AsyncGenerator[bytes, None]]
@@ -52,7 +52,7 @@ class Source:
     is_endless: bool = False
 
 
-def from_file(path: Path, *, in_real_time: bool) -> Source:
+def from_file(path: Path, *, in_real_time: bool) -> LiveInput:
     """Any recording that can be decoded. Raises InputError: there is none."""
     try:
         path.stat()
@@ -60,23 +60,23 @@ def from_file(path: Path, *, in_real_time: bool) -> Source:
         raise InputError(f"{path}: {error.strerror}") from None
     if path.is_dir():
         raise click.UsageError(f"{path} is no file")
-    return Source(
+    return LiveInput(
         lambda: _paced(_decoded(path)) if in_real_time else _unpaced(_decoded(path)), in_real_time=in_real_time
     )
 
 
-def from_stdin(encoding: str, sample_rate: int) -> Source:
+def from_stdin(encoding: str, sample_rate: int) -> LiveInput:
     """Audio as it comes. Half a sample at its end is left out."""
     if sys.stdin is None or sys.stdin.isatty():
         raise click.UsageError("pipe audio into standard input: 16 kHz mono PCM16, unless you say otherwise")
-    return Source(lambda: _unpaced(_read_stdin(encoding)), encoding, sample_rate)  # type: ignore[arg-type]
+    return LiveInput(lambda: _unpaced(_read_stdin(encoding)), encoding, sample_rate)  # type: ignore[arg-type]
 
 
-def from_microphone(device: str | None) -> Source:
+def from_microphone(device: str | None) -> LiveInput:
     """Raises InputError: the package for it is not installed."""
     sounddevice = _sounddevice()
     chosen = int(device) if device is not None and device.isdigit() else device
-    return Source(lambda: _unpaced(_recorded(sounddevice, chosen)), in_real_time=True, is_endless=True)
+    return LiveInput(lambda: _unpaced(_recorded(sounddevice, chosen)), in_real_time=True, is_endless=True)
 
 
 async def until(stop: asyncio.Event, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

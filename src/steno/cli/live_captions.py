@@ -28,13 +28,13 @@ class CaptionFile:
     """
 
     def __init__(self, path: Path, name: RunningFormat, style: CueStyle, target: str | None) -> None:
-        from steno.captions.incremental import RunningCaptions
+        from steno.captions.incremental import IncrementalCaptions
 
         self._path = path.with_suffix(f".{target}{path.suffix}") if target else path
         self._is_vtt = name == "vtt"
         self._target = target
         # The header is written on entering, so the captions come without: as those of a file that was begun before.
-        self._captions = RunningCaptions(name, style, first=2 if self._is_vtt else 1)
+        self._captions = IncrementalCaptions(name, style, first=2 if self._is_vtt else 1)
 
     def __enter__(self) -> CaptionFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,15 +14,15 @@ from steno.pipelines.live.stream import LiveStream
 from steno.streaming.events import Final, Partial
 
 if TYPE_CHECKING:
-    from steno.cli.live import Wish
-    from steno.cli.live_audio import Source
-    from steno.pipelines.live.notices import Aside, LiveEvent
+    from steno.cli.live import LiveRun
+    from steno.cli.live_audio import LiveInput
+    from steno.pipelines.live.notices import LiveEvent, Notice
     from steno.settings import Settings
 
 Tell = Callable[[client.Event], None]
 
 
-async def at_server(wish: Wish, source: Source, audio: AsyncGenerator[bytes, None], tell: Tell) -> None:
+async def at_server(wish: LiveRun, source: LiveInput, audio: AsyncGenerator[bytes, None], tell: Tell) -> None:
     """A steno server. Raises what `AsyncClient.stream` does."""
     assert wish.url is not None
     async with (
@@ -45,8 +45,8 @@ async def at_server(wish: Wish, source: Source, audio: AsyncGenerator[bytes, Non
 
 async def here(
     settings: Settings,
-    wish: Wish,
-    source: Source,
+    wish: LiveRun,
+    source: LiveInput,
     audio: AsyncGenerator[bytes, None],
     tell: Tell,
     on_lag: Callable[[float], None],
@@ -105,7 +105,7 @@ async def _feed(stream: LiveStream, audio: AsyncGenerator[bytes, None]) -> None:
         stream.outbox.close()
 
 
-def _event_of(item: LiveEvent | Aside) -> client.Event | None:
+def _event_of(item: LiveEvent | Notice) -> client.Event | None:
     match item:
         case Partial():
             return client.Partial(item.segment_id, item.start_s, item.end_s, item.stable, item.draft, item.language)

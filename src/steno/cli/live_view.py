@@ -25,17 +25,17 @@ class View(AbstractContextManager["View"], Protocol):
 def view_of(*, as_json: bool, words: bool) -> View:
     """What suits standard output."""
     if as_json:
-        return Lines(lambda event: json_of(event, words=words))
-    return Screen() if sys.stdout.isatty() else Lines(_text_of)
+        return LineView(lambda event: json_of(event, words=words))
+    return ScreenView() if sys.stdout.isatty() else LineView(_text_of)
 
 
-class Lines:
+class LineView:
     """A line for each event that `line_of` has one for, at once."""
 
     def __init__(self, line_of: Any) -> None:
         self._line_of = line_of
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> LineView:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,7 +49,7 @@ class Lines:
         click.echo(f"steno: {text}", err=True)
 
 
-class Screen:
+class ScreenView:
     """The utterance that is being spoken at the bottom; above it, what is final."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Screen:
             redirect_stderr=sys.stderr.isatty(),
         )
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> ScreenView:
         self._live.start()
         return self
 

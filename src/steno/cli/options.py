@@ -25,7 +25,7 @@ CAPTIONS = ("srt", "vtt", "lrc", "tsv")
 ALSO_KNOWN_AS = {"txt": "text"}
 
 
-class Listed(click.ParamType[tuple[str, ...]]):
+class CommaList(click.ParamType[tuple[str, ...]]):
     """`a,b,c`, each checked by `check`, which returns what it is really called or raises ValueError."""
 
     name = "list"
@@ -48,7 +48,7 @@ class Listed(click.ParamType[tuple[str, ...]]):
 
 
 def check_format(name: str) -> str:
-    """For `Listed`."""
+    """For `CommaList`."""
     name = ALSO_KNOWN_AS.get(name, name)
     if name not in EXTENSION:
         raise ValueError(f"{name!r} is not a format; there are {', '.join([*EXTENSION, *ALSO_KNOWN_AS])}")
@@ -56,7 +56,7 @@ def check_format(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class OutputRequest:
     """One file to make: a format, and the language to translate into, if any."""
 
     form: str
@@ -68,7 +68,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class TranscribeOptions:
     """The options of the command line."""
 
     formats: tuple[str, ...]
@@ -86,13 +86,13 @@ class Wishes:
         """Whether a result needs to know when words are spoken: plain text and JSON do not."""
         return bool(self.targets) or not {"text", "json"}.issuperset(self.formats)
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Iterator[OutputRequest]:
         """The source text's first, then those of each translation."""
         for target in (None, *self.targets):
             for form in self.formats:
-                yield Result(form, target)
+                yield OutputRequest(form, target)
 
-    def fingerprint(self, result: Result, identity: str) -> str:
+    def fingerprint(self, result: OutputRequest, identity: str) -> str:
         """What a result depends on besides the recording; `identity` is the recogniser's."""
         parts = [result.form, identity, self.language or "auto"]
         if result.form in CAPTIONS:

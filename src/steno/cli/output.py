@@ -28,7 +28,7 @@ class Sink(Protocol):
         """Raises OSError where the target cannot be written."""
 
 
-class Terminal:
+class TerminalSink:
     """Prints. Several results are told apart by a line with their name.
 
     Args:
@@ -51,7 +51,7 @@ class Terminal:
             click.echo()
 
 
-class OneFile:
+class FileSink:
     """Writes the one result there is to `path`."""
 
     remembers = False
@@ -66,7 +66,7 @@ class OneFile:
         write_whole(self._path, text.rstrip("\n") + "\n")
 
 
-class Folder:
+class FolderSink:
     """Writes `NAME.EXTENSION` into `path`, and keeps a record of what each was made from.
 
     Args:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
-class Shown:
+class RecordingProgress:
     """The progress of one recording. Methods may be called from other threads."""
 
     def __init__(self, bars: Bars | None, task: TaskID | None) -> None:
@@ -51,7 +51,7 @@ class Shown:
             self._bars.update(self._task, **fields)  # type: ignore[arg-type]
 
 
-class Progress:
+class RunProgress:
     """Of a whole run. Use it as a context manager.
 
     Args:
@@ -65,7 +65,7 @@ class Progress:
         self._finished = self._skipped = self.failures = 0
         self._audio_s = 0.0
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> RunProgress:
         if not self._quiet and sys.stderr.isatty():
             self._bars = _make_bars()
             self._bars.start()
@@ -76,17 +76,17 @@ class Progress:
             self._bars.stop()
 
     @contextmanager
-    def of(self, name: str) -> Iterator[Shown]:
+    def of(self, name: str) -> Iterator[RecordingProgress]:
         """Show one recording while it is worked on."""
         task = self._bars.add_task(name, total=None, note="") if self._bars is not None else None
         try:
-            yield Shown(self._bars, task)
+            yield RecordingProgress(self._bars, task)
         finally:
             if self._bars is not None and task is not None:
                 self._bars.refresh()  # else what came since the last tick, which may be all of it, is never seen
                 self._bars.remove_task(task)
 
-    def finished(self, name: str, shown: Shown) -> None:
+    def finished(self, name: str, shown: RecordingProgress) -> None:
         self._finished += 1
         self._audio_s += shown.audio_s
         self._tell(f"{name}: {_speed(shown.audio_s, shown.elapsed_s)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.checkpoint.model_source import Source, Wanted
+    from steno.backends.qwen.checkpoint.model_source import CheckpointSource, ModelRef
     from steno.settings import Settings
 
 
@@ -26,13 +26,13 @@ def command(model: str | None, revision: str | None, quiet: bool) -> None:
     """
     from steno import logs, settings
     from steno.backends.qwen.checkpoint import model_source
-    from steno.cli.progress import Progress
+    from steno.cli.progress import RunProgress
 
     chosen = settings.load(model_revision=revision)
     logs.setup("WARNING" if chosen.log_level == "INFO" else chosen.log_level, chosen.log_json)
     found = []
     try:
-        with Progress(quiet=quiet) as progress:
+        with RunProgress(quiet=quiet) as progress:
             for wanted in _wanted(model, chosen):
                 with progress.of(wanted.model_id) as shown:
                     found.append((model_source.resolve(wanted, shown.part, refresh=True), wanted.revision))
@@ -44,7 +44,7 @@ def command(model: str | None, revision: str | None, quiet: bool) -> None:
             click.echo(line)
 
 
-def _wanted(model: str | None, settings: Settings) -> list[Wanted]:
+def _wanted(model: str | None, settings: Settings) -> list[ModelRef]:
     from steno.backends.qwen.engine_options import aligner_of, checkpoints_of
     from steno.compose import backend_options_of
 
@@ -58,7 +58,7 @@ def _wanted(model: str | None, settings: Settings) -> list[Wanted]:
     return [one.wanted(kind=None) for one in asked]
 
 
-def _told(found: Source, revision: str | None) -> list[str]:
+def _told(found: CheckpointSource, revision: str | None) -> list[str]:
     from steno.backends.qwen.checkpoint.model_source import PARAMS
     from steno.backends.qwen.checkpoint.weights import gigabytes
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from steno.cli.options import CAPTIONS, Result, Wishes
+from steno.cli.options import CAPTIONS, OutputRequest, TranscribeOptions
 
 if TYPE_CHECKING:
     from steno.captions.formats import FormatName
-    from steno.translation.translator import Translator, Wanted
+    from steno.translation.translator import LanguagePair, Translator
     from steno.types import Transcript
 
 
@@ -20,12 +20,12 @@ class Renderer:
     `translator` None = no LLM is configured; then only a translation into the language that is spoken works.
     """
 
-    wishes: Wishes
+    wishes: TranscribeOptions
     translator: Translator | None
     text_temperature: float
     caption_temperature: float
 
-    async def render(self, transcript: Transcript, result: Result) -> tuple[str, int]:
+    async def render(self, transcript: Transcript, result: OutputRequest) -> tuple[str, int]:
         """The text, and how many of its lines could not be translated.
 
         Raises:
@@ -35,7 +35,7 @@ class Renderer:
             return await self._captions(transcript, result)
         return await self._text(transcript, result)
 
-    async def _captions(self, transcript: Transcript, result: Result) -> tuple[str, int]:
+    async def _captions(self, transcript: Transcript, result: OutputRequest) -> tuple[str, int]:
         from steno.captions.formats import render
         from steno.pipelines.subtitle import subtitles_of
         from steno.pipelines.translate import translate_cues
@@ -49,7 +49,7 @@ class Renderer:
         language = result.target or transcript.language
         return render(cast("FormatName", result.form), cues, language=language), kept
 
-    async def _text(self, transcript: Transcript, result: Result) -> tuple[str, int]:
+    async def _text(self, transcript: Transcript, result: OutputRequest) -> tuple[str, int]:
         from steno.pipelines.translate import translate_transcript
 
         kept = 0
@@ -65,7 +65,7 @@ class Renderer:
             return json_transcript(transcript, logprobs=False).model_dump_json(exclude_none=True), kept
         return verbose_transcript(transcript, {"segment", "word"}).model_dump_json(exclude_none=True), kept
 
-    def _wanted(self, transcript: Transcript, target: str, temperature: float) -> Wanted:
-        from steno.translation.translator import Wanted
+    def _wanted(self, transcript: Transcript, target: str, temperature: float) -> LanguagePair:
+        from steno.translation.translator import LanguagePair
 
-        return Wanted(target, transcript.language, self.wishes.glossary, temperature)
+        return LanguagePair(target, transcript.language, self.wishes.glossary, temperature)

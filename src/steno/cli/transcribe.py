@@ -14,9 +14,9 @@ from loguru import logger
 
 from steno.cli.inputs import Recording, recordings_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
-from steno.cli.options import Listed, Wishes, check_format
-from steno.cli.output import RECORD, Folder, OneFile, Sink, Terminal
-from steno.cli.progress import Progress
+from steno.cli.options import CommaList, TranscribeOptions, check_format
+from steno.cli.output import RECORD, FileSink, FolderSink, Sink, TerminalSink
+from steno.cli.progress import RunProgress
 from steno.cli.render import Renderer
 from steno.cli.transcriber import Transcriber, at_server, here
 from steno.errors import StenoError
@@ -37,7 +37,7 @@ def _check_target(name: str) -> str:
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option(
-    "--format", "-f", "formats", type=Listed(check_format), default="text", show_default=True, metavar="A,B,…",
+    "--format", "-f", "formats", type=CommaList(check_format), default="text", show_default=True, metavar="A,B,…",
     help="text (or txt), json, verbose_json, srt, vtt, lrc, tsv; several are made in one pass.",
 )  # fmt: skip
 @click.option(
@@ -57,7 +57,7 @@ def _check_target(name: str) -> str:
 )
 @click.option("--max-lines", type=click.IntRange(1, 4), default=2, show_default=True, help="Of a subtitle.")
 @click.option(
-    "--translate-to", "targets", type=Listed(_check_target), default=(), metavar="LANG,…",
+    "--translate-to", "targets", type=CommaList(_check_target), default=(), metavar="LANG,…",
     help="Also make NAME.LANG.srt, …: translated by the LLM of OPENAI_BASE_URL and TRANSLATE_MODEL.",
 )  # fmt: skip
 @click.option("--bilingual", is_flag=True, help="Translated subtitles keep the source text below.")
@@ -112,7 +112,7 @@ def command(
     terms = parse_glossary(_text_of(glossary), "\n") if glossary else {}
     style = compose.caption_style_of(chosen, max_line_chars, max_lines)
     llm = f"{chosen.translate_model} {chosen.translate_temperature} {chosen.translate_srt_temperature}"
-    wishes = Wishes(formats, language, mode, style, targets, bilingual, terms, llm)
+    wishes = TranscribeOptions(formats, language, mode, style, targets, bilingual, terms, llm)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     translator = compose.translator_of(chosen)
     # English may be what is spoken; then it needs no translation, which is known only afterwards.
@@ -122,7 +122,7 @@ def command(
     renderer = Renderer(wishes, translator, chosen.translate_temperature, chosen.translate_srt_temperature)
     worker = at_server(url, api_key) if url else here(chosen, words=wishes.wants_words)
     try:
-        with recordings_of(files) as recordings, Progress(quiet=quiet) as progress:
+        with recordings_of(files) as recordings, RunProgress(quiet=quiet) as progress:
             sink, at_once = _sink(recordings, wishes, output, output_dir, again), jobs if output_dir else 1
             asyncio.run(_all(recordings, renderer, worker, sink, progress, at_once))
             progress.summary()
@@ -140,19 +140,23 @@ def _text_of(file: Path) -> str:
 
 
 def _sink(
-    recordings: Sequence[Recording], wishes: Wishes, output: Path | None, output_dir: Path | None, again: bool
+    recordings: Sequence[Recording],
+    wishes: TranscribeOptions,
+    output: Path | None,
+    output_dir: Path | None,
+    again: bool,
 ) -> Sink:
     count = len(recordings) * len(list(wishes.results()))
     if output and count > 1:
         raise click.UsageError("--output takes one file in one format; use --output-dir for several")
     if output:
-        return OneFile(output)
+        return FileSink(output)
     if output_dir:
         files = [recording.name + result.extension for recording in recordings for result in wishes.results()]
         doubled = next((file for file in files if file == RECORD or files.count(file) > 1), None)
         if doubled:
             raise click.UsageError(f"two results would be called {doubled}; give them folders of their own")
-    return Folder(output_dir, again=again) if output_dir else Terminal(headings=count > 1)
+    return FolderSink(output_dir, again=again) if output_dir else TerminalSink(headings=count > 1)
 
 
 async def _all(
@@ -160,7 +164,7 @@ async def _all(
     renderer: Renderer,
     worker: AbstractAsyncContextManager[Transcriber],
     sink: Sink,
-    progress: Progress,
+    progress: RunProgress,
     at_once: int,
 ) -> None:
     """`at_once` is 1 on a terminal, where results come in the order of the files."""
@@ -186,7 +190,7 @@ async def _all(
 
 
 async def _one(
-    recording: Recording, renderer: Renderer, transcriber: Transcriber, sink: Sink, progress: Progress
+    recording: Recording, renderer: Renderer, transcriber: Transcriber, sink: Sink, progress: RunProgress
 ) -> None:
     wishes = renderer.wishes
     digest = await asyncio.to_thread(recording.digest) if sink.remembers else ""

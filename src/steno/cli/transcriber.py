@@ -10,12 +10,12 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from steno.cli.inputs import Recording
-from steno.cli.progress import Shown
+from steno.cli.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from steno.client import Client
     from steno.engine.engine import Engine
-    from steno.pipelines.recording_reader import PieceSource
+    from steno.pipelines.recording_reader import RecordingOpener
     from steno.settings import Settings
     from steno.types import Transcript
 
@@ -25,7 +25,7 @@ class Transcriber(Protocol):
     def identity(self) -> str:
         """What recognises: results of another one are not the same results."""
 
-    async def transcribe(self, recording: Recording, language: str | None, shown: Shown) -> Transcript:
+    async def transcribe(self, recording: Recording, language: str | None, shown: RecordingProgress) -> Transcript:
         """With word times.
 
         Raises:
@@ -57,7 +57,7 @@ async def at_server(url: str, api_key: str | None) -> AsyncIterator[Transcriber]
 
 
 class _Here:
-    def __init__(self, engine: Engine, pieces: PieceSource, words: bool) -> None:
+    def __init__(self, engine: Engine, pieces: RecordingOpener, words: bool) -> None:
         self._engine = engine
         self._pieces = pieces
         self._words = words
@@ -66,7 +66,7 @@ class _Here:
     def identity(self) -> str:
         return self._engine.backend.model_id
 
-    async def transcribe(self, recording: Recording, language: str | None, shown: Shown) -> Transcript:
+    async def transcribe(self, recording: Recording, language: str | None, shown: RecordingProgress) -> Transcript:
         from steno.pipelines.file import FileOptions, FileTranscription
         from steno.pipelines.request import check_language
 
@@ -96,7 +96,7 @@ class _AtServer:
     def identity(self) -> str:
         return self._url
 
-    async def transcribe(self, recording: Recording, language: str | None, shown: Shown) -> Transcript:
+    async def transcribe(self, recording: Recording, language: str | None, shown: RecordingProgress) -> Transcript:
         size = max(recording.path.stat().st_size, 1)
         transcript = await _in_daemon_thread(
             lambda: self._client.transcribe(

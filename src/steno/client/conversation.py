@@ -16,9 +16,9 @@ from steno.client.exceptions import BacklogError, ConnectionLostError, error_of
 from steno.client.inbox import Inbox
 from steno.client.messages import Event
 from steno.client.pulling import AudioSource, chunks_of
-from steno.client.replay_buffer import KEPT_S, Ledger
-from steno.client.server import Server
-from steno.client.socket import BrokenOffError, Line, UnreachedError, line_to
+from steno.client.replay_buffer import KEPT_S, ReplayBuffer
+from steno.client.server import ServerUrl
+from steno.client.socket import BrokenOffError, ClientSocket, UnreachedError, line_to
 from steno.client.stream_options import StreamOptions
 from steno.errors import DrainingError, OverloadedError, SessionEndedError, SlowReaderError, StenoError
 
@@ -36,7 +36,7 @@ LATE_S = 0.5
 log = logging.getLogger("steno.client")
 
 
-async def converse(server: Server, options: StreamOptions, audio: AudioSource) -> AsyncGenerator[Event, None]:
+async def converse(server: ServerUrl, options: StreamOptions, audio: AudioSource) -> AsyncGenerator[Event, None]:
     """Stream `audio`, and yield what comes of it. Raises what `AsyncClient.stream` does."""
     conversation = _Conversation(server, options, audio)
     working = asyncio.create_task(conversation.run(), name="steno stream")
@@ -50,11 +50,11 @@ async def converse(server: Server, options: StreamOptions, audio: AudioSource) -
 
 
 class _Conversation:
-    def __init__(self, server: Server, options: StreamOptions, audio: AudioSource) -> None:
+    def __init__(self, server: ServerUrl, options: StreamOptions, audio: AudioSource) -> None:
         self._server = server
         self._options = options
         self._audio = audio
-        self._ledger = Ledger(options)
+        self._ledger = ReplayBuffer(options)
         self._inbox = Inbox()
         self._moved = asyncio.Event()
         self._patience = _Patience(options.reconnect_s)
@@ -134,7 +134,7 @@ class _Conversation:
                 sending.cancel()
                 await asyncio.wait([sending])
 
-    async def _greet(self, line: Line) -> None:
+    async def _greet(self, line: ClientSocket) -> None:
         try:
             async with asyncio.timeout(GREETING_S):
                 greeting = await line.receive()
@@ -146,7 +146,7 @@ class _Conversation:
         if first := self._options.first_message:
             await line.send(first)
 
-    async def _listen(self, line: Line) -> None:
+    async def _listen(self, line: ClientSocket) -> None:
         clock = asyncio.get_running_loop().time
         while (message := await line.receive()).get("status") != "closed":
             event = self._ledger.hear(message, clock())
@@ -157,7 +157,7 @@ class _Conversation:
             self._patience.renew()
             self._ring()
 
-    async def _send(self, line: Line) -> None:
+    async def _send(self, line: ClientSocket) -> None:
         """A connection that breaks is for `_listen` to tell: it may hear why."""
         ledger = self._ledger
         try:

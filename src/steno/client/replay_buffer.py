@@ -37,7 +37,7 @@ CONTAINER_BYTES = 1 << 17
 log = logging.getLogger("steno.client")
 
 
-class Ledger:
+class ReplayBuffer:
     """See the module. One stream's; at most one connection at a time."""
 
     def __init__(self, options: StreamOptions) -> None:

@@ -23,7 +23,7 @@ EVERYTHING: Mapping[str, Any] = {"response_format": "verbose_json", "timestamp_g
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerUrl:
     """One server, as a client sees it. Made by `server_at`."""
 
     base: httpx.URL
@@ -53,12 +53,12 @@ class Server:
             return httpx.AsyncClient(base_url=self.base, headers=self.headers, timeout=self.timeout, transport=direct)
 
 
-def server_at(url: str, api_key: str | None, timeout_s: float) -> Server:
+def server_at(url: str, api_key: str | None, timeout_s: float) -> ServerUrl:
     """Raises SettingsError: the URL or the key cannot be one."""
     if api_key and not (api_key.isascii() and api_key.isprintable()):
         raise SettingsError("the API key holds characters that no HTTP header can", param="api_key")
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return Server(_base(url), headers, httpx.Timeout(timeout_s, connect=CONNECT_S))
+    return ServerUrl(_base(url), headers, httpx.Timeout(timeout_s, connect=CONNECT_S))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidPro
 from websockets.http11 import Response
 
 from steno.client.exceptions import ServerError, error_of, not_reached, seconds_of
-from steno.client.server import CONNECT_S, Server
+from steno.client.server import CONNECT_S, ServerUrl
 from steno.errors import AuthenticationError, OverloadedError, SettingsError, StenoError
 
 PATH = "/ws/transcribe"
@@ -30,7 +30,7 @@ class UnreachedError(ServerError):
     """No connection came about."""
 
 
-class Line:
+class ClientSocket:
     """An open connection: JSON and audio, in turns."""
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -57,7 +57,7 @@ class Line:
 
 
 @asynccontextmanager
-async def line_to(server: Server, query: str) -> AsyncIterator[Line]:
+async def line_to(server: ServerUrl, query: str) -> AsyncIterator[ClientSocket]:
     """Connect to the server's native dialect.
 
     Raises:
@@ -75,10 +75,10 @@ async def line_to(server: Server, query: str) -> AsyncIterator[Line]:
     except OSError as error:
         raise UnreachedError(not_reached(_shown(server), error).message) from None
     async with socket:
-        yield Line(socket)
+        yield ClientSocket(socket)
 
 
-def _arguments(server: Server, query: str) -> dict[str, Any]:
+def _arguments(server: ServerUrl, query: str) -> dict[str, Any]:
     base = server.base
     secure = base.scheme == "https"
     path = base.raw_path.partition(b"?")[0].rstrip(b"/")
@@ -119,5 +119,5 @@ def _refusal(response: Response, server: str) -> StenoError:
     return ServerError(f"{text}: is this the URL of a steno server?", status)
 
 
-def _shown(server: Server) -> str:
+def _shown(server: ServerUrl) -> str:
     return f"{server.base.scheme}://{server.base.netloc.decode()}/"

@@ -14,7 +14,7 @@ from steno.errors import DrainingError, OverloadedError
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AdmissionLimits:
     """How much the engine takes on."""
 
     max_waiting: int = 32
@@ -33,7 +33,7 @@ UPLOAD_GUESS_S, LIVE_GUESS_S = 2.0, 5.0
 """The interval between two ends of requests, and of sessions, before any was measured."""
 
 
-class Gate:
+class AdmissionControl:
     """Counts the requests and sessions that are in.
 
     Args:
@@ -44,7 +44,7 @@ class Gate:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: AdmissionLimits,
         telemetry: Telemetry,
         *,
         places: Callable[[], int],
@@ -56,8 +56,8 @@ class Gate:
         self._live_room = live_room
         self._live_wait_s = live_wait_s
         self._telemetry = telemetry
-        self._uploads = _Entrance(RetrySchedule((limits.max_waiting + 1) // 2, UPLOAD_GUESS_S))
-        self._live = _Entrance(RetrySchedule((limits.max_live + 1) // 2, LIVE_GUESS_S))
+        self._uploads = _PlaceCounter(RetrySchedule((limits.max_waiting + 1) // 2, UPLOAD_GUESS_S))
+        self._live = _PlaceCounter(RetrySchedule((limits.max_live + 1) // 2, LIVE_GUESS_S))
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = asyncio.Event()
@@ -145,7 +145,7 @@ class Gate:
 _PROMISED = "the free places are kept for clients that were told to come now"
 
 
-class _Entrance:
+class _PlaceCounter:
     """The places of uploads, or those of live sessions: how many are taken, and what refused clients were told."""
 
     def __init__(self, retries: RetrySchedule) -> None:

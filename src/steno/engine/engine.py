@@ -13,13 +13,13 @@ from typing import TypeVar
 
 from steno.backends.aligners.base import Align, Aligner
 from steno.backends.base import AsyncBackend, Backend, Capabilities, Progress, StepBackend
-from steno.engine.admission import Gate, Limits
+from steno.engine.admission import AdmissionControl, AdmissionLimits
 from steno.engine.lane import Lane
-from steno.engine.lifecycle import Lifecycle, State
+from steno.engine.lifecycle import Lifecycle, LifecycleState
 from steno.engine.live_load import LiveLoad
 from steno.engine.queue import Job, Priority, PriorityInferQueue, Work
 from steno.engine.scheduler import AsyncScheduler, RunInThread, Scheduler, StepScheduler
-from steno.engine.telemetry import AlignerTelemetry, Silent, Telemetry
+from steno.engine.telemetry import AlignerTelemetry, NullTelemetry, Telemetry
 from steno.engine.ticket import Ticket
 from steno.errors import BackendUnavailableError, DeadlineExceededError, DrainingError, ModelLoadError, StenoError
 
@@ -43,7 +43,7 @@ class Engine:
     def __init__(
         self,
         backend: AsyncBackend | StepBackend,
-        limits: Limits,
+        limits: AdmissionLimits,
         telemetry: Telemetry | None = None,
         run_in_thread: Callable[[Callable[[], object]], Awaitable[object]] | None = None,
         aligner: Aligner | None = None,
@@ -51,14 +51,14 @@ class Engine:
         self._backend = backend
         self._aligner = aligner
         self._limits = limits
-        self._telemetry = telemetry or Silent()
+        self._telemetry = telemetry or NullTelemetry()
         self._thread: ThreadPoolExecutor | None = None
         self._run_in_thread: RunInThread[object] = run_in_thread or self._run_in_own_thread
         self._live_load = LiveLoad()
         self._recognition = self._recognition_lane()
         self._alignment = self._alignment_lane(aligner) if aligner is not None else None
         self._tickets: set[Ticket] = set()
-        self._gate = Gate(
+        self._gate = AdmissionControl(
             limits,
             self._telemetry,
             places=lambda: self._recognition.scheduler.places,
@@ -107,11 +107,11 @@ class Engine:
         return self._aligner is not None and (language is None or language in self._aligner.languages)
 
     @property
-    def model_state(self) -> State:
+    def model_state(self) -> LifecycleState:
         return self._recognition.lifecycle.state
 
     @property
-    def aligner_state(self) -> State | None:
+    def aligner_state(self) -> LifecycleState | None:
         """None where there is no aligner."""
         return self._alignment.lifecycle.state if self._alignment is not None else None
 
@@ -262,7 +262,7 @@ class Engine:
             return
         lifecycle = self._alignment.lifecycle
         lifecycle.begin_loading()
-        if lifecycle.state is not State.READY:
+        if lifecycle.state is not LifecycleState.READY:
             raise _still_loading(lifecycle)
 
     def forget(self, utterance: str) -> None:

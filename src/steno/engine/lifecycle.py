@@ -16,7 +16,7 @@ RETRY_AFTER_FAILURE_S = 5.0
 """A load that failed is not tried again sooner: the callers of that time get the same error at once."""
 
 
-class State(StrEnum):
+class LifecycleState(StrEnum):
     UNLOADED = "unloaded"
     LOADING = "loading"
     READY = "ready"
@@ -44,7 +44,7 @@ class Lifecycle:
         self._load = load
         self._unload = unload
         self._idle_timeout_s = idle_timeout_s
-        self._state = State.UNLOADED
+        self._state = LifecycleState.UNLOADED
         self._holders = 0
         self._task: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -57,7 +57,7 @@ class Lifecycle:
         """Loads that succeeded."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> LifecycleState:
         return self._state
 
     @property
@@ -82,11 +82,11 @@ class Lifecycle:
         Raises:
             ModelLoadError: it did not load. Cancelling the wait does not cancel the load.
         """
-        while self._state is not State.READY:
+        while self._state is not LifecycleState.READY:
             self.begin_loading()
             assert self._task is not None
             await asyncio.wait([self._task])
-            if self._state is State.UNLOADED and self._failure is not None:
+            if self._state is LifecycleState.UNLOADED and self._failure is not None:
                 raise self._failure.fresh()
 
     def begin_loading(self) -> None:
@@ -96,25 +96,25 @@ class Lifecycle:
         Raises:
             ModelLoadError: it could not be loaded a moment ago.
         """
-        if self._state is State.UNLOADED:
+        if self._state is LifecycleState.UNLOADED:
             self._refuse_after_failure()
-            self._begin(State.LOADING, self._run_load())
-        elif self._state is State.UNLOADING:
+            self._begin(LifecycleState.LOADING, self._run_load())
+        elif self._state is LifecycleState.UNLOADING:
             self._loads_again = True
 
     async def close(self) -> None:
         """Unload now and wait for it; a load that is under way is abandoned, and what it left is unloaded too."""
         self._stop_idling()
         self._loads_again = False
-        abandoned = self._state is State.LOADING
+        abandoned = self._state is LifecycleState.LOADING
         if self._task is not None:
             if abandoned:
                 self._task.cancel()
             await asyncio.wait([self._task])
-        if abandoned or self._state is State.READY:
+        if abandoned or self._state is LifecycleState.READY:
             await self._run_unload()
 
-    def _begin(self, state: State, work: Awaitable[None]) -> None:
+    def _begin(self, state: LifecycleState, work: Awaitable[None]) -> None:
         self._state = state
         self._task = asyncio.ensure_future(work)
 
@@ -135,14 +135,14 @@ class Lifecycle:
             logger.opt(exception=error).error("loading {} failed", self.name)
             self._fail(f"{self.name} could not be loaded: {type(error).__name__}", loop.time())
         finally:
-            self._state = State.READY if loaded else State.UNLOADED
+            self._state = LifecycleState.READY if loaded else LifecycleState.UNLOADED
         if loaded:
             self.loads += 1
             logger.info("loaded {} in {:.1f} s", self.name, loop.time() - began)
             self._start_idling()
 
     async def _run_unload(self) -> None:
-        self._state = State.UNLOADING
+        self._state = LifecycleState.UNLOADING
         self.progress = (0.0, "unloading")
         try:
             await self._unload()
@@ -150,10 +150,10 @@ class Lifecycle:
         except Exception as error:  # noqa: BLE001 - the boundary of a task; what is left of it is loaded anew next time
             logger.opt(exception=error).error("unloading {} failed", self.name)
         finally:
-            self._state = State.UNLOADED
+            self._state = LifecycleState.UNLOADED
         if self._loads_again:
             self._loads_again = False
-            self._begin(State.LOADING, self._run_load())
+            self._begin(LifecycleState.LOADING, self._run_load())
 
     def _report(self, done: float, what: str) -> None:
         self.progress = (done, what)
@@ -169,7 +169,7 @@ class Lifecycle:
             raise self._failure.fresh()
 
     def _start_idling(self) -> None:
-        if self._holders or self._idle_timeout_s <= 0 or self._state is not State.READY:
+        if self._holders or self._idle_timeout_s <= 0 or self._state is not LifecycleState.READY:
             return
         self._stop_idling()
         loop = asyncio.get_running_loop()
@@ -182,6 +182,6 @@ class Lifecycle:
 
     def _idle_out(self) -> None:
         self._idle = None
-        if not self._holders and self._state is State.READY:
+        if not self._holders and self._state is LifecycleState.READY:
             logger.info("{} was idle for {:g} s", self.name, self._idle_timeout_s)
-            self._begin(State.UNLOADING, self._run_unload())
+            self._begin(LifecycleState.UNLOADING, self._run_unload())

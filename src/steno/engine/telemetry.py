@@ -30,7 +30,7 @@ class Telemetry(Protocol):
         """An alignment was delivered: seconds of audio, and the seconds the aligner held it."""
 
 
-class Silent:
+class NullTelemetry:
     """Measures nothing."""
 
     def waited(self, priority: Priority, wait_s: float) -> None: ...
@@ -48,7 +48,7 @@ class Silent:
     def aligned(self, audio_s: float, busy_s: float) -> None: ...
 
 
-class AlignerTelemetry(Silent):
+class AlignerTelemetry(NullTelemetry):
     """What of an aligner's jobs is measured: its speed. Waits and steps are those of recognition alone."""
 
     def __init__(self, telemetry: Telemetry) -> None:

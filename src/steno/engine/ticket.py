@@ -22,7 +22,7 @@ ALIGNER_REST_S = 30.0
 """A live session that has waited in vain for word times does without them for so long."""
 
 
-class Runner(Protocol):
+class TicketRunner(Protocol):
     """What a ticket needs of the engine. Deadlines are the event loop's clock, in seconds."""
 
     async def ready(self, deadline: float, work: Work | None = None) -> None:
@@ -48,7 +48,7 @@ class Ticket:
         job_timeout_s: what a job gets where nothing else bounds it.
     """
 
-    def __init__(self, runner: Runner, priority: Priority, deadline: float | None, job_timeout_s: float) -> None:
+    def __init__(self, runner: TicketRunner, priority: Priority, deadline: float | None, job_timeout_s: float) -> None:
         self._runner = runner
         self._priority = priority
         self._deadline = deadline

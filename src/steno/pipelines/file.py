@@ -18,7 +18,7 @@ from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
 from steno.pipelines.align import with_words
 from steno.pipelines.noise import without_noise
-from steno.pipelines.recording_reader import Piece, PieceReader
+from steno.pipelines.recording_reader import RecordingPiece, RecordingReader
 from steno.pipelines.segments import segments_of
 from steno.types import Hypothesis, Segment, Transcript
 
@@ -56,7 +56,7 @@ class FileTranscription:
 
     def __init__(
         self,
-        reader: PieceReader,
+        reader: RecordingReader,
         ticket: Ticket,
         options: FileOptions,
         *,
@@ -70,13 +70,13 @@ class FileTranscription:
         self._parallel = parallel
         self._align = align and options.words
         self._noise_confidence = noise_confidence
-        self._first: Piece | None = None
+        self._first: RecordingPiece | None = None
         self._opened = False
-        self._under_way: deque[tuple[Piece, asyncio.Task[Hypothesis] | None]] = deque()
+        self._under_way: deque[tuple[RecordingPiece, asyncio.Task[Hypothesis] | None]] = deque()
         self._segments: list[Segment] = []
 
     @classmethod
-    def on(cls, engine: Engine, reader: PieceReader, ticket: Ticket, options: FileOptions) -> FileTranscription:
+    def on(cls, engine: Engine, reader: RecordingReader, ticket: Ticket, options: FileOptions) -> FileTranscription:
         """With what suits the engine and its backend."""
         return cls(
             reader,
@@ -158,17 +158,17 @@ class FileTranscription:
             },
         )
 
-    async def _read(self) -> Piece | None:
+    async def _read(self) -> RecordingPiece | None:
         async with self._ticket.in_time("all of its audio was read"):
             return await self._reader.read()
 
-    def _start(self, piece: Piece) -> asyncio.Task[Hypothesis] | None:
+    def _start(self, piece: RecordingPiece) -> asyncio.Task[Hypothesis] | None:
         """None where the VAD finds no speech in the piece: recognisers write text for tones and noise."""
         if piece.speech is None:
             return None
         return asyncio.create_task(self._recognise(piece), name="piece")
 
-    async def _recognise(self, piece: Piece) -> Hypothesis:
+    async def _recognise(self, piece: RecordingPiece) -> Hypothesis:
         work = Recognize(piece.audio, self._options.language, self._options.context, words=True)
         hypothesis = await self._ticket.recognize(work)
         hypothesis = without_noise(hypothesis, piece.speech_s, self._noise_confidence)

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from steno.audio.decode import MediaInfo
     from steno.types import Audio
-    from steno.vad.file_cutter import Piece as Span
+    from steno.vad.file_cutter import SpeechPiece as Span
     from steno.vad.silero import SileroVad
 
 
 @dataclass(frozen=True, slots=True)
-class PieceSettings:
+class RecordingReaderSettings:
     """How recordings are read and cut."""
 
     max_audio_s: float = 4 * 3600.0
@@ -41,7 +41,7 @@ class PieceSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Piece:
+class RecordingPiece:
     """A stretch of the recording; times are seconds from its beginning."""
 
     audio: Audio
@@ -65,20 +65,20 @@ TURN_S = 60.0
 """Audio after which a decoder gives its thread back, whether it has found a piece or not: silence has none."""
 
 
-class PieceSource:
+class RecordingOpener:
     """Opens recordings. Holds the VAD's weights, loaded at the first one, the decoders, and a thread for each of them.
 
     Recordings beyond the decoders wait for one in the order in which they were opened.
     """
 
-    def __init__(self, settings: PieceSettings, decoders: DecoderPool | None = None) -> None:
+    def __init__(self, settings: RecordingReaderSettings, decoders: DecoderPool | None = None) -> None:
         """`decoders`: a pool that nothing else lends from; None = one of the default size."""
         self._settings = settings
         self._decoders = decoders or DecoderPool()
         self._vad: SileroVad | None = None
         self._lock = threading.Lock()
         size = self._decoders.size
-        self._shared = Shared(
+        self._shared = ReaderResources(
             decoders=self._decoders,
             free=asyncio.Semaphore(size),
             threads=ThreadPoolExecutor(size, "decode", initializer=yield_to_live_work),
@@ -86,9 +86,9 @@ class PieceSource:
             vad_turns=threading.Semaphore(VAD_THREADS),
         )
 
-    def open(self, recording: BinaryIO | Path) -> PieceReader:
+    def open(self, recording: BinaryIO | Path) -> RecordingReader:
         """Begin to read; nothing is touched until the first `read`."""
-        return PieceReader(recording, self._settings, self._shared)
+        return RecordingReader(recording, self._settings, self._shared)
 
     async def aclose(self) -> None:
         """End all decoders. No recording can be opened any more."""
@@ -103,8 +103,8 @@ class PieceSource:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shared:
-    """What the recordings of one `PieceSource` share."""
+class ReaderResources:
+    """What the recordings of one `RecordingOpener` share."""
 
     decoders: DecoderPool
     free: asyncio.Semaphore
@@ -136,17 +136,17 @@ class DecoderTurn:
             self._free.release()
 
 
-class PieceReader:
+class RecordingReader:
     """Reads one recording. `read` and `aclose` belong to one task."""
 
-    def __init__(self, recording: BinaryIO | Path, settings: PieceSettings, shared: Shared) -> None:
+    def __init__(self, recording: BinaryIO | Path, settings: RecordingReaderSettings, shared: ReaderResources) -> None:
         self._recording = recording
         self._settings = settings
         self._shared = shared
         self._turn = DecoderTurn(shared.free)
         self._cancelled = threading.Event()
         self._pieces = self._cut()
-        self._reading: asyncio.Future[Piece | _Turn | None] | None = None
+        self._reading: asyncio.Future[RecordingPiece | _Turn | None] | None = None
         self._is_decoded = False
         self.info: MediaInfo | None = None
         """What the header says; there with the first piece."""
@@ -155,7 +155,7 @@ class PieceReader:
         self.decode_s = 0.0
         self.vad_s = 0.0
 
-    async def read(self) -> Piece | None:
+    async def read(self) -> RecordingPiece | None:
         """The next piece, or None at the end. May be cancelled at any time, and `aclose` is due then.
 
         Raises:
@@ -185,16 +185,16 @@ class PieceReader:
         finally:
             self._turn.end()
 
-    def _cut(self) -> Generator[Piece | _Turn, None, None]:
+    def _cut(self) -> Generator[RecordingPiece | _Turn, None, None]:
         """In a worker thread."""
         from steno.vad.config import SegmenterConfig
-        from steno.vad.file_cutter import Piece as Span
-        from steno.vad.file_cutter import PieceCutter
+        from steno.vad.file_cutter import FileCutter
+        from steno.vad.file_cutter import SpeechPiece as Span
         from steno.vad.levels import frame_levels
         from steno.vad.silero import FRAME
 
         threshold, max_s = self._settings.vad_threshold, self._settings.max_piece_s
-        cutter = PieceCutter(
+        cutter = FileCutter(
             SegmenterConfig(
                 threshold=threshold, release=min(0.35, 0.7 * threshold), search_from_s=0.8 * max_s, max_s=max_s
             )
@@ -266,10 +266,10 @@ class _Kept:
         self._start = sample
 
 
-def _piece(span: Span, kept: _Kept) -> Piece:
+def _piece(span: Span, kept: _Kept) -> RecordingPiece:
     from steno.vad.silero import FRAME
 
-    return Piece(
+    return RecordingPiece(
         audio=kept.between(span.start, span.end).copy(),
         start_s=span.start / SAMPLE_RATE,
         end_s=span.end / SAMPLE_RATE,

@@ -8,7 +8,7 @@ from itertools import pairwise
 from steno.alignment.confidence import mean, within
 from steno.alignment.heuristic import spread
 from steno.captions.script import joined, needs_space
-from steno.pipelines.recording_reader import Piece
+from steno.pipelines.recording_reader import RecordingPiece
 from steno.types import Hypothesis, Segment, Word
 
 PAUSE_S = 0.6
@@ -16,7 +16,7 @@ PAUSE_S = 0.6
 SENTENCE_END = (".", "?", "!", "。", "？", "！", "…")
 
 
-def segments_of(heard: Hypothesis, piece: Piece, first_id: int) -> tuple[Segment, ...]:
+def segments_of(heard: Hypothesis, piece: RecordingPiece, first_id: int) -> tuple[Segment, ...]:
     """Segments of one piece, numbered from `first_id`.
 
     A segment ends at the end of a sentence and, where word times are known, at a pause. Without word times the
@@ -44,7 +44,7 @@ def segments_of(heard: Hypothesis, piece: Piece, first_id: int) -> tuple[Segment
     )
 
 
-def _sentences(heard: Hypothesis, piece: Piece, first_id: int) -> Iterator[Segment]:
+def _sentences(heard: Hypothesis, piece: RecordingPiece, first_id: int) -> Iterator[Segment]:
     groups = list(_groups(spread(heard.text, *piece.extent, heard.language)))
     at = 0
     for n, (group, text) in enumerate(zip(groups, _texts(heard.text, groups), strict=True)):
@@ -84,7 +84,7 @@ def _texts(text: str, groups: Sequence[Sequence[Word]]) -> list[str]:
     return [text[begin:end].strip() for begin, end in pairwise([*begins, len(text)])]
 
 
-def _on_clock(word: Word, piece: Piece) -> Word:
+def _on_clock(word: Word, piece: RecordingPiece) -> Word:
     start_s = min(piece.start_s + word.start_s, piece.end_s)
     return Word(word.text, start_s, min(piece.start_s + word.end_s, piece.end_s), word.confidence)
 

@@ -10,7 +10,7 @@ from steno.captions.cues import Cue, CueStyle, reworded
 from steno.captions.script import joined
 from steno.engine.ticket import Ticket
 from steno.errors import TranslationNotConfiguredError
-from steno.translation.translator import Line, Translator, Wanted
+from steno.translation.translator import LanguagePair, TranslatedLine, Translator
 from steno.types import Transcript
 
 ANSWER_S = 1.0
@@ -45,7 +45,7 @@ def check_configured(translator: Translator | None, target: str) -> None:
 
 
 async def translate_transcript(
-    transcript: Transcript, translator: Translator | None, wanted: Wanted, ticket: Ticket | None = None
+    transcript: Transcript, translator: Translator | None, wanted: LanguagePair, ticket: Ticket | None = None
 ) -> TranslatedTranscript:
     """Each segment's text in the language wanted; words fall away, for their times are of other words."""
     lines = await _lines([segment.text for segment in transcript.segments], translator, wanted, ticket)
@@ -63,7 +63,7 @@ async def translate_transcript(
 async def translate_cues(
     cues: Sequence[Cue],
     translator: Translator | None,
-    wanted: Wanted,
+    wanted: LanguagePair,
     style: CueStyle,
     *,
     bilingual: bool = False,
@@ -76,19 +76,19 @@ async def translate_cues(
 
 
 def _all_translated(
-    cues: Sequence[Cue], lines: Sequence[Line], style: CueStyle, target: str, bilingual: bool
+    cues: Sequence[Cue], lines: Sequence[TranslatedLine], style: CueStyle, target: str, bilingual: bool
 ) -> tuple[Cue, ...]:
     """In a thread: a film's cues take tenths of a second."""
     return tuple(_translated(cue, line, style, target, bilingual) for cue, line in zip(cues, lines, strict=True))
 
 
 async def _lines(
-    texts: Sequence[str], translator: Translator | None, wanted: Wanted, ticket: Ticket | None
-) -> list[Line]:
+    texts: Sequence[str], translator: Translator | None, wanted: LanguagePair, ticket: Ticket | None
+) -> list[TranslatedLine]:
     if translator is None:
         if wanted.source != wanted.target:
             check_configured(translator, wanted.target)
-        return [Line(text) for text in texts]
+        return [TranslatedLine(text) for text in texts]
     if ticket is None:
         return await translator.translate(texts, wanted)
     left_s = ticket.time_left_s()
@@ -97,7 +97,7 @@ async def _lines(
         return await translator.translate(texts, wanted, None if left_s is None else max(left_s - ANSWER_S, 0.0))
 
 
-def _translated(cue: Cue, line: Line, style: CueStyle, target: str, bilingual: bool) -> Cue:
+def _translated(cue: Cue, line: TranslatedLine, style: CueStyle, target: str, bilingual: bool) -> Cue:
     if line.problem is not None or line.text == cue.text:
         return cue
     translated = reworded(cue, line.text, style, target)
@@ -106,5 +106,5 @@ def _translated(cue: Cue, line: Line, style: CueStyle, target: str, bilingual: b
     return replace(translated, lines=(*translated.lines, *cue.lines), text=f"{translated.text} / {cue.text}")
 
 
-def _language(line: Line, wanted: Wanted) -> str | None:
+def _language(line: TranslatedLine, wanted: LanguagePair) -> str | None:
     return wanted.source if line.problem is not None else wanted.target

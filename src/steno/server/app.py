@@ -17,15 +17,15 @@ from steno import __version__, compose
 from steno.engine.engine import Engine
 from steno.errors import StenoError
 from steno.server.http import error_response, models, status, subtitles, transcriptions, translations
-from steno.server.http.openapi import DocumentInThread
+from steno.server.http.openapi import OpenApiInThread
 from steno.server.live import routes as live_routes
 from steno.server.live.entry import LiveEntry
 from steno.server.live.socket import SocketLimits
 from steno.server.metrics import Metrics
-from steno.server.middleware.allowed_sites import Sites
+from steno.server.middleware.allowed_sites import AllowedSites
 from steno.server.middleware.auth import Auth, Keys
 from steno.server.middleware.request_context import RequestContext
-from steno.server.middleware.upload_admission import Admission
+from steno.server.middleware.upload_admission import UploadAdmission
 from steno.server.middleware.upload_limits import UploadLimits
 from steno.server.page import routes
 from steno.server.services import Services
@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     translator = compose.translator_of(settings)
     live = compose.live_of(settings, engine, translator, metrics)
     pieces = compose.pieces_of(settings, engine)
-    sites = Sites(settings.allowed_origins, settings.host)
+    sites = AllowedSites(settings.allowed_origins, settings.host)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
 
     @asynccontextmanager
@@ -98,9 +98,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(live_routes.router)
     error_response.install(app)
     # The last one added is the outermost.
-    app.add_middleware(DocumentInThread, api=app)
+    app.add_middleware(OpenApiInThread, api=app)
     app.add_middleware(
-        Admission, engine=engine, limits=_upload_limits(settings), receiving=metrics.receiving_uploads.set
+        UploadAdmission, engine=engine, limits=_upload_limits(settings), receiving=metrics.receiving_uploads.set
     )
     app.add_middleware(Auth, keys=keys, sites=sites)
     app.add_middleware(RequestContext, metrics=metrics)

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from steno.backends.base import UsesDrafts
 from steno.engine.engine import Engine
-from steno.engine.lifecycle import State
+from steno.engine.lifecycle import LifecycleState
 from steno.engine.queue import Priority
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -165,10 +165,10 @@ class _EngineCollector(Collector):
         if engine.live_room is not None:
             text = "Live sessions that fit, by what open ones cost."
             yield GaugeMetricFamily("steno_live_sessions_fit", text, engine.live_room)
-        loaded = engine.model_state is State.READY
+        loaded = engine.model_state is LifecycleState.READY
         yield GaugeMetricFamily("steno_model_loaded", "1 while the model is in memory.", float(loaded))
         if engine.aligner_state is not None:
-            aligner = float(engine.aligner_state is State.READY)
+            aligner = float(engine.aligner_state is LifecycleState.READY)
             yield GaugeMetricFamily("steno_aligner_loaded", "1 while the aligner is loaded.", aligner)
         if isinstance(engine.backend, UsesDrafts):
             drafts = engine.backend.drafts()

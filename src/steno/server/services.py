@@ -11,8 +11,8 @@ from starlette.requests import HTTPConnection
 from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.errors import UnknownModelError
-from steno.pipelines.live.service import Live
-from steno.pipelines.recording_reader import PieceSource
+from steno.pipelines.live.service import LiveService
+from steno.pipelines.recording_reader import RecordingOpener
 from steno.server.live.entry import LiveEntry
 from steno.server.live.socket import SocketLimits
 from steno.server.metrics import Metrics
@@ -23,12 +23,12 @@ from steno.translation.translator import Translator
 class Services:
     engine: Engine
     metrics: Metrics
-    pieces: PieceSource
+    pieces: RecordingOpener
     aliases: Sequence[str]
     style: Callable[[int, int], CueStyle]
     """Caption rules for (columns of a line, lines of a cue)."""
     translator: Translator | None
-    live: Live
+    live: LiveService
     entry: LiveEntry
     socket_limits: SocketLimits
     text_temperature: float

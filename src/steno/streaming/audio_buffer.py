@@ -18,7 +18,7 @@ SLACK = SAMPLE_RATE
 """What is no longer needed goes once it is this much."""
 
 
-class Tape:
+class AudioBuffer:
     """Append at one end, forget at the other. What `between` gave out stays as it was.
 
     Its memory is mapped for itself and goes back to the system as soon as nobody holds a part of it: from the heap, the

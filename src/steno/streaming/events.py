@@ -96,10 +96,10 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class AudioProgress:
     """The stream has been heard up to here; whether there is text in it may not be known yet."""
 
     until_s: float
 
 
-Event: TypeAlias = SpeechStarted | SpeechEnded | Partial | Final | Silence | Heard
+Event: TypeAlias = SpeechStarted | SpeechEnded | Partial | Final | Silence | AudioProgress

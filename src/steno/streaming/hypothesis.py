@@ -22,7 +22,7 @@ _LETTERS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class StableHypothesis:
     """A hypothesis that begins with all that is stable. Word times are the hypothesis's own."""
 
     stable: str
@@ -36,7 +36,7 @@ class Reading:
         return self.stable + self.draft
 
 
-class Agreement:
+class LocalAgreement:
     """Follows the hypotheses of one utterance."""
 
     def __init__(self, hold_s: float) -> None:
@@ -47,13 +47,13 @@ class Agreement:
         self._since: list[float] = []
         """For each of them, the audio's length when it was first heard there and has been ever since."""
         self._stable = 0
-        self._words: list[_Placed] = []
+        self._words: list[_PlacedWord] = []
 
     @property
     def stable(self) -> str:
         return "".join(self._tokens[: self._stable])
 
-    def update(self, hypothesis: Hypothesis, audio_s: float) -> Reading:
+    def update(self, hypothesis: Hypothesis, audio_s: float) -> StableHypothesis:
         """Take a hypothesis of the first `audio_s` seconds."""
         diverged = self._take(hypothesis)
         if not hypothesis.settles:
@@ -65,7 +65,7 @@ class Agreement:
         self._stable = max(self._stable, held)
         return self._reading(diverged)
 
-    def finish(self, hypothesis: Hypothesis) -> Reading:
+    def finish(self, hypothesis: Hypothesis) -> StableHypothesis:
         """Take the last hypothesis; all of it is stable."""
         diverged = self._take(hypothesis) or hypothesis.diverged
         self._stable = len(self._tokens)
@@ -92,15 +92,15 @@ class Agreement:
         self._tokens = stable + rest
         return True
 
-    def _reading(self, diverged: bool) -> Reading:
+    def _reading(self, diverged: bool) -> StableHypothesis:
         draft = "".join(self._tokens[self._stable :])
         words = tuple(placed.word for placed in self._words)
         is_whole = _solid(*(word.text for word in words)) == _solid(*self._tokens)
-        return Reading(self.stable, draft, words if is_whole else (), diverged)
+        return StableHypothesis(self.stable, draft, words if is_whole else (), diverged)
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
+class _PlacedWord:
     """A word, and the characters of the text [start, end) that it is."""
 
     word: Word
@@ -108,29 +108,31 @@ class _Placed:
     end: int
 
 
-def _placed(text: str, words: Sequence[Word]) -> list[_Placed]:
+def _placed(text: str, words: Sequence[Word]) -> list[_PlacedWord]:
     """None of them if one is not in the text."""
-    found: list[_Placed] = []
+    found: list[_PlacedWord] = []
     position = 0
     for word in words:
         start = text.find(word.text, position)
         if start < 0:
             return []
         position = start + len(word.text)
-        found.append(_Placed(word, start, position))
+        found.append(_PlacedWord(word, start, position))
     return found
 
 
-def _after(words: Sequence[_Placed], dropped_chars: int, shift: int, kept: Sequence[_Placed]) -> list[_Placed]:
+def _after(
+    words: Sequence[_PlacedWord], dropped_chars: int, shift: int, kept: Sequence[_PlacedWord]
+) -> list[_PlacedWord]:
     """The words behind `dropped_chars`, none earlier than the last of those that are kept."""
     earliest_s = kept[-1].word.end_s if kept else 0.0
-    moved: list[_Placed] = []
+    moved: list[_PlacedWord] = []
     for placed in words:
         if placed.start >= dropped_chars:
             word = placed.word
             start_s = max(word.start_s, earliest_s)
             word = replace(word, start_s=start_s, end_s=max(word.end_s, start_s))
-            moved.append(_Placed(word, placed.start + shift, placed.end + shift))
+            moved.append(_PlacedWord(word, placed.start + shift, placed.end + shift))
     return moved
 
 

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steno.errors import StenoError
-from steno.streaming.audio_buffer import Tape
-from steno.streaming.event_queue import Line, Segment
-from steno.streaming.events import Event, Final, Heard, Partial, Reason, Silence, SpeechEnded, SpeechStarted
-from steno.streaming.hypothesis import Agreement, Reading
+from steno.streaming.audio_buffer import AudioBuffer
+from steno.streaming.event_queue import EventQueue, OpenSegment
+from steno.streaming.events import AudioProgress, Event, Final, Partial, Reason, Silence, SpeechEnded, SpeechStarted
+from steno.streaming.hypothesis import LocalAgreement, StableHypothesis
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 from steno.vad import segmenter as vad
 from steno.vad.config import SegmenterConfig
@@ -40,13 +40,13 @@ class SessionConfig:
     step_s: float = 0.48
     """New audio that makes the next partial due."""
     hold_s: float = 1.0
-    """See `Agreement`."""
+    """See `LocalAgreement`."""
     offset_s: float = 0.0
     """What the stream's clock shows at its first sample."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class StepRequest:
     """Audio that is to be recognised now: all of a segment so far, or (`final`) all of it."""
 
     segment_id: int
@@ -73,14 +73,14 @@ class Session:
     def __init__(self, config: SessionConfig | None = None) -> None:
         self._config = config or SessionConfig()
         self._segmenter = Segmenter(self._config.segmenter)
-        self._tape = Tape()
+        self._tape = AudioBuffer()
         self._framed = 0
         self._unheard: deque[int | _Mark] = deque()
         """Frames that were given out and not observed yet, and what is to happen between them."""
-        self._line = Line()
-        self._segments: dict[int, Segment] = {}
-        self._open: Segment | None = None
-        self._finals: list[Step] = []
+        self._line = EventQueue()
+        self._segments: dict[int, OpenSegment] = {}
+        self._open: OpenSegment | None = None
+        self._finals: list[StepRequest] = []
         self._next_id = 0
 
     @property
@@ -140,10 +140,10 @@ class Session:
             probabilities, levels = probabilities[later], levels[later]
         self._pass_marks(events)
         self._tape.forget_before(min(self._segmenter.settled, self._framed))
-        events.append(Heard(self._clock(self._segmenter.now)))
+        events.append(AudioProgress(self._clock(self._segmenter.now)))
         return events
 
-    def due(self, step_s: float | None = None) -> list[Step]:
+    def due(self, step_s: float | None = None) -> list[StepRequest]:
         """What is to be recognised now; each is given out once, finals in order and then at most one partial.
 
         No partial is due while an earlier segment waits for its final: it could not be told yet.
@@ -160,10 +160,10 @@ class Session:
                 audio = self._tape.between(segment.start, end)
                 speech_s = self._segmenter.voiced_frames * FRAME / SAMPLE_RATE
                 stable = segment.agreement.stable
-                steps.append(Step(segment.id, audio, end, final=False, stable=stable, speech_s=speech_s))
+                steps.append(StepRequest(segment.id, audio, end, final=False, stable=stable, speech_s=speech_s))
         return steps
 
-    def apply(self, step: Step, hypothesis: Hypothesis) -> list[Event]:
+    def apply(self, step: StepRequest, hypothesis: Hypothesis) -> list[Event]:
         """What was heard in `step`. Late results, of segments that are done or discarded, change nothing."""
         segment = self._segments.get(step.segment_id)
         if segment is None or (step.end <= segment.heard and not step.final):
@@ -186,7 +186,7 @@ class Session:
         self._line.tell(events)
         return events
 
-    def fail(self, step: Step, error: StenoError) -> list[Event]:
+    def fail(self, step: StepRequest, error: StenoError) -> list[Event]:
         """`step` could not be recognised. A partial is left out; a final has what was stable."""
         segment = self._segments.get(step.segment_id)
         if segment is None or not step.final or segment.reason is None:
@@ -230,7 +230,9 @@ class Session:
     def _end_here(self, end: int, reason: Reason, events: list[Event]) -> None:
         spans = self._segmenter.flush(end)
         self._take(spans, events, reason)
-        speaks = any(isinstance(span, vad.Span) and (span.kind, span.reason) == ("speech", "flush") for span in spans)
+        speaks = any(
+            isinstance(span, vad.ClosedSpan) and (span.kind, span.reason) == ("speech", "flush") for span in spans
+        )
         if reason == "flush" and not speaks:
             now_s = self._clock(end)
             self._line.append(Final(self._new_id(), now_s, now_s, "", reason))
@@ -238,7 +240,7 @@ class Session:
 
     def _discard(self, end: int, events: list[Event]) -> None:
         for span in self._segmenter.flush(end):
-            if isinstance(span, vad.Span):
+            if isinstance(span, vad.ClosedSpan):
                 self._line.append(Silence(self._clock(span.start), self._clock(span.end), discarded=True))
         if self._open is not None:
             self._line.drop(self._open)
@@ -252,7 +254,7 @@ class Session:
 
     def _take(self, heard: Iterable[vad.Event], events: list[Event], wish: Reason = "close") -> None:
         for item in heard:
-            if isinstance(item, vad.SpeechStarted):
+            if isinstance(item, vad.SpeechOnset):
                 self._begin(item, events)
             elif item.kind == "speech":
                 self._end(item, _reason(item, wish), events)
@@ -260,32 +262,32 @@ class Session:
                 self._line.append(Silence(self._clock(item.start), self._clock(item.end)))
         self._line.tell(events)
 
-    def _begin(self, started: vad.SpeechStarted, events: list[Event]) -> None:
+    def _begin(self, started: vad.SpeechOnset, events: list[Event]) -> None:
         start = started.start
-        agreement = Agreement(self._config.hold_s)
-        segment = Segment(self._new_id(), start, agreement, seen=start, heard=start)
+        agreement = LocalAgreement(self._config.hold_s)
+        segment = OpenSegment(self._new_id(), start, agreement, seen=start, heard=start)
         self._open = self._segments[segment.id] = segment
         self._line.append(segment)
         events.append(SpeechStarted(segment.id, self._clock(start), self._clock(started.onset)))
 
-    def _end(self, span: vad.Span, reason: Reason, events: list[Event]) -> None:
+    def _end(self, span: vad.ClosedSpan, reason: Reason, events: list[Event]) -> None:
         segment, self._open = self._open, None
         assert segment is not None
         segment.end, segment.reason = span.end, reason
         segment.spoken = span.voiced or (span.start, span.end)
         audio = self._tape.between(span.start, span.end)
         speech_s = span.voiced_frames * FRAME / SAMPLE_RATE
-        self._finals.append(Step(segment.id, audio, span.end, final=True, speech_s=speech_s))
+        self._finals.append(StepRequest(segment.id, audio, span.end, final=True, speech_s=speech_s))
         events.append(SpeechEnded(segment.id, self._clock(span.end), reason))
 
-    def _complete(self, segment: Segment, final: Final) -> list[Event]:
+    def _complete(self, segment: OpenSegment, final: Final) -> list[Event]:
         self._line.complete(segment, final)
         del self._segments[segment.id]
         events: list[Event] = []
         self._line.tell(events)
         return events
 
-    def _final(self, segment: Segment, reading: Reading, hypothesis: Hypothesis) -> Final:
+    def _final(self, segment: OpenSegment, reading: StableHypothesis, hypothesis: Hypothesis) -> Final:
         assert segment.reason is not None
         return Final(
             segment.id,
@@ -302,7 +304,7 @@ class Session:
             repetition=hypothesis.repetition,
         )
 
-    def _words(self, reading: Reading, segment: Segment, end: int) -> tuple[Word, ...]:
+    def _words(self, reading: StableHypothesis, segment: OpenSegment, end: int) -> tuple[Word, ...]:
         """On the stream's clock."""
         start_s, end_s = self._clock(segment.start), self._clock(end)
         return tuple(
@@ -318,7 +320,7 @@ class Session:
         return self._config.offset_s + sample / SAMPLE_RATE
 
 
-def _reason(span: vad.Span, wish: Reason) -> Reason:
+def _reason(span: vad.ClosedSpan, wish: Reason) -> Reason:
     if span.reason == "flush":
         return wish
     return "endpoint" if span.reason == "endpoint" else "cut"

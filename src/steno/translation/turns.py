@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turns:
+class PriorityLimiter:
     """Not thread-safe: it lives on the event loop.
 
     Args:

@@ -18,7 +18,7 @@ Reason: TypeAlias = Literal["pause", "cut", "silence", "flush"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SpeechPiece:
     """Samples [start, end) for the recogniser.
 
     `reason`, why it ends: `pause` (speech begins after a long one), `cut` (it got long), `silence` (digital silence
@@ -38,18 +38,18 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class DroppedSilence:
     """Samples [start, end), in which nothing was recorded."""
 
     start: int
     end: int
 
 
-class PieceCutter:
+class FileCutter:
     """Cuts a file into pieces.
 
-    1. Pieces and `Dropped` tile the file: in order, none empty, every sample in exactly one; no piece is longer than
-       `max_s`. The VAD decides where to cut, never what to keep: music, singing and whispers stay.
+    1. `SpeechPiece` and `DroppedSilence` tile the file: in order, none empty, every sample in exactly one; no piece is
+       longer than `max_s`. The VAD decides where to cut, never what to keep: music, singing and whispers stay.
     2. Digital silence (below `drop_below_dbfs` and not voiced) of `drop_after_s` is dropped, but for `pre_roll_ms` at
        each end where other audio borders on it.
     3. After `pause_s` without voice, the piece ends `pre_roll_ms` before the voice comes back, so that the next one
@@ -91,18 +91,20 @@ class PieceCutter:
             return (self._start + max(0, len(self._frames) - self._margin)) * FRAME
         return self._start * FRAME
 
-    def feed(self, probabilities: NDArray[np.float32], levels: NDArray[np.float32]) -> list[Piece | Dropped]:
+    def feed(
+        self, probabilities: NDArray[np.float32], levels: NDArray[np.float32]
+    ) -> list[SpeechPiece | DroppedSilence]:
         """Take the next frames of `FRAME` samples: probabilities and levels in dBFS (`frame_levels`)."""
-        out: list[Piece | Dropped] = []
+        out: list[SpeechPiece | DroppedSilence] = []
         for probability, level in zip(probabilities.tolist(), levels.tolist(), strict=True):
             self._undecided.append((probability, level))
             for is_voiced in self._gate.feed(probability):
                 self._step(is_voiced, *self._undecided.pop(0), out)
         return out
 
-    def flush(self, end: int | None = None) -> list[Piece | Dropped]:
+    def flush(self, end: int | None = None) -> list[SpeechPiece | DroppedSilence]:
         """The file ends: the rest of it. `end`: its length in samples, if its last frame was partial and not fed."""
-        out: list[Piece | Dropped] = []
+        out: list[SpeechPiece | DroppedSilence] = []
         for is_voiced in self._gate.flush():
             self._step(is_voiced, *self._undecided.pop(0), out)
         fed = (self._start + len(self._frames)) * FRAME
@@ -115,7 +117,7 @@ class PieceCutter:
             self._emit(len(self._frames), "flush", out, end)
         return out
 
-    def _step(self, is_voiced: bool, probability: float, level: float, out: list[Piece | Dropped]) -> None:
+    def _step(self, is_voiced: bool, probability: float, level: float, out: list[SpeechPiece | DroppedSilence]) -> None:
         is_dead = not is_voiced and level < self._drop_below_dbfs
         if self._dropping and (not is_dead or len(self._frames) >= self._max_frames):
             self._drop(len(self._frames) - self._margin, out)
@@ -130,20 +132,20 @@ class PieceCutter:
         if not self._dropping and len(self._frames) >= self._max_frames:
             self._emit(self._best_cut(), "cut", out)
 
-    def _begin_to_drop(self, out: list[Piece | Dropped]) -> None:
+    def _begin_to_drop(self, out: list[SpeechPiece | DroppedSilence]) -> None:
         before = len(self._frames) - self._dead
         if before > 0:
             self._emit(before + self._margin, "silence", out)
         self._dropping = True
 
-    def _drop(self, count: int, out: list[Piece | Dropped], end: int | None = None) -> None:
+    def _drop(self, count: int, out: list[SpeechPiece | DroppedSilence], end: int | None = None) -> None:
         first = self._start * FRAME
         end = first + count * FRAME if end is None else end
         if end > first:
-            out.append(Dropped(first, end))
+            out.append(DroppedSilence(first, end))
             self._advance(count)
 
-    def _end_before_speech(self, out: list[Piece | Dropped]) -> None:
+    def _end_before_speech(self, out: list[SpeechPiece | DroppedSilence]) -> None:
         """The next frame is voiced, after a long pause."""
         begin = len(self._frames) - self._margin
         pause = len(self._frames) - self._unvoiced
@@ -168,7 +170,9 @@ class PieceCutter:
         probabilities, levels = (np.array([frame[i] for frame in window], np.float32) for i in (1, 2))
         return self._search_from + max(1, quietest(probabilities, levels))
 
-    def _emit(self, count: int, reason: Reason, out: list[Piece | Dropped], end: int | None = None) -> None:
+    def _emit(
+        self, count: int, reason: Reason, out: list[SpeechPiece | DroppedSilence], end: int | None = None
+    ) -> None:
         """Close the open piece after `count` frames; what is left of it is the beginning of the next."""
         first = self._start * FRAME
         end = first + count * FRAME if end is None else end
@@ -176,7 +180,7 @@ class PieceCutter:
             return
         voiced = [i for i, frame in enumerate(self._frames[:count]) if frame[0]]
         heard = (first + voiced[0] * FRAME, first + (voiced[-1] + 1) * FRAME) if voiced else None
-        out.append(Piece(first, end, reason, heard, len(voiced)))
+        out.append(SpeechPiece(first, end, reason, heard, len(voiced)))
         self._advance(count)
 
     def _advance(self, count: int) -> None:

@@ -18,7 +18,7 @@ Reason: TypeAlias = Literal["endpoint", "onset", "cut", "flush"]
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechStarted:
+class SpeechOnset:
     """An utterance began. Its span opens at sample `start`; it is voiced from sample `onset` on."""
 
     start: int
@@ -26,7 +26,7 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ClosedSpan:
     """A closed stretch of the stream, samples [start, end).
 
     `reason`: `endpoint` (silence came), `onset` (speech came), `cut` (it got long), `flush` (the caller's wish).
@@ -42,7 +42,7 @@ class Span:
     voiced_frames: int = 0
 
 
-Event: TypeAlias = SpeechStarted | Span
+Event: TypeAlias = SpeechOnset | ClosedSpan
 
 
 class Segmenter:
@@ -50,7 +50,7 @@ class Segmenter:
 
     1. The spans tile the stream: in order, none empty, none overlapping, none missing, none longer than `max_s`.
     2. Speech begins with the first of `min_speech_ms` voiced frames, and its span `pre_roll_ms` earlier, but never
-       before the end of the span before it. `SpeechStarted` comes once for each speech span, before it.
+       before the end of the span before it. `SpeechOnset` comes once for each speech span, before it.
     3. It ends after `silence_ms` without voice: the span goes up to that moment (`endpoint`).
     4. From `search_from_s` on, a pause of `cut_silence_ms` is enough: if speech goes on after it, it is cut there
        (`cut`), and the next utterance begins right there.
@@ -178,7 +178,7 @@ class Segmenter:
             self._voiced_until = frame.start + FRAME
         if frame.is_voiced and not self._announced:
             self._announced = True
-            events.append(SpeechStarted(self._start, frame.start))
+            events.append(SpeechOnset(self._start, frame.start))
 
     def _end_if_due(self, events: list[Event]) -> None:
         if self._quiet_frames >= self._silence_frames:
@@ -212,7 +212,7 @@ class Segmenter:
             return
         voiced = [frame.start for frame in self._frames if frame.is_voiced and frame.start < end]
         heard = (voiced[0], voiced[-1] + FRAME) if voiced else None
-        events.append(Span("speech" if heard else "silence", self._start, end, reason, heard, len(voiced)))
+        events.append(ClosedSpan("speech" if heard else "silence", self._start, end, reason, heard, len(voiced)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from steno.backends.base import Recognize
 from steno.backends.moonshine.backend import MoonshineBackend
-from steno.backends.moonshine.stream_context import BUDGET, LiveContext
+from steno.backends.moonshine.stream_context import BUDGET, StreamContext
 from steno.backends.moonshine.vocabulary import Vocabulary
 from steno.types import SAMPLE_RATE
 
@@ -25,7 +25,7 @@ def work(seconds: float, value: float, utterance: str, *, stream: str | None = "
 
 
 def test_an_utterance_goes_behind_those_before_it_as_far_as_they_fit() -> None:
-    context = LiveContext()
+    context = StreamContext()
     for n, (seconds, token) in enumerate(((4.0, ONE), (2.0, TWO), (2.0, THREE))):
         context.keep(work(seconds, n + 1, f"s/{n}"), (token,), is_good=True)
     prompted = context.prompted(work(3.0, 9, "s/3", final=False), VOCABULARY)
@@ -38,7 +38,7 @@ def test_an_utterance_goes_behind_those_before_it_as_far_as_they_fit() -> None:
 
 
 def test_streams_do_not_mix_and_what_stands_alone_has_no_context() -> None:
-    context = LiveContext()
+    context = StreamContext()
     context.keep(work(1.0, 1, "s/0"), (ONE,), is_good=True)
     assert context.prompted(work(1.0, 9, "t/0", stream="t"), VOCABULARY).draft.lead == ()
     assert context.prompted(Recognize(np.ones(100, np.float32)), VOCABULARY).draft.lead == ()
@@ -46,13 +46,13 @@ def test_streams_do_not_mix_and_what_stands_alone_has_no_context() -> None:
 
 
 def test_a_final_that_may_be_noise_is_no_context() -> None:
-    context = LiveContext()
+    context = StreamContext()
     context.keep(work(1.0, 1, "s/0"), (ONE,), is_good=False)
     assert context.prompted(work(1.0, 9, "s/1"), VOCABULARY).draft.lead == ()
 
 
 def test_no_more_is_kept_of_a_stream_than_can_be_of_use() -> None:
-    context = LiveContext()
+    context = StreamContext()
     for n in range(50):
         context.keep(work(1.0, n, f"s/{n}"), (ONE,), is_good=True)
     assert sum(len(said.audio) for said in context._said["s"]) <= BUDGET
@@ -61,7 +61,7 @@ def test_no_more_is_kept_of_a_stream_than_can_be_of_use() -> None:
 
 
 def test_a_forgotten_stream_or_utterance_leaves_nothing() -> None:
-    context = LiveContext()
+    context = StreamContext()
     context.keep(work(1.0, 1, "s/0"), (ONE,), is_good=True)
     context.keep(work(1.0, 1, "s/1", final=False), (TWO,), is_good=True)
     assert context.prompted(work(1.5, 1, "s/1", final=False), VOCABULARY).draft.tokens == (TWO,)

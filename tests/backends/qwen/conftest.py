@@ -9,9 +9,7 @@ import pytest
 from hollow import write_checkpoint
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.checkpoint.loader import Loaded
-
-TEXTS = ("hello world", "language English<asr_text>yes and no", "the weather will be cold")
+    from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint
 
 
 @pytest.fixture
@@ -25,40 +23,7 @@ def hollow(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `recogniser` and `aligner` in native layout, and `recogniser-original` and `aligner-original`.
-
-    Their weights are random; the biases of the convolutions too, which are zero at first and would hide mistakes.
-    """
-    torch = pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
-    pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
-    from transformers.utils import logging as transformers_logging
-
-    from steno.backends.qwen.checkpoint.legacy_layout import ALIGNER_TEMPLATE, RECOGNISER_TEMPLATE
-    from tiny.original_layout import write_original
-    from tiny.training import checkpoint
-
-    transformers_logging.disable_progress_bar()
-    torch.manual_seed(7)
-    root = tmp_path_factory.mktemp("checkpoints")
-    size = checkpoint.Size(encoder_layers=2, layers=2, width=64, ffn=128)
-    listening = checkpoint.new_processor(iter(TEXTS), RECOGNISER_TEMPLATE)
-    aligning = checkpoint.new_processor(iter(TEXTS), ALIGNER_TEMPLATE)
-    for name, model, processor in (
-        ("recogniser", checkpoint.new_asr(listening, size), listening),
-        ("aligner", checkpoint.new_aligner(aligning, size), aligning),
-    ):
-        for parameter_name, parameter in model.named_parameters():
-            if "conv" in parameter_name and parameter_name.endswith("bias"):
-                torch.nn.init.normal_(parameter)
-        checkpoint.save(model, processor, root / name)
-        write_original(root / name, root / f"{name}-original")
-    transformers_logging.enable_progress_bar()
-    return root
-
-
-@pytest.fixture(scope="session")
-def loud(checkpoints: Path) -> Loaded:
+def loud(checkpoints: Path) -> LoadedCheckpoint:
     """A loaded recogniser with random weights so large that one token differs from the next."""
     from steno.backends.qwen.checkpoint.loader import load_recogniser
     from steno.backends.qwen.engine_options import LoadOptions
@@ -71,7 +36,7 @@ def loud(checkpoints: Path) -> Loaded:
 
 
 @pytest.fixture(scope="session")
-def trained() -> Loaded:
+def trained() -> LoadedCheckpoint:
     """The checkpoint that has learned to listen."""
     pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
     from steno.backends.qwen.checkpoint.loader import load_recogniser

@@ -20,7 +20,7 @@ from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.checkpoint.model_source import LARGE_MODEL, SMALL_MODEL
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.registry import BackendOptions
-from steno.streaming.hypothesis import Agreement
+from steno.streaming.hypothesis import LocalAgreement
 from steno.types import SAMPLE_RATE, Hypothesis
 from stepping import Spied, outcomes_of, tokens_of
 from tiny.clips import ASR, DRAFT, clips
@@ -84,7 +84,7 @@ def test_partials_of_two_models_are_the_small_one_s_and_settle_nothing(trained: 
     clip = clips()["english-2"]
     backend, alone = Spied(trained, 2, small=small, dual=True), Spied(small, 2)
     assert backend.path == "dual"
-    agreement = Agreement(1.0)
+    agreement = LocalAgreement(1.0)
     ends = [*range(8000, len(clip.audio), 8000), len(clip.audio)]
     settled = 0
     for end in ends:

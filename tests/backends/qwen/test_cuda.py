@@ -21,9 +21,9 @@ from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
 from steno.backends.qwen.model.cuda.flash_attention import varlen
-from steno.backends.qwen.model.cuda.graphs import Captured, Graphs, Inputs, Step
-from steno.backends.qwen.model.cuda.stream import OwnStream, staged
-from steno.backends.qwen.model.kv_cache import Stretch
+from steno.backends.qwen.model.cuda.graphs import CapturedGraph, GraphedStep, Inputs, Step
+from steno.backends.qwen.model.cuda.stream import CudaStream, staged
+from steno.backends.qwen.model.kv_cache import SlotRange
 from steno.errors import ModelLoadError
 from stepping import Spied, outcomes_of, tokens_of
 from tiny.clips import ASR, clips
@@ -43,7 +43,7 @@ class Again:
     """A graph as a CPU can have it: the step itself, over the same memory."""
 
     def __init__(self, step: Step, inputs: Inputs, seen: int, outputs: tuple[torch.Tensor, torch.Tensor]) -> None:
-        self._run = lambda: step(*inputs, [Stretch(range(len(inputs[0])), seen)])
+        self._run = lambda: step(*inputs, [SlotRange(range(len(inputs[0])), seen)])
         self._outputs = outputs
 
     def replay(self) -> None:
@@ -52,11 +52,11 @@ class Again:
 
 
 def captured_on_cpu(shapes: set[tuple[int, int]]) -> Any:
-    def capture(step: Step, inputs: Inputs, seen: int) -> Captured:
+    def capture(step: Step, inputs: Inputs, seen: int) -> CapturedGraph:
         shapes.add((len(inputs[0]), seen))
         own = tuple(one.clone() for one in inputs)
-        outputs = step(*own, [Stretch(range(len(own[0])), seen)])
-        return Captured(Again(step, own, seen, outputs), own, outputs)
+        outputs = step(*own, [SlotRange(range(len(own[0])), seen)])
+        return CapturedGraph(Again(step, own, seen, outputs), own, outputs)
 
     return capture
 
@@ -68,7 +68,7 @@ def test_shapes_that_are_rounded_up_say_the_same(trained: Any) -> None:
     decoder._cache.make_room(decoder._cache.limit)
     decoder._in_one = True  # as on CUDA
     shapes: set[tuple[int, int]] = set()
-    decoder.decoding = Graphs(decoder._iteration, 6, decoder._cache.limit, captured_on_cpu(shapes))
+    decoder.decoding = GraphedStep(decoder._iteration, 6, decoder._cache.limit, captured_on_cpu(shapes))
     assert tokens_of(graphed, works) == tokens_of(plain, works)
     assert shapes <= {(rows, seen) for rows in (1, 2, 4, 6) for seen in range(256, 2304, 256)}
     assert len(shapes) > 2
@@ -79,12 +79,12 @@ def test_a_step_that_cannot_be_captured_goes_on_as_it_was(trained: Any, warnings
     works = [Recognize(clips()["english-0"].audio)]
     backend = Spied(trained, 2)
     decoder = backend.machine._decoder
-    decoder.decoding = Graphs(decoder._iteration, 2, 2000, None if not torch.cuda.is_available() else _fails)
+    decoder.decoding = GraphedStep(decoder._iteration, 2, 2000, None if not torch.cuda.is_available() else _fails)
     assert tokens_of(backend, works) == tokens_of(Spied(trained, 2), works)
     assert len([line for line in warnings if "could not be captured" in line]) == 1
 
 
-def _fails(*_: Any) -> Captured:
+def _fails(*_: Any) -> CapturedGraph:
     raise RuntimeError("no")
 
 
@@ -98,7 +98,7 @@ def test_graphs_are_refused_on_a_cpu_and_the_server_works_without(warnings: list
 
 
 def test_on_a_cpu_streams_and_staging_are_nothing() -> None:
-    with OwnStream(CPU)():
+    with CudaStream(CPU)():
         audio = np.arange(5, dtype=np.float32)
         assert staged(audio, CPU).tolist() == audio.tolist()
 
@@ -165,8 +165,8 @@ def test_a_gpu_s_budget_holds_weights_and_slots(monkeypatch: pytest.MonkeyPatch)
 def test_two_models_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = SimpleNamespace(type="cuda")
     monkeypatch.setattr(memory_plan, "_cuda_free", lambda _: 20_000_000_000)
-    main = memory_plan.slots(500, 100_000_000, 4_000_000_000, gpu, 10_000, memory_plan.Share(2))  # type: ignore[arg-type]
-    beside = memory_plan.Share(weight_bytes=4_000_000_000, slot_bytes=main * 100_000_000)
+    main = memory_plan.slots(500, 100_000_000, 4_000_000_000, gpu, 10_000, memory_plan.MemoryShare(2))  # type: ignore[arg-type]
+    beside = memory_plan.MemoryShare(weight_bytes=4_000_000_000, slot_bytes=main * 100_000_000)
     fast = memory_plan.slots(500, 100_000_000, 1_000_000_000, gpu, 10_000, beside)  # type: ignore[arg-type]
     assert (main, fast) == (30, 20)
 

@@ -9,7 +9,7 @@ import pytest
 
 from hollow import write_weights
 from hub_server import HubServer, Repository
-from steno.backends.qwen.checkpoint.model_source import Source, Wanted, kept, resolve
+from steno.backends.qwen.checkpoint.model_source import CheckpointSource, ModelRef, kept, resolve
 from steno.errors import ModelLoadError, SettingsError
 
 pytest.importorskip("huggingface_hub", reason="downloads need it: pip install 'steno[qwen]'")
@@ -44,15 +44,17 @@ def hub(hollow: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def pull(tmp_path: Path) -> Callable[..., Source]:
-    def pull(name: str = NAME, revision: str | None = None, refresh: bool = False, told: object = silent) -> Source:
+def pull(tmp_path: Path) -> Callable[..., CheckpointSource]:
+    def pull(
+        name: str = NAME, revision: str | None = None, refresh: bool = False, told: object = silent
+    ) -> CheckpointSource:
         assert callable(told)
-        return resolve(Wanted(name, revision, ("*",), tmp_path / "home"), told, refresh=refresh)
+        return resolve(ModelRef(name, revision, ("*",), tmp_path / "home"), told, refresh=refresh)
 
     return pull
 
 
-Pull = Callable[..., Source]
+Pull = Callable[..., CheckpointSource]
 
 
 def test_a_model_is_downloaded_once_and_only_what_is_needed_of_it(hub: HubServer, pull: Pull, tmp_path: Path) -> None:

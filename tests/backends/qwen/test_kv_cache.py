@@ -12,21 +12,21 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 
 import torch
 
-from steno.backends.qwen.model.kv_cache import GROWTH, SCRAP, SlotCache, Stretch, alike
+from steno.backends.qwen.model.kv_cache import GROWTH, SCRAP, KVCache, SlotRange, alike
 
 CONFIG = SimpleNamespace(num_key_value_heads=2, head_dim=4, num_hidden_layers=3)
 
 
 @pytest.fixture
-def cache() -> SlotCache:
-    return SlotCache(CONFIG, slots=3, limit=600, dtype=torch.float32, device=torch.device("cpu"))
+def cache() -> KVCache:
+    return KVCache(CONFIG, slots=3, limit=600, dtype=torch.float32, device=torch.device("cpu"))
 
 
 def states(rows: int, width: int, value: float) -> torch.Tensor:
     return torch.full((rows, width, 2, 4), value)
 
 
-def test_it_grows_as_it_must_and_no_further(cache: SlotCache) -> None:
+def test_it_grows_as_it_must_and_no_further(cache: KVCache) -> None:
     assert cache.length == 0
     cache.make_room(10)
     assert cache.length == GROWTH
@@ -38,7 +38,7 @@ def test_it_grows_as_it_must_and_no_further(cache: SlotCache) -> None:
         cache.make_room(601)
 
 
-def test_where_memory_runs_out_it_stays_as_it_was(cache: SlotCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_memory_runs_out_it_stays_as_it_was(cache: KVCache, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.make_room(10)
     made = iter(range(100))
     empty = cache._empty
@@ -57,15 +57,15 @@ def test_where_memory_runs_out_it_stays_as_it_was(cache: SlotCache, monkeypatch:
     assert {tensor.shape[2] for tensor in (*cache._keys, *cache._values)} == {2 * GROWTH + SCRAP}
 
 
-def write(cache: SlotCache, rows: list[int], start: int, width: int, value: float, seen: int = 0) -> Any:
+def write(cache: KVCache, rows: list[int], start: int, width: int, value: float, seen: int = 0) -> Any:
     positions = torch.arange(start, start + width).expand(len(rows), width)
-    writing = cache.writing([Stretch(rows, seen)], positions, torch.ones_like(positions, dtype=torch.bool))
+    writing = cache.writing([SlotRange(rows, seen)], positions, torch.ones_like(positions, dtype=torch.bool))
     (read,) = writing.update(states(len(rows), width, value), states(len(rows), width, -value), 0)
     return read
 
 
 @pytest.mark.parametrize("rows", [[0, 1], [2], [0, 2], [2, 0]])
-def test_rows_are_read_as_they_were_written(cache: SlotCache, rows: list[int]) -> None:
+def test_rows_are_read_as_they_were_written(cache: KVCache, rows: list[int]) -> None:
     cache.make_room(10)
     for row in range(3):
         write(cache, [row], 0, 4, row + 1.0)
@@ -75,9 +75,9 @@ def test_rows_are_read_as_they_were_written(cache: SlotCache, rows: list[int]) -
     assert torch.equal(values, -keys)
 
 
-def test_stretches_are_read_one_by_one(cache: SlotCache) -> None:
+def test_stretches_are_read_one_by_one(cache: KVCache) -> None:
     cache.make_room(10)
-    stretches = [Stretch(range(1), 3), Stretch(range(1, 3), 8)]
+    stretches = [SlotRange(range(1), 3), SlotRange(range(1, 3), 8)]
     positions = torch.tensor([[2], [7], [5]])
     written = torch.arange(3.0)[:, None, None, None].expand(3, 1, 2, 4) + 1
     read = cache.writing(stretches, positions, torch.ones_like(positions, dtype=torch.bool)).update(written, written, 1)
@@ -91,25 +91,25 @@ def test_stretches_are_read_one_by_one(cache: SlotCache) -> None:
 def test_rows_of_like_lengths_are_a_stretch() -> None:
     needs = {1: 90, 2: 100, 3: 95, 5: 450, 6: 440, 7: 460, 8: 80, 9: 70, 10: 300, 15: 400}
     assert alike(needs) == [
-        Stretch(range(1, 4), 100),
-        Stretch(range(5, 9), 460),
-        Stretch(range(9, 11), 300),
-        Stretch(range(15, 16), 400),
+        SlotRange(range(1, 4), 100),
+        SlotRange(range(5, 9), 460),
+        SlotRange(range(9, 11), 300),
+        SlotRange(range(15, 16), 400),
     ]
-    assert alike({7: 1}) == [Stretch(range(7, 8), 1)]
+    assert alike({7: 1}) == [SlotRange(range(7, 8), 1)]
 
 
-def test_what_is_only_padding_is_written_where_nobody_looks(cache: SlotCache) -> None:
+def test_what_is_only_padding_is_written_where_nobody_looks(cache: KVCache) -> None:
     cache.make_room(cache.limit)
     positions = torch.tensor([[0, 1, 2], [598, 599, 600]])
     wanted = torch.tensor([[True, False, False], [True, True, False]])
-    writing = cache.writing([Stretch([0, 1], 600)], positions, wanted)
+    writing = cache.writing([SlotRange([0, 1], 600)], positions, wanted)
     ((keys, _),) = writing.update(states(2, 3, 5.0), states(2, 3, 5.0), 0)
     assert keys[0, 0, :, 0].tolist() == [5.0] + [0.0] * 599
     assert keys[1, 0, 597:, 0].tolist() == [0.0, 5.0, 5.0]
 
 
-def test_a_slot_that_is_wiped_has_nothing_of_its_last_tenant(cache: SlotCache) -> None:
+def test_a_slot_that_is_wiped_has_nothing_of_its_last_tenant(cache: KVCache) -> None:
     cache.make_room(10)
     write(cache, [1, 2], 0, 9, float("nan"))
     cache.wipe(1)

@@ -13,8 +13,8 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 import torch
 from transformers import Qwen3Config, Qwen3Model
 
-from steno.backends.qwen.model.decoder import Decoder, Filling
-from steno.backends.qwen.model.kv_cache import SlotCache, Stretch
+from steno.backends.qwen.model.decoder import Decoder, PrefillRequest
+from steno.backends.qwen.model.kv_cache import KVCache, SlotRange
 from steno.backends.qwen.model.layers import Layers
 
 CPU = torch.device("cpu")
@@ -42,13 +42,13 @@ def small(**others: Any) -> Qwen3Model:
 def ours(model: Qwen3Model, inputs: torch.Tensor, widths: list[int], slots: list[int]) -> torch.Tensor:
     """`inputs`, [rows, positions, hidden], in portions of so many positions."""
     layers = Layers(model)
-    cache = SlotCache(model.config, 5, 100, inputs.dtype, CPU)
+    cache = KVCache(model.config, 5, 100, inputs.dtype, CPU)
     cache.make_room(100)
     found, at = [], 0
     for width in widths:
         positions = torch.arange(at, at + width).expand(len(slots), -1)
         everything = torch.ones_like(positions, dtype=torch.bool)
-        writing = cache.writing([Stretch(slots, at + width if at else 0)], positions, everything)
+        writing = cache.writing([SlotRange(slots, at + width if at else 0)], positions, everything)
         found.append(layers(inputs[:, at : at + width], positions, writing))
         at += width
     return torch.cat(found, dim=1)
@@ -95,9 +95,9 @@ def test_rows_that_begin_and_go_on_are_padded_beside_each_other(trained: Any) ->
     decoder = Decoder(trained.model, 5, 100)
     rng = random.Random(1)
     said = [[rng.randrange(200) for _ in range(100)] for _ in range(4)]
-    decoder.fill([Filling(0, (tuple(said[0][:90]),)), Filling(4, (tuple(said[1][:3]),))])
-    going_on = Filling(4, (tuple(said[1][:3]), tuple(said[1][3:50])), tail=(said[1][50],))
-    decoder.fill([going_on, Filling(2, (tuple(said[2][:60]),), tail=(said[2][60],))])
+    decoder.fill([PrefillRequest(0, (tuple(said[0][:90]),)), PrefillRequest(4, (tuple(said[1][:3]),))])
+    going_on = PrefillRequest(4, (tuple(said[1][:3]), tuple(said[1][3:50])), tail=(said[1][50],))
+    decoder.fill([going_on, PrefillRequest(2, (tuple(said[2][:60]),), tail=(said[2][60],))])
     decoder._cache._keys[0][1] = decoder._cache._values[0][3] = 1e3  # what was left in slots that nobody holds
     found = decoder.extend({0: tuple(said[0][90:92]), 2: tuple(said[2][61:100]), 4: (said[1][51],)})
     for slot, tokens, new in ((0, said[0][:92], 2), (2, said[2], 39), (4, said[1][:52], 1)):
@@ -127,6 +127,6 @@ def test_attention_of_another_kind_is_refused() -> None:
 def test_on_a_gpu_all_rows_are_attended_to_together(trained: Any) -> None:
     decoder = Decoder(trained.model, 20, 2000)
     decoder._lengths[3], decoder._lengths[9] = 90, 450
-    assert decoder._stretches([9, 3]) == [Stretch(range(3, 4), 91), Stretch(range(9, 10), 451)]
+    assert decoder._stretches([9, 3]) == [SlotRange(range(3, 4), 91), SlotRange(range(9, 10), 451)]
     decoder._in_one = True
-    assert decoder._stretches([9, 3]) == [Stretch(range(10), 451)]
+    assert decoder._stretches([9, 3]) == [SlotRange(range(10), 451)]

@@ -15,7 +15,7 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 import torch
 
 from steno.backends.qwen.checkpoint import legacy_layout
-from steno.backends.qwen.checkpoint.loader import Loaded, load_aligner, load_recogniser
+from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_aligner, load_recogniser
 from steno.backends.qwen.engine_options import LoadOptions
 from steno.errors import ModelLoadError
 from tiny.original_layout import original_name
@@ -26,15 +26,15 @@ AUDIO = (0.1 * np.random.default_rng(1).standard_normal(9 * 16_000)).astype(np.f
 def silent(_: float, __: str) -> None: ...
 
 
-def recogniser(folder: Path) -> Loaded:
+def recogniser(folder: Path) -> LoadedCheckpoint:
     return load_recogniser(LoadOptions(str(folder), device="cpu"), silent)
 
 
-def aligner(folder: Path) -> Loaded:
+def aligner(folder: Path) -> LoadedCheckpoint:
     return load_aligner(LoadOptions(str(folder), device="cpu"), silent)
 
 
-def inputs(loaded: Loaded, language: str | None, prompt: str | None) -> dict[str, torch.Tensor]:
+def inputs(loaded: LoadedCheckpoint, language: str | None, prompt: str | None) -> dict[str, torch.Tensor]:
     request = loaded.processor.apply_transcription_request(AUDIO, language=language, prompt=prompt)
     return dict(request)
 

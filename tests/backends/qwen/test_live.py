@@ -18,7 +18,7 @@ import torch
 from steno.backends.base import Recognize
 from steno.backends.qwen import backend as qwen
 from steno.errors import BackendError, SupersededError
-from steno.streaming.hypothesis import Agreement
+from steno.streaming.hypothesis import LocalAgreement
 from steno.types import SAMPLE_RATE, Hypothesis
 from stepping import Spied, outcomes_of
 from tiny.clips import clips
@@ -48,7 +48,7 @@ class Talk:
     cuts: list[int]
     language: str | None
     context: str
-    agreement: Agreement = field(default_factory=lambda: Agreement(1.0))
+    agreement: LocalAgreement = field(default_factory=lambda: LocalAgreement(1.0))
     done: list[Recognize] = field(default_factory=list)
 
     @classmethod

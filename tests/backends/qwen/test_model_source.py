@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hollow import write_weights
-from steno.backends.qwen.checkpoint.model_source import Source, Wanted, is_hub_id, resolve
+from steno.backends.qwen.checkpoint.model_source import CheckpointSource, ModelRef, is_hub_id, resolve
 from steno.errors import ModelLoadError, SettingsError, StenoError
 
 Make = Callable[..., Path]
@@ -18,7 +18,7 @@ Make = Callable[..., Path]
 def silent(_: float, __: str) -> None: ...
 
 
-def refused(kind: type[StenoError], wanted: Wanted) -> str:
+def refused(kind: type[StenoError], wanted: ModelRef) -> str:
     with pytest.raises(kind) as caught:
         resolve(wanted, silent)
     assert type(caught.value) is kind
@@ -34,19 +34,19 @@ def test_importing_it_is_light() -> None:
 def test_a_native_folder_is_taken_as_it_is(hollow: Make) -> None:
     folder = hollow()
     size = (folder / "model.safetensors").stat().st_size
-    found = resolve(Wanted(str(folder), allowlist=()), silent)
-    assert found == Source(str(folder), folder, "native", "recogniser", 30_007, size, frozenset({"BF16"}))
+    found = resolve(ModelRef(str(folder), allowlist=()), silent)
+    assert found == CheckpointSource(str(folder), folder, "native", "recogniser", 30_007, size, frozenset({"BF16"}))
 
 
 def test_a_folder_may_be_below_the_home(hollow: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(hollow().parent))
-    assert resolve(Wanted("~/model"), silent).kind == "recogniser"
+    assert resolve(ModelRef("~/model"), silent).kind == "recogniser"
 
 
 def test_the_original_layout_is_told_apart(hollow: Make) -> None:
     folder = hollow(model_type="qwen3_asr", thinker_config={"audio_config": {}, "text_config": {}})
     (folder / "processor_config.json").unlink()
-    assert resolve(Wanted(str(folder)), silent).layout == "original"
+    assert resolve(ModelRef(str(folder)), silent).layout == "original"
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,16 @@ def test_the_original_layout_is_told_apart(hollow: Make) -> None:
 )  # fmt: skip
 def test_an_aligner_is_no_recogniser(hollow: Make, config: dict[str, object]) -> None:
     folder = str(hollow(**config))
-    assert resolve(Wanted(folder, kind="aligner"), silent).kind == "aligner"
-    assert resolve(Wanted(folder, kind=None), silent).kind == "aligner"
-    assert refused(SettingsError, Wanted(folder)) == (
+    assert resolve(ModelRef(folder, kind="aligner"), silent).kind == "aligner"
+    assert resolve(ModelRef(folder, kind=None), silent).kind == "aligner"
+    assert refused(SettingsError, ModelRef(folder)) == (
         f"MODEL_ID: {folder} is a forced aligner; that belongs into FORCED_ALIGNER_ID"
     )
 
 
 def test_a_recogniser_is_no_aligner(hollow: Make) -> None:
     folder = str(hollow())
-    assert refused(SettingsError, Wanted(folder, kind="aligner")) == (
+    assert refused(SettingsError, ModelRef(folder, kind="aligner")) == (
         f"FORCED_ALIGNER_ID: {folder} is a recogniser; that belongs into MODEL_ID"
     )
 
@@ -93,7 +93,7 @@ def test_a_recogniser_is_no_aligner(hollow: Make) -> None:
 )
 def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(name: str) -> None:
     assert not is_hub_id(name)
-    assert refused(SettingsError, Wanted(name)) == (
+    assert refused(SettingsError, ModelRef(name)) == (
         f"MODEL_ID: there is no folder {name}, and it is not a hub id like Qwen/Qwen3-ASR-0.6B"
     )
 
@@ -110,30 +110,30 @@ def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(name: str) -> None:
 def test_a_hub_id_that_the_allow_list_has_not_is_refused_before_the_hub_is_asked(
     name: str, allowed: tuple[str, ...]
 ) -> None:
-    message = refused(SettingsError, Wanted(name, allowlist=allowed))
+    message = refused(SettingsError, ModelRef(name, allowlist=allowed))
     assert message.startswith(f"MODEL_ID: {name} is not in MODEL_ALLOWLIST ({', '.join(allowed) or 'empty'})")
 
 
 def test_another_model_is_named(hollow: Make) -> None:
     folder = str(hollow(model_type="whisper"))
-    assert refused(SettingsError, Wanted(folder)) == f"MODEL_ID: {folder} is a whisper checkpoint, not Qwen3-ASR"
+    assert refused(SettingsError, ModelRef(folder)) == f"MODEL_ID: {folder} is a whisper checkpoint, not Qwen3-ASR"
 
 
 def test_a_configuration_without_a_type_is_refused(hollow: Make) -> None:
     folder = str(hollow(hidden_size=4))
-    message = refused(SettingsError, Wanted(folder))
+    message = refused(SettingsError, ModelRef(folder))
     assert message == f"MODEL_ID: {folder} is a checkpoint of unknown type, not Qwen3-ASR"
 
 
 def test_a_configuration_that_says_nothing_of_the_model_is_refused(hollow: Make) -> None:
     """transformers would take it for a 1.7B model and fill in the numbers."""
     folder = hollow(model_type="qwen3_asr")
-    assert "neither thinker_config nor audio_config and text_config" in refused(ModelLoadError, Wanted(str(folder)))
+    assert "neither thinker_config nor audio_config and text_config" in refused(ModelLoadError, ModelRef(str(folder)))
 
 
 def test_a_quantised_checkpoint_is_refused(hollow: Make) -> None:
     folder = hollow(model_type="qwen3_asr", audio_config={}, text_config={}, quantization_config={"bits": 4})
-    assert "is quantised already" in refused(SettingsError, Wanted(str(folder)))
+    assert "is quantised already" in refused(SettingsError, ModelRef(str(folder)))
 
 
 @pytest.mark.parametrize(
@@ -149,20 +149,20 @@ def test_a_quantised_checkpoint_is_refused(hollow: Make) -> None:
 def test_a_file_that_is_missing_is_named(hollow: Make, file: str, complaint: str) -> None:
     folder = hollow()
     (folder / file).unlink()
-    assert refused(ModelLoadError, Wanted(str(folder))) == f"{folder} {complaint}"
+    assert refused(ModelLoadError, ModelRef(str(folder))) == f"{folder} {complaint}"
 
 
 def test_weights_of_another_format_are_not_read(hollow: Make) -> None:
     folder = hollow()
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    assert "only safetensors" in refused(ModelLoadError, Wanted(str(folder)))
+    assert "only safetensors" in refused(ModelLoadError, ModelRef(str(folder)))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\xff\xfe", '"qwen3_asr"'])
 def test_a_damaged_configuration_is_named(hollow: Make, text: str) -> None:
     folder = hollow()
     (folder / "config.json").write_bytes(text.encode("latin-1"))
-    assert f"{folder} is damaged: config.json" in refused(ModelLoadError, Wanted(str(folder)))
+    assert f"{folder} is damaged: config.json" in refused(ModelLoadError, ModelRef(str(folder)))
 
 
 def cut_off(data: bytes) -> bytes:
@@ -211,7 +211,7 @@ def test_damaged_weights_are_found_by_their_header(
     folder = hollow()
     file = folder / "model.safetensors"
     file.write_bytes(damage(file.read_bytes()))
-    message = refused(ModelLoadError, Wanted(str(folder)))
+    message = refused(ModelLoadError, ModelRef(str(folder)))
     assert message == f"{folder} is damaged: model.safetensors: {complaint}; get it again"
 
 
@@ -226,14 +226,14 @@ def shards(folder: Path) -> None:
 def test_weights_in_several_files_are_counted_together(hollow: Make) -> None:
     folder = hollow()
     shards(folder)
-    assert resolve(Wanted(str(folder)), silent).parameters == 105
+    assert resolve(ModelRef(str(folder)), silent).parameters == 105
 
 
 def test_a_shard_that_is_missing_is_named(hollow: Make) -> None:
     folder = hollow()
     shards(folder)
     (folder / "model-00002-of-00002.safetensors").unlink()
-    assert refused(ModelLoadError, Wanted(str(folder))) == (
+    assert refused(ModelLoadError, ModelRef(str(folder))) == (
         f"{folder} is not complete: 1 of 2 weight files are missing (model-00002-of-00002.safetensors); get it again"
     )
 
@@ -242,4 +242,4 @@ def test_a_shard_that_is_missing_is_named(hollow: Make) -> None:
 def test_an_index_that_is_none_is_refused(hollow: Make, index: str) -> None:
     folder = hollow()
     (folder / "model.safetensors.index.json").write_text(index)
-    assert "is not an index of weights" in refused(ModelLoadError, Wanted(str(folder)))
+    assert "is not an index of weights" in refused(ModelLoadError, ModelRef(str(folder)))

@@ -16,7 +16,7 @@ import torch
 from steno.backends.base import Recognize
 from steno.backends.qwen import backend as qwen
 from steno.backends.qwen.backend import token_limit
-from steno.backends.qwen.model.model import Machine, like_speech
+from steno.backends.qwen.model.model import AsrModel, like_speech
 from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.backends.repetition import loop_start
 from steno.types import SAMPLE_RATE
@@ -44,7 +44,7 @@ def works() -> list[Recognize]:
     return made
 
 
-def expected(loaded: Any, machine: Machine, work: Recognize) -> list[int]:
+def expected(loaded: Any, machine: AsrModel, work: Recognize) -> list[int]:
     """By transformers alone, one clip at a time."""
     inputs = loaded.processor.apply_transcription_request(
         work.audio,
@@ -74,7 +74,7 @@ def test_tokens_are_those_of_generate_whoever_else_is_decoded(loud: Any, works: 
         assert read[work] == cut(wanted[work]), f"{len(work.audio) / SAMPLE_RATE} s, {work.language}"
 
 
-def encoded(machine: Machine, clips: list[Any]) -> list[torch.Tensor]:
+def encoded(machine: AsrModel, clips: list[Any]) -> list[torch.Tensor]:
     sounds = [machine.sound() for _ in clips]
     for sound, audio in zip(sounds, clips, strict=True):
         sound.extend(audio)
@@ -82,14 +82,14 @@ def encoded(machine: Machine, clips: list[Any]) -> list[torch.Tensor]:
     return [torch.cat(sound.embeddings) for sound in sounds]
 
 
-def features(machine: Machine, audio: Any) -> torch.Tensor:
+def features(machine: AsrModel, audio: Any) -> torch.Tensor:
     sound = machine.sound()
     sound.extend(audio)
     return sound.features(0, sound.frames)
 
 
 def test_embeddings_are_those_of_transformers(loud: Any, works: list[Recognize]) -> None:
-    machine = Machine(loud, 1, 2000)
+    machine = AsrModel(loud, 1, 2000)
     together = encoded(machine, [work.audio for work in works])
     for work, found in zip(works, together, strict=True):
         inputs = loud.processor.apply_transcription_request(work.audio)
@@ -102,7 +102,7 @@ def test_embeddings_are_those_of_transformers(loud: Any, works: list[Recognize])
 
 
 def test_prompts_are_those_of_the_processor(loud: Any, works: list[Recognize]) -> None:
-    machine = Machine(loud, 1, 2000)
+    machine = AsrModel(loud, 1, 2000)
     pad = loud.model.config.audio_token_id
     for work, audio in zip(works, encoded(machine, [work.audio for work in works]), strict=True):
         context = machine.prompter.clean(work.context)
@@ -116,7 +116,7 @@ def test_prompts_are_those_of_the_processor(loud: Any, works: list[Recognize]) -
 def test_features_do_not_depend_on_what_another_thread_loads(loud: Any) -> None:
     """transformers changes torch's default dtype while it reads a checkpoint."""
     audio = like_speech(3.0)
-    machine = Machine(loud, 1, 2000)
+    machine = AsrModel(loud, 1, 2000)
     alone = features(machine, audio)
     torch.set_default_dtype(torch.bfloat16)
     try:
@@ -127,7 +127,7 @@ def test_features_do_not_depend_on_what_another_thread_loads(loud: Any) -> None:
 
 
 def test_features_are_those_of_the_checkpoint_s_own_extractor(loud: Any) -> None:
-    machine = Machine(loud, 1, 2000)
+    machine = AsrModel(loud, 1, 2000)
     for seconds in SECONDS:
         own = loud.processor.feature_extractor(
             like_speech(seconds), sampling_rate=SAMPLE_RATE, padding="longest", return_attention_mask=True

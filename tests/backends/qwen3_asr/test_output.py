@@ -11,18 +11,18 @@ pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install '
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
 from steno.backends.drafts import rest_of
-from steno.backends.qwen3_asr.output import Reader, confirms, repeats_context
+from steno.backends.qwen3_asr.output import OutputParser, confirms, repeats_context
 from steno.types import Hypothesis
 
 
 @pytest.fixture(scope="module")
-def reader(checkpoints: Path) -> Reader:
+def reader(checkpoints: Path) -> OutputParser:
     from transformers import Qwen3ASRProcessor
 
-    return Reader(Qwen3ASRProcessor.from_pretrained(checkpoints / "recogniser"))
+    return OutputParser(Qwen3ASRProcessor.from_pretrained(checkpoints / "recogniser"))
 
 
-def read(reader: Reader, text: str, language: str | None = None, probability: float = 0.5) -> Hypothesis:
+def read(reader: OutputParser, text: str, language: str | None = None, probability: float = 0.5) -> Hypothesis:
     tokens = reader._tokenizer(text, add_special_tokens=False)["input_ids"]
     return reader.read(tokens, [math.log(probability)] * len(tokens), language)
 
@@ -42,13 +42,15 @@ def read(reader: Reader, text: str, language: str | None = None, probability: fl
         ("language Chinese<asr_text>你好，世界。", None, "你好，世界。", "zh"),
     ],
 )
-def test_text_and_language(reader: Reader, said: str, forced: str | None, text: str, language: str | None) -> None:
+def test_text_and_language(
+    reader: OutputParser, said: str, forced: str | None, text: str, language: str | None
+) -> None:
     heard = read(reader, said, forced)
     assert (heard.text, heard.language) == (text, language)
 
 
 @pytest.mark.parametrize("text", ["Hello world.", "Grüße aus Köln!", "你好，世界。", "🎉 party"])
-def test_scores_cover_the_text_and_end_where_it_ends(reader: Reader, text: str) -> None:
+def test_scores_cover_the_text_and_end_where_it_ends(reader: OutputParser, text: str) -> None:
     heard = read(reader, f"language English<asr_text> {text}")
     ends = [score.end for score in heard.scores]
     assert ends == sorted(ends)
@@ -56,7 +58,7 @@ def test_scores_cover_the_text_and_end_where_it_ends(reader: Reader, text: str) 
     assert heard.confidence == pytest.approx(0.5)
 
 
-def test_a_loop_is_cut_short_and_says_nothing_of_its_parts(reader: Reader) -> None:
+def test_a_loop_is_cut_short_and_says_nothing_of_its_parts(reader: OutputParser) -> None:
     heard = read(reader, "language English<asr_text>so " + "yes and no " * 60)
     assert heard.text.count("yes") < 5
     assert heard.scores == ()
@@ -116,7 +118,7 @@ def test_marks_belong_to_their_letters() -> None:
     ],
 )
 def test_tokens_that_lie_within_what_is_stable(
-    reader: Reader, said: str, forced: str | None, stable: str, covered: str
+    reader: OutputParser, said: str, forced: str | None, stable: str, covered: str
 ) -> None:
     """As many as do; whole words at least, for the tokenizer may join less."""
     tokens = reader._tokenizer(said, add_special_tokens=False)["input_ids"]

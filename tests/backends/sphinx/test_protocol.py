@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from steno.backends.sphinx.protocol import (
     MAX_HEADER_BYTES,
     MAX_PAYLOAD_BYTES,
+    ChildProtocolError,
     Message,
-    ProtocolError,
     pack,
     read,
     receive,
@@ -39,13 +39,13 @@ def test_a_message_that_breaks_off_is_the_end(message: Message, data: st.DataObj
 @pytest.mark.parametrize("sizes", [(MAX_HEADER_BYTES + 1, 0), (0, MAX_PAYLOAD_BYTES + 1), (0xFFFFFFFF, 0xFFFFFFFF)])
 def test_a_size_past_the_bounds_is_refused_before_it_is_read(sizes: tuple[int, int]) -> None:
     stream = io.BytesIO(struct.pack(">II", *sizes) + b"x" * 100)
-    with pytest.raises(ProtocolError, match="at most"):
+    with pytest.raises(ChildProtocolError, match="at most"):
         read(stream)
     assert stream.tell() == 8
 
 
 def test_what_the_other_side_would_refuse_is_not_sent() -> None:
-    with pytest.raises(ProtocolError, match="at most"):
+    with pytest.raises(ChildProtocolError, match="at most"):
         pack(Message({}, bytes(MAX_PAYLOAD_BYTES + 1)))
 
 
@@ -53,7 +53,7 @@ def test_what_the_other_side_would_refuse_is_not_sent() -> None:
 async def test_a_stray_print_is_an_error_and_not_a_reply(header: bytes) -> None:
     stream = asyncio.StreamReader()
     stream.feed_data(struct.pack(">II", len(header), 0) + header)
-    with pytest.raises(ProtocolError, match="not "):
+    with pytest.raises(ChildProtocolError, match="not "):
         await receive(stream)
 
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from engine.virtual import now, step_engine
 from steno.backends.base import Capabilities, Progress, Recognize
 from steno.captions.cues import CueStyle
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.live_options import LiveOptions
-from steno.pipelines.live.notices import Aside, LiveEvent
-from steno.pipelines.live.service import Live
+from steno.pipelines.live.notices import LiveEvent, Notice
+from steno.pipelines.live.service import LiveService
 from steno.pipelines.live.stream import LiveStream
-from steno.pipelines.live.vad_stage import Hearing
+from steno.pipelines.live.vad_stage import VadStage
 from steno.streaming.events import Final, Partial
 from steno.translation.translator import Translator
 from steno.types import SAMPLE_RATE, Hypothesis
@@ -97,13 +97,13 @@ class OfflineBackend:
         self.forgotten.append(utterance)
 
 
-def live_of(engine: Engine, *, translator: Translator | None = None, **settings: Any) -> Live:
-    hearing = Hearing(load=LoudnessVad, thread=AtOnce())
-    return Live(LiveContext(engine, hearing, LiveSettings(**settings), CueStyle(), translator))
+def live_of(engine: Engine, *, translator: Translator | None = None, **settings: Any) -> LiveService:
+    hearing = VadStage(load=LoudnessVad, thread=AtOnce())
+    return LiveService(LiveContext(engine, hearing, LiveSettings(**settings), CueStyle(), translator))
 
 
-def offline_engine(backend: OfflineBackend, limits: Limits | None = None) -> Engine:
-    return Engine(backend, limits or Limits())
+def offline_engine(backend: OfflineBackend, limits: AdmissionLimits | None = None) -> Engine:
+    return Engine(backend, limits or AdmissionLimits())
 
 
 class Listener:
@@ -111,7 +111,7 @@ class Listener:
 
     def __init__(self, stream: LiveStream) -> None:
         self.stream = stream
-        self.heard: list[tuple[float, LiveEvent | Aside]] = []
+        self.heard: list[tuple[float, LiveEvent | Notice]] = []
         self._task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:

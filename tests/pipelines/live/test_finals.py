@@ -15,7 +15,7 @@ from steno.pipelines.live.finals import MAX_WAITING, TRANSLATION_S, Finals
 from steno.pipelines.live.live_options import LiveOptions
 from steno.streaming.events import Final, Partial
 from steno.translation.llm import Llm, LlmSettings
-from steno.translation.translator import Line, Translator, Wanted
+from steno.translation.translator import LanguagePair, TranslatedLine, Translator
 
 FRENCH = LiveOptions(translate_to="fr")
 
@@ -28,13 +28,13 @@ class SlowTranslator(Translator):
         self._seconds = seconds
 
     async def translate(
-        self, lines: Sequence[str], wanted: Wanted, timeout_s: float | None = None, *, is_live: bool = False
-    ) -> list[Line]:
+        self, lines: Sequence[str], wanted: LanguagePair, timeout_s: float | None = None, *, is_live: bool = False
+    ) -> list[TranslatedLine]:
         assert is_live
         wait_s = self._seconds.get(lines[0], 0.0)
         await asyncio.sleep(min(wait_s, timeout_s or wait_s))
         late = timeout_s is not None and wait_s > timeout_s
-        return [Line(lines[0], "too late") if late else Line(f"{lines[0]} en {wanted.target}")]
+        return [TranslatedLine(lines[0], "too late") if late else TranslatedLine(f"{lines[0]} en {wanted.target}")]
 
 
 def final(n: int, text: str, **changes: Any) -> Final:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from steno.pipelines.live.notices import Aside
+from steno.pipelines.live.notices import Notice
 from steno.pipelines.live.outbox import Outbox
-from steno.streaming.events import Final, Heard, Partial
+from steno.streaming.events import AudioProgress, Final, Partial
 
 
 def partial(segment_id: int, text: str) -> Partial:
@@ -23,9 +23,9 @@ async def drained(outbox: Outbox) -> list[object]:
 
 async def test_of_a_segments_partials_only_the_newest_is_kept() -> None:
     outbox = Outbox()
-    for event in (partial(0, "a"), Aside({}), partial(0, "a b"), partial(1, "c")):
+    for event in (partial(0, "a"), Notice({}), partial(0, "a b"), partial(1, "c")):
         outbox.put(event)
-    assert await drained(outbox) == [Aside({}), partial(0, "a b"), partial(1, "c")]
+    assert await drained(outbox) == [Notice({}), partial(0, "a b"), partial(1, "c")]
 
 
 async def test_a_final_makes_its_partials_superfluous() -> None:
@@ -39,14 +39,14 @@ async def test_a_final_makes_its_partials_superfluous() -> None:
 async def test_only_the_newest_word_on_how_far_it_was_heard_is_kept() -> None:
     outbox = Outbox()
     for until_s in (1, 2, 3):
-        outbox.put(Heard(until_s))
-    assert await drained(outbox) == [Heard(3)]
+        outbox.put(AudioProgress(until_s))
+    assert await drained(outbox) == [AudioProgress(3)]
 
 
 async def test_whoever_fills_it_waits_until_there_is_room() -> None:
     outbox = Outbox(capacity=2)
     for n in range(2):
-        outbox.put(Aside({"n": n}))
+        outbox.put(Notice({"n": n}))
     waiting = asyncio.create_task(outbox.room())
     await asyncio.sleep(0.01)
     assert not waiting.done()
@@ -65,8 +65,8 @@ async def test_a_reader_that_waits_is_woken_by_the_end() -> None:
 @pytest.mark.parametrize("count", [1, 300])
 async def test_nothing_that_must_be_told_is_ever_dropped(count: int) -> None:
     outbox = Outbox()
-    asides = [Aside({"n": n}) for n in range(count)]
+    asides = [Notice({"n": n}) for n in range(count)]
     for aside in asides:
         outbox.put(aside)
         outbox.put(partial(0, "x"))
-    assert [item for item in await drained(outbox) if isinstance(item, Aside)] == asides
+    assert [item for item in await drained(outbox) if isinstance(item, Notice)] == asides

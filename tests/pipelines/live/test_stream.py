@@ -18,7 +18,7 @@ from pipelines.live.stream_harness import (
     speak,
     step_engine,
 )
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.engine.queue import Priority
 from steno.errors import BackendCrashedError, OverloadedError
@@ -128,7 +128,7 @@ def test_a_backend_that_raises_what_it_should_not_kills_nothing() -> None:
 def test_a_backend_that_hangs_costs_one_final_and_only_its_time() -> None:
     async def main() -> None:
         backend = OfflineBackend(rtf=0.01)
-        limits = Limits(request_timeout_s=60)
+        limits = AdmissionLimits(request_timeout_s=60)
         async with offline_engine(backend, limits) as engine, live_of(engine).open("a", LiveOptions()) as stream:
             listener = Listener(stream)
             await stream.feed(pcm(("speech", 1)))
@@ -266,7 +266,7 @@ def test_while_live_work_waits_too_long_no_further_session_is_let_in() -> None:
 def test_an_open_session_keeps_the_model_and_its_end_lets_it_go() -> None:
     async def main() -> None:
         backend = OfflineBackend()
-        async with offline_engine(backend, Limits(idle_timeout_s=5)) as engine:
+        async with offline_engine(backend, AdmissionLimits(idle_timeout_s=5)) as engine:
             async with live_of(engine).open("a", LiveOptions()):
                 await asyncio.sleep(60)
                 assert engine.model_state == "ready"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.virtual import run
 from pipelines.live.stream_harness import AtOnce, LoudnessVad
 from steno.errors import BackendError
-from steno.pipelines.live.vad_stage import FRAMES_PER_TURN, MAX_BATCH, Hearing
+from steno.pipelines.live.vad_stage import FRAMES_PER_TURN, MAX_BATCH, VadStage
 from steno.vad.levels import frame_levels
 from steno.vad.silero import FRAME, SileroVad, VadState
 
@@ -40,7 +40,7 @@ def noise(frames: int, seed: int) -> NDArray[np.float32]:
 
 
 async def test_streams_that_are_heard_together_get_what_they_would_get_alone() -> None:
-    hearing = Hearing()
+    hearing = VadStage()
     streams = [noise(frames, seed) for seed, frames in enumerate((1, 5, 20, 33))]
     together = await asyncio.gather(*(hearing.listen().hear(frames) for frames in streams))
     for frames, (probabilities, levels) in zip(streams, together, strict=True):
@@ -51,7 +51,7 @@ async def test_streams_that_are_heard_together_get_what_they_would_get_alone() -
 
 
 async def test_a_stream_goes_on_where_it_was() -> None:
-    hearing = Hearing()
+    hearing = VadStage()
     frames = noise(12, 3)
     ear = hearing.listen()
     parts = [(await ear.hear(part))[0] for part in (frames[:5], frames[5:5], frames[5:])]
@@ -62,7 +62,7 @@ async def test_a_stream_goes_on_where_it_was() -> None:
 def test_frames_that_wait_together_are_heard_together() -> None:
     async def main() -> None:
         vad, told = CountingVad(), Told()
-        hearing = Hearing(told, load=lambda: vad, thread=AtOnce())
+        hearing = VadStage(told, load=lambda: vad, thread=AtOnce())
         await asyncio.gather(*(hearing.listen().hear(noise(2, n)) for n in range(10)))
         assert vad.batches == [10, 10]
         assert told.runs == [(10, 20)]
@@ -73,7 +73,7 @@ def test_frames_that_wait_together_are_heard_together() -> None:
 def test_a_batch_is_bounded_and_the_rest_comes_next() -> None:
     async def main() -> None:
         vad = CountingVad()
-        hearing = Hearing(load=lambda: vad, thread=AtOnce())
+        hearing = VadStage(load=lambda: vad, thread=AtOnce())
         await asyncio.gather(*(hearing.listen().hear(noise(1, n)) for n in range(MAX_BATCH + 3)))
         assert vad.batches == [MAX_BATCH, 3]
 
@@ -82,7 +82,7 @@ def test_a_batch_is_bounded_and_the_rest_comes_next() -> None:
 
 def test_a_stream_that_brings_minutes_takes_turns_with_the_others() -> None:
     async def main() -> None:
-        hearing = Hearing(load=CountingVad, thread=AtOnce())
+        hearing = VadStage(load=CountingVad, thread=AtOnce())
         flood = asyncio.create_task(hearing.listen().hear(noise(FRAMES_PER_TURN * 50, 0)))
         await asyncio.sleep(0)
         await hearing.listen().hear(noise(2, 1))
@@ -94,7 +94,7 @@ def test_a_stream_that_brings_minutes_takes_turns_with_the_others() -> None:
 
 def test_a_stream_that_left_is_not_waited_for() -> None:
     async def main() -> None:
-        hearing = Hearing(load=CountingVad, thread=AtOnce())
+        hearing = VadStage(load=CountingVad, thread=AtOnce())
         gone = asyncio.create_task(hearing.listen().hear(noise(500, 0)))
         await asyncio.sleep(0)
         gone.cancel()
@@ -119,7 +119,7 @@ class FailingVad(LoudnessVad):
 
 def test_frames_that_the_vad_fails_on_end_their_own_stream_alone() -> None:
     async def main() -> None:
-        hearing = Hearing(load=FailingVad, thread=AtOnce())
+        hearing = VadStage(load=FailingVad, thread=AtOnce())
         bad = noise(FRAMES_PER_TURN * 3, 99)
         bad[FRAMES_PER_TURN + 2] = np.nan
         streams = [noise(FRAMES_PER_TURN * 3, n) for n in range(5)]
@@ -136,7 +136,7 @@ def test_frames_that_the_vad_fails_on_end_their_own_stream_alone() -> None:
 
 def test_a_run_that_fails_once_ends_no_stream() -> None:
     async def main() -> None:
-        hearing = Hearing(load=lambda: FailingVad(2), thread=AtOnce())
+        hearing = VadStage(load=lambda: FailingVad(2), thread=AtOnce())
         heard = await asyncio.gather(*(hearing.listen().hear(noise(4, n)) for n in range(5)))
         assert [len(probabilities) for probabilities, _ in heard] == [4] * 5
 
@@ -153,7 +153,7 @@ def test_a_vad_that_cannot_be_loaded_fails_those_who_wait_each_with_an_error_of_
                 raise OSError("no such file")
             return LoudnessVad()
 
-        hearing = Hearing(load=load, thread=AtOnce())
+        hearing = VadStage(load=load, thread=AtOnce())
         waiting = [asyncio.create_task(hearing.listen().hear(noise(1, 0))) for _ in range(3)]
         await asyncio.wait(waiting)
         errors = [task.exception() for task in waiting]

@@ -11,12 +11,12 @@ from engine.virtual import run
 from pipelines.live.stream_harness import Listener, LiveOptions, OfflineBackend, live_of, pcm, speak
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress, Recognize
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.live.word_timing import WordTiming
-from steno.pipelines.recording_reader import Piece
-from steno.streaming.events import Final, Heard, Partial
+from steno.pipelines.recording_reader import RecordingPiece
+from steno.streaming.events import AudioProgress, Final, Partial
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 
 TALK = pcm(("speech", 3), ("silence", 1), ("speech", 3), ("silence", 1), ("speech", 3), ("silence", 1))
@@ -46,7 +46,7 @@ class SlowAligner:
 
 def talk(aligner: SlowAligner, words: bool = True) -> Listener:
     async def main() -> Listener:
-        engine = Engine(OfflineBackend(rtf=0.01), Limits(), aligner=aligner)
+        engine = Engine(OfflineBackend(rtf=0.01), AdmissionLimits(), aligner=aligner)
         async with engine, live_of(engine).open("a", LiveOptions(words=words)) as stream:
             listener = Listener(stream)
             await speak(stream, TALK)
@@ -109,11 +109,11 @@ async def test_of_what_is_held_only_the_newest_partial_and_the_newest_heard_stay
     timing.take(final, LiveOptions(), np.zeros(16_000, np.float32))
     for n in range(20):
         timing.take(Partial(1, 1.0, 2.0 + n, "", "w1"), LiveOptions())
-        timing.take(Heard(2.0 + n), LiveOptions())
+        timing.take(AudioProgress(2.0 + n), LiveOptions())
     assert timing.waiting == 3
     gate.set()
     await timing.done()
-    assert passed == [final, Partial(1, 1.0, 21.0, "", "w1"), Heard(21.0)]
+    assert passed == [final, Partial(1, 1.0, 21.0, "", "w1"), AudioProgress(21.0)]
 
 
 class Contextual(OfflineBackend):
@@ -139,7 +139,7 @@ class Contextual(OfflineBackend):
 
 def burst(backend: Contextual) -> None:
     async def main() -> None:
-        engine = Engine(backend, Limits())
+        engine = Engine(backend, AdmissionLimits())
         async with engine, live_of(engine).open("a", LiveOptions()) as stream:
             await asyncio.sleep(1)
             await stream.feed(
@@ -176,7 +176,7 @@ class Doubtful(OfflineBackend):
 
 def test_a_click_that_the_vad_takes_for_speech_gives_no_text_and_a_sentence_does() -> None:
     async def main() -> list[str]:
-        engine = Engine(Doubtful(), Limits())
+        engine = Engine(Doubtful(), AdmissionLimits())
         async with engine, live_of(engine).open("a", LiveOptions()) as stream:
             listener = Listener(stream)
             await speak(stream, pcm(("speech", 0.2), ("silence", 1), ("speech", 2), ("silence", 1)))
@@ -195,15 +195,18 @@ def test_the_same_holds_for_the_pieces_of_a_recording() -> None:
 
         def __init__(self) -> None:
             audio = np.full(2 * SAMPLE_RATE, 0.5, np.float32)
-            self._left = [Piece(audio, 0.0, 2.0, (0.5, 0.7), 0.2), Piece(audio, 2.0, 4.0, (2.0, 4.0), 2.0)]
+            self._left = [
+                RecordingPiece(audio, 0.0, 2.0, (0.5, 0.7), 0.2),
+                RecordingPiece(audio, 2.0, 4.0, (2.0, 4.0), 2.0),
+            ]
 
-        async def read(self) -> Piece | None:
+        async def read(self) -> RecordingPiece | None:
             return self._left.pop(0) if self._left else None
 
         async def aclose(self) -> None: ...
 
     async def main() -> list[float]:
-        async with Engine(Doubtful(), Limits()) as engine, engine.admit() as ticket:
+        async with Engine(Doubtful(), AdmissionLimits()) as engine, engine.admit() as ticket:
             reader = Pieces()
             async with FileTranscription.on(engine, reader, ticket, FileOptions()) as run:  # type: ignore[arg-type]
                 return [segment.start_s for segment in (await run.transcript()).segments]

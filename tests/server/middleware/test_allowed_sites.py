@@ -5,9 +5,9 @@ import socket
 import pytest
 
 from steno.errors import ForbiddenHostError, ForbiddenOriginError
-from steno.server.middleware.allowed_sites import Sites
+from steno.server.middleware.allowed_sites import AllowedSites
 
-OPEN = Sites((), "127.0.0.1")
+OPEN = AllowedSites((), "127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ def test_a_name_that_points_here_and_is_not_known_is_refused(host: str) -> None:
 
 
 def test_the_names_in_the_settings_are_known() -> None:
-    Sites((), "captions.example").check({"host": "captions.example:8000"}, has_key=False)
-    allowed = Sites(("https://captions.example",), "0.0.0.0")
+    AllowedSites((), "captions.example").check({"host": "captions.example:8000"}, has_key=False)
+    allowed = AllowedSites(("https://captions.example",), "0.0.0.0")
     allowed.check({"host": "captions.example", "origin": "https://captions.example"}, has_key=False)
-    Sites(("*",), "0.0.0.0").check({"host": "any.example", "origin": "https://other.example"}, has_key=False)
+    AllowedSites(("*",), "0.0.0.0").check({"host": "any.example", "origin": "https://other.example"}, has_key=False)
 
 
 def test_with_a_key_any_name_will_do() -> None:

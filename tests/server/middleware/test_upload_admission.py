@@ -12,9 +12,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from engine.virtual import SleepingBackend, run
-from steno.engine.admission import Limits
+from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
-from steno.server.middleware.upload_admission import Admission, place_of
+from steno.server.middleware.upload_admission import UploadAdmission, place_of
 from steno.server.middleware.upload_limits import UploadLimits
 
 LIMITS = UploadLimits(max_bytes=1000, idle_s=30, least_bytes_per_s=0, max_per_client=2)
@@ -85,8 +85,8 @@ def serve(client: Client, app: App = echo, max_waiting: int = 5) -> tuple[Engine
     """One request through the middleware, in virtual time; returns the engine after it, and how long it took."""
 
     async def main() -> tuple[Engine, float]:
-        async with Engine(SleepingBackend(), Limits(max_waiting=max_waiting)) as engine:
-            await Admission(app, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
+        async with Engine(SleepingBackend(), AdmissionLimits(max_waiting=max_waiting)) as engine:
+            await UploadAdmission(app, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
             assert engine.active == 0
             return engine, asyncio.get_running_loop().time()
 
@@ -155,10 +155,10 @@ def test_an_app_that_fails_gives_its_place_back() -> None:
     caught: list[Any] = []
 
     async def main() -> None:
-        async with Engine(SleepingBackend(), Limits()) as engine:
+        async with Engine(SleepingBackend(), AdmissionLimits()) as engine:
             client = Client((0, body(10, more=False)))
             try:
-                await Admission(failing, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
+                await UploadAdmission(failing, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
             except RuntimeError as error:
                 caught.append(str(error))
             assert engine.active == 0
@@ -169,12 +169,12 @@ def test_an_app_that_fails_gives_its_place_back() -> None:
 
 def test_other_routes_need_no_place() -> None:
     async def main() -> None:
-        async with Engine(SleepingBackend(workers=1), Limits(max_waiting=0)) as engine, engine.admit():
+        async with Engine(SleepingBackend(workers=1), AdmissionLimits(max_waiting=0)) as engine, engine.admit():
             client = Client((0, body(10, more=False)), path="/v1/other")
-            await Admission(echo, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
+            await UploadAdmission(echo, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
             assert client.status == 200
             full = Client((0, body(10, more=False)))
-            await Admission(echo, engine, LIMITS, ignore)(full.scope, full.receive, full.send)
+            await UploadAdmission(echo, engine, LIMITS, ignore)(full.scope, full.receive, full.send)
             assert (full.status, full.code) == (429, "overloaded")
 
     run(main())
@@ -190,10 +190,10 @@ def test_a_body_that_drips_is_given_up_when_the_request_s_time_is_over() -> None
 
 def test_an_upload_under_way_is_told_when_the_server_stops() -> None:
     async def main() -> None:
-        async with Engine(SleepingBackend(), Limits()) as engine:
+        async with Engine(SleepingBackend(), AdmissionLimits()) as engine:
             client = Client((0, body(10, more=True)))
             serving = asyncio.create_task(
-                Admission(echo, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
+                UploadAdmission(echo, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
             )
             await asyncio.sleep(1)
             engine.drain()
@@ -205,9 +205,9 @@ def test_an_upload_under_way_is_told_when_the_server_stops() -> None:
 
 def test_bodies_under_way_take_no_places() -> None:
     async def main() -> None:
-        async with Engine(SleepingBackend(workers=1), Limits(max_waiting=0)) as engine:
+        async with Engine(SleepingBackend(workers=1), AdmissionLimits(max_waiting=0)) as engine:
             counted: list[int] = []
-            admission = Admission(echo, engine, LIMITS, counted.append)
+            admission = UploadAdmission(echo, engine, LIMITS, counted.append)
             slow = [
                 Client((0, body(1, more=True)), (25, body(1, more=False)), address=f"192.0.2.{n}") for n in range(9)
             ]
@@ -225,8 +225,8 @@ def test_bodies_under_way_take_no_places() -> None:
 
 def test_a_client_may_send_so_many_bodies_at_once() -> None:
     async def main() -> None:
-        async with Engine(SleepingBackend(), Limits()) as engine:
-            admission = Admission(echo, engine, LIMITS, ignore)
+        async with Engine(SleepingBackend(), AdmissionLimits()) as engine:
+            admission = UploadAdmission(echo, engine, LIMITS, ignore)
             slow = [Client((0, body(1, more=True)), (20, body(1, more=False))) for _ in range(2)]
             sending = [asyncio.create_task(admission(one.scope, one.receive, one.send)) for one in slow]
             await asyncio.sleep(1)
@@ -246,13 +246,13 @@ def test_a_client_may_send_so_many_bodies_at_once() -> None:
 def test_a_body_that_comes_too_slowly_is_given_up() -> None:
     async def main() -> float:
         limits = UploadLimits(max_bytes=10**6, least_bytes_per_s=100, grace_s=10)
-        async with Engine(SleepingBackend(), Limits()) as engine:
+        async with Engine(SleepingBackend(), AdmissionLimits()) as engine:
             drip = Client(*[(8.0, body(1, more=True))] * 100)
-            await Admission(echo, engine, limits, ignore)(drip.scope, drip.receive, drip.send)
+            await UploadAdmission(echo, engine, limits, ignore)(drip.scope, drip.receive, drip.send)
             assert (drip.status, drip.code) == (408, "upload_stalled")
             took = asyncio.get_running_loop().time()
             steady = Client(*[(8.0, body(1000, more=True))] * 20, (0, body(1, more=False)))
-            await Admission(echo, engine, limits, ignore)(steady.scope, steady.receive, steady.send)
+            await UploadAdmission(echo, engine, limits, ignore)(steady.scope, steady.receive, steady.send)
             assert steady.status == 200
             return took
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steno.errors import HeadTooLargeError, MalformedRequestError, StenoError, UrlTooLongError
-from steno.server.run.request_gate import MAX_HEADER_LINES, MAX_LINE_BYTES, Body, RequestGate, body_of
+from steno.server.run.request_gate import MAX_HEADER_LINES, MAX_LINE_BYTES, BodyFraming, RequestGate, body_of
 
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
@@ -131,13 +131,13 @@ def test_what_can_be_read_in_two_ways_is_refused(sent: bytes) -> None:
 @pytest.mark.parametrize(
     ("sent", "body"),
     [
-        (GET, Body()),
-        (POST, Body(5)),
-        (CHUNKED, Body(is_chunked=True)),
-        (head(b"transfer-encoding:  Chunked "), Body(is_chunked=True)),
-        (b"\r\n" + GET, Body()),
-        (b"GET / HTTP/1.0\r\n\r\n", Body()),
+        (GET, BodyFraming()),
+        (POST, BodyFraming(5)),
+        (CHUNKED, BodyFraming(is_chunked=True)),
+        (head(b"transfer-encoding:  Chunked "), BodyFraming(is_chunked=True)),
+        (b"\r\n" + GET, BodyFraming()),
+        (b"GET / HTTP/1.0\r\n\r\n", BodyFraming()),
     ],
 )
-def test_how_a_body_is_delimited(sent: bytes, body: Body) -> None:
+def test_how_a_body_is_delimited(sent: bytes, body: BodyFraming) -> None:
     assert body_of(sent) == body

@@ -26,10 +26,10 @@ from steno.audio.sandbox.limits import CpuBudget, DecoderLimits, limit_memory, l
 from steno.audio.sandbox.wire import (
     HEAD_BYTES,
     READ,
+    DecodeJob,
     Header,
-    Job,
-    Kind,
-    ProtocolError,
+    MessageKind,
+    SandboxProtocolError,
     pack_json,
     send,
     unpack_head,
@@ -65,12 +65,12 @@ class Parent:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
-    def receive(self) -> tuple[Kind, bytes]:
+    def receive(self) -> tuple[MessageKind, bytes]:
         """The next message. Raises ParentGoneError."""
         kind, size = unpack_head(self._exactly(HEAD_BYTES))
         return kind, self._exactly(size)
 
-    def send(self, kind: Kind, payload: bytes = b"") -> None:
+    def send(self, kind: MessageKind, payload: bytes = b"") -> None:
         try:
             send(self._connection, kind, payload)
         except OSError:
@@ -79,7 +79,7 @@ class Parent:
     def log(self, message: Message) -> None:
         record = message.record
         text = record["message"][:MAX_MESSAGE_CHARS]
-        self.send(Kind.LOG, pack_json({"level": record["level"].name, "text": text}))
+        self.send(MessageKind.LOG, pack_json({"level": record["level"].name, "text": text}))
 
     def _exactly(self, size: int) -> bytes:
         parts: list[bytes] = []
@@ -109,7 +109,7 @@ class SeekableSource:
         if not 0 <= offset < len(self._block):
             if self._at >= self._size:
                 return b""
-            self._parent.send(Kind.READ, READ.pack(self._at, BLOCK_BYTES))
+            self._parent.send(MessageKind.READ, READ.pack(self._at, BLOCK_BYTES))
             _, self._block = self._parent.receive()
             self._block_at, offset = self._at, 0
         data = self._block[offset : offset + size]
@@ -138,9 +138,9 @@ class LiveSource:
     def read(self, size: int, /) -> bytes:
         """Called by FFmpeg, which has handed out all frames by then: nothing else uses the converter now."""
         while True:
-            self._parent.send(Kind.READ, READ.pack(0, size))
+            self._parent.send(MessageKind.READ, READ.pack(0, size))
             kind, data = self._parent.receive()
-            if kind is not Kind.FLUSH:
+            if kind is not MessageKind.FLUSH:
                 return data
             if self._converter is not None:
                 emit(self._parent, self._converter.flush())
@@ -158,19 +158,19 @@ class LiveSource:
 def emit(parent: Parent, audio: Audio) -> None:
     """Send `audio`, of any length, a second at a time."""
     for start in range(0, len(audio), SAMPLE_RATE):
-        parent.send(Kind.AUDIO, audio[start : start + SAMPLE_RATE].tobytes())
+        parent.send(MessageKind.AUDIO, audio[start : start + SAMPLE_RATE].tobytes())
 
 
-def decoded_file(parent: Parent, job: Job) -> Iterator[Audio]:
+def decoded_file(parent: Parent, job: DecodeJob) -> Iterator[Audio]:
     source = LiveSource(parent) if job.size is None else SeekableSource(parent, job.size)
 
     def send_info(info: MediaInfo) -> None:
-        parent.send(Kind.INFO, pack_json(asdict(info)))
+        parent.send(MessageKind.INFO, pack_json(asdict(info)))
 
     return decode(source, max_seconds=job.max_seconds, chunk_s=job.chunk_s, on_open=send_info)
 
 
-def decoded_stream(parent: Parent, job: Job) -> Iterator[Audio]:
+def decoded_stream(parent: Parent, job: DecodeJob) -> Iterator[Audio]:
     """The audio of a live stream, as soon as its bytes are there. Gaps are not filled."""
     assert job.live is not None
     converter = Converter()
@@ -184,7 +184,7 @@ def decoded_stream(parent: Parent, job: Job) -> Iterator[Audio]:
             raise UndecodableAudioError("The stream is damaged: it cannot be read any further.")
 
 
-def outcome_of(parent: Parent, job: Job, budget: CpuBudget) -> Header:
+def outcome_of(parent: Parent, job: DecodeJob, budget: CpuBudget) -> Header:
     """Do the job; what it came to, for `DONE`. The process's outermost boundary: no file gets past it."""
     budget.renew()
     try:
@@ -195,7 +195,7 @@ def outcome_of(parent: Parent, job: Job, budget: CpuBudget) -> Header:
         return _failed(error, is_worn=False)
     except MemoryError:
         return _failed(UndecodableAudioError(TOO_MUCH_MEMORY), is_worn=True)
-    except (ParentGoneError, ProtocolError):
+    except (ParentGoneError, SandboxProtocolError):
         raise
     except Exception as error:  # noqa: BLE001
         logger.error("decoding failed: {}: {}", type(error).__name__, error)
@@ -219,12 +219,12 @@ def main(connection: socket.socket, limits: DecoderLimits) -> None:
 
     limit_memory(limits.memory_mb)
     budget = CpuBudget(limits.cpu_s)
-    parent.send(Kind.READY)
+    parent.send(MessageKind.READY)
     for done in range(1, MAX_JOBS + 1):
         _, payload = parent.receive()
-        outcome = outcome_of(parent, Job.unpack(payload), budget)
+        outcome = outcome_of(parent, DecodeJob.unpack(payload), budget)
         worn = bool(outcome.get("is_worn")) or done == MAX_JOBS or resident_bytes() > MAX_RESIDENT_BYTES
-        parent.send(Kind.DONE, pack_json({**outcome, "is_worn": worn}))
+        parent.send(MessageKind.DONE, pack_json({**outcome, "is_worn": worn}))
 
 
 def inherited(descriptor: str) -> socket.socket:

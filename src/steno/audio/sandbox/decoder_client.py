@@ -13,8 +13,8 @@ from loguru import logger
 
 from steno.audio.decode import MediaInfo
 from steno.audio.sandbox.decoder_process import DecoderDiedError, DecoderProcess
-from steno.audio.sandbox.wire import READ, Job, Kind, ProtocolError, unpack_json
-from steno.audio.source import DecodeCancelled, Source
+from steno.audio.sandbox.wire import READ, DecodeJob, MessageKind, SandboxProtocolError, unpack_json
+from steno.audio.source import DecodeCancelled, MediaSource
 from steno.errors import (
     AudioError,
     AudioTooLongError,
@@ -47,8 +47,8 @@ class FlushableSource(Protocol):
 
 def converse(
     process: DecoderProcess,
-    job: Job,
-    source: Source | FlushableSource,
+    job: DecodeJob,
+    source: MediaSource | FlushableSource,
     cancelled: threading.Event | None = None,
     on_open: Callable[[MediaInfo], None] | None = None,
 ) -> Generator[Audio, None, None]:
@@ -69,43 +69,43 @@ def converse(
         raise UndecodableAudioError(
             f"The {noun} is damaged: its decoder crashed, or took more time or memory than any recording needs."
         ) from None
-    except ProtocolError as error:
+    except SandboxProtocolError as error:
         logger.error("a decoder process sent something else than a message: {}", error)
         raise UndecodableAudioError(f"The {noun} cannot be decoded.") from None
 
 
 def _talk(
     process: DecoderProcess,
-    job: Job,
-    source: Source | FlushableSource,
+    job: DecodeJob,
+    source: MediaSource | FlushableSource,
     cancelled: threading.Event | None,
     on_open: Callable[[MediaInfo], None] | None,
 ) -> Generator[Audio, None, None]:
     lines = 0
     process.is_busy = True
-    process.send(Kind.JOB, job.pack())
+    process.send(MessageKind.JOB, job.pack())
     while True:
         kind, payload = process.receive(cancelled)
         match kind:
-            case Kind.AUDIO:
+            case MessageKind.AUDIO:
                 yield np.frombuffer(payload, np.float32)
-            case Kind.READ:
+            case MessageKind.READ:
                 data = _read(source, payload, seekable=job.size is not None)
                 if cancelled is not None and cancelled.is_set():
                     _wind_down(process)
                     raise DecodeCancelled
-                process.send(Kind.FLUSH if data is None else Kind.DATA, data or b"")
-            case Kind.INFO if on_open is not None:
+                process.send(MessageKind.FLUSH if data is None else MessageKind.DATA, data or b"")
+            case MessageKind.INFO if on_open is not None:
                 on_open(MediaInfo(**unpack_json(payload)))
-            case Kind.LOG if lines < MAX_LOG_LINES:
+            case MessageKind.LOG if lines < MAX_LOG_LINES:
                 lines += 1
                 _log(payload)
-            case Kind.DONE:
+            case MessageKind.DONE:
                 _end(process, payload)
                 return
 
 
-def _read(source: Source | FlushableSource, request: bytearray, *, seekable: bool) -> bytes | None:
+def _read(source: MediaSource | FlushableSource, request: bytearray, *, seekable: bool) -> bytes | None:
     offset, size = READ.unpack(request)
     if seekable:
         source.seek(offset)  # type: ignore[union-attr]
@@ -130,12 +130,12 @@ def _end(process: DecoderProcess, payload: bytearray) -> None:
 def _wind_down(process: DecoderProcess) -> None:
     """It waits for bytes, and gets no more: then it ends its job, most times, and can be used again."""
     deadline = time.monotonic() + WIND_DOWN_S
-    with suppress(DecoderDiedError, ProtocolError):
-        process.send(Kind.DATA)
+    with suppress(DecoderDiedError, SandboxProtocolError):
+        process.send(MessageKind.DATA)
         while (left_s := deadline - time.monotonic()) > 0:
             kind, payload = process.receive(timeout_s=left_s)
-            if kind is Kind.DONE:
+            if kind is MessageKind.DONE:
                 process.is_busy = bool(unpack_json(payload)["is_worn"])
                 return
-            if kind is Kind.READ:
-                process.send(Kind.DATA)
+            if kind is MessageKind.READ:
+                process.send(MessageKind.DATA)

@@ -18,19 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from steno.audio.container import Accepted
+from steno.audio.container import AcceptedFormats
 from steno.audio.decode import MediaInfo
 from steno.audio.sandbox.decoder_client import FlushableSource, converse
 from steno.audio.sandbox.decoder_process import DecoderProcess
 from steno.audio.sandbox.limits import DecoderLimits
-from steno.audio.sandbox.wire import Job
+from steno.audio.sandbox.wire import DecodeJob
 from steno.audio.source import opened
 from steno.errors import OverloadedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from steno.audio.source import Source
+    from steno.audio.source import MediaSource
     from steno.types import Audio
 
 SIZE = 8
@@ -92,16 +92,16 @@ class DecoderPool:
         """
         with opened(source) as file:
             size = _size_of(file)
-            job = Job(size, max_seconds, chunk_s)
+            job = DecodeJob(size, max_seconds, chunk_s)
             with self._lent(cancelled) as process:
                 yield from converse(process, job, file, cancelled, on_open)
 
     def stream(
-        self, source: FlushableSource, accepted: Accepted, cancelled: threading.Event
+        self, source: FlushableSource, accepted: AcceptedFormats, cancelled: threading.Event
     ) -> Generator[Audio, None, None]:
         """The audio of a live stream, as soon as `source` brings its bytes. Raises as `decode` does."""
         with self._lent(cancelled) as process:
-            yield from converse(process, Job(None, live=accepted), source, cancelled)
+            yield from converse(process, DecodeJob(None, live=accepted), source, cancelled)
 
     def close(self) -> None:
         """End all processes. Jobs that still run fail; nothing can be lent any more."""
@@ -203,5 +203,5 @@ def _end_all(processes: _Processes) -> None:
         process.close()
 
 
-def _size_of(source: Source) -> int | None:
+def _size_of(source: MediaSource) -> int | None:
     return source.seek(0, os.SEEK_END) if source.seekable() else None

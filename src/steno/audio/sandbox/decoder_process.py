@@ -16,7 +16,7 @@ from dataclasses import asdict
 from loguru import logger
 
 from steno.audio.sandbox.limits import DecoderLimits
-from steno.audio.sandbox.wire import HEAD_BYTES, Kind, ProtocolError, send, unpack_head
+from steno.audio.sandbox.wire import HEAD_BYTES, MessageKind, SandboxProtocolError, send, unpack_head
 from steno.audio.source import DecodeCancelled
 from steno.errors import UnavailableError
 
@@ -75,7 +75,7 @@ class DecoderProcess:
             theirs.close()
         try:
             child._expect_ready()
-        except (DecoderDiedError, ProtocolError) as error:
+        except (DecoderDiedError, SandboxProtocolError) as error:
             child.kill()
             child.close()
             raise _cannot_start(error) from error
@@ -89,7 +89,7 @@ class DecoderProcess:
     def is_alive(self) -> bool:
         return not self._killed and self._process.poll() is None
 
-    def send(self, kind: Kind, payload: bytes = b"") -> None:
+    def send(self, kind: MessageKind, payload: bytes = b"") -> None:
         """Raises DecoderDiedError: the process has ended, or does not read."""
         try:
             self._connection.settimeout(STALL_TIMEOUT_S)
@@ -99,7 +99,7 @@ class DecoderProcess:
 
     def receive(
         self, cancelled: threading.Event | None = None, timeout_s: float = STALL_TIMEOUT_S
-    ) -> tuple[Kind, bytearray]:
+    ) -> tuple[MessageKind, bytearray]:
         """The next message.
 
         Raises:
@@ -129,8 +129,8 @@ class DecoderProcess:
 
     def _expect_ready(self) -> None:
         kind, _ = self.receive(timeout_s=START_TIMEOUT_S)
-        if kind is not Kind.READY:
-            raise ProtocolError(f"{kind.name} in place of READY")
+        if kind is not MessageKind.READY:
+            raise SandboxProtocolError(f"{kind.name} in place of READY")
 
     def _exactly(self, size: int, cancelled: threading.Event | None, deadline: float) -> bytearray:
         data = bytearray(size)

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from steno.audio.container import Accepted
+from steno.audio.container import AcceptedFormats
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +41,7 @@ READ = struct.Struct(">QI")
 _HEAD = struct.Struct(">BI")
 
 
-class Kind(IntEnum):
+class MessageKind(IntEnum):
     """What a message is."""
 
     READY = 1
@@ -55,47 +55,47 @@ class Kind(IntEnum):
     DONE = 9
 
 
-class ProtocolError(Exception):
+class SandboxProtocolError(Exception):
     """The other side sent something else than a message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class DecodeJob:
     """One file or one live stream."""
 
     size: int | None
     """Of the source, in bytes; None = it cannot seek."""
     max_seconds: float | None = None
     chunk_s: float = 1.0
-    live: Accepted | None = None
+    live: AcceptedFormats | None = None
     """None = a file: its gaps are filled, its header is believed. Else a live stream, and what it may be."""
 
     def pack(self) -> bytes:
         return pack_json(asdict(self))
 
     @classmethod
-    def unpack(cls, payload: bytes | bytearray) -> Job:
+    def unpack(cls, payload: bytes | bytearray) -> DecodeJob:
         header = unpack_json(payload)
         live = header.pop("live")
-        return cls(**header, live=None if live is None else Accepted(**live))
+        return cls(**header, live=None if live is None else AcceptedFormats(**live))
 
 
-def send(connection: socket.socket, kind: Kind, payload: bytes = b"") -> None:
+def send(connection: socket.socket, kind: MessageKind, payload: bytes = b"") -> None:
     """Send one message; blocks as long as the socket's time-out lets it. Raises OSError."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise ProtocolError(f"a payload of {len(payload)} bytes; {MAX_PAYLOAD_BYTES} at most")
+        raise SandboxProtocolError(f"a payload of {len(payload)} bytes; {MAX_PAYLOAD_BYTES} at most")
     connection.sendall(_HEAD.pack(kind, len(payload)) + payload)
 
 
-def unpack_head(head: bytes | bytearray) -> tuple[Kind, int]:
+def unpack_head(head: bytes | bytearray) -> tuple[MessageKind, int]:
     """Kind and payload size. Raises ProtocolError."""
     number, size = _HEAD.unpack(head)
     if size > MAX_PAYLOAD_BYTES:
-        raise ProtocolError(f"a payload of {size} bytes; {MAX_PAYLOAD_BYTES} at most")
+        raise SandboxProtocolError(f"a payload of {size} bytes; {MAX_PAYLOAD_BYTES} at most")
     try:
-        return Kind(number), size
+        return MessageKind(number), size
     except ValueError:
-        raise ProtocolError(f"no message has the kind {number}") from None
+        raise SandboxProtocolError(f"no message has the kind {number}") from None
 
 
 HEAD_BYTES = _HEAD.size
@@ -110,7 +110,7 @@ def unpack_json(payload: bytes | bytearray) -> Header:
     try:
         parsed = json.loads(payload)
     except ValueError as error:
-        raise ProtocolError(f"not JSON: {bytes(payload[:80])!r}") from error
+        raise SandboxProtocolError(f"not JSON: {bytes(payload[:80])!r}") from error
     if not isinstance(parsed, dict):
-        raise ProtocolError(f"not an object: {bytes(payload[:80])!r}")
+        raise SandboxProtocolError(f"not an object: {bytes(payload[:80])!r}")
     return parsed

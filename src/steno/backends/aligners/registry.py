@@ -43,14 +43,14 @@ SPECS: tuple[AlignerSpec, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class AlignerChoice:
+class ChosenAligner:
     """The aligner that will be used, or None, and why."""
 
     name: str | None
     reason: str
 
 
-def choose(requested: str, recogniser: Capabilities, forced_aligner_id: str | None) -> AlignerChoice:
+def choose(requested: str, recogniser: Capabilities, forced_aligner_id: str | None) -> ChosenAligner:
     """The aligner for `requested`: a name, `none`, or `auto` for the best that suits the recogniser.
 
     `auto` takes none where the recogniser times its words itself; else Qwen3-ForcedAligner where `FORCED_ALIGNER_ID`
@@ -61,21 +61,21 @@ def choose(requested: str, recogniser: Capabilities, forced_aligner_id: str | No
         BackendUnavailableError: it cannot run here; says what to install.
     """
     if requested == NONE:
-        return AlignerChoice(None, "ALIGNER=none")
+        return ChosenAligner(None, "ALIGNER=none")
     if requested != AUTO:
         _check_available(spec_of(requested))
-        return AlignerChoice(requested, "ALIGNER names it")
+        return ChosenAligner(requested, "ALIGNER names it")
     if recogniser.word_times:
-        return AlignerChoice(None, "the recogniser times its words itself")
+        return ChosenAligner(None, "the recogniser times its words itself")
     if forced_aligner_id:
         _check_available(spec_of("qwen"))
-        return AlignerChoice("qwen", "FORCED_ALIGNER_ID names it")
+        return ChosenAligner("qwen", "FORCED_ALIGNER_ID names it")
     if recogniser.languages is not None and "en" not in recogniser.languages:
-        return AlignerChoice(None, "no aligner without a download speaks the recogniser's languages")
+        return ChosenAligner(None, "no aligner without a download speaks the recogniser's languages")
     sphinx = registry.availability(spec_of("sphinx").backend)
     if not sphinx.ok:
-        return AlignerChoice(None, f"sphinx {sphinx.reason}")
-    return AlignerChoice("sphinx", "it needs no download")
+        return ChosenAligner(None, f"sphinx {sphinx.reason}")
+    return ChosenAligner("sphinx", "it needs no download")
 
 
 def create(name: str, options: BackendOptions) -> Aligner:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from steno.backends.aligners.base import Align
     from steno.backends.base import Progress
     from steno.backends.registry import BackendOptions
-    from steno.backends.sphinx.calls import Pools
+    from steno.backends.sphinx.calls import ChildPools
 
 Span: TypeAlias = tuple[float, float]
 """Start and end, in seconds from the start of the audio."""
@@ -40,7 +40,7 @@ class SphinxAligner:
     def __init__(self, workers: int | None = None, live_workers: int = 1) -> None:
         self.workers = workers or usable_cores()
         self.live_workers = live_workers
-        self._pools: Pools | None = None
+        self._pools: ChildPools | None = None
 
     @property
     def pids(self) -> list[int]:

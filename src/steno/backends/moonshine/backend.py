@@ -15,7 +15,7 @@ from steno.backends.memory import map_large_blocks, release_memory
 from steno.backends.moonshine import files
 from steno.backends.moonshine.decoding import Decoding, transcribe
 from steno.backends.moonshine.installed import MODEL_ID
-from steno.backends.moonshine.stream_context import LiveContext
+from steno.backends.moonshine.stream_context import StreamContext
 from steno.backends.moonshine.vocabulary import Vocabulary
 from steno.errors import (
     AudioTooLongError,
@@ -88,7 +88,7 @@ class MoonshineBackend:
         )
         self._language = language
         self._loaded: _Loaded | None = None
-        self._context = LiveContext()
+        self._context = StreamContext()
         self._drafts = Drafts(0, 0)
 
     def drafts(self) -> Drafts:

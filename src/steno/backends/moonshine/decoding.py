@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 
-class State(Protocol):
+class DecoderStateLike(Protocol):
     """As `model.DecoderState`."""
 
     def extend(self, tokens: list[int]) -> NDArray[np.float32]: ...
@@ -57,13 +57,13 @@ def transcribe(model: MoonshineModel, audio: Audio, draft: Draft, limit: int, ca
     return decode(model.start(audio, cancellation), draft, limit)
 
 
-def decode(state: State, draft: Draft, limit: int) -> Decoding:
+def decode(state: DecoderStateLike, draft: Draft, limit: int) -> Decoding:
     """Verify `draft`, then decode until the end token, `limit` tokens or a repetition loop."""
     return _Decoder(state, draft, limit).run()
 
 
 class _Decoder:
-    def __init__(self, state: State, draft: Draft, limit: int) -> None:
+    def __init__(self, state: DecoderStateLike, draft: Draft, limit: int) -> None:
         self._state = state
         self._lead = draft.lead
         self._draft: Ids = draft.tokens[:limit]

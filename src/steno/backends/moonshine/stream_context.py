@@ -28,7 +28,7 @@ is as long as this by itself needs none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prompted:
+class ContextualInput:
     """What the model gets for a piece of work."""
 
     audio: Audio
@@ -41,22 +41,24 @@ class _Said:
     tokens: Ids
 
 
-class LiveContext:
+class StreamContext:
     """Keeps at most `BUDGET` samples for each stream, and the tokens of one hypothesis for each utterance."""
 
     def __init__(self) -> None:
         self._hypotheses: dict[str, Ids] = {}
         self._said: dict[str, deque[_Said]] = {}
 
-    def prompted(self, work: Recognize, vocabulary: Vocabulary) -> Prompted:
+    def prompted(self, work: Recognize, vocabulary: Vocabulary) -> ContextualInput:
         """`work` with the draft and the context that there are for it."""
         tokens = self._hypotheses.get(work.utterance, ()) if work.utterance is not None else ()
         forced = vocabulary.covered(tokens, work.stable) if work.stable else 0
         before = self._before(work)
         if not before:
-            return Prompted(work.audio, Draft(tokens, forced))
+            return ContextualInput(work.audio, Draft(tokens, forced))
         lead = tuple(token for said in before for token in said.tokens)
-        return Prompted(np.concatenate([*(said.audio for said in before), work.audio]), Draft(tokens, forced, lead))
+        return ContextualInput(
+            np.concatenate([*(said.audio for said in before), work.audio]), Draft(tokens, forced, lead)
+        )
 
     def keep(self, work: Recognize, tokens: Ids, *, is_good: bool) -> None:
         """Note the hypothesis of `work`. `is_good`: whether a final may be the context of what follows."""

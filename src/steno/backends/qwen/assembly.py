@@ -12,8 +12,8 @@ from steno.errors import StenoError
 if TYPE_CHECKING:
     from steno.backends.base import Progress
     from steno.backends.qwen.backend import QwenBackend
-    from steno.backends.qwen.batching.cascade import Path
-    from steno.backends.qwen.model.model import Machine
+    from steno.backends.qwen.batching.cascade import Cascade
+    from steno.backends.qwen.model.model import AsrModel
     from steno.backends.registry import BackendOptions
 
 CPU_SLOTS, GPU_SLOTS = 8, 256
@@ -42,20 +42,20 @@ def default_slots(device: str) -> int:
     return GPU_SLOTS if device.startswith("cuda") or (device == "auto" and has_gpu()) else CPU_SLOTS
 
 
-def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progress: Progress) -> Path:
+def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progress: Progress) -> Cascade:
     """Load what the path needs, and warm it up. Without the small model it is the standard path, with a warning.
 
     Raises:
         ModelLoadError, SettingsError: the model itself could not be loaded.
     """
-    from steno.backends.qwen.batching.cascade import Path
-    from steno.backends.qwen.batching.runner import Runner
+    from steno.backends.qwen.batching.cascade import Cascade
+    from steno.backends.qwen.batching.runner import ModelRunner
     from steno.backends.qwen.model import memory_plan
-    from steno.backends.qwen.model.model import Machine
+    from steno.backends.qwen.model.model import AsrModel
 
     share = 0.9 if engine.fast is None else 0.6
     parts = 1 if engine.fast is None else 2
-    main = Machine.load(options, engine, max_tokens, _part(progress, 0.0, share), memory_plan.Share(parts))
+    main = AsrModel.load(options, engine, max_tokens, _part(progress, 0.0, share), memory_plan.MemoryShare(parts))
     fast = None
     if engine.fast is not None:
         fast = _fast_machine(engine.fast, main, engine, max_tokens, _part(progress, share, 0.9))
@@ -64,7 +64,7 @@ def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progr
     for machine in machines:
         machine.warm_up()
     runners = [
-        Runner(
+        ModelRunner(
             machine,
             machine.slots,
             reserved=machine.slots // 4 if machine.slots < engine.slots else 0,
@@ -72,18 +72,18 @@ def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progr
         )
         for machine in machines
     ]
-    return Path(runners[0], runners[1] if fast is not None else None, dual=engine.path == "dual")
+    return Cascade(runners[0], runners[1] if fast is not None else None, dual=engine.path == "dual")
 
 
 def _fast_machine(
-    options: LoadOptions, main: Machine, engine: EngineOptions, max_tokens: int, progress: Progress
-) -> Machine | None:
+    options: LoadOptions, main: AsrModel, engine: EngineOptions, max_tokens: int, progress: Progress
+) -> AsrModel | None:
     from steno.backends.qwen.model import memory_plan
-    from steno.backends.qwen.model.model import Machine
+    from steno.backends.qwen.model.model import AsrModel
 
-    beside = memory_plan.Share(weight_bytes=main.weight_bytes, slot_bytes=main.cache_bytes)
+    beside = memory_plan.MemoryShare(weight_bytes=main.weight_bytes, slot_bytes=main.cache_bytes)
     try:
-        fast = Machine.load(options, engine, max_tokens, progress, beside)
+        fast = AsrModel.load(options, engine, max_tokens, progress, beside)
     except StenoError as error:
         logger.warning("path {}: the small model is not to be had, so it is standard: {}", engine.path, error.message)
         return None

@@ -1,7 +1,7 @@
 """Qwen3-ASR as a `StepBackend`: many pieces at once, a portion of each in every step.
 
 What is heard, and how, is decided here: which model takes a piece (`paths`), what its tokens mean, whether a text that
-stands in the context was really said. `runner.Runner` does the work.
+stands in the context was really said. `runner.ModelRunner` does the work.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from steno.errors import (
 from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.batching.cascade import Path
-    from steno.backends.qwen.batching.request import Hearing, Row
-    from steno.backends.qwen.batching.runner import Runner
+    from steno.backends.qwen.batching.cascade import Cascade
+    from steno.backends.qwen.batching.request import Request, RequestParams
+    from steno.backends.qwen.batching.runner import ModelRunner
     from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
     from steno.errors import StenoError
 
@@ -48,7 +48,7 @@ class _Task:
     """A piece of work and how far it has come."""
 
     work: Recognize
-    row: Row
+    row: Request
     is_trusted: bool = False
     """Whether a text of this utterance that stands in the context has turned out to be said."""
     doubted: Hypothesis | None = None
@@ -78,7 +78,7 @@ class QwenBackend:
         )
         self._options = options
         self._engine = engine
-        self._path: Path | None = None
+        self._path: Cascade | None = None
         self._drafts = Drafts(0, 0)
         """Of the models that have been unloaded."""
         self._tasks: dict[Recognize, _Task] = {}
@@ -140,7 +140,7 @@ class QwenBackend:
                 finished += self._step(runner)
         return finished
 
-    def _step(self, runner: Runner) -> list[Finished]:
+    def _step(self, runner: ModelRunner) -> list[Finished]:
         tasks = {task.row: task for task in self._tasks.values()}
         finished: list[Finished] = []
         for row in runner.step():
@@ -168,10 +168,10 @@ class QwenBackend:
         """How long its text may become."""
         return token_limit(len(work.audio) / SAMPLE_RATE)
 
-    def _hearing(self, work: Recognize, runner: Runner) -> Hearing:
-        from steno.backends.qwen.batching.request import Hearing
+    def _hearing(self, work: Recognize, runner: ModelRunner) -> RequestParams:
+        from steno.backends.qwen.batching.request import RequestParams
 
-        return Hearing(
+        return RequestParams(
             work.audio,
             runner.machine.prompter.clean(work.context),
             work.language,
@@ -231,7 +231,7 @@ class QwenBackend:
         task.row = runner.start(replace(row.hearing, context="", utterance=None, final=True, stable="", draft=()))
         return None
 
-    def _loaded(self) -> Path:
+    def _loaded(self) -> Cascade:
         if self._path is None:
             raise BackendUnavailableError("backend 'qwen' is not loaded")
         return self._path

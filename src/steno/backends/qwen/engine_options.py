@@ -11,7 +11,7 @@ from steno.backends.qwen.checkpoint.model_source import (
     DEFAULT_MODEL,
     LARGE_MODEL,
     SMALL_MODEL,
-    Wanted,
+    ModelRef,
 )
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class LoadOptions:
     quantize: str = "none"
     """`none` or `int8`; the recogniser's alone."""
 
-    def wanted(self, kind: Kind | None) -> Wanted:
+    def wanted(self, kind: Kind | None) -> ModelRef:
         """What is to be found. `kind`: what it must be; None = either."""
-        return Wanted(self.model_id, self.revision, self.allowlist, self.hf_home, kind)
+        return ModelRef(self.model_id, self.revision, self.allowlist, self.hf_home, kind)
 
 
 @dataclass(frozen=True, slots=True)

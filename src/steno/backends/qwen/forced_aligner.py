@@ -33,7 +33,7 @@ MAX_TEXT_CHARS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class AlignerWord:
     """A word as the aligner takes it, and the stretch of the text that it stands for, punctuation included."""
 
     said: str
@@ -60,7 +60,7 @@ class ForcedAligner:
 
     def align(self, works: Sequence[Align]) -> list[Alignment | StenoError]:
         """A piece whose text cannot be split or found fails alone."""
-        units: list[list[Unit] | StenoError] = []
+        units: list[list[AlignerWord] | StenoError] = []
         for work in works:
             try:
                 units.append(self._units(work))
@@ -80,7 +80,7 @@ class ForcedAligner:
                 outcomes.append(Alignment(()))
         return outcomes
 
-    def _units(self, work: Align) -> list[Unit]:
+    def _units(self, work: Align) -> list[AlignerWord]:
         text = blanked(work.text, self._added)
         language = None if work.language is None else LANGUAGES[work.language]
         try:
@@ -89,7 +89,7 @@ class ForcedAligner:
             raise BackendError(f"the words of the text could not be told apart: {error}") from error
         return units_of(work.text, said, text)
 
-    def _times(self, pieces: Sequence[tuple[Audio, list[Unit]]]) -> list[list[tuple[float, float]]]:
+    def _times(self, pieces: Sequence[tuple[Audio, list[AlignerWord]]]) -> list[list[tuple[float, float]]]:
         """The spans of each piece's units, as the model sees them."""
         import torch
 
@@ -109,7 +109,7 @@ class ForcedAligner:
         )
         return [[(item["start_time"], item["end_time"]) for item in items] for items in decoded]
 
-    def _ids(self, audio_tokens: int, units: Sequence[Unit]) -> list[int]:
+    def _ids(self, audio_tokens: int, units: Sequence[AlignerWord]) -> list[int]:
         processor = self._processor
         words = "".join(f"{unit.said}<timestamp><timestamp>" for unit in units)
         tokenizer = processor.tokenizer
@@ -138,7 +138,7 @@ def blanked(text: str, tokens: Sequence[str]) -> str:
     return text
 
 
-def units_of(text: str, said: Sequence[str], searched: str | None = None) -> list[Unit]:
+def units_of(text: str, said: Sequence[str], searched: str | None = None) -> list[AlignerWord]:
     """The words that are aligned, each with its stretch of `text`: all of it is in one of them.
 
     `searched` is the text in which the words are looked for, as long as `text`; by default that.
@@ -162,7 +162,7 @@ def units_of(text: str, said: Sequence[str], searched: str | None = None) -> lis
             at = found + 1
     starts[0] = 0
     ends = [*starts[1:], len(text)]
-    return [Unit(word, text[start:end].strip()) for word, start, end in zip(said, starts, ends, strict=True)]
+    return [AlignerWord(word, text[start:end].strip()) for word, start, end in zip(said, starts, ends, strict=True)]
 
 
 def _plain(text: str) -> tuple[str, list[int]]:

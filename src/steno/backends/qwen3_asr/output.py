@@ -22,7 +22,7 @@ LIKE = 0.5
 """From here on two texts say much the same: `SequenceMatcher.ratio` of their letters."""
 
 
-class Reader:
+class OutputParser:
     """What the tokens of one checkpoint mean."""
 
     def __init__(self, processor: Qwen3ASRProcessor) -> None:

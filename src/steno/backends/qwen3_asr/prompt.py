@@ -61,7 +61,7 @@ MAX_CONTEXT_CHARS = 16 * MAX_CONTEXT_TOKENS
 Ids: TypeAlias = tuple[int, ...]
 
 
-class Prompter:
+class PromptBuilder:
     """Prompts in the checkpoint's own chat template, split where the audio goes."""
 
     def __init__(self, processor: Qwen3ASRProcessor) -> None:

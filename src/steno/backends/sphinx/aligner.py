@@ -22,7 +22,7 @@ _HISSES = {"S", "Z", "SH", "ZH", "CH", "JH"}
 _VOICELESS = {"P", "T", "K", "F", "TH"}
 
 
-class Aligner:
+class AlignmentDecoder:
     """A decoder without a language model: the text says what comes, only the times are searched for."""
 
     def __init__(self) -> None:

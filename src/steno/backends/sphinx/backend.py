@@ -11,14 +11,14 @@ from steno.backends.sphinx.calls import (
     MAX_AUDIO_S,
     MIN_SAMPLES,
     RECYCLE_AFTER,
-    Pools,
+    ChildPools,
     check,
     patience_s,
     pcm_of,
     retrying,
     start_pools,
 )
-from steno.backends.sphinx.pool import Growing, Place
+from steno.backends.sphinx.pool import PartialUtterance, PooledChild
 from steno.errors import BackendUnavailableError, UnsupportedFeatureError
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 
@@ -62,7 +62,7 @@ class SphinxBackend:
         self._workers = workers or usable_cores()
         self._live_workers = live_workers
         self._recycle_after = recycle_after
-        self._pools: Pools | None = None
+        self._pools: ChildPools | None = None
 
     @property
     def workers(self) -> int:
@@ -126,13 +126,13 @@ class SphinxBackend:
                 pcm = await pcm_of(audio)
                 if final:
                     return await _words(place, "recognise", pcm, audio)
-                place.growing = Growing(key, samples=len(audio), normalised_on=len(audio))
+                place.growing = PartialUtterance(key, samples=len(audio), normalised_on=len(audio))
                 return await _words(place, "begin", pcm, audio)
             pcm = await pcm_of(audio[growing.samples :])
             growing.samples = len(audio)  # before the call: where that fails, the child ends and this with it
             return await _words(place, "finish" if final else "feed", pcm, audio)
 
-    def _loaded(self) -> Pools:
+    def _loaded(self) -> ChildPools:
         if self._pools is None:
             raise BackendUnavailableError("backend 'sphinx' is not loaded")
         return self._pools
@@ -143,13 +143,13 @@ def create(options: BackendOptions) -> SphinxBackend:
     return SphinxBackend(workers=options.workers)
 
 
-def _starts_over(growing: Growing, samples: int) -> bool:
+def _starts_over(growing: PartialUtterance, samples: int) -> bool:
     """Whether the audio is another than the child holds, or so much longer that its mean is worth finding again."""
     grew_twofold = growing.normalised_on < NORMALISED_ENOUGH and samples >= 2 * growing.normalised_on
     return samples < growing.samples or grew_twofold
 
 
-async def _words(place: Place, op: str, pcm: bytes, audio: Audio) -> list[Row]:
+async def _words(place: PooledChild, op: str, pcm: bytes, audio: Audio) -> list[Row]:
     reply = await place.child.call({"op": op}, pcm, timeout_s=patience_s(audio))
     words: list[Row] = reply["words"]
     return words

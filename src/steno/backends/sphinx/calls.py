@@ -12,7 +12,7 @@ from loguru import logger
 
 from steno.backends.cpu import UPLOAD_NICE
 from steno.backends.sphinx import installed
-from steno.backends.sphinx.pool import Pool
+from steno.backends.sphinx.pool import ChildPool
 from steno.backends.sphinx.process import DecodingTimeoutError, Role
 from steno.errors import AudioTooLongError, BackendCrashedError, BackendUnavailableError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE
@@ -71,13 +71,13 @@ async def pcm_of(audio: Audio) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Pools:
+class ChildPools:
     """Children for uploads, of low priority, and children for live work. A process cannot get its priority back."""
 
-    uploads: Pool
-    live: Pool
+    uploads: ChildPool
+    live: ChildPool
 
-    def of(self, *, is_live: bool) -> Pool:
+    def of(self, *, is_live: bool) -> ChildPool:
         return self.live if is_live else self.uploads
 
     @property
@@ -92,7 +92,7 @@ class Pools:
 
 async def start_pools(
     owner: str, workers: int, live_workers: int, role: Role, progress: Progress, recycle_after: int = RECYCLE_AFTER
-) -> Pools:
+) -> ChildPools:
     """Pools with one child, whose decoder is ready. Further ones start when they are needed.
 
     Args:
@@ -107,10 +107,10 @@ async def start_pools(
         raise BackendUnavailableError(f"{owner} {lacking}")
     progress(0.0, "starting a decoder")
 
-    def pool(size: int, niceness: int) -> Pool:
-        return Pool(size, role, recycle_after=recycle_after, recycle_rss_mb=RECYCLE_RSS_MB, niceness=niceness)
+    def pool(size: int, niceness: int) -> ChildPool:
+        return ChildPool(size, role, recycle_after=recycle_after, recycle_rss_mb=RECYCLE_RSS_MB, niceness=niceness)
 
-    pools = Pools(pool(workers, UPLOAD_NICE), pool(max(workers, live_workers), 0))
+    pools = ChildPools(pool(workers, UPLOAD_NICE), pool(max(workers, live_workers), 0))
     try:
         async with pools.uploads.place():
             pass

@@ -12,7 +12,7 @@ from steno.errors import BackendUnavailableError
 
 
 @dataclass(slots=True, eq=False)
-class Growing:
+class PartialUtterance:
     """What a child has decoded of a live utterance."""
 
     key: str
@@ -23,14 +23,14 @@ class Growing:
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class PooledChild:
     """A child and the live utterance that it holds, if any."""
 
     child: Child
-    growing: Growing | None = None
+    growing: PartialUtterance | None = None
 
 
-class Pool:
+class ChildPool:
     """Lends children of one role and priority, one user each, at most `size` at once; later callers wait in order of
     arrival.
 
@@ -46,9 +46,9 @@ class Pool:
         self._recycle_after = recycle_after
         self._recycle_rss_mb = recycle_rss_mb
         self._permits = asyncio.Semaphore(size)
-        self._idle: list[Place] = []
+        self._idle: list[PooledChild] = []
         """Longest unused first. With those lent and starting, for each of which a permit is held, `size` at most."""
-        self._lent: set[Place] = set()
+        self._lent: set[PooledChild] = set()
         self._starting = 0
         self._stopping: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -59,7 +59,7 @@ class Pool:
         return [place.child.pid for place in (*self._idle, *self._lent) if place.child.usable]
 
     @asynccontextmanager
-    async def place(self, key: str | None = None) -> AsyncIterator[Place]:
+    async def place(self, key: str | None = None) -> AsyncIterator[PooledChild]:
         """Lend the child that holds the utterance `key`, or else any.
 
         Raises:
@@ -101,7 +101,7 @@ class Pool:
         if self._closed:
             raise BackendUnavailableError("the recogniser was unloaded")
 
-    def _take(self, key: str | None) -> Place | None:
+    def _take(self, key: str | None) -> PooledChild | None:
         """An idle place: the utterance's own, a free one, or (with all places taken) one that must give way."""
         for place in [place for place in self._idle if not place.child.usable]:
             self._idle.remove(place)
@@ -117,14 +117,14 @@ class Pool:
             chosen[0].growing = None
         return chosen[0]
 
-    async def _start(self) -> Place:
+    async def _start(self) -> PooledChild:
         self._starting += 1
         try:
-            return Place(await Child.start(self._role, self._niceness))
+            return PooledChild(await Child.start(self._role, self._niceness))
         finally:
             self._starting -= 1
 
-    def _put_back(self, place: Place) -> None:
+    def _put_back(self, place: PooledChild) -> None:
         child = place.child
         is_worn = child.calls >= self._recycle_after or child.rss_mb >= self._recycle_rss_mb
         if self._closed or not child.usable or (is_worn and place.growing is None):
@@ -132,7 +132,7 @@ class Pool:
         else:
             self._idle.append(place)
 
-    def _stop(self, place: Place) -> None:
+    def _stop(self, place: PooledChild) -> None:
         task = asyncio.create_task(place.child.stop(), name=f"stop sphinx child {place.child.pid}")
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)

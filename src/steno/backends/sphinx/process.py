@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from loguru import logger
 
-from steno.backends.sphinx.protocol import Header, Message, ProtocolError, pack, receive
+from steno.backends.sphinx.protocol import ChildProtocolError, Header, Message, pack, receive
 from steno.errors import BackendCrashedError, BackendError
 
 Role: TypeAlias = Literal["recognise", "align"]
@@ -135,7 +135,7 @@ class Child:
             raise DecodingTimeoutError(f"a decoding process did not answer within {timeout_s:.0f} s") from None
         except (ConnectionError, asyncio.IncompleteReadError):
             raise BackendCrashedError(f"a decoding process died ({await self._cause()})") from None
-        except ProtocolError as error:
+        except ChildProtocolError as error:
             logger.error("a decoding process sent something else than a reply: {}", error)
             raise BackendCrashedError("a decoding process sent something else than a reply") from error
         finally:

@@ -24,7 +24,7 @@ MAX_PAYLOAD_BYTES = 4 << 20
 _SIZES = struct.Struct(">II")
 
 
-class ProtocolError(Exception):
+class ChildProtocolError(Exception):
     """The other side sent something else."""
 
 
@@ -67,7 +67,7 @@ def _unpack(sizes: bytes) -> tuple[int, int]:
 
 def _check(header_size: int, payload_size: int) -> None:
     if header_size > MAX_HEADER_BYTES or payload_size > MAX_PAYLOAD_BYTES:
-        raise ProtocolError(
+        raise ChildProtocolError(
             f"a message of {header_size} + {payload_size} bytes, {MAX_HEADER_BYTES} + {MAX_PAYLOAD_BYTES} at most"
         )
 
@@ -76,7 +76,7 @@ def _parse(header: bytes) -> Header:
     try:
         parsed = json.loads(header)
     except ValueError as error:
-        raise ProtocolError(f"not JSON: {header[:80]!r}") from error
+        raise ChildProtocolError(f"not JSON: {header[:80]!r}") from error
     if not isinstance(parsed, dict):
-        raise ProtocolError(f"not an object: {header[:80]!r}")
+        raise ChildProtocolError(f"not an object: {header[:80]!r}")
     return parsed

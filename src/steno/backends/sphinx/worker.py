@@ -59,9 +59,9 @@ def _recognising() -> Callable[[Message], Header]:
 
 
 def _aligning() -> Callable[[Message], Header]:
-    from steno.backends.sphinx.aligner import Aligner
+    from steno.backends.sphinx.aligner import AlignmentDecoder
 
-    aligner = Aligner()
+    aligner = AlignmentDecoder()
     return lambda request: {"spans": aligner.align(request.payload, request.header["tokens"])}
 
 

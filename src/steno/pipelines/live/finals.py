@@ -10,11 +10,11 @@ from dataclasses import replace
 from steno.alignment.confidence import scored
 from steno.alignment.heuristic import spread
 from steno.captions.cues import CueStyle
-from steno.captions.incremental import RunningCaptions
+from steno.captions.incremental import IncrementalCaptions
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.request import TimingMode
 from steno.streaming.events import Final, Partial
-from steno.translation.translator import Translator, Wanted
+from steno.translation.translator import LanguagePair, Translator
 from steno.types import Segment, Word
 
 TRANSLATION_S = 10.0
@@ -30,7 +30,7 @@ class Finals:
         self._tell = tell
         self._style = style
         self._translator = translator
-        self._captions: RunningCaptions | None = None
+        self._captions: IncrementalCaptions | None = None
         self._waiting: deque[tuple[Final, asyncio.Task[str | None]]] = deque()
 
     @property
@@ -73,7 +73,7 @@ class Finals:
     async def _translate(self, final: Final, options: LiveOptions) -> str | None:
         assert self._translator is not None
         assert options.translate_to is not None
-        wanted = Wanted(options.translate_to, final.language)
+        wanted = LanguagePair(options.translate_to, final.language)
         (line,) = await self._translator.translate([final.text], wanted, TRANSLATION_S, is_live=True)
         return None if line.problem else line.text
 
@@ -84,7 +84,9 @@ class Finals:
             timing: TimingMode = "accurate" if final.words else "fast"
             final = replace(final, words=final.words or _guessed(final), timing=timing)
         if options.captions:
-            self._captions = self._captions or RunningCaptions(options.captions, self._style, first=options.first_cue)
+            self._captions = self._captions or IncrementalCaptions(
+                options.captions, self._style, first=options.first_cue
+            )
             segment = Segment(
                 final.segment_id, final.start_s, final.end_s, final.text, final.language, final.words, final.confidence
             )

@@ -10,7 +10,7 @@ from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.captions.cues import CueStyle
 from steno.engine.engine import Engine
 from steno.pipelines.live.live_options import LiveOptions
-from steno.pipelines.live.vad_stage import Hearing
+from steno.pipelines.live.vad_stage import VadStage
 from steno.streaming.session import SessionConfig
 from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
@@ -41,7 +41,7 @@ class LiveContext:
     """What all streams share."""
 
     engine: Engine
-    hearing: Hearing
+    hearing: VadStage
     settings: LiveSettings
     style: CueStyle
     translator: Translator | None = None

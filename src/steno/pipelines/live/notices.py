@@ -34,7 +34,7 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
+class Notice:
     """What somebody else wants told to the client, in its place among the events."""
 
     message: Mapping[str, Any]

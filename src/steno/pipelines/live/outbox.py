@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from steno.pipelines.live.notices import Aside, LiveEvent
-from steno.streaming.events import Final, Heard, Partial
+from steno.pipelines.live.notices import LiveEvent, Notice
+from steno.streaming.events import AudioProgress, Final, Partial
 
 CAPACITY = 256
 
 
 class Outbox:
     """Events and asides, in order. Of a segment's partials only the newest is kept, and none beside its final;
-    the same goes for `Heard`. One reader."""
+    the same goes for `AudioProgress`. One reader."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._items: deque[LiveEvent | Aside] = deque()
+        self._items: deque[LiveEvent | Notice] = deque()
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._is_closed = False
@@ -26,16 +26,16 @@ class Outbox:
     def is_full(self) -> bool:
         return len(self._items) >= self._capacity
 
-    def put(self, item: LiveEvent | Aside) -> None:
+    def put(self, item: LiveEvent | Notice) -> None:
         """Never refuses: the bound is kept by `room`."""
         if isinstance(item, Partial | Final):
             self._remove(Partial, item.segment_id)
-        elif isinstance(item, Heard):
-            self._remove(Heard, None)
+        elif isinstance(item, AudioProgress):
+            self._remove(AudioProgress, None)
         self._items.append(item)
         self._filled.set()
 
-    async def get(self) -> LiveEvent | Aside | None:
+    async def get(self) -> LiveEvent | Notice | None:
         """The next item; None at the end."""
         while not self._items:
             if self._is_closed:
@@ -57,7 +57,7 @@ class Outbox:
         self._is_closed = True
         self._filled.set()
 
-    def _remove(self, kind: type[Partial] | type[Heard], segment_id: int | None) -> None:
+    def _remove(self, kind: type[Partial] | type[AudioProgress], segment_id: int | None) -> None:
         """What is outdone is among the last few: the next event of its kind has come soon."""
         for n in range(len(self._items) - 1, max(len(self._items) - 9, -1), -1):
             item = self._items[n]

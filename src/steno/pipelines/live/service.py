@@ -12,7 +12,7 @@ from steno.pipelines.live.live_options import LiveOptions, check
 from steno.pipelines.live.stream import LiveStream
 
 
-class Live:
+class LiveService:
     """Opens streams. One for a server."""
 
     def __init__(self, context: LiveContext) -> None:

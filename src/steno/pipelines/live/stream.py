@@ -31,7 +31,7 @@ from steno.pipelines.live.outbox import Outbox
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise
 from steno.streaming.events import Event, Final, Partial
-from steno.streaming.session import Session, Step
+from steno.streaming.session import Session, StepRequest
 from steno.types import Hypothesis
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class LiveStream:
         self._is_loaded = True
         self._take([])
 
-    async def _recognise(self, step: Step) -> None:
+    async def _recognise(self, step: StepRequest) -> None:
         """A task's boundary: whatever happens is logged, and told."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -237,7 +237,7 @@ class LiveStream:
         if not self._jobs[step.segment_id] and not self._session.holds(step.segment_id):
             self._forget(step.segment_id)
 
-    async def _apply(self, step: Step) -> list[Event]:
+    async def _apply(self, step: StepRequest) -> list[Event]:
         options = self._options
         wants_words = self._wants_words
         work = Recognize(
@@ -289,7 +289,7 @@ class LiveStream:
             self.outbox.put(event)
         self._progress.set()
 
-    def _checked(self, hypothesis: Hypothesis, step: Step) -> Hypothesis:
+    def _checked(self, hypothesis: Hypothesis, step: StepRequest) -> Hypothesis:
         if step.stable:
             return hypothesis
         return without_noise(hypothesis, step.speech_s, self._context.engine.capabilities.noise_confidence)

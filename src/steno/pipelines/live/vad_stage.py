@@ -34,15 +34,15 @@ class FrameVad(Protocol):
     def step(self, frames: NDArray[np.float32], states: Sequence[VadState]) -> NDArray[np.float32]: ...
 
 
-class HearingTelemetry(Protocol):
+class VadTelemetry(Protocol):
     def heard(self, streams: int, frames: int, busy_s: float) -> None:
         """A run of the VAD over frames of so many streams."""
 
 
-class Ear:
-    """One stream's place; made by `Hearing.listen`. One call at a time."""
+class VadStream:
+    """One stream's place; made by `VadStage.listen`. One call at a time."""
 
-    def __init__(self, hearing: Hearing) -> None:
+    def __init__(self, hearing: VadStage) -> None:
         self._hearing = hearing
         self.state: VadState | None = None
 
@@ -59,8 +59,8 @@ class Ear:
 
 
 @dataclass(slots=True, eq=False)
-class _Request:
-    ear: Ear
+class _VadRequest:
+    ear: VadStream
     frames: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     future: asyncio.Future[Probabilities]
@@ -68,7 +68,7 @@ class _Request:
     levels: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
-class Hearing:
+class VadStage:
     """The stage. Its weights are loaded at the first frame; its thread ends with `aclose`.
 
     Args:
@@ -78,7 +78,7 @@ class Hearing:
 
     def __init__(
         self,
-        telemetry: HearingTelemetry | None = None,
+        telemetry: VadTelemetry | None = None,
         load: Callable[[], FrameVad] | None = None,
         thread: Executor | None = None,
     ) -> None:
@@ -86,16 +86,16 @@ class Hearing:
         self._load = load or _load
         self._vad: FrameVad | None = None
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="vad")
-        self._ears: set[Ear] = set()
-        self._waiting: list[_Request] = []
+        self._ears: set[VadStream] = set()
+        self._waiting: list[_VadRequest] = []
         self._running: asyncio.Task[None] | None = None
 
-    def listen(self) -> Ear:
-        ear = Ear(self)
+    def listen(self) -> VadStream:
+        ear = VadStream(self)
         self._ears.add(ear)
         return ear
 
-    def forget(self, ear: Ear) -> None:
+    def forget(self, ear: VadStream) -> None:
         self._ears.discard(ear)
 
     async def aclose(self) -> None:
@@ -104,12 +104,12 @@ class Hearing:
             await asyncio.wait([self._running])
         self._thread.shutdown(wait=False)
 
-    async def hear(self, ear: Ear, frames: NDArray[np.float32]) -> Probabilities:
+    async def hear(self, ear: VadStream, frames: NDArray[np.float32]) -> Probabilities:
         if not len(frames):
             nothing = np.zeros(0, np.float32)
             return nothing, nothing
         loop = asyncio.get_running_loop()
-        request = _Request(ear, frames, np.empty(len(frames), np.float32), loop.create_future())
+        request = _VadRequest(ear, frames, np.empty(len(frames), np.float32), loop.create_future())
         self._waiting.append(request)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run(), name="vad")
@@ -136,7 +136,7 @@ class Hearing:
             if not any(request.done for request in self._waiting):
                 await asyncio.sleep(min(len(self._ears) * PAUSE_PER_STREAM_S, MAX_PAUSE_S))
 
-    async def _turn_alone(self, batch: list[_Request]) -> None:
+    async def _turn_alone(self, batch: list[_VadRequest]) -> None:
         """After a run that failed: each stream goes on by itself, from the frame that it had come to, so that only
         those whose own frames fail end."""
         loop = asyncio.get_running_loop()
@@ -147,7 +147,7 @@ class Hearing:
                 logger.error("voice activity detection failed for one stream: {}", type(error).__name__)
                 _fail([request])
 
-    def _turn(self, batch: list[_Request]) -> tuple[float, int]:
+    def _turn(self, batch: list[_VadRequest]) -> tuple[float, int]:
         """In the thread: the next few frames of each. Returns the seconds and the frames it took."""
         import time
 
@@ -175,13 +175,13 @@ class Hearing:
         return time.perf_counter() - began, frames
 
 
-def _settle(request: _Request) -> bool:
+def _settle(request: _VadRequest) -> bool:
     if request.done == len(request.frames) and not request.future.done():
         request.future.set_result((request.probabilities, request.levels))
     return request.future.done()
 
 
-def _fail(batch: list[_Request]) -> None:
+def _fail(batch: list[_VadRequest]) -> None:
     """Each gets an error of its own."""
     for request in batch:
         if not request.future.done():

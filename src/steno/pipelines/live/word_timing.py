@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from steno.pipelines.live.live_options import LiveOptions
-from steno.streaming.events import Event, Final, Heard, Partial, SpeechEnded, SpeechStarted
+from steno.streaming.events import AudioProgress, Event, Final, Partial, SpeechEnded, SpeechStarted
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -28,7 +28,7 @@ class _Held:
 
 class WordTiming:
     """Forwards a stream's events in their order. A final with audio is aligned first, and what comes behind it is held
-    until it is done: of partials, and of `Heard`, only the newest. `SpeechStarted` and `SpeechEnded` overtake.
+    until it is done: of partials, and of `AudioProgress`, only the newest. `SpeechStarted` and `SpeechEnded` overtake.
 
     Args:
         forward: takes each event, with the options that it came with.
@@ -53,7 +53,7 @@ class WordTiming:
         if overtakes or (audio is None and not self._held):
             self._forward(event, options)
             return
-        if isinstance(event, Partial | Heard):
+        if isinstance(event, Partial | AudioProgress):
             self._drop_older(type(event))
         held = _Held(event, options)
         self._held.append(held)

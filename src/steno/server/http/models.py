@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from steno.engine.lifecycle import State
+from steno.engine.lifecycle import LifecycleState
 from steno.server.http.error_response import documented
 from steno.server.services import Services, services_of
 
@@ -18,7 +18,7 @@ CREATED = 1_735_689_600
 """OpenAI's list wants a creation time; the weights' is not known here, so it is 2025-01-01 for all."""
 
 
-class Model(BaseModel):
+class ModelObject(BaseModel):
     """OpenAI's model object; `loaded` and `aliases` are ours."""
 
     id: str
@@ -31,7 +31,7 @@ class Model(BaseModel):
 
 class ModelList(BaseModel):
     object: Literal["list"] = "list"
-    data: list[Model]
+    data: list[ModelObject]
 
 
 @router.get("/v1/models", responses=documented(401))
@@ -41,17 +41,17 @@ async def models(services: With) -> ModelList:
 
 
 @router.get("/v1/models/{model:path}", responses=documented(401, 404, 422))
-async def model(model: str, services: With) -> Model:
+async def model(model: str, services: With) -> ModelObject:
     """The served model, by its id or an alias."""
     services.check_model(model)
     return _model(services)
 
 
-def _model(services: Services) -> Model:
+def _model(services: Services) -> ModelObject:
     backend = services.engine.backend
-    return Model(
+    return ModelObject(
         id=backend.model_id,
         owned_by=backend.name,
-        loaded=services.engine.model_state is State.READY,
+        loaded=services.engine.model_state is LifecycleState.READY,
         aliases=list(services.aliases),
     )

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from steno.server.http.error_response import documented
 
 
-class DocumentInThread:
+class OpenApiInThread:
     """Makes the OpenAPI document when it is first asked for, off the event loop: it takes a tenth of a second, once."""
 
     def __init__(self, app: ASGIApp, api: FastAPI) -> None:

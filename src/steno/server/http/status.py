@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from steno import __version__
 from steno.backends.base import Backend, UsesDrafts, UsesGpu
 from steno.engine.engine import Engine
-from steno.engine.lifecycle import State
+from steno.engine.lifecycle import LifecycleState
 from steno.server.services import Services, services_of
 
 router = APIRouter()
@@ -19,7 +19,7 @@ EMBEDDED = ("moonshine", "sphinx")
 With = Annotated[Services, Depends(services_of)]
 
 
-class Loading(BaseModel):
+class LoadProgress(BaseModel):
     """How far the model's loading has come."""
 
     done: float
@@ -31,7 +31,7 @@ class Health(BaseModel):
     mode: str
     """`embedded` for moonshine and sphinx; of Qwen3-ASR which way it goes: `standard`, `speculative` or `dual`."""
     model_loaded: bool
-    model_state: State
+    model_state: LifecycleState
     model_id: str
     backend: str
     device: str
@@ -42,8 +42,8 @@ class Health(BaseModel):
     worker_alive: bool
     active_requests: int
     queued_jobs: int
-    loading: Loading | None
-    aligner_state: State | None
+    loading: LoadProgress | None
+    aligner_state: LifecycleState | None
     """Null where there is no aligner: the recogniser times its words itself, or `ALIGNER=none`."""
     aligner: str | None
     """Its model."""
@@ -68,7 +68,7 @@ async def health(services: With) -> Health:
     return Health(
         status=_status(engine),
         mode=_mode(backend),
-        model_loaded=state is State.READY,
+        model_loaded=state is LifecycleState.READY,
         model_state=state,
         model_id=backend.model_id,
         backend=backend.name,
@@ -80,7 +80,9 @@ async def health(services: With) -> Health:
         worker_alive=engine.worker_alive,
         active_requests=engine.active,
         queued_jobs=sum(engine.queue_depth().values()),
-        loading=Loading(done=engine.load_progress[0], what=engine.load_progress[1]) if state is State.LOADING else None,
+        loading=LoadProgress(done=engine.load_progress[0], what=engine.load_progress[1])
+        if state is LifecycleState.LOADING
+        else None,
         aligner_state=engine.aligner_state,
         aligner=engine.aligner.model_id if engine.aligner is not None else None,
         load_error=engine.load_failure,

@@ -26,7 +26,7 @@ from steno.server.http.openapi import REFUSALS, TRANSLATION
 from steno.server.http.transcript_json import json_response, json_transcript, server_timing, verbose_transcript
 from steno.server.middleware.upload_admission import place_of
 from steno.server.services import Services, services_of
-from steno.translation.translator import Wanted
+from steno.translation.translator import LanguagePair
 from steno.types import Transcript
 
 router = APIRouter(tags=["audio"])
@@ -51,7 +51,7 @@ async def translations(request: Request, form: Sent, services: With) -> Response
     transcript = await transcription.transcript()
     srt = form.response_format in ("srt", "vtt")
     temperature = services.caption_temperature if srt else services.text_temperature
-    wanted = Wanted(target, transcript.language, glossary, temperature)
+    wanted = LanguagePair(target, transcript.language, glossary, temperature)
     headers["Server-Timing"] = server_timing(transcript.timings_s)
     if srt:
         return await _captions(request, form, services, transcript, wanted, headers)
@@ -63,7 +63,7 @@ async def _captions(
     form: TranslationForm,
     services: Services,
     transcript: Transcript,
-    wanted: Wanted,
+    wanted: LanguagePair,
     headers: dict[str, str],
 ) -> Response:
     style = services.style(form.max_line_chars, form.max_lines)
@@ -88,7 +88,7 @@ async def _text(
     form: TranslationForm,
     services: Services,
     transcript: Transcript,
-    wanted: Wanted,
+    wanted: LanguagePair,
     headers: dict[str, str],
 ) -> Response:
     ticket = place_of(request.scope).ticket

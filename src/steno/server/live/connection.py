@@ -9,7 +9,7 @@ from starlette.types import Scope
 KEY = "steno.connection"
 
 
-class Connection(Protocol):
+class LiveConnection(Protocol):
     """A client's connection, below HTTP and WebSocket."""
 
     async def lost(self) -> None:
@@ -25,6 +25,6 @@ class Connection(Protocol):
         """Discard what comes from now on, and close soon: this client is refused."""
 
 
-def connection_of(scope: Scope) -> Connection | None:
+def connection_of(scope: Scope) -> LiveConnection | None:
     """None under a server that cannot tell (granian)."""
-    return cast("Connection | None", scope.get(KEY))
+    return cast("LiveConnection | None", scope.get(KEY))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from steno.errors import OverloadedError
 from steno.server.live.dialects.base import Handshake
-from steno.server.middleware.allowed_sites import Sites
+from steno.server.middleware.allowed_sites import AllowedSites
 from steno.server.middleware.auth import Keys
 
 RETRY_AFTER_S = 30.0
@@ -17,7 +17,7 @@ RETRY_AFTER_S = 30.0
 class LiveEntry:
     """Counts the sessions of each key."""
 
-    def __init__(self, keys: Keys, sites: Sites, max_per_key: int) -> None:
+    def __init__(self, keys: Keys, sites: AllowedSites, max_per_key: int) -> None:
         self._keys = keys
         self._sites = sites
         self._max_per_key = max_per_key

@@ -19,24 +19,24 @@ from steno.errors import AuthenticationError, OverloadedError, RetryableError, S
 from steno.pipelines.live.stream import LiveStream
 from steno.server.http.error_response import response_of, status_of
 from steno.server.live.connection import connection_of
-from steno.server.live.dialects.base import Dialect, Handshake, Language, Opening
-from steno.server.live.dialects.deepgram import DeepgramLanguage
-from steno.server.live.dialects.native import NativeLanguage
+from steno.server.live.dialects.base import Dialect, DialectFactory, Handshake, ServerFacts
+from steno.server.live.dialects.deepgram import DeepgramFactory
+from steno.server.live.dialects.native import NativeFactory
 from steno.server.live.dialects.openai import OPENAI_REALTIME
-from steno.server.live.socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, Ending, LiveSocket, close
+from steno.server.live.socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, LiveSocket, SessionEnd, close
 from steno.server.middleware.refusal import address_of
 from steno.server.services import Services, services_of
 
-LANGUAGES: tuple[tuple[str, Language], ...] = (
-    ("/ws/transcribe", NativeLanguage()),
+LANGUAGES: tuple[tuple[str, DialectFactory], ...] = (
+    ("/ws/transcribe", NativeFactory()),
     ("/v1/realtime", OPENAI_REALTIME),
-    ("/v1/listen", DeepgramLanguage()),
+    ("/v1/listen", DeepgramFactory()),
 )
 
 router = APIRouter()
 
 
-async def converse(socket: WebSocket, language: Language) -> None:
+async def converse(socket: WebSocket, language: DialectFactory) -> None:
     """One live session, from the handshake on. Whatever goes wrong is logged, and told in the client's own dialect."""
     session_id = uuid.uuid4().hex
     with logger.contextualize(request_id=session_id):
@@ -50,7 +50,7 @@ async def converse(socket: WebSocket, language: Language) -> None:
             await _refuse(socket, language, _unforeseen(error, session_id), session_id)
 
 
-async def _open(socket: WebSocket, language: Language, session_id: str) -> None:
+async def _open(socket: WebSocket, language: DialectFactory, session_id: str) -> None:
     services = services_of(socket)
     handshake = _handshake(socket)
     with services.entry.enter(handshake, language.key_of(handshake)):
@@ -65,8 +65,13 @@ async def _open(socket: WebSocket, language: Language, session_id: str) -> None:
 
 
 async def _run(
-    socket: WebSocket, language: Language, dialect: Dialect, stream: LiveStream, services: Services, session_id: str
-) -> Ending:
+    socket: WebSocket,
+    language: DialectFactory,
+    dialect: Dialect,
+    stream: LiveStream,
+    services: Services,
+    session_id: str,
+) -> SessionEnd:
     metrics, limits = services.metrics, services.socket_limits
     limits = replace(limits, idle_s=language.idle_s or limits.idle_s, max_text_bytes=language.max_text_bytes)
     shutting_down = asyncio.create_task(services.engine.shutting_down(), name="drain watch")
@@ -83,7 +88,7 @@ async def _run(
             async with asyncio.timeout(FAREWELL_S):
                 for message in dialect.complaint(failure):
                     await socket.send_json(message)
-        return Ending(reason, INTERNAL, failure)
+        return SessionEnd(reason, INTERNAL, failure)
     finally:
         shutting_down.cancel()
         metrics.live_sessions.labels(language.name).dec()
@@ -100,8 +105,8 @@ def _handshake(socket: WebSocket) -> Handshake:
     return Handshake(query, dict(socket.headers), list(socket.scope.get("subprotocols", ())))
 
 
-def _opening(services: Services, session_id: str) -> Opening:
-    return Opening(
+def _opening(services: Services, session_id: str) -> ServerFacts:
+    return ServerFacts(
         session_id=session_id,
         model_id=services.engine.backend.model_id,
         max_segment_s=services.live.max_segment_s,
@@ -110,7 +115,7 @@ def _opening(services: Services, session_id: str) -> Opening:
     )
 
 
-async def _refuse(socket: WebSocket, language: Language, error: StenoError, session_id: str) -> None:
+async def _refuse(socket: WebSocket, language: DialectFactory, error: StenoError, session_id: str) -> None:
     """Instead of a session: over the socket, or in the HTTP answer where the dialect and the server can."""
     logger.info("{} session refused: {}", language.name, error.message)
     message = language.refusal(error, session_id)
@@ -127,10 +132,10 @@ async def _refuse(socket: WebSocket, language: Language, error: StenoError, sess
             await socket.send_json(message)
     except (WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
         return
-    await close(socket, Ending("refused", _code_of(error), error))
+    await close(socket, SessionEnd("refused", _code_of(error), error))
 
 
-def _reads_http(socket: WebSocket, language: Language, error: StenoError) -> bool:
+def _reads_http(socket: WebSocket, language: DialectFactory, error: StenoError) -> bool:
     """Whether the HTTP answer is the place for a refusal: a web page, which has an origin, cannot read it."""
     if "websocket.http.response" not in socket.scope.get("extensions", {}):
         return False
@@ -149,7 +154,7 @@ def _code_of(error: StenoError) -> int:
     return POLICY if status_of(error) < 500 else INTERNAL
 
 
-def _endpoint(language: Language) -> Callable[[WebSocket], Awaitable[None]]:
+def _endpoint(language: DialectFactory) -> Callable[[WebSocket], Awaitable[None]]:
     async def endpoint(socket: WebSocket) -> None:
         await converse(socket, language)
 

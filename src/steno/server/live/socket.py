@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from steno.errors import DrainingError, InvalidRequestError, SessionEndedError, SlowReaderError, StenoError
-from steno.pipelines.live.notices import Aside, Draining
+from steno.pipelines.live.notices import Draining, Notice
 from steno.pipelines.live.stream import LiveStream
 from steno.server.leaky_bucket import LeakyBucket
 from steno.server.live.connection import connection_of
 from steno.server.live.dialects.base import (
-    Audio,
+    AudioInput,
     Close,
     Command,
     Configure,
@@ -62,7 +62,7 @@ class SocketLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class SessionEnd:
     """How a session ended."""
 
     reason: str
@@ -71,9 +71,9 @@ class Ending:
     """What the client is told first."""
 
 
-GONE = Ending("gone", NORMAL)
+GONE = SessionEnd("gone", NORMAL)
 """The client hung up."""
-ASKED = Ending("closed", NORMAL)
+ASKED = SessionEnd("closed", NORMAL)
 """The client asked to close."""
 
 
@@ -90,7 +90,7 @@ class LiveSocket:
         self._obeying = asyncio.Lock()
         """Held while a frame's commands are carried out: half of one would leave the stream waiting for the rest."""
 
-    async def run(self, shutting_down: asyncio.Task[None]) -> Ending:
+    async def run(self, shutting_down: asyncio.Task[None]) -> SessionEnd:
         """Returns when the session is over. `shutting_down` ends when the server is to end."""
         speaking = asyncio.create_task(self._speak(), name="live speak")
         listening = asyncio.create_task(self._listen(), name="live listen")
@@ -108,10 +108,10 @@ class LiveSocket:
                 task.cancel()
             await asyncio.wait([speaking, listening, lost])
 
-    async def _wait(self, *tasks: asyncio.Task[Ending] | asyncio.Task[None]) -> None:
+    async def _wait(self, *tasks: asyncio.Task[SessionEnd] | asyncio.Task[None]) -> None:
         await asyncio.wait(tasks, timeout=self._limits.max_s or None, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _let_utterance_end(self, *others: asyncio.Task[Ending] | asyncio.Task[None]) -> None:
+    async def _let_utterance_end(self, *others: asyncio.Task[SessionEnd] | asyncio.Task[None]) -> None:
         """The server is to end: say so now, and listen until the utterance that is being spoken is over."""
         self._stream.outbox.put(Draining(_shut_down()))
         over = asyncio.create_task(self._stream.utterance_over(), name="live utterance over")
@@ -122,7 +122,9 @@ class LiveSocket:
             over.cancel()
             await asyncio.wait([over])
 
-    async def _wind_up(self, ending: Ending, speaking: asyncio.Task[Ending], listening: asyncio.Task[Ending]) -> None:
+    async def _wind_up(
+        self, ending: SessionEnd, speaking: asyncio.Task[SessionEnd], listening: asyncio.Task[SessionEnd]
+    ) -> None:
         """Let what was said be recognised and told, unless the client goes; then say farewell, or why it ends."""
         if not await self._stop(listening, unless=speaking):
             return
@@ -140,7 +142,7 @@ class LiveSocket:
             if not task.cancelled() and (error := task.exception()):
                 raise error
 
-    async def _stop(self, listening: asyncio.Task[Ending], *, unless: asyncio.Task[Ending]) -> bool:
+    async def _stop(self, listening: asyncio.Task[SessionEnd], *, unless: asyncio.Task[SessionEnd]) -> bool:
         """End the listening between two frames. It may be held up in one until the client reads, or for ever."""
 
         async def between_frames() -> None:
@@ -155,11 +157,11 @@ class LiveSocket:
         await asyncio.wait([stopping])
         return stopped
 
-    async def _finish(self, ending: Ending) -> None:
+    async def _finish(self, ending: SessionEnd) -> None:
         await self._stream.finish()
         last = self._dialect.complaint(ending.error) if ending.error else self._dialect.farewell(self._stream.audio_s)
         for message in last:
-            self._stream.outbox.put(Aside(message))
+            self._stream.outbox.put(Notice(message))
         self._stream.outbox.close()
 
     async def _lost(self) -> None:
@@ -173,7 +175,7 @@ class LiveSocket:
         while (await self._socket.receive())["type"] != "websocket.disconnect":
             pass
 
-    async def _listen(self) -> Ending:
+    async def _listen(self) -> SessionEnd:
         while True:
             try:
                 async with asyncio.timeout(self._limits.idle_s):
@@ -193,7 +195,7 @@ class LiveSocket:
             if ending is not None:
                 return ending
 
-    async def _obey_all(self, commands: Sequence[Command]) -> Ending | None:
+    async def _obey_all(self, commands: Sequence[Command]) -> SessionEnd | None:
         """Carry out a frame's commands; how the session ends, if they end it."""
         async with self._obeying:
             for command in commands:
@@ -202,28 +204,28 @@ class LiveSocket:
                 await self._obey(command)
                 if isinstance(command, Reply) and command.is_complaint and not self._bad_frames.add():
                     text = f"more than {MAX_BAD_FRAMES} frames were wrong; each was answered with what was wrong"
-                    return Ending("misbehaving", POLICY, InvalidRequestError(text))
+                    return SessionEnd("misbehaving", POLICY, InvalidRequestError(text))
         return None
 
-    def _too_big(self) -> Ending:
+    def _too_big(self) -> SessionEnd:
         text = f"a text frame may have {self._limits.max_text_bytes} bytes; audio goes into binary frames"
-        return Ending("misbehaving", TOO_BIG, InvalidRequestError(text))
+        return SessionEnd("misbehaving", TOO_BIG, InvalidRequestError(text))
 
-    def _silent(self) -> Ending:
+    def _silent(self) -> SessionEnd:
         """Nothing came. A client whose buffers are full may be silent for that alone: its TCP discards acknowledgements
         together with the data that it has no room for. It is slow, though every message was handed to the system."""
         if self._connection is not None and self._connection.untaken_s() > self._limits.slow_reader_s:
             return self._slow()
-        return Ending("idle", GOING_AWAY, SessionEndedError(f"nothing came for {self._limits.idle_s:g} s"))
+        return SessionEnd("idle", GOING_AWAY, SessionEndedError(f"nothing came for {self._limits.idle_s:g} s"))
 
-    def _slow(self) -> Ending:
+    def _slow(self) -> SessionEnd:
         text = f"messages were not read for {self._limits.slow_reader_s:g} s"
-        return Ending("slow", POLICY, SlowReaderError(text))
+        return SessionEnd("slow", POLICY, SlowReaderError(text))
 
     async def _obey(self, command: Command) -> None:
         stream = self._stream
         match command:
-            case Audio():
+            case AudioInput():
                 await stream.feed(command.data)
             case Flush():
                 await stream.flush()
@@ -233,15 +235,15 @@ class LiveSocket:
                 await stream.configure(command.options)
             case Reply():
                 await stream.outbox.room()
-                stream.outbox.put(Aside(command.message))
+                stream.outbox.put(Notice(command.message))
             case KeepAlive() | Close():
                 pass
 
-    async def _speak(self) -> Ending:
+    async def _speak(self) -> SessionEnd:
         try:
             await self._send(self._dialect.greeting())
             while (item := await self._stream.outbox.get()) is not None:
-                await self._send([dict(item.message)] if isinstance(item, Aside) else self._dialect.encode(item))
+                await self._send([dict(item.message)] if isinstance(item, Notice) else self._dialect.encode(item))
         except TimeoutError:
             return self._slow()
         except (WebSocketDisconnect, RuntimeError):
@@ -259,7 +261,7 @@ def _json(message: Message) -> str:
     return text.encode("utf-8", "replace").decode()  # half of a surrogate pair, which JSON may hold, is no character
 
 
-async def close(socket: WebSocket, ending: Ending) -> None:
+async def close(socket: WebSocket, ending: SessionEnd) -> None:
     """Close in the protocol's way, if the client is still there."""
     if ending is GONE:
         return
@@ -274,12 +276,12 @@ def _shut_down() -> DrainingError:
 
 
 def _first_of(
-    speaking: asyncio.Task[Ending], listening: asyncio.Task[Ending], shutting_down: asyncio.Task[None]
-) -> Ending:
+    speaking: asyncio.Task[SessionEnd], listening: asyncio.Task[SessionEnd], shutting_down: asyncio.Task[None]
+) -> SessionEnd:
     """Why the wait is over. Raises what a task raised."""
     for task in (listening, speaking):
         if task.done():
             return task.result()
     if shutting_down.done():
-        return Ending("draining", GOING_AWAY, _shut_down())
-    return Ending("lifetime", GOING_AWAY, SessionEndedError("the session was open for as long as one may be"))
+        return SessionEnd("draining", GOING_AWAY, _shut_down())
+    return SessionEnd("lifetime", GOING_AWAY, SessionEndedError("the session was open for as long as one may be"))

@@ -18,7 +18,7 @@ LOCAL_DOMAINS = ("localhost", "local", "internal", "lan", "home.arpa", "test")
 """No public name ends so (RFC 6761, 6762, 8375; ICANN reserves `internal`); `svc.cluster.local` is among them."""
 
 
-class Sites:
+class AllowedSites:
     """Checks a request's headers.
 
     Args:

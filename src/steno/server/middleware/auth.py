@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from steno.errors import AuthenticationError, ForbiddenHostError, ForbiddenOriginError
-from steno.server.middleware.allowed_sites import Sites
+from steno.server.middleware.allowed_sites import AllowedSites
 from steno.server.middleware.refusal import refuse
 
 PROTECTED = ("/v1/", "/api/", "/ws/")
@@ -57,7 +57,7 @@ class Auth:
     sites. WebSocket dialects check for themselves.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, sites: Sites) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, sites: AllowedSites) -> None:
         self._app = app
         self._keys = keys
         self._sites = sites

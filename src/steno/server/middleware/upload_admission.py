@@ -19,20 +19,20 @@ from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
 from steno.errors import DrainingError, StenoError
 from steno.server.middleware.refusal import address_of, refuse
-from steno.server.middleware.upload_limits import Body, Receiving, UploadLimits, check_length, client_of
+from steno.server.middleware.upload_limits import UploadBody, UploadCounter, UploadLimits, check_length, client_of
 
 UPLOADS = "/v1/audio/"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class UploadPlace:
     """A request's ticket, and what is to be closed when it ends. Routes find it with `place_of`."""
 
     ticket: Ticket
     cleanup: AsyncExitStack
 
 
-class Admission:
+class UploadAdmission:
     """See the module.
 
     Args:
@@ -43,7 +43,7 @@ class Admission:
         self._app = app
         self._engine = engine
         self._limits = limits
-        self._receiving = Receiving(limits.max_per_client, receiving)
+        self._receiving = UploadCounter(limits.max_per_client, receiving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(UPLOADS):
@@ -55,20 +55,22 @@ class Admission:
             async with AsyncExitStack() as cleanup:
                 with ExitStack() as receiving:
                     receiving.enter_context(self._receiving.body_of(client_of(scope)))
-                    exchange = _Exchange(scope, Body(receive, self._limits), send, self._engine, cleanup, receiving)
+                    exchange = _RequestMessages(
+                        scope, UploadBody(receive, self._limits), send, self._engine, cleanup, receiving
+                    )
                     await _serve(self._app, scope, exchange, receive)
         except StenoError as error:
             await refuse(error, scope, receive, send)
 
 
-def place_of(scope: Scope) -> Place:
+def place_of(scope: Scope) -> UploadPlace:
     """The place of a request whose body is complete."""
     place = scope["steno.place"]
-    assert isinstance(place, Place)
+    assert isinstance(place, UploadPlace)
     return place
 
 
-async def _serve(app: ASGIApp, scope: Scope, exchange: _Exchange, receive: Receive) -> None:
+async def _serve(app: ASGIApp, scope: Scope, exchange: _RequestMessages, receive: Receive) -> None:
     """Run the app; cancel it if it is to end before the client has its answer."""
     serving = asyncio.ensure_future(app(scope, exchange.receive, exchange.send))
     watching = asyncio.create_task(exchange.cut_off(receive), name="disconnect watch")
@@ -88,11 +90,11 @@ async def _serve(app: ASGIApp, scope: Scope, exchange: _Exchange, receive: Recei
         serving.result()
 
 
-class _Exchange:
+class _RequestMessages:
     """One request's messages: takes its place once the body is complete, and notices when it is to end."""
 
     def __init__(
-        self, scope: Scope, body: Body, send: Send, engine: Engine, cleanup: AsyncExitStack, receiving: ExitStack
+        self, scope: Scope, body: UploadBody, send: Send, engine: Engine, cleanup: AsyncExitStack, receiving: ExitStack
     ) -> None:
         self._scope = scope
         self._body = body
@@ -147,5 +149,5 @@ class _Exchange:
         self._receiving.close()
         place = self._engine.admit(timeout_s=self._body.time_left_s, client=address_of(self._scope))
         ticket = await self._cleanup.enter_async_context(place)
-        self._scope["steno.place"] = Place(ticket, self._cleanup)
+        self._scope["steno.place"] = UploadPlace(ticket, self._cleanup)
         self._body_done.set()

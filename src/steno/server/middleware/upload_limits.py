@@ -33,7 +33,7 @@ class UploadLimits:
     """Bodies that one key, or without keys one address, may be sending at once; 0 = any number."""
 
 
-class Receiving:
+class UploadCounter:
     """Counts the bodies under way, by client.
 
     Args:
@@ -68,7 +68,7 @@ class Receiving:
         self._changed(self._bodies.total())
 
 
-class Body:
+class UploadBody:
     """One request's body, message by message, within the limits."""
 
     def __init__(self, receive: Receive, limits: UploadLimits) -> None:

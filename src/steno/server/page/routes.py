@@ -37,7 +37,7 @@ class StaticFile:
     etag: str
 
 
-class About(BaseModel):
+class PageInfo(BaseModel):
     """What the page offers depends on this. Like `/health` it is open, and tells nothing of what was said."""
 
     version: str
@@ -59,7 +59,7 @@ def router(folder: Path = FOLDER) -> APIRouter:
         return _answer(request, INDEX, files[INDEX])
 
     @routes.get("/page/about.json")
-    async def about(response: Response, services: Annotated[Services, Depends(services_of)]) -> About:
+    async def about(response: Response, services: Annotated[Services, Depends(services_of)]) -> PageInfo:
         response.headers["Cache-Control"] = "no-cache"
         return _about(services)
 
@@ -117,11 +117,11 @@ def _answer(request: Request, path: str, file: StaticFile) -> Response:
     return Response(file.body, media_type=file.media_type, headers=headers)
 
 
-def _about(services: Services) -> About:
+def _about(services: Services) -> PageInfo:
     backend = services.engine.backend
     spoken = backend.capabilities.languages
     by_name = sorted(NAMES.items(), key=lambda item: item[1])
-    return About(
+    return PageInfo(
         version=__version__,
         model=backend.model_id,
         languages={code: name for code, name in by_name if spoken is None or code in spoken},

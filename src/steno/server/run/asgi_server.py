@@ -10,7 +10,7 @@ CLOSE_S = 5
 """Seconds that connections get to close, once the work is done."""
 
 
-class Running(Protocol):
+class AsgiServer(Protocol):
     """A server under way."""
 
     async def run(self) -> None:

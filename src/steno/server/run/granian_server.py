@@ -18,7 +18,7 @@ HEAD_MS = 20_000
 """A connection that has not sent a request's head in this time is closed."""
 
 
-class Granian:
+class GranianServer:
     def __init__(self, app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> None:
         self._address = listener.getsockname()[:2]
         listener.close()  # granian binds for itself

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Protocol
 
 
-class Guard(Protocol):
+class ParserGuard(Protocol):
     """What a parser may ask of its connection."""
 
     def write(self, data: bytes) -> None: ...
@@ -23,7 +23,7 @@ class Guard(Protocol):
 class ParserTransport(asyncio.Transport):
     """Passes on what the guard has to know of, and asks the real transport for the rest."""
 
-    def __init__(self, guard: Guard, transport: asyncio.Transport) -> None:
+    def __init__(self, guard: ParserGuard, transport: asyncio.Transport) -> None:
         super().__init__()
         self._guard = guard
         self._transport = transport

@@ -25,7 +25,7 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class BodyFraming:
     """How a request's body is delimited: `length` in bytes, or chunks."""
 
     length: int = 0
@@ -164,7 +164,7 @@ class _HeadScan:
             raise HeadTooLargeError(text)
 
 
-def body_of(head: bytes) -> Body:
+def body_of(head: bytes) -> BodyFraming:
     """How the body after a complete head is delimited.
 
     Raises:
@@ -183,11 +183,11 @@ def body_of(head: bytes) -> Body:
     if codings:
         if lengths or version[1] == b"0" or [coding.lower() for coding in codings] != [b"chunked"]:
             raise MalformedRequestError("a body has a Content-Length, or 'Transfer-Encoding: chunked', and not both")
-        body = Body(is_chunked=True)
+        body = BodyFraming(is_chunked=True)
     elif not lengths:
-        body = Body()
+        body = BodyFraming()
     elif len(lengths) == 1 and _DIGITS.fullmatch(lengths[0]):
-        body = Body(int(lengths[0]))
+        body = BodyFraming(int(lengths[0]))
     else:
         raise MalformedRequestError("Content-Length must be one number")
     if b"upgrade" in headers and (body.length or body.is_chunked):

@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from loguru import logger
 
 from steno.errors import SettingsError
-from steno.server.run.asgi_server import CLOSE_S, Running
+from steno.server.run.asgi_server import CLOSE_S, AsgiServer
 from steno.server.services import Services
 from steno.settings import Settings
 
@@ -66,17 +66,17 @@ async def _serve(app: FastAPI, settings: Settings, listener: socket.socket, on_s
         await asyncio.wait([draining])
 
 
-def _server(app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> Running:
+def _server(app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> AsgiServer:
     if settings.use_granian:
-        from steno.server.run.granian_server import Granian
+        from steno.server.run.granian_server import GranianServer
 
-        return Granian(app, settings, listener, on_start)
-    from steno.server.run.uvicorn_server import Uvicorn
+        return GranianServer(app, settings, listener, on_start)
+    from steno.server.run.uvicorn_server import UvicornServer
 
-    return Uvicorn(app, settings, listener, on_start)
+    return UvicornServer(app, settings, listener, on_start)
 
 
-async def _drain_on_signal(app: FastAPI, timeout_s: float, server: Running) -> None:
+async def _drain_on_signal(app: FastAPI, timeout_s: float, server: AsgiServer) -> None:
     """Wait for a signal, then for the work to end, then stop the server; a second signal ends the work."""
     signals: asyncio.Queue[int] = asyncio.Queue()
 

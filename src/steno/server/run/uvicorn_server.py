@@ -28,7 +28,7 @@ _REFUSED = "ASGI callable returned without completing handshake."
 _BAD_TEXT = "Invalid UTF-8 sequence received from client."
 
 
-class Uvicorn:
+class UvicornServer:
     def __init__(self, app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> None:
         pool = ConnectionPool(settings.max_connections)
 

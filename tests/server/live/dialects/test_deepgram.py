@@ -32,18 +32,18 @@ from steno.errors import (
 from steno.pipelines.live.live_options import LiveOptions, check
 from steno.pipelines.live.notices import Draining, Failed, Lagging
 from steno.server.live.dialects.base import (
-    Audio,
+    AudioInput,
     Close,
     Configure,
     Flush,
     Handshake,
     KeepAlive,
     Message,
-    Opening,
     Reply,
+    ServerFacts,
 )
-from steno.server.live.dialects.deepgram import Deepgram, DeepgramLanguage
-from steno.streaming.events import Final, Heard, Partial, Reason, Silence, SpeechEnded, SpeechStarted
+from steno.server.live.dialects.deepgram import DeepgramDialect, DeepgramFactory
+from steno.streaming.events import AudioProgress, Final, Partial, Reason, Silence, SpeechEnded, SpeechStarted
 from steno.types import Word
 
 ANY = ScriptedBackend.capabilities
@@ -64,13 +64,13 @@ def handshake(*query: tuple[str, str], subprotocols: tuple[str, ...] = (), **hea
     return Handshake(query, headers, subprotocols)
 
 
-def opening(capabilities: Capabilities = ANY) -> Opening:
+def opening(capabilities: Capabilities = ANY) -> ServerFacts:
     def check_model(model: str | None) -> str:
         if model in (None, "base-model", "nova-2", "nova-3", "nova-3-served"):
             return "base-model"
         raise UnknownModelError(f"model {model!r} is not served here", param="model")
 
-    return Opening(
+    return ServerFacts(
         session_id="session",
         model_id="base-model",
         max_segment_s=30.0,
@@ -79,15 +79,15 @@ def opening(capabilities: Capabilities = ANY) -> Opening:
     )
 
 
-def connected(*query: tuple[str, str], capabilities: Capabilities = ANY, **options: str) -> Deepgram:
+def connected(*query: tuple[str, str], capabilities: Capabilities = ANY, **options: str) -> DeepgramDialect:
     asked = handshake(*query, *options.items())
-    return DeepgramLanguage(lambda: CREATED).open(asked, opening(capabilities))
+    return DeepgramFactory(lambda: CREATED).open(asked, opening(capabilities))
 
 
 def refused(*query: tuple[str, str], capabilities: Capabilities = ANY, **options: str) -> InvalidRequestError:
     with pytest.raises(InvalidRequestError) as caught:
         connected(*query, capabilities=capabilities, **options)
-    message = DeepgramLanguage().refusal(caught.value, "session")
+    message = DeepgramFactory().refusal(caught.value, "session")
     assert caught.value.param is not None
     assert caught.value.param in message["err_msg"]
     assert message["err_code"] == "Bad Request"
@@ -242,7 +242,7 @@ def test_hot_words_are_refused_under_the_name_that_the_client_gave(option: str) 
 
 @pytest.mark.parametrize("scheme", ["Token", "token", "Bearer", "bearer"])
 def test_the_key_is_in_the_header_or_follows_its_scheme_among_the_subprotocols(scheme: str) -> None:
-    language = DeepgramLanguage()
+    language = DeepgramFactory()
     assert language.key_of(handshake(authorization=f"{scheme} secret")) == "secret"
     offered = handshake(subprotocols=(scheme, "secret"))
     assert language.key_of(offered) == "secret"
@@ -251,7 +251,7 @@ def test_the_key_is_in_the_header_or_follows_its_scheme_among_the_subprotocols(s
 
 @pytest.mark.parametrize("offered", [(), ("token",), ("secret",), ("secret", "token"), ("other", "secret")])
 def test_there_is_no_key_where_none_belongs(offered: tuple[str, ...]) -> None:
-    language = DeepgramLanguage()
+    language = DeepgramFactory()
     assert language.key_of(handshake(subprotocols=offered)) is None
     assert language.subprotocol_of(handshake(subprotocols=offered)) == ("token" if offered == ("token",) else None)
 
@@ -268,7 +268,7 @@ def test_there_is_no_key_where_none_belongs(offered: tuple[str, ...]) -> None:
     ],
 )
 def test_a_refusal_is_deepgrams_error_body(error: StenoError, code: str) -> None:
-    refusal = DeepgramLanguage().refusal(error, "request")
+    refusal = DeepgramFactory().refusal(error, "request")
     assert refusal == {"err_code": code, "err_msg": "no", "request_id": "request"}
 
 
@@ -278,7 +278,7 @@ def test_a_refusal_is_deepgrams_error_body(error: StenoError, code: str) -> None
 def test_frames_are_commands() -> None:
     dialect = connected()
     assert dialect.greeting() == []
-    assert dialect.receive(b"\1\2") == [Audio(b"\1\2")]
+    assert dialect.receive(b"\1\2") == [AudioInput(b"\1\2")]
     assert dialect.receive(b"") == [Close()]
     assert dialect.receive('{"type": "KeepAlive"}') == [KeepAlive()]
     assert dialect.receive('{"type": "Finalize"}') == [Flush()]
@@ -492,8 +492,8 @@ def test_the_start_of_speech_is_told_to_who_wants_it() -> None:
     assert connected(vad_events="true").encode(started) == [expected]
 
 
-@pytest.mark.parametrize("event", [SpeechEnded(0, 1.0, "endpoint"), Heard(1.0), Lagging(5.0, 2.0)])
-def test_of_the_rest_nothing_is_told(event: SpeechEnded | Heard | Lagging) -> None:
+@pytest.mark.parametrize("event", [SpeechEnded(0, 1.0, "endpoint"), AudioProgress(1.0), Lagging(5.0, 2.0)])
+def test_of_the_rest_nothing_is_told(event: SpeechEnded | AudioProgress | Lagging) -> None:
     assert connected(interim_results="true", vad_events="true", utterance_end_ms="1000").encode(event) == []
 
 
@@ -512,7 +512,7 @@ def test_a_shutdown_is_told_at_once_as_an_error_that_the_sdk_knows() -> None:
 # --- the end of an utterance ---
 
 
-def utterances() -> Deepgram:
+def utterances() -> DeepgramDialect:
     return connected(utterance_end_ms="1000", interim_results="true", vad_events="true")
 
 
@@ -526,16 +526,18 @@ END = {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 1.5}
 
 def test_an_utterance_ends_once_after_a_gap_without_words() -> None:
     dialect = utterances()
-    told = [dialect.encode(event) for event in (SpeechStarted(0, 0.0, 1.0), Heard(2.0), SAID, Heard(2.49))]
+    told = [
+        dialect.encode(event) for event in (SpeechStarted(0, 0.0, 1.0), AudioProgress(2.0), SAID, AudioProgress(2.49))
+    ]
     assert ends([message for messages in told for message in messages]) == []
-    assert dialect.encode(Heard(2.5)) == [END]
-    assert dialect.encode(Heard(10.0)) == []
+    assert dialect.encode(AudioProgress(2.5)) == [END]
+    assert dialect.encode(AudioProgress(10.0)) == []
 
 
 def test_an_utterance_whose_text_comes_late_ends_after_its_final() -> None:
     dialect = utterances()
     dialect.encode(SpeechStarted(0, 0.0, 1.0))
-    assert dialect.encode(Heard(9.0)) == []
+    assert dialect.encode(AudioProgress(9.0)) == []
     results, end = dialect.encode(SAID)
     assert (results["type"], end) == ("Results", END)
 
@@ -544,14 +546,14 @@ def test_an_utterance_does_not_end_while_somebody_speaks() -> None:
     dialect = utterances()
     for event in (SpeechStarted(0, 0.0, 1.0), SAID, SpeechStarted(1, 2.25, 2.25)):
         assert ends(list(dialect.encode(event))) == []
-    assert dialect.encode(Heard(9.0)) == []
+    assert dialect.encode(AudioProgress(9.0)) == []
     again = final(2.25, 9.0, "two", segment_id=1, words=spoken(("two", 2.25, 8.0)))
     assert dialect.encode(again)[1:] == [{**END, "last_word_end": 8.0}]
 
 
 def test_noise_without_words_delays_an_utterances_end_and_does_not_move_it() -> None:
     dialect = utterances()
-    for event in (SpeechStarted(0, 0.0, 1.0), SAID, SpeechStarted(1, 2.25, 2.25), Heard(4.0)):
+    for event in (SpeechStarted(0, 0.0, 1.0), SAID, SpeechStarted(1, 2.25, 2.25), AudioProgress(4.0)):
         assert ends(list(dialect.encode(event))) == []
     assert dialect.encode(final(2.25, 4.0, "", segment_id=1))[1:] == [END]
 
@@ -564,12 +566,12 @@ def test_silence_that_nobody_told_in_time_ends_an_utterance_before_the_next_begi
         "UtteranceEnd",
         "SpeechStarted",
     ]
-    assert dialect.encode(Heard(6.0)) == []
+    assert dialect.encode(AudioProgress(6.0)) == []
 
 
 def test_where_nobody_asked_no_utterance_ends() -> None:
     dialect = connected()
-    for event in (SpeechStarted(0, 0.0, 1.0), SAID, Heard(100.0)):
+    for event in (SpeechStarted(0, 0.0, 1.0), SAID, AudioProgress(100.0)):
         assert ends(list(dialect.encode(event))) == []
 
 

@@ -26,19 +26,19 @@ from steno.pipelines.live.live_options import LiveOptions, check
 from steno.pipelines.live.notices import Draining, Failed, Lagging, LiveEvent
 from steno.server.live.dialects import openai_session as sessions
 from steno.server.live.dialects.base import (
-    Audio,
+    AudioInput,
     Command,
     Configure,
     Flush,
     Handshake,
     Message,
-    Opening,
     Reply,
     Reset,
+    ServerFacts,
 )
 from steno.server.live.dialects.frames import take_apart
-from steno.server.live.dialects.openai import OPENAI_REALTIME, OpenAiRealtime
-from steno.streaming.events import Final, Heard, Partial, Reason, Silence, SpeechEnded, SpeechStarted
+from steno.server.live.dialects.openai import OPENAI_REALTIME, OpenAiRealtimeDialect
+from steno.streaming.events import AudioProgress, Final, Partial, Reason, Silence, SpeechEnded, SpeechStarted
 from steno.types import Word
 
 CAPABILITIES = Capabilities(
@@ -64,7 +64,7 @@ def check_options(options: LiveOptions) -> LiveOptions:
     return check(options, CAPABILITIES, "test", can_translate=False)
 
 
-OPENING = Opening("s1", "served", 30.0, check_options, check_model)
+OPENING = ServerFacts("s1", "served", 30.0, check_options, check_model)
 
 
 def handshake(query: Sequence[tuple[str, str]] = (), *subprotocols: str, **headers: str) -> Handshake:
@@ -90,7 +90,7 @@ class Talk:
     """A client's conversation. Items are named `item 1`, `item 2` in the order of their first mention."""
 
     def __init__(self, *, manual: bool = False, **header: str) -> None:
-        self.dialect: OpenAiRealtime = OPENAI_REALTIME.open(handshake(**header), OPENING)
+        self.dialect: OpenAiRealtimeDialect = OPENAI_REALTIME.open(handshake(**header), OPENING)
         self._names: dict[str, str] = {}
         self._event_ids: set[str] = set()
         if manual:
@@ -327,7 +327,7 @@ def test_the_beta_has_its_own_names(given: Handshake) -> None:
 
 
 def test_appended_audio_is_not_acknowledged() -> None:
-    assert Talk().append(b"\x01\x02\x03") == [Audio(b"\x01\x02\x03")]
+    assert Talk().append(b"\x01\x02\x03") == [AudioInput(b"\x01\x02\x03")]
     assert Talk().append(b"") == []
 
 
@@ -644,9 +644,9 @@ def test_parts_in_a_script_without_spaces_are_joined_without() -> None:
 
 def test_a_cut_with_nothing_but_silence_after_it_ends_the_item() -> None:
     talk = Talk()
-    assert talk.hear(started(0, 0), ended(0, 25, "cut"), Heard(25.3)) == [speech_started("item 1", 0)]
-    assert talk.hear(Heard(25.5)) == [speech_stopped("item 1", 25_000), *committed("item 1")]
-    assert talk.hear(Heard(26), started(1, 27)) == [speech_started("item 2", 27_000)]
+    assert talk.hear(started(0, 0), ended(0, 25, "cut"), AudioProgress(25.3)) == [speech_started("item 1", 0)]
+    assert talk.hear(AudioProgress(25.5)) == [speech_stopped("item 1", 25_000), *committed("item 1")]
+    assert talk.hear(AudioProgress(26), started(1, 27)) == [speech_started("item 2", 27_000)]
     assert talk.hear(final(0, 0, 25, "one", "cut")) == [delta("item 1", "one"), *completed("item 1", "one", 25.0)]
 
 
@@ -654,7 +654,7 @@ def test_after_a_cut_the_clients_own_silence_ends_the_item() -> None:
     talk = Talk()
     talk.update(turn_detection={"type": "server_vad", "silence_duration_ms": 2000})
     talk.hear(started(0, 0), ended(0, 25, "cut"), final(0, 0, 25, "one", "cut"))
-    assert talk.hear(Heard(26.9)) == []
+    assert talk.hear(AudioProgress(26.9)) == []
     assert talk.hear(SpeechStarted(1, 27, 27.1)) == [
         speech_stopped("item 1", 25_000),
         *committed("item 1"),
@@ -675,7 +675,7 @@ def test_a_cut_at_the_end_of_the_stream_ends_the_item() -> None:
 
 def test_a_pending_text_of_a_cut_is_not_taken_back_by_the_silence_after_it() -> None:
     talk = Talk()
-    talk.hear(started(0, 0), partial(0, "one"), ended(0, 25, "cut"), Heard(26))
+    talk.hear(started(0, 0), partial(0, "one"), ended(0, 25, "cut"), AudioProgress(26))
     assert talk.hear(partial(0, "one two")) == [delta("item 1", " two")]
     assert talk.hear(final(0, 0, 25, "one two three", "cut")) == [
         delta("item 1", " three"),
@@ -763,7 +763,7 @@ def test_the_end_of_the_stream_ends_the_item() -> None:
 
 def test_in_manual_mode_nothing_is_told_before_the_commit() -> None:
     talk = Talk(manual=True)
-    assert talk.hear(started(0, 0), partial(0, "one", " two"), ended(0, 25, "cut"), Heard(30)) == []
+    assert talk.hear(started(0, 0), partial(0, "one", " two"), ended(0, 25, "cut"), AudioProgress(30)) == []
     assert talk.hear(final(0, 0, 25, "one two", "cut"), started(1, 40), partial(1, "three")) == []
     assert talk.commit() == [*map(Reply, committed("item 1")), Flush()]
     assert talk.hear(ended(1, 50, "flush")) == []
@@ -970,7 +970,7 @@ def test_a_commit_by_hand_holds_though_voice_detection_is_switched_on_before_its
 
 
 def test_lag_and_silence_are_not_spoken_of() -> None:
-    assert Talk().hear(Lagging(5.0, 2.0), Silence(0, 3), Heard(3.0)) == []
+    assert Talk().hear(Lagging(5.0, 2.0), Silence(0, 3), AudioProgress(3.0)) == []
 
 
 def test_what_fails_is_an_error_of_the_client_or_of_the_server() -> None:
@@ -993,13 +993,13 @@ def test_the_server_says_why_it_closes_and_nothing_else() -> None:
 
 
 def test_a_large_append_is_one_like_any_other() -> None:
-    opened = OpenAiRealtime(OPENING, sessions.default("served"))
+    opened = OpenAiRealtimeDialect(OPENING, sessions.default("served"))
     frame = json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(SECOND * 3).decode()})
-    assert opened.receive(take_apart(frame)) == [Audio(SECOND * 3)]
+    assert opened.receive(take_apart(frame)) == [AudioInput(SECOND * 3)]
 
 
 def test_a_large_frame_that_is_no_append_is_a_complaint() -> None:
-    opened = OpenAiRealtime(OPENING, sessions.default("served"))
+    opened = OpenAiRealtimeDialect(OPENING, sessions.default("served"))
     (reply,) = opened.receive(take_apart('{"audio":[' + "{}," * 50_000 + "{}]}"))
     assert isinstance(reply, Reply)
     assert (reply.message["error"]["code"], reply.is_complaint) == ("invalid_json", True)

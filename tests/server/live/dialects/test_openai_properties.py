@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from steno.backends.base import Capabilities
 from steno.pipelines.live.live_options import check
-from steno.server.live.dialects.base import Configure, Flush, Handshake, Message, Opening, Reply, Reset
+from steno.server.live.dialects.base import Configure, Flush, Handshake, Message, Reply, Reset, ServerFacts
 from steno.server.live.dialects.openai import OPENAI_REALTIME
 from steno.streaming.session import SessionConfig
 from steno.vad.config import SegmenterConfig
@@ -25,7 +25,7 @@ CAPABILITIES = Capabilities(
     context=True,
     max_audio_s=60,
 )
-OPENING = Opening(
+OPENING = ServerFacts(
     "s", "m", 4.0, lambda options: check(options, CAPABILITIES, "test", can_translate=False), lambda model: "m"
 )
 SEGMENTER = SegmenterConfig(search_from_s=3, max_s=4)

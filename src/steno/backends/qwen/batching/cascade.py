@@ -17,15 +17,15 @@ from loguru import logger
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.batching.request import Hearing, Row
-    from steno.backends.qwen.batching.runner import Runner
+    from steno.backends.qwen.batching.request import Request, RequestParams
+    from steno.backends.qwen.batching.runner import ModelRunner
     from steno.backends.qwen.engine_options import PathName
 
 SETTLE_EVERY_S = 1.5
 """New audio after which the large model hears a live utterance again."""
 
 
-class Path:
+class Cascade:
     """The way of each hearing through the models.
 
     Args:
@@ -34,7 +34,7 @@ class Path:
         dual: whether the small one's partials are told.
     """
 
-    def __init__(self, main: Runner, fast: Runner | None = None, *, dual: bool = False) -> None:
+    def __init__(self, main: ModelRunner, fast: ModelRunner | None = None, *, dual: bool = False) -> None:
         self.main = main
         self.fast = fast
         self._dual = dual
@@ -46,17 +46,17 @@ class Path:
         return "dual" if self._dual else "speculative"
 
     @property
-    def runners(self) -> list[Runner]:
+    def runners(self) -> list[ModelRunner]:
         return [self.main] if self.fast is None else [self.fast, self.main]
 
-    def start(self, hearing: Hearing) -> Row:
+    def start(self, hearing: RequestParams) -> Request:
         if self.fast is None:
             return self.main.start(hearing)
         if self._dual and hearing.final:
             return self._at_last(hearing, self.fast)
         return self.fast.start(hearing)
 
-    def follow(self, row: Row) -> Row | None:
+    def follow(self, row: Request) -> Request | None:
         """What is to be heard next, where the result of `row` is not the last word. It may have failed."""
         if row.runner is not self.fast:
             return None
@@ -67,7 +67,7 @@ class Path:
             return None
         return self.main.start(replace(row.hearing, draft=tuple(row.tokens)))
 
-    def settles(self, row: Row) -> bool:
+    def settles(self, row: Request) -> bool:
         """Whether what the row says may become stable."""
         return row.runner is self.main
 
@@ -75,7 +75,7 @@ class Path:
         for runner in self.runners:
             runner.forget(utterance)
 
-    def _at_last(self, hearing: Hearing, fast: Runner) -> Row:
+    def _at_last(self, hearing: RequestParams, fast: ModelRunner) -> Request:
         draft: tuple[int, ...] = ()
         if hearing.utterance is not None and fast.places.knows(hearing.utterance):
             kept = fast.places.kept(hearing.utterance)
@@ -83,7 +83,7 @@ class Path:
             fast.forget(hearing.utterance)
         return self.main.start(replace(hearing, draft=draft))
 
-    def _is_due(self, hearing: Hearing) -> bool:
+    def _is_due(self, hearing: RequestParams) -> bool:
         if hearing.utterance is None:
             return False
         known = self.main.places.kept(hearing.utterance)

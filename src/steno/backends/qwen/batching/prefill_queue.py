@@ -14,8 +14,8 @@ from steno.backends.qwen.model.device import Scale
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.batching.request import Row
-    from steno.backends.qwen.batching.slot_allocator import Places
+    from steno.backends.qwen.batching.request import Request
+    from steno.backends.qwen.batching.slot_allocator import SlotAllocator
 
 FILL_TOKENS: dict[Scale, int] = {"cuda": 8192, "cpu": 1024}
 """In one step, padding included: what else is decoded waits so long …"""
@@ -33,7 +33,7 @@ GATHERING = 32
 """Iterations that a recording's row waits for others."""
 
 
-class Waiting(list["Row"]):
+class PrefillQueue(list["Request"]):
     """In order of arrival.
 
     Args:
@@ -43,13 +43,13 @@ class Waiting(list["Row"]):
         scale: of the device.
     """
 
-    def __init__(self, places: Places, slots: int, reserved: int, scale: Scale) -> None:
+    def __init__(self, places: SlotAllocator, slots: int, reserved: int, scale: Scale) -> None:
         super().__init__()
         self._places = places
         self._slots, self._reserved = slots, reserved
         self._scale = scale
 
-    def next_batch(self, decoding: Sequence[Row]) -> list[Row]:
+    def next_batch(self, decoding: Sequence[Request]) -> list[Request]:
         """The first that may go, and those of like length, as many as fit; nothing where it is better to decode."""
         ready = self._ready(decoding)
         if not ready or self._should_gather(ready, decoding):
@@ -70,10 +70,10 @@ class Waiting(list["Row"]):
             row.passed_over = row.passed_over + 1 if first.is_live and row not in batch else 0
         return batch
 
-    def _ready(self, decoding: Sequence[Row]) -> list[Row]:
+    def _ready(self, decoding: Sequence[Request]) -> list[Request]:
         """Those that have a slot or may have one, live ones first; of each utterance one at a time."""
         under_way = {id(row.kept) for row in decoding if row.kept is not None}
-        ready: list[Row] = []
+        ready: list[Request] = []
         for row in self:
             if row.kept is None or id(row.kept) not in under_way:
                 ready.append(row)
@@ -86,7 +86,7 @@ class Waiting(list["Row"]):
         admitted = set([row for row in new if row.is_live or row in uploads][: self._places.available])
         return [row for row in ready if row.slot is not None or row in admitted]
 
-    def _should_gather(self, ready: Sequence[Row], decoding: Sequence[Row]) -> bool:
+    def _should_gather(self, ready: Sequence[Request], decoding: Sequence[Request]) -> bool:
         """Where slots come free one by one, prompts would be filled in one by one: that costs twice as much. While few
         rows are decoded, one more costs nothing."""
         few = len(decoding) < self._slots // 2
@@ -97,7 +97,7 @@ class Waiting(list["Row"]):
         return ready[0].sound is None and ready[0].gathered < GATHERING
 
 
-def _cost(row: Row) -> int:
+def _cost(row: Request) -> int:
     """Tokens that have to be filled in, about."""
     kept = row.kept
     known_s = kept.sound.closed_s if kept is not None and kept.slot is not None and kept.sound is not None else 0

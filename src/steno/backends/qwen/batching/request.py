@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from steno.errors import BackendError
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.batching.runner import Runner
-    from steno.backends.qwen.batching.slot_allocator import Kept
-    from steno.backends.qwen.model.audio_state import Sound
+    from steno.backends.qwen.batching.runner import ModelRunner
+    from steno.backends.qwen.batching.slot_allocator import CachedUtterance
+    from steno.backends.qwen.model.audio_state import AudioState
     from steno.backends.qwen3_asr.prompt import Ids
     from steno.errors import StenoError
     from steno.types import Audio
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hearing:
+class RequestParams:
     """What is to be heard, and what is expected."""
 
     audio: Audio
@@ -38,13 +38,13 @@ class Hearing:
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class Request:
     """A hearing and how far it has come."""
 
-    hearing: Hearing
-    runner: Runner
-    kept: Kept | None
-    sound: Sound | None = None
+    hearing: RequestParams
+    runner: ModelRunner
+    kept: CachedUtterance | None
+    sound: AudioState | None = None
     slot: int | None = None
     draft: Ids = ()
     """What is expected to follow; verified with the next pass."""

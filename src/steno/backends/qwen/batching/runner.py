@@ -14,15 +14,15 @@ import torch
 from loguru import logger
 
 from steno.backends.drafts import rest_of
-from steno.backends.qwen.batching.prefill_queue import LIVE_FILL_TOKENS, Waiting
-from steno.backends.qwen.batching.request import Hearing, Row, lost, no_numbers
-from steno.backends.qwen.batching.slot_allocator import Places
-from steno.backends.qwen.model.decoder import Block, Choice, Filling
+from steno.backends.qwen.batching.prefill_queue import LIVE_FILL_TOKENS, PrefillQueue
+from steno.backends.qwen.batching.request import Request, RequestParams, lost, no_numbers
+from steno.backends.qwen.batching.slot_allocator import SlotAllocator
+from steno.backends.qwen.model.decoder import Block, PrefillRequest, SampledToken
 from steno.backends.qwen.model.device import Scale, scale_of
 from steno.backends.repetition import cut_at
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.model.model import Machine
+    from steno.backends.qwen.model.model import AsrModel
     from steno.backends.qwen3_asr.prompt import Ids
     from steno.errors import StenoError
 
@@ -33,7 +33,7 @@ MISTAKES = 8
 """A draft that was wrong in more places is left alone."""
 
 
-class Runner:
+class ModelRunner:
     """See the module.
 
     Args:
@@ -45,13 +45,13 @@ class Runner:
             nothing: the reference.
     """
 
-    def __init__(self, machine: Machine, slots: int, *, reserved: int = 0, incremental: bool = True) -> None:
+    def __init__(self, machine: AsrModel, slots: int, *, reserved: int = 0, incremental: bool = True) -> None:
         self.machine = machine
-        self.places = Places(slots)
+        self.places = SlotAllocator(slots)
         self._incremental = incremental
         self._scale = scale_of(machine.device)
-        self._waiting = Waiting(self.places, slots, reserved, self._scale)
-        self._decoding: list[Row] = []
+        self._waiting = PrefillQueue(self.places, slots, reserved, self._scale)
+        self._decoding: list[Request] = []
         self._steps = 0
         self._has_filled = False
         self.proposed = 0
@@ -60,18 +60,18 @@ class Runner:
         """… and those of them that were right."""
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Request]:
         return [*self._waiting, *self._decoding]
 
-    def start(self, hearing: Hearing) -> Row:
+    def start(self, hearing: RequestParams) -> Request:
         key = hearing.utterance
-        row = Row(hearing, self, self.places.kept(key) if key is not None else None)
+        row = Request(hearing, self, self.places.kept(key) if key is not None else None)
         if row.kept is not None:
             row.kept.begin(self._steps)
         self._waiting.append(row)
         return row
 
-    def stop(self, row: Row) -> None:
+    def stop(self, row: Request) -> None:
         """Nobody wants it any more. One that is done is fine."""
         if row.done:
             return
@@ -82,7 +82,7 @@ class Runner:
     def forget(self, utterance: str) -> None:
         self.places.forget(utterance)
 
-    def step(self) -> list[Row]:
+    def step(self) -> list[Request]:
         """Fill in some that wait, or decode. Returns the rows that are done, or failed."""
         self._steps += 1
         # Where nobody is live, all that there is room for is filled in first: an iteration costs much the same for
@@ -97,7 +97,7 @@ class Runner:
         done = self._guarded(self._verify, drafted) if drafted else []
         return done + (self._guarded(self._decode, plain) if plain else [])
 
-    def _guarded(self, do: Callable[[Sequence[Row]], list[Row]], rows: Sequence[Row]) -> list[Row]:
+    def _guarded(self, do: Callable[[Sequence[Request]], list[Request]], rows: Sequence[Request]) -> list[Request]:
         """A failure is that of these rows alone; where memory is short, half of them at a time may go."""
         try:
             return do(rows)
@@ -109,7 +109,7 @@ class Runner:
             logger.opt(exception=error).error("a step over {} pieces failed: {}", len(rows), error)
             return [self._fail(row, lost()) for row in rows if not row.done]
 
-    def _fill(self, rows: Sequence[Row]) -> list[Row]:
+    def _fill(self, rows: Sequence[Request]) -> list[Request]:
         for row in rows:
             self._hear(row)
         sounds = [row.sound for row in rows if row.sound is not None]
@@ -120,7 +120,7 @@ class Runner:
         if not heard:
             return []
         fillings = [self._filling(row, budget) for row in heard]
-        done: list[Row] = []
+        done: list[Request] = []
         for row, filling, choices in zip(heard, fillings, self.machine.fill(fillings), strict=True):
             if filling.wants:
                 self._waiting.remove(row)
@@ -128,7 +128,7 @@ class Runner:
                 done += self._take(row, choices)
         return done
 
-    def _hear(self, row: Row) -> None:
+    def _hear(self, row: Request) -> None:
         """Give the row a slot, and its sound the audio."""
         kept = row.kept
         if row.sound is None:
@@ -144,7 +144,7 @@ class Runner:
                 self.machine.empty(row.slot)
         self.machine.hear(row.sound, row.hearing.audio)
 
-    def _expected(self, row: Row) -> tuple[Ids, int]:
+    def _expected(self, row: Request) -> tuple[Ids, int]:
         """The draft, and how much of it is forced: the tokens of the last text that are stable."""
         hearing, kept = row.hearing, row.kept
         last = kept.tokens if kept is not None and kept.language == hearing.language else ()
@@ -154,23 +154,23 @@ class Runner:
             return last[:forced], forced
         return (draft or last)[: hearing.limit - 1], min(forced, hearing.limit - 1)
 
-    def _filling(self, row: Row, budget: int | None) -> Filling:
+    def _filling(self, row: Request, budget: int | None) -> PrefillRequest:
         assert row.sound is not None
         assert row.slot is not None
         before, tail = self.machine.prompter.around(row.hearing.context, row.hearing.language)
         blocks: list[Block] = [before, *row.sound.embeddings]
         portion = len(blocks) if budget is None else self._portion(row.slot, blocks, budget)
         if portion < len(blocks):
-            return Filling(row.slot, blocks[:portion], wants=False)
-        return Filling(row.slot, blocks, tail, row.draft, row.forced, self._known(row))
+            return PrefillRequest(row.slot, blocks[:portion], wants=False)
+        return PrefillRequest(row.slot, blocks, tail, row.draft, row.forced, self._known(row))
 
-    def _known(self, row: Row) -> list[Choice]:
+    def _known(self, row: Request) -> list[SampledToken]:
         """A final asks the model for its mind on all of its text: how sure it is, and whether it would differ. A
         partial takes over what it thought of the forced tokens when they were new."""
         if row.hearing.final or row.kept is None or not self._incremental:
             return []
         certainty = row.kept.certainty[: row.forced]
-        return [Choice(token, known, token) for token, known in zip(row.draft, certainty, strict=False)]
+        return [SampledToken(token, known, token) for token, known in zip(row.draft, certainty, strict=False)]
 
     def _portion(self, slot: int, blocks: Sequence[Block], budget: int) -> int:
         """How many of `blocks` the slot is to hold after this step: it lacks no more than `budget` tokens of them, but
@@ -179,17 +179,17 @@ class Runner:
         fitting = sum(tokens <= budget for tokens in lacking)
         return max(fitting, sum(tokens == 0 for tokens in lacking) + 1)
 
-    def _verify(self, rows: Sequence[Row]) -> list[Row]:
+    def _verify(self, rows: Sequence[Request]) -> list[Request]:
         by_slot = {row.slot: row for row in rows if row.slot is not None}
         chosen = self.machine.extend({slot: (row.tokens[-1], *row.draft) for slot, row in by_slot.items()})
         return [done for slot, choices in chosen.items() for done in self._take(by_slot[slot], choices)]
 
-    def _decode(self, rows: Sequence[Row]) -> list[Row]:
+    def _decode(self, rows: Sequence[Request]) -> list[Request]:
         by_slot = {row.slot: row for row in rows if row.slot is not None}
         chosen = self.machine.decode({slot: row.tokens[-1] for slot, row in by_slot.items()})
         return [done for slot, choice in chosen.items() for done in self._take(by_slot[slot], [choice])]
 
-    def _take(self, row: Row, choices: Sequence[Choice]) -> list[Row]:
+    def _take(self, row: Request, choices: Sequence[SampledToken]) -> list[Request]:
         """What the model chose: behind what the row had, and behind each token of its draft, as long as that is right.
 
         Returns the row if that is its end.
@@ -210,7 +210,7 @@ class Runner:
             break
         return []
 
-    def _ends(self, row: Row, choice: Choice) -> bool:
+    def _ends(self, row: Request, choice: SampledToken) -> bool:
         if choice.token in self.machine.ends:
             return True
         row.tokens.append(choice.token)
@@ -226,7 +226,7 @@ class Runner:
         logger.warning("a text was cut off after {} tokens, as many as its audio can hold", len(row.tokens))
         return True
 
-    def _go_on(self, row: Row, draft: Ids, right: int) -> None:
+    def _go_on(self, row: Request, draft: Ids, right: int) -> None:
         """The draft was right so far. Behind a mistake a token is decoded, by which the rest of the draft is found."""
         assert row.slot is not None
         self.machine.rewind(row.slot, len(draft) - right)
@@ -237,7 +237,7 @@ class Runner:
             row.draft = rest_of(*row.broken, row.tokens[-2], row.tokens[-1])
             row.broken = None
 
-    def _finish(self, row: Row) -> Row:
+    def _finish(self, row: Request) -> Request:
         if row.kept is not None:
             row.kept.tokens, row.kept.certainty = tuple(row.tokens), tuple(row.certainty)
             row.kept.language = row.hearing.language
@@ -245,7 +245,7 @@ class Runner:
         self._leave(row)
         return row
 
-    def _fail(self, row: Row, error: StenoError) -> Row:
+    def _fail(self, row: Request, error: StenoError) -> Request:
         row.failure = error
         if row.slot is not None:
             self.machine.wipe(row.slot)
@@ -254,7 +254,7 @@ class Runner:
         self._leave(row)
         return row
 
-    def _leave(self, row: Row) -> None:
+    def _leave(self, row: Request) -> None:
         row.done = True
         (self._waiting if row in self._waiting else self._decoding).remove(row)
         if row.kept is not None:

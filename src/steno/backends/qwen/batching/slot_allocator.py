@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from steno.backends.qwen.model.audio_state import Sound
+    from steno.backends.qwen.model.audio_state import AudioState
     from steno.backends.qwen3_asr.prompt import Ids
 
 
 @dataclass(slots=True, eq=False)
-class Kept:
+class CachedUtterance:
     """Of one live utterance."""
 
-    sound: Sound | None = None
+    sound: AudioState | None = None
     slot: int | None = None
     tokens: Ids = ()
     """Its last text …"""
@@ -49,7 +49,7 @@ class Kept:
         return max(due, 2 * now - due)
 
 
-class Places:
+class SlotAllocator:
     """Slots, lent to rows while they are decoded. Between its steps a live utterance keeps its slot, and with it all
     that was computed for it, until a row needs one and none is free: then the utterance that will want its own last
     loses it. That costs time, and nothing else. (Where more streams step in turn than there are slots, taking that of
@@ -58,7 +58,7 @@ class Places:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._free = sorted(range(slots), reverse=True)
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, CachedUtterance] = {}
         self._lent: set[int] = set()
 
     @property
@@ -76,14 +76,14 @@ class Places:
         """Slots that nobody holds."""
         return len(self._free)
 
-    def kept(self, utterance: str) -> Kept:
+    def kept(self, utterance: str) -> CachedUtterance:
         """What is kept of it; nothing yet of one that is new."""
-        return self._kept.setdefault(utterance, Kept())
+        return self._kept.setdefault(utterance, CachedUtterance())
 
     def knows(self, utterance: str) -> bool:
         return utterance in self._kept
 
-    def lend(self, kept: Kept | None, now: int) -> int:
+    def lend(self, kept: CachedUtterance | None, now: int) -> int:
         """A slot: the utterance's own, a free one, or another utterance's. `now`: the step."""
         if kept is not None and kept.slot is not None:
             slot = kept.slot

@@ -17,14 +17,14 @@ TIMEOUT = httpx.Timeout(10.0, read=30.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DownloadUrl:
     """Where to fetch, and with which headers."""
 
     url: str
     headers: dict[str, str]
 
 
-def fetch(place: Callable[[], Place], part: Path, size: int, told: Callable[[int], None]) -> None:
+def fetch(place: Callable[[], DownloadUrl], part: Path, size: int, told: Callable[[int], None]) -> None:
     """Bring `part` to `size` bytes.
 
     Args:
@@ -51,7 +51,7 @@ def fetch(place: Callable[[], Place], part: Path, size: int, told: Callable[[int
     part.touch()
 
 
-def _append(place: Place, part: Path, begun: int, size: int, told: Callable[[int], None]) -> None:
+def _append(place: DownloadUrl, part: Path, begun: int, size: int, told: Callable[[int], None]) -> None:
     headers = {**place.headers, "Accept-Encoding": "identity"}
     if begun:
         headers["Range"] = f"bytes={begun}-"

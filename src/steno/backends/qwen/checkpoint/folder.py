@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from steno.backends.qwen.checkpoint import weights
-from steno.backends.qwen.checkpoint.weights import Weights
+from steno.backends.qwen.checkpoint.weights import WeightFiles
 from steno.errors import ModelLoadError, SettingsError
 
 Layout = Literal["native", "original"]
@@ -25,15 +25,15 @@ TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class FolderContents:
     """Of a checkpoint's folder."""
 
     layout: Layout
     kind: Kind
-    weights: Weights
+    weights: WeightFiles
 
 
-def examine(folder: Path, model_id: str, param: str) -> Contents:
+def examine(folder: Path, model_id: str, param: str) -> FolderContents:
     """Look into `folder`; configuration and weight headers are read, no tensor is.
 
     Args:
@@ -56,7 +56,7 @@ def examine(folder: Path, model_id: str, param: str) -> Contents:
         raise ModelLoadError(f"{model_id} has no tokenizer_config.json")
     if layout == "native" and not (folder / "processor_config.json").is_file():
         raise ModelLoadError(f"{model_id} has no processor_config.json")
-    return Contents(layout, kind, found)
+    return FolderContents(layout, kind, found)
 
 
 def read_json(folder: Path, name: str, model_id: str) -> dict[str, Any]:

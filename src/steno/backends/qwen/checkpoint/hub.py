@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from steno.backends.base import Progress
-from steno.backends.qwen.checkpoint.download import Place, fetch
+from steno.backends.qwen.checkpoint.download import DownloadUrl, fetch
 from steno.backends.qwen.checkpoint.hub_errors import explained
 from steno.backends.qwen.checkpoint.weights import gigabytes
 from steno.errors import BackendUnavailableError, ModelLoadError
@@ -47,7 +47,7 @@ DISK_MARGIN = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class HubFile:
     """A file of the repository, as the hub lists it."""
 
     name: str
@@ -117,17 +117,17 @@ class Hub:
                 raise
             raise told from error
 
-    def _list(self) -> tuple[str, list[File]]:
+    def _list(self) -> tuple[str, list[HubFile]]:
         """The commit that the revision is, and its files that a model needs."""
         info = hub.HfApi().model_info(self.model_id, revision=self.revision, files_metadata=True)
         files = [
-            File(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None)
+            HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None)
             for one in info.siblings or ()
             if any(fnmatchcase(one.rfilename, pattern) for pattern in FILES)
         ]
         return str(info.sha), files
 
-    def _is_whole(self, commit: str, file: File) -> bool:
+    def _is_whole(self, commit: str, file: HubFile) -> bool:
         """Whether the cache has the file. One that is damaged is thrown out."""
         link = self._repository / "snapshots" / commit / file.name
         if not link.is_file():
@@ -138,7 +138,7 @@ class Hub:
         link.unlink(missing_ok=True)
         return False
 
-    def _make_room(self, files: list[File]) -> None:
+    def _make_room(self, files: list[HubFile]) -> None:
         self.cache.mkdir(parents=True, exist_ok=True)
         needed, free = sum(file.size for file in files), shutil.disk_usage(self.cache).free
         if files and needed + DISK_MARGIN > free:
@@ -147,14 +147,14 @@ class Hub:
                 f"{gigabytes(free)} are free; set HF_HOME to a folder with more room"
             )
 
-    def _fetch_all(self, commit: str, files: list[File], progress: Progress) -> None:
+    def _fetch_all(self, commit: str, files: list[HubFile], progress: Progress) -> None:
         meter = _Meter(progress, sum(file.size for file in files))
         for file in sorted(files, key=lambda one: one.size):
             meter.begin(file)
             self._fetch(commit, file, meter.told)
             meter.end(file)
 
-    def _fetch(self, commit: str, file: File, told: Callable[[int], None]) -> None:
+    def _fetch(self, commit: str, file: HubFile, told: Callable[[int], None]) -> None:
         """Into the cache's `blobs`, where huggingface_hub finds it under its ETag."""
         url = hub.hf_hub_url(self.model_id, file.name, revision=commit)
         etag = str(hub.get_hf_file_metadata(url).etag)
@@ -183,7 +183,7 @@ class _Meter:
         self._last = -1.0
         self._doing = ""
 
-    def begin(self, file: File) -> None:
+    def begin(self, file: HubFile) -> None:
         self._doing = f"downloading {file.name}"
         self.told(0)
 
@@ -193,17 +193,17 @@ class _Meter:
             self._last = part
             self._progress(part, self._doing)
 
-    def end(self, file: File) -> None:
+    def end(self, file: HubFile) -> None:
         self._before += file.size
 
 
-def _place(url: str) -> Place:
+def _place(url: str) -> DownloadUrl:
     """Where the file's bytes are now: large ones lie elsewhere, at an address that expires. The token stays home."""
     location = hub.get_hf_file_metadata(url).location
     headers = {name: str(value) for name, value in build_hf_headers().items()}
     if urlsplit(location).netloc != urlsplit(url).netloc:
         headers.pop("authorization", None)
-    return Place(location, headers)
+    return DownloadUrl(location, headers)
 
 
 def _sha256(file: Path) -> str:

@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from steno.backends.base import Progress
 from steno.backends.qwen.checkpoint import legacy_layout
 from steno.backends.qwen.checkpoint.folder import Kind
-from steno.backends.qwen.checkpoint.model_source import Source, resolve
+from steno.backends.qwen.checkpoint.model_source import CheckpointSource, resolve
 from steno.backends.qwen.checkpoint.weights import gigabytes
 from steno.backends.qwen.engine_options import LoadOptions
 from steno.backends.qwen.model import device as devices
@@ -43,17 +43,17 @@ DOWNLOADED = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedCheckpoint:
     """A model in evaluation mode, without gradients, on its device."""
 
     model: PreTrainedModel
     processor: Qwen3ASRProcessor
     device: torch.device
     dtype: torch.dtype
-    source: Source
+    source: CheckpointSource
 
 
-def load_recogniser(options: LoadOptions, progress: Progress) -> Loaded:
+def load_recogniser(options: LoadOptions, progress: Progress) -> LoadedCheckpoint:
     """Load a `Qwen3ASRForConditionalGeneration`.
 
     Raises:
@@ -63,12 +63,12 @@ def load_recogniser(options: LoadOptions, progress: Progress) -> Loaded:
     return _load(options, "recogniser", progress)
 
 
-def load_aligner(options: LoadOptions, progress: Progress) -> Loaded:
+def load_aligner(options: LoadOptions, progress: Progress) -> LoadedCheckpoint:
     """Load a `Qwen3ASRForTokenClassification`. Raises as `load_recogniser` does."""
     return _load(options, "aligner", progress)
 
 
-def _load(options: LoadOptions, kind: Kind, progress: Progress) -> Loaded:
+def _load(options: LoadOptions, kind: Kind, progress: Progress) -> LoadedCheckpoint:
     placement = devices.place(options.device, options.dtype)
     source = resolve(options.wanted(kind), lambda done, what: progress(DOWNLOADED * done, what))
     memory_plan.check(source.model_id, source.parameters, placement.dtype.itemsize, placement.device)
@@ -83,10 +83,10 @@ def _load(options: LoadOptions, kind: Kind, progress: Progress) -> Loaded:
         except torch.OutOfMemoryError:
             raise ModelLoadError(f"{source.model_id} does not fit into the memory of {placement.device}") from None
     logger.info("read {}: {:.0f} M parameters, {} layout", source.model_id, source.parameters / 1e6, source.layout)
-    return Loaded(model, processor, placement.device, placement.dtype, source)
+    return LoadedCheckpoint(model, processor, placement.device, placement.dtype, source)
 
 
-def _read(source: Source, placement: devices.Placement) -> tuple[PreTrainedModel, Qwen3ASRProcessor]:
+def _read(source: CheckpointSource, placement: devices.Placement) -> tuple[PreTrainedModel, Qwen3ASRProcessor]:
     settings: dict[str, Any] = {"config": _native_config(source)}
     if source.layout == "original":
         settings["key_mapping"] = legacy_layout.key_mapping(source.kind)
@@ -104,26 +104,26 @@ def _read(source: Source, placement: devices.Placement) -> tuple[PreTrainedModel
     return model, _processor(source)
 
 
-def _detach_from_files(model: PreTrainedModel, source: Source, placement: devices.Placement) -> None:
+def _detach_from_files(model: PreTrainedModel, source: CheckpointSource, placement: devices.Placement) -> None:
     """Weights that need no conversion are the file itself, mapped: another written over it would end the process."""
     if placement.device.type == "cpu" and SAFETENSORS_NAMES[placement.dtype] in source.dtypes:
         for parameter in model.parameters():
             parameter.data = parameter.data.clone()
 
 
-def _native_config(source: Source) -> Qwen3ASRConfig:
+def _native_config(source: CheckpointSource) -> Qwen3ASRConfig:
     if source.layout == "original":
         return legacy_layout.read_config(source.folder, source.model_id)
     return Qwen3ASRConfig.from_pretrained(source.folder, local_files_only=True)
 
 
-def _processor(source: Source) -> Qwen3ASRProcessor:
+def _processor(source: CheckpointSource) -> Qwen3ASRProcessor:
     if source.layout == "original":
         return legacy_layout.read_processor(source.folder, source.kind, source.model_id)
     return Qwen3ASRProcessor.from_pretrained(source.folder, local_files_only=True)
 
 
-def _check_report(source: Source, report: dict[str, Any]) -> None:
+def _check_report(source: CheckpointSource, report: dict[str, Any]) -> None:
     """transformers would make up what is missing; a model of random numbers must not be served."""
     complaints = {
         "lacks": sorted(report["missing_keys"]),
@@ -141,7 +141,7 @@ def _check_report(source: Source, report: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _errors(source: Source) -> Iterator[None]:
+def _errors(source: CheckpointSource) -> Iterator[None]:
     """What transformers, tokenizers and safetensors raise over a checkpoint is a failed load, whatever its type."""
     try:
         yield

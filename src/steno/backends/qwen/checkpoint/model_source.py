@@ -31,7 +31,7 @@ _HUB_ID = re.compile(r"(?!.*(--|\.\.|\.git$))\w([\w.-]*\w)?/\w([\w.-]{0,94}\w)?"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ModelRef:
     """The model that is asked for."""
 
     model_id: str
@@ -51,7 +51,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CheckpointSource:
     """A checkpoint that is on this machine, complete as far as its headers tell."""
 
     model_id: str
@@ -65,7 +65,7 @@ class Source:
     """Of the weights on disk, by safetensors' names."""
 
 
-def resolve(wanted: Wanted, progress: Progress, *, refresh: bool = False) -> Source:
+def resolve(wanted: ModelRef, progress: Progress, *, refresh: bool = False) -> CheckpointSource:
     """Find the model, downloading what is not here, and check it.
 
     Args:
@@ -93,7 +93,7 @@ def is_hub_id(model_id: str) -> bool:
     return _HUB_ID.fullmatch(model_id) is not None
 
 
-def check_allowed(wanted: Wanted) -> None:
+def check_allowed(wanted: ModelRef) -> None:
     """Raises SettingsError where the allow-list has no pattern for the hub id."""
     if any(fnmatchcase(wanted.model_id, pattern) for pattern in wanted.allowlist):
         return
@@ -119,7 +119,7 @@ def kept(hf_home: Path | None) -> list[str]:
     return sorted({name.removeprefix("models--").replace("--", "/", 1) for name in names if _LIKE_QWEN.search(name)})
 
 
-def _from_hub(wanted: Wanted, progress: Progress, refresh: bool) -> Source:
+def _from_hub(wanted: ModelRef, progress: Progress, refresh: bool) -> CheckpointSource:
     from steno.backends.qwen.checkpoint.hub import Hub
 
     hub = Hub(wanted.model_id, wanted.revision, cache_folder(wanted.hf_home), wanted.param)
@@ -134,13 +134,13 @@ def _from_hub(wanted: Wanted, progress: Progress, refresh: bool) -> Source:
     return _checked(wanted, hub.download(progress))
 
 
-def _checked(wanted: Wanted, folder: Path) -> Source:
+def _checked(wanted: ModelRef, folder: Path) -> CheckpointSource:
     contents = folders.examine(folder, wanted.model_id, wanted.param)
     if wanted.kind is not None and contents.kind != wanted.kind:
         raise SettingsError(_wrong_kind(wanted, contents.kind), param=wanted.param)
     logger.debug("{} lies in {}: {}, {} layout", wanted.model_id, folder, contents.kind, contents.layout)
     found = contents.weights
-    return Source(
+    return CheckpointSource(
         wanted.model_id,
         folder,
         contents.layout,
@@ -151,6 +151,6 @@ def _checked(wanted: Wanted, folder: Path) -> Source:
     )
 
 
-def _wrong_kind(wanted: Wanted, found: Kind) -> str:
+def _wrong_kind(wanted: ModelRef, found: Kind) -> str:
     what = {"recogniser": "a recogniser", "aligner": "a forced aligner"}
     return f"{wanted.param}: {wanted.model_id} is {what[found]}; that belongs into {PARAMS[found]}"

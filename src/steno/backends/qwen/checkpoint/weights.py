@@ -25,7 +25,7 @@ SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, 
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class WeightFiles:
     """What a checkpoint's weight files hold."""
 
     names: frozenset[str]
@@ -36,7 +36,7 @@ class Weights:
     """By the format's names: `BF16`, `F32`, …"""
 
 
-def examine(folder: Path, model_id: str) -> Weights:
+def examine(folder: Path, model_id: str) -> WeightFiles:
     """Read the headers of all weight files in `folder`; no tensor is read.
 
     Raises:
@@ -51,7 +51,7 @@ def examine(folder: Path, model_id: str) -> Weights:
         dtypes |= {entry["dtype"] for entry in header.values()}
         parameters += sum(prod(entry["shape"]) for entry in header.values())
         size += file.stat().st_size
-    return Weights(frozenset(names), parameters, size, frozenset(dtypes))
+    return WeightFiles(frozenset(names), parameters, size, frozenset(dtypes))
 
 
 def gigabytes(size: float) -> str:

@@ -27,7 +27,7 @@ TOKENS_PER_S = 13
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
+class EncodedSpan:
     """Something complete, and the range of features for which it was encoded."""
 
     out: torch.Tensor
@@ -40,7 +40,7 @@ class Encoded:
         return floor == self.floor or self.lowest >= max(floor, self.floor)
 
 
-class Sound:
+class AudioState:
     """One clip. The encoder reads features from it and leaves what it made of them in it."""
 
     def __init__(self, frontend: Frontend, window: int) -> None:
@@ -50,8 +50,8 @@ class Sound:
         self._peak = float("-inf")
         self._final = 0
         self._floor = float("-inf")
-        self._chunks: dict[int, Encoded] = {}
-        self._windows: dict[int, Encoded] = {}
+        self._chunks: dict[int, EncodedSpan] = {}
+        self._windows: dict[int, EncodedSpan] = {}
         self._open: torch.Tensor | None = None
         self.window = window
         """Mel frames of a window."""
@@ -127,8 +127,8 @@ class Sound:
         closed = [self._windows[n].out for n in range(self._final // self.window)]
         return closed if self._open is None else [*closed, self._open]
 
-    def _encoded(self, out: torch.Tensor, start: int, end: int) -> Encoded:
-        return Encoded(out, self._floor, float(self._raw[:, start:end].min()))
+    def _encoded(self, out: torch.Tensor, start: int, end: int) -> EncodedSpan:
+        return EncodedSpan(out, self._floor, float(self._raw[:, start:end].min()))
 
 
 def tokens_of(frames: int) -> int:

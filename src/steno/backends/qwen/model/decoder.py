@@ -17,14 +17,14 @@ import torch
 import torch.nn.functional as F
 from loguru import logger
 
-from steno.backends.qwen.model.cuda.graphs import Graphs, Step, refusal
+from steno.backends.qwen.model.cuda.graphs import GraphedStep, Step, refusal
 from steno.backends.qwen.model.device import scale_of
-from steno.backends.qwen.model.kv_cache import SlotCache, Stretch, alike
+from steno.backends.qwen.model.kv_cache import KVCache, SlotRange, alike
 from steno.backends.qwen.model.layers import Layers
 from steno.backends.qwen3_asr.prompt import Ids
 
 
-class Choice(NamedTuple):
+class SampledToken(NamedTuple):
     """What follows a position of a row."""
 
     token: int
@@ -42,7 +42,7 @@ HEAD_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Filling:
+class PrefillRequest:
     """What a slot is to hold."""
 
     slot: int
@@ -54,7 +54,7 @@ class Filling:
     """What is expected to follow."""
     forced: int = 0
     """So many tokens of the draft are chosen whatever the model thinks of them."""
-    known: Sequence[Choice] = ()
+    known: Sequence[SampledToken] = ()
     """Of the forced ones, from the first: what the model thinks of them is not asked again."""
     wants: bool = True
     """Whether what follows is to be chosen: of the tail's last token, and of each of the draft."""
@@ -77,7 +77,7 @@ class Decoder:
         weight = self._embed.weight
         self._device, self._dtype = weight.device, weight.dtype
         self._in_one = scale_of(weight.device) == "cuda"
-        self._cache = SlotCache(language_model.config, slots, limit, weight.dtype, weight.device)
+        self._cache = KVCache(language_model.config, slots, limit, weight.dtype, weight.device)
         self.decoding: Step = self._iteration
         self._lengths = [0] * slots
         self._blocks: list[list[Block]] = [[] for _ in range(slots)]
@@ -86,7 +86,7 @@ class Decoder:
         """Tokens of `blocks` that the slot does not hold yet."""
         return sum(len(block) for block in blocks[self._common(slot, blocks) :])
 
-    def fill(self, fillings: Sequence[Filling]) -> list[list[Choice]]:
+    def fill(self, fillings: Sequence[PrefillRequest]) -> list[list[SampledToken]]:
         """Returns the choices of each: of the token behind the tail, and behind each token of the draft."""
         starts, inputs = [], []
         for one in fillings:
@@ -105,7 +105,7 @@ class Decoder:
             forced += [*bound, *[-1] * (wanted - len(bound))]
         return [[*one.known, *chosen] for one, chosen in zip(fillings, self._split(rows, forced), strict=True)]
 
-    def extend(self, tokens: dict[int, Ids]) -> dict[int, list[Choice]]:
+    def extend(self, tokens: dict[int, Ids]) -> dict[int, list[SampledToken]]:
         """Append tokens to slots; returns what each slot chooses behind each of them."""
         slots = sorted(tokens)
         inputs = [self._embedded([tokens[slot]]) for slot in slots]
@@ -113,7 +113,7 @@ class Decoder:
         rows = [hidden[row, : len(tokens[slot])] for row, slot in enumerate(slots)]
         return dict(zip(slots, self._split(rows, [-1] * sum(map(len, rows))), strict=True))
 
-    def decode(self, tokens: dict[int, int]) -> dict[int, Choice]:
+    def decode(self, tokens: dict[int, int]) -> dict[int, SampledToken]:
         """Append a token to each of the given slots; returns the next of each.
 
         Slots between them may take part, so that the cache need not be gathered; what those write that are not given is
@@ -129,7 +129,7 @@ class Decoder:
         for slot in tokens:
             self._lengths[slot] += 1
         chosen = dict(zip(slots, zip(picked.tolist(), certainty.tolist(), strict=True), strict=True))
-        return {slot: Choice(*chosen[slot], chosen[slot][0]) for slot in tokens}
+        return {slot: SampledToken(*chosen[slot], chosen[slot][0]) for slot in tokens}
 
     def use_graphs(self) -> None:
         """Decode with CUDA graphs from now on, or say why not. The cache takes all of its memory at once."""
@@ -137,10 +137,10 @@ class Decoder:
             logger.warning("USE_CUDA_GRAPHS: {}; decoding goes on without", reason)
             return
         self._cache.make_room(self._cache.limit)
-        self.decoding = Graphs(self._iteration, self._cache.slots, self._cache.limit)
+        self.decoding = GraphedStep(self._iteration, self._cache.slots, self._cache.limit)
 
     def _iteration(
-        self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, stretches: Sequence[Stretch]
+        self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, stretches: Sequence[SlotRange]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows of the cache, a token more each. No shape and no address in it depends on a value."""
         positions = lengths[:, None]
@@ -177,16 +177,16 @@ class Decoder:
         offsets = torch.arange(padded.shape[1], device=self._device)
         positions = self._tensor(starts)[:, None] + offsets
         wanted = positions < self._tensor(ends)[:, None]
-        stretch = Stretch(slots, max(ends) if any(starts) else 0)
+        stretch = SlotRange(slots, max(ends) if any(starts) else 0)
         hidden = self._layers(padded, positions, self._cache.writing([stretch], positions, wanted))
         for slot, end in zip(slots, ends, strict=True):
             self._lengths[slot] = end
         return hidden
 
-    def _stretches(self, slots: Iterable[int]) -> list[Stretch]:
+    def _stretches(self, slots: Iterable[int]) -> list[SlotRange]:
         """On a GPU all rows from the first, whatever their lengths, are one: there, calls are what costs."""
         needs = {slot: self._lengths[slot] + 1 for slot in sorted(slots)}
-        return [Stretch(range(max(needs) + 1), max(needs.values()))] if self._in_one else alike(needs)
+        return [SlotRange(range(max(needs) + 1), max(needs.values()))] if self._in_one else alike(needs)
 
     def _embedded(self, blocks: Sequence[Block]) -> torch.Tensor:
         parts = [
@@ -195,20 +195,20 @@ class Decoder:
         ]
         return torch.cat(parts)
 
-    def _split(self, rows: Sequence[torch.Tensor], forced: Sequence[int]) -> list[list[Choice]]:
+    def _split(self, rows: Sequence[torch.Tensor], forced: Sequence[int]) -> list[list[SampledToken]]:
         chosen = iter(self._choose(torch.cat(list(rows)), forced))
         return [[next(chosen) for _ in row] for row in rows]
 
-    def _choose(self, hidden: torch.Tensor, forced: Sequence[int]) -> list[Choice]:
+    def _choose(self, hidden: torch.Tensor, forced: Sequence[int]) -> list[SampledToken]:
         """`hidden`: [positions, hidden]; `forced`: a token for each, or -1 for the likeliest."""
-        choices: list[Choice] = []
+        choices: list[SampledToken] = []
         for at in range(0, len(hidden), HEAD_ROWS):
             logits = self._head(hidden[at : at + HEAD_ROWS]).float()
             fixed = self._tensor(forced[at : at + HEAD_ROWS])
             likeliest = logits.argmax(-1)
             picked = torch.where(fixed >= 0, fixed, likeliest)
             certainty = _certainty(logits, picked).tolist()
-            choices += map(Choice, picked.tolist(), certainty, likeliest.tolist())
+            choices += map(SampledToken, picked.tolist(), certainty, likeliest.tolist())
         return choices
 
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import torch
 import torch.nn.functional as F
 
-from steno.backends.qwen.model.audio_state import CHUNK, Sound, tokens_of
-from steno.backends.qwen.model.cuda.flash_attention import Packed, varlen
+from steno.backends.qwen.model.audio_state import CHUNK, AudioState, tokens_of
+from steno.backends.qwen.model.cuda.flash_attention import VarlenAttention, varlen
 from steno.backends.qwen.model.device import Scale, scale_of
 from steno.backends.qwen.model.frontend import Frontend
 
@@ -23,7 +23,7 @@ MAX_WINDOWS: dict[Scale, int] = {"cuda": 32, "cpu": 8}
 """In a batch; they bound the memory of a call. A CPU takes large blocks of it anew each time, and gives them back: that
 may cost several times what is computed in them. Behind the first convolution, a second is 0.4 MB with 32 channels."""
 
-Window: TypeAlias = tuple[Sound, int]
+Window: TypeAlias = tuple[AudioState, int]
 Attend: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 """Query, key, value and their scale → what they attend to, heads apart."""
 
@@ -50,11 +50,11 @@ class Encoder:
         self._max_chunks, self._max_windows = MAX_CHUNKS[scale], MAX_WINDOWS[scale]
         self._varlen = varlen(weight.device, weight.dtype)
 
-    def sound(self) -> Sound:
+    def sound(self) -> AudioState:
         """A clip of which nothing has been heard yet."""
-        return Sound(self._frontend, self._window)
+        return AudioState(self._frontend, self._window)
 
-    def encode(self, sounds: Sequence[Sound], at_most: int | None = None) -> None:
+    def encode(self, sounds: Sequence[AudioState], at_most: int | None = None) -> None:
         """Encode what the sounds lack, in their order, but no more than so many windows."""
         lacking = [(sound, window) for sound in sounds for window in sound.lacks()]
         lacking = lacking[:at_most]
@@ -70,7 +70,7 @@ class Encoder:
         """Of each window, [tokens, d_model], positions counted within each chunk."""
         wanted = [(sound, chunk) for sound, window in windows for chunk in _chunks(sound, window)]
         new = [(sound, chunk) for sound, chunk in wanted if sound.convolved(chunk) is None]
-        made: dict[tuple[Sound, int], torch.Tensor] = {}
+        made: dict[tuple[AudioState, int], torch.Tensor] = {}
         for at in range(0, len(new), self._max_chunks):
             some = new[at : at + self._max_chunks]
             mel = torch.stack([sound.features(chunk * CHUNK, (chunk + 1) * CHUNK) for sound, chunk in some])
@@ -98,11 +98,11 @@ class Encoder:
         """Windows of [tokens, d_model] → their embeddings, [tokens, hidden]."""
         lengths = [len(window) for window in windows]
         if self._varlen is not None:
-            packed = self._embeddings(torch.cat(list(windows)), Packed(self._varlen, lengths, self._device))
+            packed = self._embeddings(torch.cat(list(windows)), VarlenAttention(self._varlen, lengths, self._device))
             rows = list(packed.split(lengths))
         else:
             hidden = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
-            rows = list(self._embeddings(hidden, Padded(lengths, hidden.shape[1], self._device)))
+            rows = list(self._embeddings(hidden, PaddedAttention(lengths, hidden.shape[1], self._device)))
         # Copies: a slice would keep the whole batch in memory for as long as a stream keeps its window.
         return [row[:length].clone() for row, length in zip(rows, lengths, strict=True)]
 
@@ -126,7 +126,7 @@ class Encoder:
         return projected
 
 
-class Padded:
+class PaddedAttention:
     """Attention within windows that are rows of a batch.
 
     Args:
@@ -147,12 +147,12 @@ class Padded:
         return out.transpose(1, 2)
 
 
-def _chunks(sound: Sound, window: int) -> range:
+def _chunks(sound: AudioState, window: int) -> range:
     start, end = sound.span(window)
     return range(start // CHUNK, -(-end // CHUNK))
 
 
-def _width(sound: Sound, window: int) -> int:
+def _width(sound: AudioState, window: int) -> int:
     """Tokens of a window."""
     start, end = sound.span(window)
     return tokens_of(end - start)

@@ -21,7 +21,7 @@ WORTH_A_CALL = 700
 """Positions that a CPU's attention reads for nothing, over all rows, in the time of another call."""
 
 
-class Stretch(NamedTuple):
+class SlotRange(NamedTuple):
     """Rows that are attended to in one call."""
 
     slots: Sequence[int]
@@ -29,7 +29,7 @@ class Stretch(NamedTuple):
     """Positions of each that are looked at; 0 = only what is new in them: they begin."""
 
 
-class SlotCache:
+class KVCache:
     """[slots, kv_heads, length, head_dim] of keys and of values, for each layer. Grows as it must, up to `limit`."""
 
     def __init__(self, config: Any, slots: int, limit: int, dtype: torch.dtype, device: torch.device) -> None:
@@ -42,7 +42,7 @@ class SlotCache:
         self._scrap = 0
         self._at: tuple[torch.Tensor, torch.Tensor] = (torch.zeros(0), torch.zeros(0))
         self._reads: list[tuple[slice | torch.Tensor, int]] = []
-        self.stretches: Sequence[Stretch] = ()
+        self.stretches: Sequence[SlotRange] = ()
         """Of the next forward, see `writing`."""
 
     @property
@@ -70,7 +70,7 @@ class SlotCache:
         for tensor in (*self._keys, *self._values):
             tensor[slot] = 0
 
-    def writing(self, stretches: Sequence[Stretch], positions: torch.Tensor, wanted: torch.Tensor) -> SlotCache:
+    def writing(self, stretches: Sequence[SlotRange], positions: torch.Tensor, wanted: torch.Tensor) -> KVCache:
         """The next forward writes states at `positions` of these rows, and then looks at them.
 
         Args:
@@ -100,19 +100,19 @@ class SlotCache:
         return torch.zeros(self.slots, self._kv_heads, length, self._head_dim, **self._like)
 
 
-def alike(needs: dict[int, int]) -> list[Stretch]:
+def alike(needs: dict[int, int]) -> list[SlotRange]:
     """Slots in order, and the positions of each that have to be looked at → those that are near each other and of like
     lengths. Others may lie among them."""
-    found: list[Stretch] = []
+    found: list[SlotRange] = []
     first, last, seen, needed = -1, -1, 0, 0
     for slot, length in needs.items():
         if seen and (slot + 1 - first) * max(seen, length) - needed - length > WORTH_A_CALL:
-            found.append(Stretch(range(first, last + 1), seen))
+            found.append(SlotRange(range(first, last + 1), seen))
             seen = needed = 0
         if not seen:
             first = slot
         last, seen, needed = slot, max(seen, length), needed + length
-    return [*found, Stretch(range(first, last + 1), seen)]
+    return [*found, SlotRange(range(first, last + 1), seen)]
 
 
 def _rows(slots: Sequence[int], device: torch.device) -> tuple[torch.Tensor, slice | torch.Tensor]:

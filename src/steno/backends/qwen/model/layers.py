@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import torch
 import torch.nn.functional as F
 
-from steno.backends.qwen.model.kv_cache import SlotCache
+from steno.backends.qwen.model.kv_cache import KVCache
 
 Module: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -41,12 +41,12 @@ class Layers:
         self._rotary = model.rotary_emb
         self._groups: int = model.config.num_attention_heads // model.config.num_key_value_heads
 
-    def __call__(self, hidden: torch.Tensor, positions: torch.Tensor, cache: SlotCache) -> torch.Tensor:
+    def __call__(self, hidden: torch.Tensor, positions: torch.Tensor, cache: KVCache) -> torch.Tensor:
         """Embeddings [rows, new, hidden] → what the head takes, of the same shape.
 
         Args:
             positions: [rows, new]; each looks at those up to itself.
-            cache: see `SlotCache.writing`.
+            cache: see `KVCache.writing`.
         """
         cos, sin = (one[:, :, None] for one in self._rotary(hidden, positions))
         low, high = sin.chunk(2, dim=-1)
@@ -89,7 +89,7 @@ class _Layer:
         turn: tuple[torch.Tensor, torch.Tensor],
         biases: Sequence[torch.Tensor | None],
         number: int,
-        cache: SlotCache,
+        cache: KVCache,
     ) -> torch.Tensor:
         x = self._before(hidden)
         heads = (*x.shape[:2], -1, self._head_dim)

@@ -39,7 +39,7 @@ def check(model_id: str, parameters: int, element_bytes: int, device: torch.devi
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class MemoryShare:
     """What a model may take of a device on which there is, or will be, another one."""
 
     parts: int = 1
@@ -56,7 +56,7 @@ def slots(
     weight_bytes: int,
     device: torch.device,
     budget_mb: int | None,
-    share: Share = Share(),
+    share: MemoryShare = MemoryShare(),
 ) -> int:
     """How many of the `wanted` slots there is room for beside the weights, which have been loaded.
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from steno.backends.qwen.checkpoint.loader import Loaded, load_recogniser
+from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogniser
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
-from steno.backends.qwen.model.audio_state import Sound
-from steno.backends.qwen.model.cuda.graphs import Graphs
-from steno.backends.qwen.model.cuda.stream import OwnStream
-from steno.backends.qwen.model.decoder import Block, Choice, Decoder, Filling
+from steno.backends.qwen.model.audio_state import AudioState
+from steno.backends.qwen.model.cuda.graphs import GraphedStep
+from steno.backends.qwen.model.cuda.stream import CudaStream
+from steno.backends.qwen.model.decoder import Block, Decoder, PrefillRequest, SampledToken
 from steno.backends.qwen.model.encoder import Encoder
 from steno.backends.qwen.model.frontend import Frontend
 from steno.backends.qwen.model.kv_cache import bytes_per_slot
 from steno.backends.qwen.model.memory_usage import weight_bytes
-from steno.backends.qwen3_asr.output import Reader
-from steno.backends.qwen3_asr.prompt import MAX_CONTEXT_TOKENS, Ids, Prompter
+from steno.backends.qwen3_asr.output import OutputParser
+from steno.backends.qwen3_asr.prompt import MAX_CONTEXT_TOKENS, Ids, PromptBuilder
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WARM_UP_S = (1.0, 8.5)
 
 
-class Machine:
+class AsrModel:
     """Frontend, encoder and decoder around one checkpoint.
 
     Args:
@@ -39,12 +39,12 @@ class Machine:
         limit: tokens that a piece takes at most, prompt and text together.
     """
 
-    def __init__(self, loaded: Loaded, slots: int, limit: int) -> None:
+    def __init__(self, loaded: LoadedCheckpoint, slots: int, limit: int) -> None:
         self.device = loaded.device
         self.model_id = loaded.source.model_id
         self._vocabulary: dict[str, int] = loaded.processor.tokenizer.get_vocab()
-        self.prompter = Prompter(loaded.processor)
-        self.reader = Reader(loaded.processor)
+        self.prompter = PromptBuilder(loaded.processor)
+        self.reader = OutputParser(loaded.processor)
         self.ends = _ends(loaded)
         self.slots = slots
         self.weight_bytes = weight_bytes(loaded.model)
@@ -52,12 +52,17 @@ class Machine:
         """What the slots take when all have grown to their limit."""
         self._encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device))
         self._decoder = Decoder(loaded.model, slots, limit)
-        self._on_stream = OwnStream(loaded.device)
+        self._on_stream = CudaStream(loaded.device)
 
     @classmethod
     def load(
-        cls, options: LoadOptions, engine: EngineOptions, max_tokens: int, progress: Progress, share: memory_plan.Share
-    ) -> Machine:
+        cls,
+        options: LoadOptions,
+        engine: EngineOptions,
+        max_tokens: int,
+        progress: Progress,
+        share: memory_plan.MemoryShare,
+    ) -> AsrModel:
         """With as many slots as were asked for, or as there is room for.
 
         Args:
@@ -84,42 +89,42 @@ class Machine:
     def graphs_failed(self) -> bool:
         """Whether decoding was to use CUDA graphs, and goes on without."""
         step = self._decoder.decoding
-        return isinstance(step, Graphs) and step.has_failed
+        return isinstance(step, GraphedStep) and step.has_failed
 
-    def speaks_like(self, other: Machine) -> bool:
+    def speaks_like(self, other: AsrModel) -> bool:
         """Whether a token of one means the same to the other."""
         return self._vocabulary == other._vocabulary
 
-    def sound(self) -> Sound:
+    def sound(self) -> AudioState:
         """A clip of which nothing has been heard yet."""
         return self._encoder.sound()
 
     @torch.inference_mode()
-    def hear(self, sound: Sound, audio: Audio) -> None:
-        """See `Sound.extend`."""
+    def hear(self, sound: AudioState, audio: Audio) -> None:
+        """See `AudioState.extend`."""
         with self._on_stream():
             sound.extend(audio)
 
     @torch.inference_mode()
-    def encode(self, sounds: Sequence[Sound], at_most: int | None = None) -> None:
+    def encode(self, sounds: Sequence[AudioState], at_most: int | None = None) -> None:
         """What the sounds lack; no more than so many windows of eight seconds."""
         with self._on_stream():
             self._encoder.encode(sounds, at_most)
 
     @torch.inference_mode()
-    def fill(self, fillings: Sequence[Filling]) -> list[list[Choice]]:
+    def fill(self, fillings: Sequence[PrefillRequest]) -> list[list[SampledToken]]:
         """See `Decoder.fill`."""
         with self._on_stream():
             return self._decoder.fill(fillings)
 
     @torch.inference_mode()
-    def extend(self, tokens: dict[int, Ids]) -> dict[int, list[Choice]]:
+    def extend(self, tokens: dict[int, Ids]) -> dict[int, list[SampledToken]]:
         """See `Decoder.extend`."""
         with self._on_stream():
             return self._decoder.extend(tokens)
 
     @torch.inference_mode()
-    def decode(self, tokens: dict[int, int]) -> dict[int, Choice]:
+    def decode(self, tokens: dict[int, int]) -> dict[int, SampledToken]:
         """A token more in each of the slots; returns the next of each."""
         with self._on_stream():
             return self._decoder.decode(tokens)
@@ -156,7 +161,7 @@ class Machine:
             for part in (0.6, 1.0):
                 self.hear(sound, like_speech(part * seconds))
                 self.encode([sound])
-                (choices,) = self.fill([Filling(0, [before, *sound.embeddings], after, after[:2])])
+                (choices,) = self.fill([PrefillRequest(0, [before, *sound.embeddings], after, after[:2])])
             token = choices[0].token
             self.rewind(0, 2)
             for _ in range(3):
@@ -173,11 +178,11 @@ def like_speech(seconds: float) -> Audio:
     return np.asarray(0.05 * syllables * noise, np.float32)
 
 
-def slot_bytes(loaded: Loaded, limit: int) -> int:
+def slot_bytes(loaded: LoadedCheckpoint, limit: int) -> int:
     return bytes_per_slot(loaded.model.config.get_text_config(), limit, loaded.dtype.itemsize)
 
 
-def _ends(loaded: Loaded) -> frozenset[int]:
+def _ends(loaded: LoadedCheckpoint) -> frozenset[int]:
     ends = loaded.model.generation_config.eos_token_id
     if ends is None:
         ends = loaded.model.config.eos_token_id

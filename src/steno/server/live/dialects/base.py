@@ -18,7 +18,7 @@ Message: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class AudioInput:
     data: bytes
 
 
@@ -58,7 +58,7 @@ class Close:
     """Recognise what is left, say farewell, and close."""
 
 
-Command: TypeAlias = Audio | Flush | Reset | Configure | Reply | KeepAlive | Close
+Command: TypeAlias = AudioInput | Flush | Reset | Configure | Reply | KeepAlive | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Handshake:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class ServerFacts:
     """What a dialect may know of the server.
 
     `check` returns options as they will be used, or raises an `InvalidRequestError` that names what is wrong with them;
@@ -123,7 +123,7 @@ class Dialect(Protocol):
         """Sent before the server closes of its own accord."""
 
 
-class Language(Protocol):
+class DialectFactory(Protocol):
     """A dialect's way in."""
 
     name: str
@@ -139,7 +139,7 @@ class Language(Protocol):
     def subprotocol_of(self, handshake: Handshake) -> str | None:
         """The one to agree on; never one with a key in it."""
 
-    def open(self, handshake: Handshake, opening: Opening) -> Dialect:
+    def open(self, handshake: Handshake, opening: ServerFacts) -> Dialect:
         """Begin a conversation.
 
         Raises:

@@ -21,7 +21,7 @@ from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.notices import Draining, Failed, LiveEvent
 from steno.server.http.error_response import status_of
 from steno.server.live.dialects.base import (
-    Audio,
+    AudioInput,
     Close,
     Command,
     Configure,
@@ -30,13 +30,13 @@ from steno.server.live.dialects.base import (
     Handshake,
     KeepAlive,
     Message,
-    Opening,
     Reply,
+    ServerFacts,
 )
-from steno.server.live.dialects.deepgram_options import Wishes, check_model, checked, new_terms, wishes_of
+from steno.server.live.dialects.deepgram_options import DeepgramOptions, check_model, checked, new_terms, wishes_of
 from steno.server.live.dialects.frames import MAX_JSON_BYTES, object_of, rounded
 from steno.server.middleware.auth import bearer
-from steno.streaming.events import Final, Heard, Partial, Silence, SpeechStarted
+from steno.streaming.events import AudioProgress, Final, Partial, Silence, SpeechStarted
 from steno.types import Word
 
 SCHEMES = ("token", "bearer")
@@ -59,7 +59,7 @@ class SchemaError(InvalidRequestError):
     """The SDK's name for a text message that is none of the protocol's."""
 
 
-class DeepgramLanguage:
+class DeepgramFactory:
     """See the module.
 
     Args:
@@ -83,10 +83,10 @@ class DeepgramLanguage:
         first = next(iter(handshake.subprotocols), "")
         return first if first.lower() in SCHEMES else None
 
-    def open(self, handshake: Handshake, opening: Opening) -> Deepgram:
+    def open(self, handshake: Handshake, opening: ServerFacts) -> DeepgramDialect:
         wishes = wishes_of(handshake.query)
         model_id = check_model(wishes.model, opening.check_model)
-        return Deepgram(opening, checked(wishes, opening.check), model_id, self._now())
+        return DeepgramDialect(opening, checked(wishes, opening.check), model_id, self._now())
 
     def refusal(self, error: StenoError, request_id: str) -> Message:
         named = error.param is None or error.param in error.message
@@ -97,10 +97,10 @@ class DeepgramLanguage:
         }
 
 
-class Deepgram:
+class DeepgramDialect:
     """One conversation."""
 
-    def __init__(self, opening: Opening, wishes: Wishes, model_id: str, created: datetime) -> None:
+    def __init__(self, opening: ServerFacts, wishes: DeepgramOptions, model_id: str, created: datetime) -> None:
         self._opening = opening
         self._wishes = wishes
         self._options = wishes.live
@@ -120,7 +120,7 @@ class Deepgram:
     def receive(self, frame: Frame) -> Sequence[Command]:
         if isinstance(frame, bytes):
             self._received.update(frame)
-            return [Audio(frame)] if frame else [Close()]  # an empty one was how to close before `CloseStream`
+            return [AudioInput(frame)] if frame else [Close()]  # an empty one was how to close before `CloseStream`
         try:
             message = object_of(frame) if isinstance(frame, str) else None
             if message is None:
@@ -265,7 +265,7 @@ class _Utterances:
         """Where the last word of an utterance ended, if by this event it is over; once for each."""
         match event:
             case SpeechStarted():
-                # Of several `Heard` in a row only the last is told: the silence before this may not have been.
+                # Of several `AudioProgress` in a row only the last is told: the silence before this may not have been.
                 over = self._over(event.onset_s)
                 self._speaking.add(event.segment_id)
                 return over
@@ -274,7 +274,7 @@ class _Utterances:
                 self._heard_s = max(self._heard_s, event.end_s)
                 if words := _words(event):
                     self._last_word_s = words[-1].end_s
-            case Heard():
+            case AudioProgress():
                 self._heard_s = max(self._heard_s, event.until_s)
             case _:
                 return None

@@ -66,7 +66,7 @@ KNOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class DeepgramOptions:
     """What a client wants."""
 
     live: LiveOptions
@@ -80,7 +80,7 @@ class Wishes:
     """The option that the hot words came from."""
 
 
-def wishes_of(query: Sequence[tuple[str, str]]) -> Wishes:
+def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
     """Read the query.
 
     Raises:
@@ -108,7 +108,7 @@ def wishes_of(query: Sequence[tuple[str, str]]) -> Wishes:
         endpointing=endpointing,
         silence_ms=silence_ms,
     )
-    return Wishes(
+    return DeepgramOptions(
         live,
         single.get("model"),
         interim_results,
@@ -119,7 +119,7 @@ def wishes_of(query: Sequence[tuple[str, str]]) -> Wishes:
     )
 
 
-def checked(wishes: Wishes, check: Callable[[LiveOptions], LiveOptions]) -> Wishes:
+def checked(wishes: DeepgramOptions, check: Callable[[LiveOptions], LiveOptions]) -> DeepgramOptions:
     """The wishes as they will be met. Errors of `check` come out with the client's name for the option."""
     theirs = {"hotwords": wishes.terms_from, "prompt": wishes.terms_from, "silence_ms": "endpointing"}
     try:

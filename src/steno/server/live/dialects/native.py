@@ -11,7 +11,7 @@ from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.notices import Draining, Failed, Lagging, LiveEvent
 from steno.server.http.error_response import status_of
 from steno.server.live.dialects.base import (
-    Audio,
+    AudioInput,
     Close,
     Command,
     Configure,
@@ -20,9 +20,9 @@ from steno.server.live.dialects.base import (
     Handshake,
     KeepAlive,
     Message,
-    Opening,
     Reply,
     Reset,
+    ServerFacts,
 )
 from steno.server.live.dialects.frames import MAX_JSON_BYTES, object_of, rounded
 from steno.server.live.dialects.native_options import changed
@@ -58,7 +58,7 @@ class InvalidJsonError(InvalidRequestError):
     code = "invalid_json"
 
 
-class NativeLanguage:
+class NativeFactory:
     """See the module."""
 
     name = "native"
@@ -74,20 +74,20 @@ class NativeLanguage:
     def subprotocol_of(self, handshake: Handshake) -> str | None:
         return SUBPROTOCOL if SUBPROTOCOL in handshake.subprotocols else None
 
-    def open(self, handshake: Handshake, opening: Opening) -> Native:
+    def open(self, handshake: Handshake, opening: ServerFacts) -> NativeDialect:
         asked = {name: value for name, value in handshake.query if name != "api_key"}
         opening.check_model(asked.pop("model", None))
         wished = changed(LiveOptions(), asked)
-        return Native(opening, opening.check(wished), wished)
+        return NativeDialect(opening, opening.check(wished), wished)
 
     def refusal(self, error: StenoError, request_id: str) -> Message:
         return error_message(error)
 
 
-class Native:
+class NativeDialect:
     """One conversation."""
 
-    def __init__(self, opening: Opening, options: LiveOptions, wished: LiveOptions) -> None:
+    def __init__(self, opening: ServerFacts, options: LiveOptions, wished: LiveOptions) -> None:
         self._opening = opening
         self._options = options
         self._ignored = ["prompt"] if wished.prompt and not options.prompt else []
@@ -113,7 +113,7 @@ class Native:
 
     def receive(self, frame: Frame) -> Sequence[Command]:
         if isinstance(frame, bytes):
-            return [Audio(frame)]
+            return [AudioInput(frame)]
         try:
             message = object_of(frame) if isinstance(frame, str) else None
             if message is None:

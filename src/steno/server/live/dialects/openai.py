@@ -15,7 +15,7 @@ from steno.pipelines.live.notices import Draining, Failed, LiveEvent
 from steno.server.http.error_response import body_of
 from steno.server.live.dialects import openai_session as sessions
 from steno.server.live.dialects.base import (
-    Audio,
+    AudioInput,
     Command,
     Configure,
     Flush,
@@ -23,12 +23,12 @@ from steno.server.live.dialects.base import (
     Handshake,
     LargeFrame,
     Message,
-    Opening,
     Reply,
     Reset,
+    ServerFacts,
 )
 from steno.server.live.dialects.frames import MAX_JSON_BYTES, audio_of, object_of
-from steno.server.live.dialects.openai_items import SILENCE_S, Items
+from steno.server.live.dialects.openai_items import SILENCE_S, ConversationItems
 from steno.server.live.dialects.openai_messages import (
     CommitEmptyError,
     InvalidJsonError,
@@ -39,7 +39,7 @@ from steno.server.live.dialects.openai_messages import (
     error_event,
     event,
 )
-from steno.server.live.dialects.openai_session import Settings
+from steno.server.live.dialects.openai_session import RealtimeSettings
 from steno.server.middleware.auth import bearer
 
 SUBPROTOCOL = "realtime"
@@ -60,7 +60,7 @@ EVENTS = (
 CONVERSATION_EVENTS = ("response.", "conversation.", "output_audio_buffer.")
 
 
-class OpenAiRealtimeLanguage:
+class OpenAiRealtimeFactory:
     """See the module."""
 
     name = "openai"
@@ -77,7 +77,7 @@ class OpenAiRealtimeLanguage:
     def subprotocol_of(self, handshake: Handshake) -> str | None:
         return SUBPROTOCOL if SUBPROTOCOL in handshake.subprotocols else None
 
-    def open(self, handshake: Handshake, opening: Opening) -> OpenAiRealtime:
+    def open(self, handshake: Handshake, opening: ServerFacts) -> OpenAiRealtimeDialect:
         query = dict(handshake.query)
         intent = query.get("intent", "transcription")
         if intent != "transcription":
@@ -88,22 +88,22 @@ class OpenAiRealtimeLanguage:
         opening.check_model(model)
         beta = handshake.headers.get("openai-beta", "").replace(" ", "").split(",")
         is_beta = "realtime=v1" in beta or BETA_SUBPROTOCOL in handshake.subprotocols
-        return OpenAiRealtime(opening, sessions.changed(sessions.default(model), {}, opening), is_beta=is_beta)
+        return OpenAiRealtimeDialect(opening, sessions.changed(sessions.default(model), {}, opening), is_beta=is_beta)
 
     def refusal(self, error: StenoError, request_id: str) -> Message:
         return body_of(error, request_id)
 
 
-OPENAI_REALTIME = OpenAiRealtimeLanguage()
+OPENAI_REALTIME = OpenAiRealtimeFactory()
 
 
-class OpenAiRealtime:
+class OpenAiRealtimeDialect:
     """One conversation, of which only the user's part takes place."""
 
-    def __init__(self, opening: Opening, settings: Settings, *, is_beta: bool = False) -> None:
+    def __init__(self, opening: ServerFacts, settings: RealtimeSettings, *, is_beta: bool = False) -> None:
         self._opening = opening
         self._settings = settings
-        self._items = Items()
+        self._items = ConversationItems()
         self._items.is_beta = is_beta
         self._uncommitted_s = 0.0
         """Audio that came since the last commit or clear."""
@@ -165,7 +165,7 @@ class OpenAiRealtime:
         if data is None:
             raise InvalidValueError("audio must be a base64 string", param="audio")
         self._uncommitted_s += len(data) / self._settings.bytes_per_s
-        return [Audio(data)] if data else []
+        return [AudioInput(data)] if data else []
 
     def _commit(self) -> Sequence[Command]:
         audio_s = self._uncommitted_s

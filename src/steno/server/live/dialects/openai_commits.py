@@ -14,7 +14,7 @@ class Commit:
     audio_s: float
 
 
-class Wishes:
+class PendingCommits:
     """The n-th `Final` of a flush is the n-th commit's. A clear shows in the silence that it makes of speech."""
 
     def __init__(self) -> None:

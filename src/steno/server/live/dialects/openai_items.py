@@ -16,9 +16,9 @@ from steno.errors import StenoError
 from steno.pipelines.live.notices import LiveEvent
 from steno.pipelines.segments import separator
 from steno.server.live.dialects.base import Message
-from steno.server.live.dialects.openai_commits import Commit, Wishes
+from steno.server.live.dialects.openai_commits import Commit, PendingCommits
 from steno.server.live.dialects.openai_messages import committed, error_of, event, item_object, logprobs_of, new_id
-from steno.streaming.events import Final, Heard, Partial, Silence, SpeechEnded, SpeechStarted
+from steno.streaming.events import AudioProgress, Final, Partial, Silence, SpeechEnded, SpeechStarted
 from steno.types import Word
 
 LONGEST_S = 120.0
@@ -63,7 +63,7 @@ class _Part:
     start_s: float
 
 
-class Items:
+class ConversationItems:
     """Those of one conversation. In manual mode nothing ends an item but the client's commit, and nothing is told of
     it before."""
 
@@ -76,7 +76,7 @@ class Items:
         """To which the next segment belongs."""
         self._parts: dict[int, _Part] = {}
         """By segment, in their order; those that began in manual mode are not in here."""
-        self._wishes = Wishes()
+        self._wishes = PendingCommits()
         self._flushed = -1
         """The newest segment that a commit has ended."""
         self._newest_id: str | None = None
@@ -113,7 +113,7 @@ class Items:
                 return self._final(heard)
             case Silence(discarded=True):
                 return self._discarded(heard)
-            case Heard():
+            case AudioProgress():
                 return [] if self._holds_back else self._end_in_silence(heard.until_s)
             case Silence():
                 return [] if self._wishes or self.is_manual else self._end_before(heard)

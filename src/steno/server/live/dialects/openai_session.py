@@ -14,7 +14,7 @@ from typing import Any
 
 from steno.errors import InvalidRequestError
 from steno.pipelines.live.live_options import MIN_SILENCE_MS, LiveEncoding, LiveOptions
-from steno.server.live.dialects.base import Message, Opening
+from steno.server.live.dialects.base import Message, ServerFacts
 from steno.server.live.dialects.openai_messages import InvalidValueError, UnknownParameterError
 
 PCM_RATE = 24_000
@@ -40,7 +40,7 @@ LEAST_THRESHOLD, MOST_THRESHOLD = 0.01, 0.99
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class RealtimeSettings:
     """Of one session."""
 
     options: LiveOptions
@@ -54,11 +54,11 @@ class Settings:
         return self.options.sample_rate * BYTES[self.options.encoding]
 
 
-def default(model: str) -> Settings:
-    return Settings(LiveOptions(encoding="pcm_s16le", sample_rate=PCM_RATE), model)
+def default(model: str) -> RealtimeSettings:
+    return RealtimeSettings(LiveOptions(encoding="pcm_s16le", sample_rate=PCM_RATE), model)
 
 
-def changed(settings: Settings, session: object, opening: Opening) -> Settings:
+def changed(settings: RealtimeSettings, session: object, opening: ServerFacts) -> RealtimeSettings:
     """The settings with what an update asks for.
 
     Raises:
@@ -74,7 +74,7 @@ def changed(settings: Settings, session: object, opening: Opening) -> Settings:
         raise _on_the_wire(error, paths) from None
 
 
-def described(settings: Settings, session_id: str, *, is_beta: bool) -> Message:
+def described(settings: RealtimeSettings, session_id: str, *, is_beta: bool) -> Message:
     """What the client reads. Without `rate` where that is not 24,000: clients take no other."""
     options = settings.options
     kind = next(kind for kind, (encoding, _) in FORMATS.items() if encoding == options.encoding)
@@ -145,7 +145,7 @@ def _parts_of_input(audio: object) -> list[tuple[str, object, str]]:
     return [(key, value, f"{INPUT}.{key}") for key, value in heard.items()]
 
 
-def _format(settings: Settings, value: object, path: str, _: Opening) -> Settings:
+def _format(settings: RealtimeSettings, value: object, path: str, _: ServerFacts) -> RealtimeSettings:
     if isinstance(value, str):
         kind, rate = BETA_FORMATS[_one_of(value, tuple(BETA_FORMATS), path)], None
     else:
@@ -159,7 +159,7 @@ def _format(settings: Settings, value: object, path: str, _: Opening) -> Setting
     return replace(settings, options=replace(settings.options, encoding=encoding, sample_rate=hz))
 
 
-def _noise_reduction(settings: Settings, value: object, path: str, _: Opening) -> Settings:
+def _noise_reduction(settings: RealtimeSettings, value: object, path: str, _: ServerFacts) -> RealtimeSettings:
     if value is None:
         return replace(settings, noise_reduction=None)
     asked = _object(value, path, known=("type", "strength"))
@@ -170,7 +170,7 @@ def _noise_reduction(settings: Settings, value: object, path: str, _: Opening) -
     return replace(settings, noise_reduction={**(settings.noise_reduction or {}), **asked})
 
 
-def _transcription(settings: Settings, value: object, path: str, opening: Opening) -> Settings:
+def _transcription(settings: RealtimeSettings, value: object, path: str, opening: ServerFacts) -> RealtimeSettings:
     if value is None:
         raise InvalidValueError("this server does nothing but transcribe: it cannot be switched off", param=path)
     known = ("model", "language", "languages", "prompt", "keywords", "delay")
@@ -194,7 +194,7 @@ def _transcription(settings: Settings, value: object, path: str, opening: Openin
     return replace(settings, model=model or settings.model, options=replace(settings.options, **changes))
 
 
-def _turn_detection(settings: Settings, value: object, path: str, _: Opening) -> Settings:
+def _turn_detection(settings: RealtimeSettings, value: object, path: str, _: ServerFacts) -> RealtimeSettings:
     """`semantic_vad` is taken for `server_vad` with the server's own numbers, and comes back as that."""
     if value is None:
         return replace(settings, options=replace(settings.options, endpointing=False))
@@ -221,7 +221,7 @@ def _turn_detection(settings: Settings, value: object, path: str, _: Opening) ->
     return replace(settings, options=replace(settings.options, **changes))
 
 
-def _include(settings: Settings, value: object, path: str, _: Opening) -> Settings:
+def _include(settings: RealtimeSettings, value: object, path: str, _: ServerFacts) -> RealtimeSettings:
     wanted = [] if value is None else _strings(value, path)
     for name in wanted:
         _one_of(name, (LOGPROBS,), path)
@@ -273,7 +273,7 @@ def _unknown(path: str) -> UnknownParameterError:
     return UnknownParameterError(f"unknown parameter {path[:100]!r}", param=path[:100])
 
 
-READERS: Mapping[str, Callable[[Settings, object, str, Opening], Settings]] = {
+READERS: Mapping[str, Callable[[RealtimeSettings, object, str, ServerFacts], RealtimeSettings]] = {
     "format": _format,
     "noise_reduction": _noise_reduction,
     "transcription": _transcription,

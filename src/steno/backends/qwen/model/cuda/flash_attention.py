@@ -27,7 +27,7 @@ def varlen(device: torch.device, dtype: torch.dtype) -> Varlen | None:
         return None
 
 
-class Packed:
+class VarlenAttention:
     """Attention within windows that lie one behind the other.
 
     Args:

@@ -14,20 +14,20 @@ from typing import Any, TypeAlias
 import torch
 from loguru import logger
 
-from steno.backends.qwen.model.kv_cache import Stretch
+from steno.backends.qwen.model.kv_cache import SlotRange
 
 Inputs: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Tokens, lengths, and which rows take part: shape [rows] each."""
 
 Outputs: TypeAlias = tuple[torch.Tensor, torch.Tensor]
-Step: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Sequence[Stretch]], Outputs]
+Step: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Sequence[SlotRange]], Outputs]
 """Inputs, and which rows of the cache they are → tokens and their log-probabilities, shape [rows] each."""
 
 POSITIONS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Captured:
+class CapturedGraph:
     """A graph, and where it reads and writes."""
 
     graph: Any
@@ -35,7 +35,7 @@ class Captured:
     outputs: Outputs
 
 
-class Graphs:
+class GraphedStep:
     """A `Step` that is captured, shape by shape; where that fails it goes on as it was.
 
     Args:
@@ -46,17 +46,17 @@ class Graphs:
     """
 
     def __init__(
-        self, step: Step, rows: int, positions: int, capture: Callable[[Step, Inputs, int], Captured] | None = None
+        self, step: Step, rows: int, positions: int, capture: Callable[[Step, Inputs, int], CapturedGraph] | None = None
     ) -> None:
         self._step = step
         self._rows, self._positions = rows, positions
-        self._capture = capture or OnCuda()
-        self._captured: dict[tuple[int, int], Captured] = {}
+        self._capture = capture or CudaCapture()
+        self._captured: dict[tuple[int, int], CapturedGraph] = {}
         self.has_failed = False
         """Whether it goes on without graphs."""
 
     def __call__(
-        self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, stretches: Sequence[Stretch]
+        self, tokens: torch.Tensor, lengths: torch.Tensor, taking_part: torch.Tensor, stretches: Sequence[SlotRange]
     ) -> Outputs:
         if self.has_failed:
             return self._step(tokens, lengths, taking_part, stretches)
@@ -80,16 +80,16 @@ class Graphs:
         return picked[: len(tokens)], certainty[: len(tokens)]
 
 
-class OnCuda:
+class CudaCapture:
     """Captures on the current CUDA stream. All graphs share one pool of memory: what one leaves there is read before
     the next is started."""
 
     def __init__(self) -> None:
         self._pool: Any = None
 
-    def __call__(self, step: Step, inputs: Inputs, positions: int) -> Captured:
+    def __call__(self, step: Step, inputs: Inputs, positions: int) -> CapturedGraph:
         tokens, lengths, taking_part = (one.clone() for one in inputs)
-        whole = [Stretch(range(len(tokens)), positions)]
+        whole = [SlotRange(range(len(tokens)), positions)]
         for _ in range(2):  # libraries allocate at their first call
             step(tokens, lengths, taking_part, whole)
         torch.cuda.synchronize()
@@ -100,7 +100,7 @@ class OnCuda:
             graph, pool=self._pool, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"
         ):
             outputs = step(tokens, lengths, taking_part, whole)
-        return Captured(graph, (tokens, lengths, taking_part), outputs)
+        return CapturedGraph(graph, (tokens, lengths, taking_part), outputs)
 
 
 def refusal(device: torch.device) -> str | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 
-class OwnStream:
+class CudaStream:
     """`with stream():` puts what follows on a CUDA stream that nobody else uses; on other devices it does nothing.
 
     Made once the weights are on the device: it waits for that.
