@@ -11,6 +11,7 @@ WITH := $(if $(EXTRAS),+$(subst $(comma),+,$(EXTRAS)))
 INSTALLED := $(VENV)/.installed$(WITH)
 INSTALLED_DEV := $(VENV)/.installed-dev$(WITH)
 SDK := .venv-sdk
+LOWEST := .venv-lowest
 
 # Moonshine's weights come in a wheel that not every platform has (old glibc or macOS, other processors). Without it
 # the embedded recogniser is PocketSphinx.
@@ -20,8 +21,15 @@ install = $(pip_install) '.[moonshine$(if $(1),$(comma)$(1))]' 2>$(VENV)/moonshi
 	  echo "moonshine-voice cannot be installed here: the embedded recogniser will be PocketSphinx, with more errors"; \
 	  $(pip_install) '.$(if $(1),[$(1)])'; }
 
+# What meets the packages whose floors matter: web framework, media, models, LLM, command line.
+LOWEST_TESTS := tests/server/test_app.py tests/server/live/test_native.py tests/server/live/dialects/test_openai.py \
+  tests/server/live/dialects/test_deepgram.py tests/server/http/test_sse.py tests/server/http/test_caption_response.py \
+  tests/audio/test_decode.py tests/vad/test_silero.py tests/translation tests/cli/test_commands.py tests/test_compose.py \
+  tests/backends/moonshine tests/backends/qwen3_asr tests/backends/qwen/test_loader.py tests/backends/qwen/test_trained.py
+LOWEST_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesis looptime jiwer srt webvtt-py pysubs2 pylrc
+
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-sdk demo check format docs bench tiny verify-real clean
+.PHONY: help serve test test-sdk test-lowest demo check format docs bench tiny verify-real clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +45,10 @@ test: $(INSTALLED_DEV) ## Run the fast tests, in WORKERS processes (2); with ARG
 
 test-sdk: $(INSTALLED_DEV) $(SDK)/.installed ## Compare the Qwen backend with Qwen's own SDK (2 GB, in an environment of its own)
 	STENO_SDK_PYTHON=$(CURDIR)/$(SDK)/bin/python $(BIN)/python -m pytest tests/sdk $(ARGS)
+
+test-lowest: $(LOWEST)/.installed ## Run the server's tests on the oldest dependencies that pyproject.toml allows (in an environment of its own)
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal -W ignore::DeprecationWarning \
+	  -W ignore::PendingDeprecationWarning $(LOWEST_TESTS) $(ARGS)
 
 check: $(INSTALLED_DEV) ## ruff, mypy --strict and the import rules, as CI runs them
 	$(BIN)/ruff check .
@@ -64,7 +76,7 @@ verify-real: $(INSTALLED_DEV) ## Check a real Qwen3-ASR: MODEL=... [FORCED_ALIGN
 	  $(if $(FORCED_ALIGNER_ID),--aligner '$(FORCED_ALIGNER_ID)') $(if $(AUDIO),--audio '$(AUDIO)') $(ARGS)
 
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) $(SDK) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SDK) $(LOWEST) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -89,3 +101,11 @@ $(INSTALLED_DEV): pyproject.toml | $(VENV)/bin/python
 	@echo "installing steno and its development tools into $(VENV) (about a minute, once)"
 	@$(call install,dev$(if $(EXTRAS),$(comma)$(EXTRAS)))
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev $(INSTALLED)
+
+$(LOWEST)/.installed: pyproject.toml
+	@echo "installing the oldest versions that pyproject.toml allows into $(LOWEST)"
+	@rm -rf $(LOWEST) && $(PYTHON) -m venv $(LOWEST) && $(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+	  --editable '.[moonshine,qwen]' torch==2.13.0
+	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python $(LOWEST_TOOLS)
+	@touch $@

@@ -182,7 +182,7 @@ def test_a_gpu_without_room_is_named(machine: Path, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What is installed, as the test has it; by default all of it."""
-    there = {"torch": "2.13.0+cpu", "transformers": "5.17.0"}
+    there = {"torch": "2.13.0+cpu", "transformers": "5.23.0"}
 
     def version(package: str) -> str:
         if package not in there:
@@ -205,11 +205,11 @@ def test_new_enough_packages_are_enough(versions: dict[str, str]) -> None:
         ("transformers", None, "needs transformers: pip install 'steno[qwen]'"),
         ("torch", "2.10.1", "needs torch>=2.11, and there is 2.10.1: pip install 'steno[qwen]' --upgrade"),
         ("transformers", "4.57.6",
-         "needs transformers>=5.16.1,<6, and there is 4.57.6: pip install 'steno[qwen]' --upgrade"),
-        ("transformers", "5.16.0",
-         "needs transformers>=5.16.1,<6, and there is 5.16.0: pip install 'steno[qwen]' --upgrade"),
+         "needs transformers>=5.23,<6, and there is 4.57.6: pip install 'steno[qwen]' --upgrade"),
+        ("transformers", "5.22.2",
+         "needs transformers>=5.23,<6, and there is 5.22.2: pip install 'steno[qwen]' --upgrade"),
         ("transformers", "6.0.0.dev0",
-         "needs transformers>=5.16.1,<6, and there is 6.0.0: pip install 'steno[qwen]' --upgrade"),
+         "needs transformers>=5.23,<6, and there is 6.0.0: pip install 'steno[qwen]' --upgrade"),
     ],
 )  # fmt: skip
 def test_packages_that_are_missing_or_old_are_named(
