@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steno import settings
+from steno import settings_reference
 
 DOCS = Path(__file__).parent
 
@@ -18,7 +18,7 @@ value stops the start and names the variable. Options of the command line win ov
 
 def settings_page() -> str:
     """`docs/settings.md`."""
-    return SETTINGS_HEAD + settings.table()
+    return SETTINGS_HEAD + settings_reference.table()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from steno import settings
+from steno import settings, settings_reference
 from steno.errors import SettingsError
 from steno.settings import Settings
 
@@ -92,7 +92,7 @@ def test_it_knows_whether_others_can_reach_it(host: str, public: bool) -> None:
 
 
 def test_every_setting_has_a_group_and_a_description() -> None:
-    listed = settings.table()
+    listed = settings_reference.table()
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert f"| `{name.upper()}` |" in listed

@@ -1,7 +1,7 @@
 """The environment, read once and checked once.
 
-`cli`, `gateway` and `server/app.py` alone read this; lower layers get values.
-Every variable has its description here: `steno serve --help` and `docs/settings.md` are made from it.
+`cli`, `compose` and `server/app.py` alone read this; lower layers get values.
+Every variable has its description here; `settings_reference` makes `steno serve --help` and `docs/settings.md` from it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from steno.errors import SettingsError
@@ -335,7 +336,8 @@ class Settings(BaseSettings):
 
     def set_but_planned(self) -> list[str]:
         """The variables that somebody has set although nothing in this version acts on them."""
-        return [name.upper() for name in sorted(self.model_fields_set) if is_planned(name)]
+        fields = type(self).model_fields
+        return [name.upper() for name in sorted(self.model_fields_set) if details_of(fields[name])["planned"]]
 
 
 def load(**overrides: Any) -> Settings:
@@ -350,51 +352,10 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
 
 
-def is_planned(name: str) -> bool:
-    return bool(_extra(name)["planned"])
-
-
-def table() -> str:
-    """The settings as Markdown, by group: `docs/settings.md`."""
-    lines: list[str] = []
-    for group in get_args(Group):
-        lines += [f"## {group}", "", "| variable | default | meaning |", "|---|---|---|"]
-        for name, field in Settings.model_fields.items():
-            if _extra(name)["group"] == group:
-                note = " *Not in this version yet.*" if is_planned(name) else ""
-                lines.append(f"| `{name.upper()}` | {_default(field.default)} | {field.description}{note} |")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def help_lines() -> list[tuple[str, list[tuple[str, str]]]]:
-    """By group, each variable that this version acts on, and its meaning with its default: for `--help`."""
-    groups: list[tuple[str, list[tuple[str, str]]]] = []
-    for group in get_args(Group):
-        rows = [
-            (name.upper(), f"{field.description} [{_default(field.default)}]".replace("`", ""))
-            for name, field in Settings.model_fields.items()
-            if _extra(name)["group"] == group and not is_planned(name)
-        ]
-        if rows:
-            groups.append((group, rows))
-    return groups
-
-
-def _extra(name: str) -> dict[str, Any]:
-    extra = Settings.model_fields[name].json_schema_extra
-    assert isinstance(extra, dict)
-    return dict(extra)
-
-
-def _default(value: Any) -> str:
-    if value is None or value == ():
-        return "—"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, tuple):
-        return f"`{','.join(value)}`"
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+def details_of(field: FieldInfo) -> dict[str, Any]:
+    """The `group` of a setting, and whether it is only `planned`."""
+    assert isinstance(field.json_schema_extra, dict)
+    return dict(field.json_schema_extra)
 
 
 def _explain(problem: Any) -> str:

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from steno.captions.cues import CueStyle
-    from steno.pipelines.request import TimingMode
+    from steno.pipelines.request_checks import TimingMode
 
 EXTENSION = {
     "text": ".txt",

@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from steno import __version__, settings
+from steno import __version__, settings, settings_reference
 
 
 class _Command(click.Command):
     """Lists the environment variables below the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for group, rows in settings.help_lines():
+        for group, rows in settings_reference.help_lines():
             with formatter.section(f"Environment: {group}"):
                 formatter.write_dl(rows)
         formatter.write_paragraph()

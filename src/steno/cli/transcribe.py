@@ -15,18 +15,18 @@ from loguru import logger
 from steno.cli.inputs import Recording, recordings_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
 from steno.cli.options import CommaList, TranscribeOptions, check_format
-from steno.cli.output import RECORD, FileSink, FolderSink, Sink, TerminalSink
 from steno.cli.progress import RunProgress
 from steno.cli.render import Renderer
+from steno.cli.sinks import RECORD, FileSink, FolderSink, Sink, TerminalSink
 from steno.cli.transcriber import Transcriber, at_server, here
 from steno.errors import StenoError
 
 if TYPE_CHECKING:
-    from steno.pipelines.request import TimingMode
+    from steno.pipelines.request_checks import TimingMode
 
 
 def _check_target(name: str) -> str:
-    from steno.pipelines.request import check_target
+    from steno.pipelines.request_checks import check_target
 
     try:
         return check_target(name)
@@ -102,7 +102,7 @@ def command(
     """
     from steno import compose, logs, settings
     from steno.languages import code_of
-    from steno.pipelines.request import parse_glossary
+    from steno.pipelines.request_checks import parse_glossary
     from steno.pipelines.translate import check_configured
 
     if output and output_dir:

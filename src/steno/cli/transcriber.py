@@ -68,7 +68,7 @@ class _Here:
 
     async def transcribe(self, recording: Recording, language: str | None, shown: RecordingProgress) -> Transcript:
         from steno.pipelines.file import FileOptions, FileTranscription
-        from steno.pipelines.request import check_language
+        from steno.pipelines.request_checks import check_language
 
         engine = self._engine
         options = FileOptions(check_language(language, engine.capabilities, engine.backend.name), words=self._words)

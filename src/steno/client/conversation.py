@@ -13,13 +13,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from steno.client.exceptions import BacklogError, ConnectionLostError, error_of
+from steno.client.http_api import ServerUrl
 from steno.client.inbox import Inbox
 from steno.client.messages import Event
 from steno.client.pulling import AudioSource, chunks_of
 from steno.client.replay_buffer import KEPT_S, ReplayBuffer
-from steno.client.server import ServerUrl
-from steno.client.socket import BrokenOffError, ClientSocket, UnreachedError, line_to
 from steno.client.stream_options import StreamOptions
+from steno.client.websocket import BrokenOffError, ClientSocket, UnreachedError, line_to
 from steno.errors import DrainingError, OverloadedError, SessionEndedError, SlowReaderError, StenoError
 
 PART = 1 << 15

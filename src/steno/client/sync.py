@@ -8,9 +8,17 @@ from typing import Any, Unpack
 
 import httpx
 
+from steno.client.http_api import (
+    TRANSCRIPTIONS,
+    checked,
+    everything_in,
+    server_at,
+    transcript_of,
+    translated,
+    uploading,
+)
 from steno.client.messages import Event
 from steno.client.pulling import Chunk
-from steno.client.server import TRANSCRIPTIONS, checked, everything_in, server_at, transcript_of, translated, uploading
 from steno.client.stream_options import StreamArguments, StreamOptions
 from steno.types import Transcript
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from steno.alignment.confidence import scored
 from steno.alignment.heuristic import spread
 from steno.captions.cues import Cue, CueStyle, cues_of
-from steno.pipelines.request import TimingMode
+from steno.pipelines.request_checks import TimingMode
 from steno.types import Segment, Transcript, Word
 
 

@@ -20,7 +20,7 @@ from steno.server.http import error_response, models, status, subtitles, transcr
 from steno.server.http.openapi import OpenApiInThread
 from steno.server.live import routes as live_routes
 from steno.server.live.entry import LiveEntry
-from steno.server.live.socket import SocketLimits
+from steno.server.live.live_socket import SocketLimits
 from steno.server.metrics import Metrics
 from steno.server.middleware.allowed_sites import AllowedSites
 from steno.server.middleware.auth import Auth, Keys

@@ -14,7 +14,7 @@ from steno.errors import UnknownModelError
 from steno.pipelines.live.service import LiveService
 from steno.pipelines.recording_reader import RecordingOpener
 from steno.server.live.entry import LiveEntry
-from steno.server.live.socket import SocketLimits
+from steno.server.live.live_socket import SocketLimits
 from steno.server.metrics import Metrics
 from steno.translation.translator import Translator
 

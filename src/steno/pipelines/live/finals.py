@@ -12,7 +12,7 @@ from steno.alignment.heuristic import spread
 from steno.captions.cues import CueStyle
 from steno.captions.incremental import IncrementalCaptions
 from steno.pipelines.live.live_options import LiveOptions
-from steno.pipelines.request import TimingMode
+from steno.pipelines.request_checks import TimingMode
 from steno.streaming.events import Final, Partial
 from steno.translation.translator import LanguagePair, Translator
 from steno.types import Segment, Word

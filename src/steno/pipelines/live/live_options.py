@@ -14,7 +14,7 @@ from steno.errors import (
     UnsupportedFeatureError,
     UnsupportedSampleRateError,
 )
-from steno.pipelines.request import check_language, check_target
+from steno.pipelines.request_checks import check_language, check_target
 
 LiveEncoding: TypeAlias = Encoding | Literal["webm", "ogg"]
 LIVE_ENCODINGS: tuple[LiveEncoding, ...] = (*ENCODINGS, *get_args(Literal["webm", "ogg"]))

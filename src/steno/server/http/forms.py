@@ -11,7 +11,7 @@ from steno.backends.base import Capabilities
 from steno.engine.engine import Engine
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions
-from steno.pipelines.request import TimingMode, check_language
+from steno.pipelines.request_checks import TimingMode, check_language
 
 MAX_CONTEXT = 4000
 """Characters of `prompt` and `hotwords`; more would crowd the audio out of a model's window."""

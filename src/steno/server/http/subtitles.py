@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from steno.pipelines.file import FileOptions
-from steno.pipelines.request import check_language
+from steno.pipelines.request_checks import check_language
 from steno.pipelines.subtitle import subtitles_of
 from steno.server.http import upload
 from steno.server.http.caption_response import caption_response

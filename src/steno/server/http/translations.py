@@ -10,7 +10,7 @@ from fastapi.responses import PlainTextResponse
 
 from steno.captions.formats import FormatName
 from steno.pipelines.file import FileOptions
-from steno.pipelines.request import check_language, check_target, parse_glossary
+from steno.pipelines.request_checks import check_language, check_target, parse_glossary
 from steno.pipelines.subtitle import subtitles_of
 from steno.pipelines.translate import (
     TranslatedTranscript,

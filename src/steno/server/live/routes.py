@@ -23,7 +23,7 @@ from steno.server.live.dialects.base import Dialect, DialectFactory, Handshake, 
 from steno.server.live.dialects.deepgram import DeepgramFactory
 from steno.server.live.dialects.native import NativeFactory
 from steno.server.live.dialects.openai import OPENAI_REALTIME
-from steno.server.live.socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, LiveSocket, SessionEnd, close
+from steno.server.live.live_socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, LiveSocket, SessionEnd, close
 from steno.server.middleware.refusal import address_of
 from steno.server.services import Services, services_of
 

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidPro
 from websockets.http11 import Response
 
 from steno.client.exceptions import ServerError, error_of, not_reached, seconds_of
-from steno.client.server import CONNECT_S, ServerUrl
+from steno.client.http_api import CONNECT_S, ServerUrl
 from steno.errors import AuthenticationError, OverloadedError, SettingsError, StenoError
 
 PATH = "/ws/transcribe"

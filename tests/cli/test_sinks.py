@@ -9,7 +9,7 @@ import click
 import pytest
 
 from steno.cli.inputs import recordings_of
-from steno.cli.output import RECORD, FileSink, FolderSink, TerminalSink, write_whole
+from steno.cli.sinks import RECORD, FileSink, FolderSink, TerminalSink, write_whole
 
 
 def names(folder: Path) -> list[str]:

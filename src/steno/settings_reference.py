@@ -1,0 +1,44 @@
+"""The reference of all settings, made from `Settings`: the text of `steno serve --help` and of `docs/settings.md`."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from steno.settings import Group, Settings, details_of
+
+
+def table() -> str:
+    """The settings as Markdown, by group: `docs/settings.md`."""
+    lines: list[str] = []
+    for group in get_args(Group):
+        lines += [f"## {group}", "", "| variable | default | meaning |", "|---|---|---|"]
+        for name, field in Settings.model_fields.items():
+            if details_of(field)["group"] == group:
+                note = " *Not in this version yet.*" if details_of(field)["planned"] else ""
+                lines.append(f"| `{name.upper()}` | {_default(field.default)} | {field.description}{note} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def help_lines() -> list[tuple[str, list[tuple[str, str]]]]:
+    """By group, each variable that this version acts on, and its meaning with its default: for `--help`."""
+    groups: list[tuple[str, list[tuple[str, str]]]] = []
+    for group in get_args(Group):
+        rows = [
+            (name.upper(), f"{field.description} [{_default(field.default)}]".replace("`", ""))
+            for name, field in Settings.model_fields.items()
+            if details_of(field)["group"] == group and not details_of(field)["planned"]
+        ]
+        if rows:
+            groups.append((group, rows))
+    return groups
+
+
+def _default(value: Any) -> str:
+    if value is None or value == ():
+        return "—"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
