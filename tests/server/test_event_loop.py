@@ -89,6 +89,7 @@ def test_uploads_leave_the_loop_free(talkative: WatchedServer, recording: bytes,
     assert max(stalls, default=0.0) < MOST_S
 
 
+@pytest.mark.slow
 def test_the_embedded_recogniser_leaves_the_loop_free(fixtures: Path, tmp_path: Path) -> None:
     with WatchedServer(tmp_path / "stalls", ASR_BACKEND="sphinx") as server:
         _warm_up(server)

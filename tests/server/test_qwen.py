@@ -166,7 +166,14 @@ async def test_the_other_dialects(server: RunningServer, dialect: Dialect) -> No
     assert word_error_rate([clip.text], [await dialect(server, clip)]) <= 0.05
 
 
-@pytest.mark.parametrize("settings", [{}, {"DUAL_MODEL": "true"}, {"USE_SPECULATIVE": "true"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        pytest.param({"DUAL_MODEL": "true"}, marks=pytest.mark.slow),
+        pytest.param({"USE_SPECULATIVE": "true"}, marks=pytest.mark.slow),
+    ],
+)
 async def test_eight_streams_in_three_dialects_beside_uploads(settings: dict[str, str]) -> None:
     names = ["talk", *ENGLISH, "german-0", "german-1", "talk"]
     ways = [way for way, _ in zip(cycle((native, openai, deepgram)), names, strict=False)]

@@ -23,6 +23,7 @@ def server() -> Iterator[RunningServer]:
         yield server
 
 
+@pytest.mark.slow
 def test_no_input_causes_a_server_error_or_an_undocumented_answer(server: RunningServer, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("schemathesis")
     options = ["--checks", CHECKS, "--max-examples", "40", "--generation-deterministic", "--no-color"]

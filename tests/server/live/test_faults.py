@@ -234,6 +234,7 @@ async def test_a_message_larger_than_any_may_be_ends_the_session_and_nothing_els
     await asyncio.to_thread(until, lambda: is_quiet(server))
 
 
+@pytest.mark.slow
 async def test_an_hour_of_audio_at_once_does_not_grow_the_server(server: RunningServer) -> None:
     process = psutil.Process(server.process.pid)
     await said(server, bytes(60 * BYTES_PER_S), size=BYTES_PER_S)

@@ -80,7 +80,7 @@ async def test_stable_text_is_never_revised_and_every_final_begins_with_it(
             assert message["text"].startswith(stable.get(message["segment_id"], ""))
 
 
-@pytest.mark.parametrize("size", [1, 333, 32_001, 10_000_000])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 333, 32_001, 10_000_000])
 async def test_the_size_of_frames_makes_no_difference_to_finals(
     scripted: RunningServer, speech: bytes, size: int
 ) -> None:

@@ -23,6 +23,8 @@ from server.page.browser import PATIENCE_MS, Visit, chromium, microphone
 from speech import word_error_rate
 from talking import BYTES_PER_S, pcm_file, said
 
+pytestmark = pytest.mark.slow  # a browser, which not every machine has
+
 AXE = [
     Path(os.environ.get("AXE_PATH", "node_modules/axe-core/axe.min.js")),
     *(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import pytest
+
 from running import RunningServer
 from server.page.browser import Visit, chromium_that_shares
 
 
+@pytest.mark.slow  # a browser, which not every machine has
 def test_a_tab_is_heard_until_it_is_closed(fixtures: Path) -> None:
     with (
         RunningServer(ASR_BACKEND="scripted") as server,
