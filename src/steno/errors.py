@@ -20,6 +20,7 @@
     │   ├── NotAudioError                it is something else
     │   ├── UndecodableAudioError        it is damaged, or a codec that we do not read
     │   ├── EmptyAudioError              it holds no samples
+    │   ├── AudioTrackNotFoundError      the file has no such audio track
     │   ├── AudioTooLargeError           more bytes than allowed
     │   └── AudioTooLongError            more seconds than allowed
     ├── RetryableError             come back in `retry_after_s`
@@ -135,6 +136,10 @@ class UndecodableAudioError(AudioError):
 
 class EmptyAudioError(AudioError):
     code = "empty_audio"
+
+
+class AudioTrackNotFoundError(AudioError):
+    code = "audio_track_not_found"
 
 
 class AudioTooLargeError(AudioError):

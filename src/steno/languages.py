@@ -37,11 +37,30 @@ NAMES = {
     "yue": "Cantonese",
     "zh": "Chinese",
 }
-_CODES = {name.lower(): code for code, name in NAMES.items()} | {code: code for code in NAMES}
+_ISO_639_2 = {
+    "ar": "ara", "cs": "cze ces", "da": "dan", "de": "ger deu", "el": "gre ell", "en": "eng", "es": "spa",
+    "fa": "per fas", "fi": "fin", "fil": "tl tgl", "fr": "fre fra", "hi": "hin", "hu": "hun", "id": "ind", "it": "ita",
+    "ja": "jpn", "ko": "kor", "mk": "mac mkd", "ms": "may msa", "nl": "dut nld", "pl": "pol", "pt": "por",
+    "ro": "rum ron", "ru": "rus", "sv": "swe", "th": "tha", "tr": "tur", "vi": "vie", "zh": "chi zho cmn",
+}  # fmt: skip
+"""Three-letter codes by ours, bibliographic and terminological; and `tl`, as Whisper calls Filipino."""
+
+_OTHER_NAMES = {
+    "mandarin": "zh", "castilian": "es", "flemish": "nl", "farsi": "fa", "tagalog": "fil", "moldavian": "ro",
+    "moldovan": "ro",
+}  # fmt: skip
+"""As Whisper's list of languages has them."""
+
+_CODES = {
+    **{name.lower(): code for code, name in NAMES.items()},
+    **{code: code for code in NAMES},
+    **{other: code for code, others in _ISO_639_2.items() for other in others.split()},
+    **_OTHER_NAMES,
+}
 
 
 def code_of(language: str) -> str | None:
-    """The code for a code (`en`), a tag (`en-US`) or an English name (`English`), in any case; None if unknown."""
+    """The code for a code (`en`, `eng`), a tag (`en-US`) or an English name, in any case; None if unknown."""
     wanted = language.strip().lower()
     return _CODES.get(wanted) or _CODES.get(wanted.replace("_", "-").partition("-")[0])
 

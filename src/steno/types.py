@@ -80,6 +80,8 @@ class Transcript:
     segments: tuple[Segment, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     """Seconds spent by stage: `decode`, `vad`, `queue`, `recognize`."""
+    warnings: tuple[str, ...] = ()
+    """What of the recording was damaged, and is therefore missing."""
 
     @property
     def words(self) -> tuple[Word, ...]:

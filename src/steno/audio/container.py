@@ -7,7 +7,7 @@ can be read ahead: 20 KB of it may ask for 2.9 GB and 9 s. `sandbox` bounds that
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,10 +16,11 @@ from steno.audio.chunks import check_chunks
 from steno.audio.mp4_boxes import check_boxes
 from steno.audio.resample import MAX_RATE, MIN_RATE
 from steno.audio.source import GuardedReader, MediaSource
-from steno.errors import AudioError, EmptyAudioError, NotAudioError, UndecodableAudioError
+from steno.errors import AudioError, AudioTrackNotFoundError, EmptyAudioError, NotAudioError, UndecodableAudioError
+from steno.languages import code_of
 
 if TYPE_CHECKING:
-    from av import AudioFrame, AudioStream
+    from av import AudioFrame, AudioStream, Packet
     from av.container import InputContainer
 
 FORMATS = "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,w64,wav,wv"
@@ -70,7 +71,7 @@ _MAGIC = (
 
 @dataclass(slots=True)
 class Media:
-    """An open file and its first audio track."""
+    """An open file and one of its audio tracks."""
 
     container: InputContainer
     stream: AudioStream
@@ -94,11 +95,14 @@ class Media:
 
     @property
     def claimed_s(self) -> float | None:
-        """The track's length as the file states it."""
+        """The track's length as the file states it. (Matroska and Ogg state the time of its end.)"""
         if self.stream.duration is not None and self.stream.time_base is not None:
             duration_s = float(self.stream.duration * self.stream.time_base)
         else:
             duration_s = (self.container.duration or 0) / 1e6
+        start_s = self.start_s or 0.0
+        if self.format in ("matroska", "ogg") and 0 < start_s < duration_s:
+            duration_s -= start_s
         return duration_s if duration_s > 0 else None
 
     @property
@@ -107,8 +111,24 @@ class Media:
         exact = self.reader.seekable() and self.container.format.name.split(",")[0] in EXACT_LENGTH
         return self.claimed_s if exact else None
 
+    def packets_s(self) -> float:
+        """The track's length by its packets, which are read and not decoded: `frames` has nothing left to give."""
+        base = float(self.stream.time_base or 0)
+        return sum(float(packet.duration or 0) * base for packet in self._packets())
+
     def frames(self) -> Iterator[AudioFrame]:
         """Decoded frames. Damaged packets are counted and left out; where the file breaks off, it ends."""
+        from av import FFmpegError
+
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except FFmpegError:
+                self.damaged_packets += 1
+                continue
+            yield from frames
+
+    def _packets(self) -> Iterator[Packet[AudioStream]]:
         from av import FFmpegError
 
         packets = self.container.demux(self.stream)
@@ -127,21 +147,25 @@ class Media:
             self.reader.check()
             if packet is None:
                 return
-            try:
-                frames = packet.decode()
-            except FFmpegError:
-                self.damaged_packets += 1
-                continue
-            yield from frames
+            yield packet
 
 
 @contextmanager
 def open_media(
-    source: MediaSource, cancelled: threading.Event | None, accepted: AcceptedFormats = FILES
+    source: MediaSource,
+    cancelled: threading.Event | None,
+    accepted: AcceptedFormats = FILES,
+    *,
+    track: str | None = None,
 ) -> Iterator[Media]:
     """Open `source` as audio.
 
-    Raises `NotAudioError`, `UndecodableAudioError`, `EmptyAudioError`, `DecodeCancelled`, and what `source` raises.
+    Args:
+        track: an audio track by its number, from 1, or by its language (code or name). None: of the tracks that can be
+            decoded the one that the file marks as default, else the first.
+
+    Raises `NotAudioError`, `UndecodableAudioError`, `EmptyAudioError`, `AudioTrackNotFoundError`, `DecodeCancelled`,
+    and what `source` raises.
     """
     import av
 
@@ -174,7 +198,7 @@ def open_media(
         raise _unreadable(reader.head, accepted) from error
     with container:
         reader.check()
-        yield Media(container, _first_audio_track(container, accepted), reader)
+        yield Media(container, _audio_track(container, accepted, track), reader)
 
 
 class _OtherFileError(Exception):
@@ -196,17 +220,52 @@ def _unreadable(head: bytes, accepted: AcceptedFormats) -> AudioError:
     return NotAudioError(f"This is not an audio {accepted.noun} of a kind that we read. {accepted.advice}")
 
 
-def _first_audio_track(container: InputContainer, accepted: AcceptedFormats) -> AudioStream:
-    if not container.streams.audio:
+def _audio_track(container: InputContainer, accepted: AcceptedFormats, track: str | None) -> AudioStream:
+    tracks = container.streams.audio
+    if not tracks:
         raise NotAudioError(f"The {accepted.noun} has no audio track. {accepted.advice}")
-    stream = container.streams.audio[0]
-    # PyAV leaves out the context where it knows no decoder; its type hints don't.
-    context: Any = stream.codec_context
-    if context is None or context.codec.name not in accepted.codecs.split(","):
+    candidates = tracks if track is None else _named(tracks, track)
+    readable = [stream for stream in candidates if _is_readable(stream, accepted)]
+    if not readable:
         raise UndecodableAudioError(f"The audio track is in a codec that we do not read. {accepted.advice}")
+    stream = next((stream for stream in readable if _is_default(stream)), readable[0])
+    context = stream.codec_context
     if context.sample_rate and context.layout.nb_channels:  # else only the frames will tell
         check_shape(context.sample_rate, context.layout.nb_channels)
     return stream
+
+
+def _named(tracks: Sequence[AudioStream], track: str) -> list[AudioStream]:
+    """Those of the number, or of the language."""
+    if track.isascii() and track.isdecimal():
+        found = list(tracks)[int(track) - 1 : int(track)] if int(track) else []
+    else:
+        code = code_of(track) or track.lower()
+        found = [stream for stream in tracks if _language(stream) == code]
+    if not found:
+        there = ", ".join(
+            f"{number} ({_language(stream) or 'no language'}{', default' if _is_default(stream) else ''})"
+            for number, stream in enumerate(tracks, 1)
+        )
+        raise AudioTrackNotFoundError(f"There is no audio track {track!r}. The file has: {there}.", param="track")
+    return found
+
+
+def _language(stream: AudioStream) -> str | None:
+    language = stream.metadata.get("language", "")
+    return None if language in ("", "und") else code_of(language) or language.lower()
+
+
+def _is_default(stream: AudioStream) -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.default)
+
+
+def _is_readable(stream: AudioStream, accepted: AcceptedFormats) -> bool:
+    # PyAV leaves out the context where it knows no decoder; its type hints don't.
+    context: Any = stream.codec_context
+    return context is not None and context.codec.name in accepted.codecs.split(",")
 
 
 def check_shape(sample_rate: int, channels: int) -> None:

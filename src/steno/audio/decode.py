@@ -8,8 +8,8 @@ Everything is pulled: nothing runs ahead of the consumer, and memory is bounded 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,10 +18,11 @@ from loguru import logger
 
 from steno.audio.container import Media, check_shape, open_media
 from steno.audio.mix import Mixer
+from steno.audio.ogg_links import links_of
 from steno.audio.resample import Resampler
 from steno.audio.source import DecodeCancelled, MediaSource, opened
 from steno.audio.timeline import Timeline
-from steno.errors import AudioTooLongError, EmptyAudioError, UndecodableAudioError
+from steno.errors import AudioError, AudioTooLongError, EmptyAudioError, UndecodableAudioError
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["DecodeCancelled", "MediaInfo", "decode", "probe"]
 
 HEADER_SLACK_S = 1.0
-"""A header may count padding that is not decoded: only past this is a file refused for what its header says."""
+"""Packets may hold padding that is not decoded: only past this is a file refused before it is decoded."""
 
 MISSING_S = 1.0
 """A file that ends earlier than its header says by more than this was cut off."""
@@ -38,7 +39,7 @@ MISSING_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a file says about its first audio track."""
+    """What a file says about the audio track that is decoded."""
 
     container: str
     codec: str
@@ -58,46 +59,135 @@ def decode(
     source: MediaSource | Path,
     *,
     max_seconds: float | None,
+    track: str | None = None,
     cancelled: threading.Event | None = None,
     chunk_s: float = 1.0,
     on_open: Callable[[MediaInfo], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Iterator[Audio]:
-    """Yield the first audio track of `source` in chunks of `chunk_s`, the last one shorter; values in [-1, 1].
+    """Yield an audio track of `source` in chunks of `chunk_s`, the last one shorter; values in [-1, 1].
 
-    In this process, which a damaged file may crash or exhaust: for strangers' files there is `sandbox.pool`.
-    `on_open` is called with what the header says, before any audio.
+    In this process, which a damaged file may crash or exhaust: for strangers' files there is `sandbox.decoder_pool`.
+    `on_open` is called with what the header says, before any audio; `on_warning` with a sentence for each kind of
+    damage, behind all audio.
     A seekable `source` is read from its beginning; it is not closed. Closing the generator releases all the rest.
-    Times in the output are times in a player (`Timeline`); all channels are mixed (`Mixer`).
+    Times in the output are times in a player (`Timeline`); all channels are mixed (`Mixer`). The links of a chained Ogg
+    file follow each other (`ogg_links`).
 
-    What is damaged in the middle or breaks off yields what can be decoded, and one WARNING in the log. A WAV file
-    cut short is not noticed: its length field is wrong in too many good ones.
+    A file that is damaged in the middle or breaks off yields what can be decoded. A WAV file cut short is not noticed:
+    its length field is wrong in too many good ones. What a header says of the length is a hint: where it says too much,
+    the packets are counted before the file is refused.
 
     Raises, at the first `next` or later:
         NotAudioError: it is something else, or a video without an audio track.
         UndecodableAudioError: nothing of it can be decoded.
         EmptyAudioError: it has no samples.
-        AudioTooLongError: longer than `max_seconds`: at once if its header says so, else when decoding gets there.
+        AudioTooLongError: longer than `max_seconds`.
+        AudioTrackNotFoundError: there is no such `track`.
         DecodeCancelled: `cancelled` was set.
     and whatever reading `source` raises.
     """
-    with opened(source) as file, open_media(file, cancelled) as media:
-        if on_open is not None:
-            on_open(_info_of(media))
-        claimed_s = media.exact_s
-        if max_seconds is not None and claimed_s is not None and claimed_s > max_seconds + HEADER_SLACK_S:
-            raise _too_long(max_seconds)
+    with opened(source) as file:
+        recording = _Recording(links_of(file), max_seconds, track, cancelled, on_open)
         samples = 0
-        timeline = Timeline(media.start_s)
-        for chunk in _chunks(_resampled(_mono(media, timeline)), round(chunk_s * SAMPLE_RATE)):
+        for chunk in _chunks(_resampled(recording.mono()), round(chunk_s * SAMPLE_RATE)):
             samples += len(chunk)
             if max_seconds is not None and samples > max_seconds * SAMPLE_RATE:
                 raise _too_long(max_seconds)
             yield chunk
-        if not samples and (media.damaged_packets or media.claimed_s is not None):
+        if not samples and recording.promised:
             raise UndecodableAudioError("The audio is damaged: nothing of it can be decoded.")
         if not samples:
             raise EmptyAudioError("The file has an audio track, but no samples in it.")
-        _warn_of_damage(media, timeline, samples / SAMPLE_RATE)
+        warnings = recording.damage.warnings(samples / SAMPLE_RATE)
+        if warnings:
+            logger.warning("audio is damaged: {}", "; ".join(warnings))
+        if on_warning is not None:
+            for warning in warnings:
+                on_warning(warning)
+
+
+@dataclass(slots=True)
+class _Damage:
+    packets: int = 0
+    jumps: int = 0
+    links: int = 0
+    claimed_s: float | None = None
+    """What the header says of a file with a single track, where that is more than an estimate."""
+
+    def warnings(self, decoded_s: float) -> list[str]:
+        """A sentence for each kind of damage."""
+        found = []
+        if self.packets:
+            found.append(f"{self.packets} packets could not be decoded and were left out")
+        if self.links:
+            found.append(f"{self.links} parts of the chained file could not be read and were left out")
+        if self.jumps:
+            found.append(f"timestamps jumped {self.jumps} times and were not followed")
+        if self.claimed_s is not None and decoded_s < self.claimed_s - MISSING_S:
+            found.append(f"the audio ends after {decoded_s:.1f} s, the header says {self.claimed_s:.1f} s")
+        return found
+
+
+class _Recording:
+    """The links of one file, one behind the other; a file that is not chained is one link."""
+
+    def __init__(
+        self,
+        links: Sequence[MediaSource],
+        max_seconds: float | None,
+        track: str | None,
+        cancelled: threading.Event | None,
+        on_open: Callable[[MediaInfo], None] | None,
+    ) -> None:
+        self._links = links
+        self._max_seconds = max_seconds
+        self._track = track
+        self._cancelled = cancelled
+        self._on_open = on_open
+        self.damage = _Damage()
+        self.promised = False
+        """Whether there is reason to expect samples."""
+
+    def mono(self) -> Iterator[tuple[int, Audio]]:
+        """(sample rate, samples)."""
+        for number, link in enumerate(self._links):
+            try:
+                yield from self._link(link, is_first=number == 0)
+            except AudioTooLongError:
+                raise
+            except AudioError:
+                if number == 0:
+                    raise
+                self.damage.links += 1
+
+    def _link(self, link: MediaSource, *, is_first: bool) -> Iterator[tuple[int, Audio]]:
+        with open_media(link, self._cancelled, track=self._track) as media:
+            if not self._claims_too_much(media):
+                yield from self._decoded(media, is_first=is_first)
+                return
+            assert self._max_seconds is not None
+            if media.packets_s() > self._max_seconds + HEADER_SLACK_S:
+                raise _too_long(self._max_seconds)
+        with open_media(link, self._cancelled, track=self._track) as media:  # its packets have been taken
+            yield from self._decoded(media, is_first=is_first)
+
+    def _claims_too_much(self, media: Media) -> bool:
+        claimed_s = media.exact_s
+        return (
+            self._max_seconds is not None and claimed_s is not None and claimed_s > self._max_seconds + HEADER_SLACK_S
+        )
+
+    def _decoded(self, media: Media, *, is_first: bool) -> Iterator[tuple[int, Audio]]:
+        if is_first and self._on_open is not None:
+            self._on_open(replace(_info_of(media), duration_s=media.claimed_s if len(self._links) == 1 else None))
+        timeline = Timeline(media.start_s)
+        yield from _mono(media, timeline)
+        self.promised |= bool(media.damaged_packets) or media.claimed_s is not None
+        self.damage.packets += media.damaged_packets
+        self.damage.jumps += timeline.jumps
+        if len(self._links) == 1 and len(media.container.streams) == 1:
+            self.damage.claimed_s = media.exact_s
 
 
 def _info_of(media: Media) -> MediaInfo:
@@ -156,16 +246,3 @@ def _chunks(parts: Iterator[Audio], size: int) -> Iterator[Audio]:
 
 def _too_long(max_seconds: float) -> AudioTooLongError:
     return AudioTooLongError(f"The audio is longer than {max_seconds:g} s, the most that is accepted here; split it.")
-
-
-def _warn_of_damage(media: Media, timeline: Timeline, decoded_s: float) -> None:
-    damage = []
-    if media.damaged_packets:
-        damage.append(f"{media.damaged_packets} packets could not be decoded")
-    if timeline.jumps:
-        damage.append(f"timestamps jumped {timeline.jumps} times and were not followed")
-    claimed_s = media.exact_s if len(media.container.streams) == 1 else None
-    if claimed_s is not None and decoded_s < claimed_s - MISSING_S:
-        damage.append(f"it ends after {decoded_s:.1f} s where its header says {claimed_s:.1f} s")
-    if damage:
-        logger.warning("audio is damaged: {}; going on with what there is", ", ".join(damage))

@@ -36,17 +36,29 @@ MAX_PLANES = 7
 `AudioFrame.planes` goes on to the first empty pointer, so with 8 or more it reads what lies behind the array."""
 
 
+CANCELLED = 0.03
+"""Channels cancel each other out where their mix has less than this share of the energy of unrelated channels."""
+
+RESTORED = 0.25
+"""Above this share they no longer do."""
+
+MEMORY_S = 2.0
+"""Energies are averaged over about this time."""
+
+
 class Mixer:
     """Mixes to mono by a weighted mean, so that the result can never leave [-1, 1] and needs no limiter.
 
     Stereo is the plain mean: one silent channel costs 6 dB. In 5.1 the centre, where dialogue is, counts most.
     A layout that is unknown (a WAV file of six microphones) is the plain mean. Float samples beyond [-1, 1] are
-    clipped; samples that are not numbers are silence.
+    clipped; samples that are not numbers are silence. Channels with inverted polarity (a balanced cable that is wired
+    wrongly) are inverted back (`Polarity`).
     """
 
     def __init__(self) -> None:
         self._layout: AudioLayout | None = None
         self._weights: Audio = np.ones(1, np.float32)
+        self._polarity = Polarity(1)
         self._packer = Packer()
 
     def mix(self, frame: AudioFrame) -> Audio:
@@ -54,6 +66,7 @@ class Mixer:
         if frame.layout != self._layout:
             self._layout = frame.layout
             self._weights = channel_weights([channel.name for channel in frame.layout.channels])
+            self._polarity = Polarity(len(self._weights))
         if not frame.samples:
             return np.zeros(0, np.float32)
         frame = self._packer.pack(frame)
@@ -62,8 +75,36 @@ class Mixer:
             alone: Audio = samples[0]
             return alone
         channels = samples if frame.format.is_planar else samples.reshape(-1, len(self._weights)).T
-        mono: Audio = self._weights @ channels
+        weights: Audio = self._weights * self._polarity.signs(channels, self._weights, frame.sample_rate)
+        mono: Audio = weights @ channels
         return mono
+
+
+class Polarity:
+    """Finds channels that cancel each other out, and the sign by which to multiply each so that they do not.
+
+    A mix of unrelated channels has the sum of their weighted energies, a mix of equal ones more, and a mix of a channel
+    with its own inverse none. Signs change only where next to nothing is left of the mix: a voice in the middle of
+    stereo music, which an inverted channel would cancel, is left alone.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._covariance = np.zeros((channels, channels))
+        self._signs: Audio = np.ones(channels, np.float32)
+
+    def signs(self, channels: Audio, weights: Audio, sample_rate: int) -> Audio:
+        """1 or -1 for each channel, shape [channels]. `channels`: the next samples, shape [channels, n]."""
+        self._covariance *= max(1 - channels.shape[1] / (MEMORY_S * sample_rate), 0.0)
+        self._covariance += channels @ channels.T
+        weighted = self._covariance * np.outer(weights, weights)
+        energies = weighted.diagonal()
+        share = weighted.sum() / max(float(energies.sum()), 1e-12)
+        if share < CANCELLED and energies.any():
+            loudest = int(energies.argmax())
+            self._signs = np.where(weighted[loudest] < 0, -1, 1).astype(np.float32)
+        elif share > RESTORED:
+            self._signs = np.ones(len(weights), np.float32)
+        return self._signs
 
 
 class Packer:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from steno.client import Event
     from steno.settings import Settings
 
-ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg")
+ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RATE = 16_000
 CHUNK_S = 0.1
 READ_BYTES = 1 << 16
-CONTAINERS = ("webm", "ogg")
+CONTAINERS = ("webm", "ogg", "mp4")
 FILES = (
     ("WAV", 8, b"WAVE"), ("FLAC", 0, b"fLaC"), ("Ogg", 0, b"OggS"), ("WebM", 0, b"\x1aE\xdf\xa3"), ("MP3", 0, b"ID3"),
     ("MP4", 4, b"ftyp"),

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from steno.errors import InvalidRequestError
 
-LiveEncoding: TypeAlias = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg"]
+LiveEncoding: TypeAlias = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4"]
 BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
-CONTAINERS = ("webm", "ogg")
+CONTAINERS = ("webm", "ogg", "mp4")
 MAX_QUERY_CONTEXT = 4000
 """Bytes; servers and proxies take addresses of 8 KiB."""
 

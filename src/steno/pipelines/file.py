@@ -156,6 +156,7 @@ class FileTranscription:
                 "recognize": self._ticket.busy_s,
                 **({"align": self._ticket.align_s} if self._align else {}),
             },
+            warnings=tuple(self._reader.warnings),
         )
 
     async def _read(self) -> RecordingPiece | None:

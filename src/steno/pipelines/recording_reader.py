@@ -86,9 +86,9 @@ class RecordingOpener:
             vad_turns=threading.Semaphore(VAD_THREADS),
         )
 
-    def open(self, recording: BinaryIO | Path) -> RecordingReader:
-        """Begin to read; nothing is touched until the first `read`."""
-        return RecordingReader(recording, self._settings, self._shared)
+    def open(self, recording: BinaryIO | Path, track: str | None = None) -> RecordingReader:
+        """Begin to read; nothing is touched until the first `read`. `track`: as in `decode`."""
+        return RecordingReader(recording, self._settings, self._shared, track)
 
     async def aclose(self) -> None:
         """End all decoders. No recording can be opened any more."""
@@ -139,8 +139,15 @@ class DecoderTurn:
 class RecordingReader:
     """Reads one recording. `read` and `aclose` belong to one task."""
 
-    def __init__(self, recording: BinaryIO | Path, settings: RecordingReaderSettings, shared: ReaderResources) -> None:
+    def __init__(
+        self,
+        recording: BinaryIO | Path,
+        settings: RecordingReaderSettings,
+        shared: ReaderResources,
+        track: str | None = None,
+    ) -> None:
         self._recording = recording
+        self._track = track
         self._settings = settings
         self._shared = shared
         self._turn = DecoderTurn(shared.free)
@@ -150,6 +157,8 @@ class RecordingReader:
         self._is_decoded = False
         self.info: MediaInfo | None = None
         """What the header says; there with the first piece."""
+        self.warnings: list[str] = []
+        """What of the recording is damaged; complete at its end."""
         self.duration_s = 0.0
         """Of what has been decoded so far."""
         self.decode_s = 0.0
@@ -206,8 +215,10 @@ class RecordingReader:
         chunks = self._shared.decoders.decode(
             self._recording,
             max_seconds=self._settings.max_audio_s,
+            track=self._track,
             cancelled=self._cancelled,
             on_open=self._take_info,
+            on_warning=self.warnings.append,
         )
         for chunk in self._timed(chunks):
             kept.append(chunk)

@@ -167,7 +167,17 @@ def decoded_file(parent: Parent, job: DecodeJob) -> Iterator[Audio]:
     def send_info(info: MediaInfo) -> None:
         parent.send(MessageKind.INFO, pack_json(asdict(info)))
 
-    return decode(source, max_seconds=job.max_seconds, chunk_s=job.chunk_s, on_open=send_info)
+    def send_warning(text: str) -> None:
+        parent.send(MessageKind.WARNING, pack_json({"text": text}))
+
+    return decode(
+        source,
+        max_seconds=job.max_seconds,
+        track=job.track,
+        chunk_s=job.chunk_s,
+        on_open=send_info,
+        on_warning=send_warning,
+    )
 
 
 def decoded_stream(parent: Parent, job: DecodeJob) -> Iterator[Audio]:
@@ -204,7 +214,8 @@ def outcome_of(parent: Parent, job: DecodeJob, budget: CpuBudget) -> Header:
 
 
 def _failed(error: AudioError, *, is_worn: bool) -> Header:
-    return {"error": type(error).__name__, "message": error.message[:MAX_MESSAGE_CHARS], "is_worn": is_worn}
+    message = error.message[:MAX_MESSAGE_CHARS]
+    return {"error": type(error).__name__, "message": message, "param": error.param, "is_worn": is_worn}
 
 
 def main(connection: socket.socket, limits: DecoderLimits) -> None:

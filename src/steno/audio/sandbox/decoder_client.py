@@ -18,6 +18,7 @@ from steno.audio.source import DecodeCancelled, MediaSource
 from steno.errors import (
     AudioError,
     AudioTooLongError,
+    AudioTrackNotFoundError,
     EmptyAudioError,
     NotAudioError,
     UndecodableAudioError,
@@ -33,7 +34,8 @@ MAX_LOG_LINES = 20
 """Of one job."""
 
 _ERRORS: dict[str, type[AudioError]] = {
-    error.__name__: error for error in (NotAudioError, UndecodableAudioError, EmptyAudioError, AudioTooLongError)
+    error.__name__: error
+    for error in (NotAudioError, UndecodableAudioError, EmptyAudioError, AudioTooLongError, AudioTrackNotFoundError)
 }
 
 
@@ -51,6 +53,7 @@ def converse(
     source: MediaSource | FlushableSource,
     cancelled: threading.Event | None = None,
     on_open: Callable[[MediaInfo], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Generator[Audio, None, None]:
     """Have `process` do `job` and yield its audio, a second at most at a time.
 
@@ -63,7 +66,7 @@ def converse(
     """
     noun = "file" if job.live is None else job.live.noun
     try:
-        yield from _talk(process, job, source, cancelled, on_open)
+        yield from _talk(process, job, source, cancelled, on_open, on_warning)
     except DecoderDiedError as death:
         logger.warning("the decoder process of a {} died: {}", noun, death)
         raise UndecodableAudioError(
@@ -80,6 +83,7 @@ def _talk(
     source: MediaSource | FlushableSource,
     cancelled: threading.Event | None,
     on_open: Callable[[MediaInfo], None] | None,
+    on_warning: Callable[[str], None] | None,
 ) -> Generator[Audio, None, None]:
     lines = 0
     process.is_busy = True
@@ -97,6 +101,8 @@ def _talk(
                 process.send(MessageKind.FLUSH if data is None else MessageKind.DATA, data or b"")
             case MessageKind.INFO if on_open is not None:
                 on_open(MediaInfo(**unpack_json(payload)))
+            case MessageKind.WARNING if on_warning is not None:
+                on_warning(str(unpack_json(payload)["text"]))
             case MessageKind.LOG if lines < MAX_LOG_LINES:
                 lines += 1
                 _log(payload)
@@ -124,7 +130,8 @@ def _end(process: DecoderProcess, payload: bytearray) -> None:
     outcome = unpack_json(payload)
     process.is_busy = bool(outcome["is_worn"])
     if "error" in outcome:
-        raise _ERRORS.get(str(outcome["error"]), UndecodableAudioError)(str(outcome["message"]))
+        kind = _ERRORS.get(str(outcome["error"]), UndecodableAudioError)
+        raise kind(str(outcome["message"]), param=outcome.get("param"))
 
 
 def _wind_down(process: DecoderProcess) -> None:

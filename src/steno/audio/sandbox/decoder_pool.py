@@ -80,9 +80,11 @@ class DecoderPool:
         source: BinaryIO | Path,
         *,
         max_seconds: float | None,
+        track: str | None = None,
         cancelled: threading.Event | None = None,
         chunk_s: float = 1.0,
         on_open: Callable[[MediaInfo], None] | None = None,
+        on_warning: Callable[[str], None] | None = None,
     ) -> Generator[Audio, None, None]:
         """As `steno.audio.decode.decode`, in a decoder process. Closing the generator early kills the process.
 
@@ -92,9 +94,9 @@ class DecoderPool:
         """
         with opened(source) as file:
             size = _size_of(file)
-            job = DecodeJob(size, max_seconds, chunk_s)
+            job = DecodeJob(size, max_seconds, chunk_s, track)
             with self._lent(cancelled) as process:
-                yield from converse(process, job, file, cancelled, on_open)
+                yield from converse(process, job, file, cancelled, on_open, on_warning)
 
     def stream(
         self, source: FlushableSource, accepted: AcceptedFormats, cancelled: threading.Event

@@ -11,6 +11,7 @@
                      ◀── INFO ────  what the header says (JSON)
                      ◀── AUDIO ───  float32 samples, mono at `SAMPLE_RATE`
                      ◀── LOG ─────  a line for the log (JSON)
+                     ◀── WARNING ─  what of the file is damaged, for its sender (JSON)
                      ◀── DONE ────  the end of the job (JSON): ready for another
 
 The decoder process never opens a file. Its parent reads the source, so that a source can be anything that Python can
@@ -53,6 +54,7 @@ class MessageKind(IntEnum):
     AUDIO = 7
     LOG = 8
     DONE = 9
+    WARNING = 10
 
 
 class SandboxProtocolError(Exception):
@@ -67,6 +69,8 @@ class DecodeJob:
     """Of the source, in bytes; None = it cannot seek."""
     max_seconds: float | None = None
     chunk_s: float = 1.0
+    track: str | None = None
+    """As in `open_media`."""
     live: AcceptedFormats | None = None
     """None = a file: its gaps are filled, its header is believed. Else a live stream, and what it may be."""
 

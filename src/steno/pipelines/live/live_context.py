@@ -47,12 +47,12 @@ class LiveContext:
     translator: Translator | None = None
     telemetry: LiveTelemetry | None = None
     decoders: DecoderPool = field(default_factory=DecoderPool)
-    """Of WebM and Ogg; raw audio needs none."""
+    """Of containers; raw audio needs none."""
 
 
 def intake_of(options: LiveOptions, decoders: DecoderPool) -> Intake:
     """What decodes the audio that a client sends in the options' encoding."""
-    if options.encoding == "webm" or options.encoding == "ogg":
+    if options.encoding == "webm" or options.encoding == "ogg" or options.encoding == "mp4":
         return ContainerIntake(decoders)
     return PcmIntake(options.encoding, options.sample_rate)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
+from steno.audio.intake import CONTAINERS, Container
 from steno.audio.pcm import ENCODINGS, Encoding
 from steno.backends.base import Capabilities
 from steno.captions.incremental import RUNNING_FORMATS, RunningFormat
@@ -16,8 +17,8 @@ from steno.errors import (
 )
 from steno.pipelines.request_checks import check_language, check_target
 
-LiveEncoding: TypeAlias = Encoding | Literal["webm", "ogg"]
-LIVE_ENCODINGS: tuple[LiveEncoding, ...] = (*ENCODINGS, *get_args(Literal["webm", "ogg"]))
+LiveEncoding: TypeAlias = Encoding | Container
+LIVE_ENCODINGS: tuple[LiveEncoding, ...] = (*ENCODINGS, *CONTAINERS)
 
 MIN_RATE, MAX_RATE = 8_000, 48_000
 MIN_SILENCE_MS, MAX_SILENCE_MS = 100, 60_000

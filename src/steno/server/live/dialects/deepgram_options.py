@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from steno.audio.intake import CONTAINERS
 from steno.errors import InvalidRequestError, UnknownModelError, UnsupportedFeatureError
 from steno.pipelines.live.live_options import MAX_SILENCE_MS, MIN_SILENCE_MS, LiveEncoding, LiveOptions
 
@@ -196,7 +197,7 @@ def _format(single: Mapping[str, str]) -> tuple[LiveEncoding, int]:
     if encoding is not None and encoding not in ENCODINGS:
         raise _wrong("encoding", encoding, f"one of {', '.join(ENCODINGS)}; leave it out for audio in a container")
     ours = SNIFFED if encoding is None else ENCODINGS[encoding]
-    if ours in ("webm", "ogg"):  # these say for themselves; some clients say it as well
+    if ours in CONTAINERS:  # these say for themselves; some clients say it as well
         return ours, LiveOptions().sample_rate
     if rate is None:
         raise InvalidRequestError(f"sample_rate is needed with encoding={encoding}", param="sample_rate")
