@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from steno.errors import SettingsError
 
@@ -10,15 +11,73 @@ NEEDED_MB = 640
 """Of address space. An idle server takes 190 MB, one that has read a recording 580, with Moonshine 640: most of it
 is reserved for threads and never used."""
 
+NEEDED_RESIDENT_MB = 256
+"""Of memory in use, with its child processes. An idle server takes 61 MB, one that has read a short recording 209 with
+Moonshine and 242 with PocketSphinx (proportional set size). Larger models need more, and say so when they load."""
 
-def check_memory() -> None:
-    """Raise SettingsError where the process may not have the address space that a server needs (`ulimit -v`)."""
+UNLIMITED_BYTES = 2**60
+"""Control groups of version 1 without a limit have the largest number that is a multiple of the page size."""
+
+
+def check_memory(root: Path = Path("/")) -> None:
+    """Raise SettingsError where the process may not have the memory that a server needs: its address space
+    (`ulimit -v`), or its control group's memory (a container's).
+
+    Args:
+        root: where `proc` and `sys` are.
+    """
     limit_mb = _address_space_mb()
     if limit_mb is not None and limit_mb < NEEDED_MB:
         raise SettingsError(
             f"memory is limited to {limit_mb} MB of address space (ulimit -v), and a server needs {NEEDED_MB}: raise "
             "the limit, or bound the server's memory with a cgroup (docker --memory, systemd MemoryMax)"
         )
+    limit_mb = control_group_mb(root)
+    if limit_mb is not None and limit_mb < NEEDED_RESIDENT_MB:
+        raise SettingsError(
+            f"the control group's memory is limited to {limit_mb} MB (docker --memory, systemd MemoryMax), and a "
+            f"server needs {NEEDED_RESIDENT_MB}, with a large model more: raise the limit"
+        )
+
+
+def control_group_mb(root: Path) -> int | None:
+    """The least memory limit of this process's control group and of those above it, in MB; None: there is none.
+
+    cgroups(7): version 2 has `memory.max`, version 1 `memory.limit_in_bytes`. In a container the group's path may be
+    the host's, and only the top of it is there.
+    """
+    limits = [limit for file in _limit_files(root) if (limit := _limit_of(file)) is not None]
+    return min(limits) // 2**20 if limits else None
+
+
+def _limit_files(root: Path) -> list[Path]:
+    files = []
+    for line in _text_of(root / "proc/self/cgroup").splitlines():
+        hierarchy, controllers, path = line.split(":", 2)
+        if hierarchy == "0":
+            top, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = Path(path.strip("/"))
+        files += [top / part / name for part in (group, *group.parents)]
+    return files
+
+
+def _limit_of(file: Path) -> int | None:
+    text = _text_of(file).strip()
+    if not text.isdigit():  # "max"
+        return None
+    limit = int(text)
+    return limit if limit < UNLIMITED_BYTES else None
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
 
 
 def _address_space_mb() -> int | None:
