@@ -223,6 +223,29 @@ def test_bodies_under_way_take_no_places() -> None:
     run(main())
 
 
+def test_who_finds_no_place_once_its_body_is_complete_is_refused_at_once() -> None:
+    async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+        await asyncio.sleep(60)
+        await PlainTextResponse("done")(scope, receive, send)
+
+    async def main() -> None:
+        async with Engine(SleepingBackend(workers=1), Limits(max_waiting=0)) as engine:
+            admission = Admission(busy, engine, LIMITS, ignore)
+            parts = (0, body(1, more=True)), (5, body(1, more=False))
+            first, second = Client(*parts, address="192.0.2.1"), Client(*parts, address="192.0.2.2")
+            serving, refused = (
+                asyncio.create_task(admission(one.scope, one.receive, one.send)) for one in (first, second)
+            )
+            await refused
+            assert (second.status, second.code) == (429, "overloaded")
+            assert asyncio.get_running_loop().time() < 5.1
+            await serving
+            assert first.status == 200
+
+    run(main())
+
+
 def test_a_client_may_send_so_many_bodies_at_once() -> None:
     async def main() -> None:
         async with Engine(SleepingBackend(), AdmissionLimits()) as engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from starlette.types import Receive, Scope, Send
 
@@ -13,17 +14,17 @@ DRAIN_BYTES = 4 * 2**20
 DRAIN_S = 2.0
 
 
-async def refuse(error: StenoError, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(error: StenoError, scope: Scope, receive: Receive, send: Send, *, body_is_read: bool = False) -> None:
     """Send `error`'s answer.
 
     A small body is read first: where a server closes the connection on an unread body, the client sees a reset in
     place of the answer.
+
+    Args:
+        body_is_read: all of the body was received already.
     """
-    try:
-        async with asyncio.timeout(DRAIN_S):
-            await _drain(receive)
-    except TimeoutError:
-        pass
+    if not body_is_read:
+        await _drain(receive)
     await error_response.response_of(error, error_response.request_id_of(scope))(scope, receive, send)
 
 
@@ -34,9 +35,12 @@ def address_of(scope: Scope) -> str:
 
 
 async def _drain(receive: Receive) -> None:
+    """Read the body, for a while."""
     read = 0
-    while read < DRAIN_BYTES:
-        message = await receive()
-        read += len(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            while read < DRAIN_BYTES:
+                message = await receive()
+                read += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return

@@ -49,18 +49,17 @@ class UploadAdmission:
         if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(UPLOADS):
             await self._app(scope, receive, send)
             return
+        body = UploadBody(receive, self._limits)
         try:
             check_length(scope, self._limits)
             self._engine.check_room(client=address_of(scope))
             async with AsyncExitStack() as cleanup:
                 with ExitStack() as receiving:
                     receiving.enter_context(self._receiving.body_of(client_of(scope)))
-                    exchange = _RequestMessages(
-                        scope, UploadBody(receive, self._limits), send, self._engine, cleanup, receiving
-                    )
+                    exchange = _RequestMessages(scope, body, send, self._engine, cleanup, receiving)
                     await _serve(self._app, scope, exchange, receive)
         except StenoError as error:
-            await refuse(error, scope, receive, send)
+            await refuse(error, scope, receive, send, body_is_read=body.is_complete)
 
 
 def place_of(scope: Scope) -> UploadPlace:

@@ -77,6 +77,8 @@ class UploadBody:
         self._began = asyncio.get_running_loop().time()
         self._bytes = 0
         self._waited_s = 0.0
+        self.is_complete = False
+        """Whether its last message was received: `receive` then waits for the client to hang up."""
 
     @property
     def time_left_s(self) -> float:
@@ -92,6 +94,7 @@ class UploadBody:
             DeadlineExceededError: it takes longer than a request may.
         """
         message = await self._next_in_time()
+        self.is_complete = not message.get("more_body", False)
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._limits.max_bytes:
             raise too_large(self._limits)
