@@ -67,7 +67,7 @@ def main() -> None:
     report = harness.Report("live", options)
     seconds = 15.0 if options.quick else options.seconds
     with _server(options) as server:
-        alone = asyncio.run(load(server, options.say, 1, seconds))
+        alone = asyncio.run(load(server.url, options.say, 1, seconds))
     alone_p95_ms = ms(alone.partial_lags_s, 95)
     if options.find_max:
         report.add("max_streams", _find_max(options, seconds))
@@ -106,11 +106,11 @@ def _server(options: argparse.Namespace) -> Server:
 
 
 def _measure(report: harness.Report, server: Server, say: Path, sessions: int, seconds: float) -> Heard:
-    asyncio.run(load(server, say, 1, 5.0))  # loads the model and the VAD
+    asyncio.run(load(server.url, say, 1, 5.0))  # loads the model and the VAD
     cpu_s, rss_mb = _cpu_s(server), server.rss_mb()
     vad_s = _metric(server, "steno_vad_busy_seconds_total")
     most_mb = [rss_mb]
-    heard = asyncio.run(load(server, say, sessions, seconds, lambda: most_mb.append(server.rss_mb())))
+    heard = asyncio.run(load(server.url, say, sessions, seconds, lambda: most_mb.append(server.rss_mb())))
     cpu_s = _cpu_s(server) - cpu_s
     for percent in (50, 95, 99):
         report.add(f"partial_lag_p{percent}_ms", ms(heard.partial_lags_s, percent))
@@ -133,7 +133,7 @@ def _find_max(options: argparse.Namespace, seconds: float) -> int:
     for sessions in itertools.count():
         asked = options.sessions * 2**sessions if not most else (least + most) // 2
         with _server(options) as server:
-            heard = asyncio.run(load(server, options.say, asked, seconds))
+            heard = asyncio.run(load(server.url, options.say, asked, seconds))
         lag_ms = ms(heard.partial_lags_s, 95)
         print(f"{asked} streams: p95 {lag_ms:.0f} ms, {heard.late / heard.frames:.1%} sent late", flush=True)
         if lag_ms <= options.bound_ms:
@@ -145,12 +145,12 @@ def _find_max(options: argparse.Namespace, seconds: float) -> int:
     return least
 
 
-async def load(server: Server, say: Path, sessions: int, seconds: float, sample: object = None) -> Heard:
+async def load(url: str, say: Path, sessions: int, seconds: float, sample: object = None) -> Heard:
     pcm = speech.pattern(seconds, say)[: round(seconds * BYTES_PER_S)]
     heard = Heard()
     begin = time.perf_counter() + 0.5 + 0.002 * sessions
     tasks = [
-        asyncio.create_task(_stream(server, _turned(pcm, n / sessions), begin + FRAME_S * n / sessions, heard))
+        asyncio.create_task(_stream(url, _turned(pcm, n / sessions), begin + FRAME_S * n / sessions, heard))
         for n in range(sessions)
     ]
     while not all(task.done() for task in tasks):
@@ -168,9 +168,9 @@ def _turned(pcm: bytes, part: float) -> bytes:
     return pcm[at:] + pcm[:at]
 
 
-async def _stream(server: Server, pcm: bytes, begin: float, heard: Heard) -> None:
-    url = server.url.replace("http", "ws") + "/ws/transcribe"
-    async with websockets.connect(url, max_size=None, compression=None, ping_interval=None) as socket:
+async def _stream(url: str, pcm: bytes, begin: float, heard: Heard) -> None:
+    address = url.replace("http", "ws") + "/ws/transcribe"
+    async with websockets.connect(address, max_size=None, compression=None, ping_interval=None) as socket:
         await socket.recv()
         listening = asyncio.create_task(_listen(socket, begin, heard))
         size = round(FRAME_S * BYTES_PER_S)
