@@ -1,15 +1,20 @@
 """Random damage through a running server: no crash, no hang, no request without an answer, no undocumented 5xx.
 
-    python -m benchmarks.fuzz [--minutes 5] [--parts media forms live] [--seed 1] [--quick] [--json out/fuzz.json]
+    python -m benchmarks.fuzz [--minutes 5] [--parts media forms live openai deepgram] [--seed 1] [--quick]
+        [--json out/fuzz.json]
 
 - media: files of ten formats with damages of many kinds, in sane forms.
 - forms: sane files in odd and in damaged forms.
 - live: damaged WebM and Ogg in live sessions of steno's own dialect.
+- openai: sessions of the OpenAI Realtime dialect: damaged events in any order, odd configurations, bad base64.
+- deepgram: sessions of the Deepgram dialect: odd options in the query, damaged messages, binary garbage.
 
 Each part gets its share of the minutes. The recogniser is the scripted one, so that the time goes into what is tested.
 The same seed gives the same requests. Exits with 1 if anything was found; the bodies that did it go to `out/fuzz`.
 
-- requests, answers by status (of live sessions: by close code), findings; all of them counts.
+- requests, answers by status (of live sessions: by close code), findings; all of them counts. `/health` must answer
+  after each part.
+- tracebacks: in the server's log. Target: 0.
 - worst_s: the slowest answer, or the longest session.
 - decoders_left: decoder processes a while after the server has ended. Target: 0.
 """
@@ -24,11 +29,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+import httpx
 import psutil
 
 from benchmarks import harness
-from benchmarks.fuzzing import driver, live
+from benchmarks.fuzzing import driver, live, sessions
+from benchmarks.fuzzing.deepgram import deepgram_sessions
 from benchmarks.fuzzing.driver import Verdict
+from benchmarks.fuzzing.openai import openai_sessions
 from benchmarks.fuzzing.requests import form_attacks, media_attacks
 from benchmarks.server import Server
 
@@ -39,12 +47,18 @@ PARTS: dict[str, Part] = {
     "media": partial(driver.attack, media_attacks),
     "forms": partial(driver.attack, form_attacks),
     "live": live.attack,
+    "openai": partial(sessions.attack, openai_sessions),
+    "deepgram": partial(sessions.attack, deepgram_sessions),
 }
 
-TARGETS = {"findings": 0.0, "decoders_left": 0.0}
+TARGETS = {"findings": 0.0, "tracebacks": 0.0, "decoders_left": 0.0}
+HEALTH_S = 5.0
 QUICK_S = 10.0
 GONE_S = 15.0
 OUT = Path("out/fuzz")
+TRACEBACK = "Traceback (most recent call last)"
+LOG_CHARS = 500
+"""Before a traceback, to be shown."""
 
 
 def main() -> None:
@@ -62,14 +76,19 @@ def main() -> None:
             verdict = asyncio.run(PARTS[part](server.url, dice, seconds / len(options.parts)))
             _report(report, part, verdict)
             found += verdict.findings
+            httpx.get(f"{server.url}/health", timeout=HEALTH_S).raise_for_status()
+        log = server.log()
         decoders = server.process.children(recursive=True)
     _, left = psutil.wait_procs(decoders, GONE_S)
     report.add("findings", len(found))
+    report.add("tracebacks", log.count(TRACEBACK))
     report.add("decoders_left", len(left))
     report.finish(TARGETS)
     for finding, path in zip(found, driver.keep(found, OUT), strict=True):
         print(f"{path}: {finding.what}")
-    sys.exit(1 if found or left else 0)
+    if TRACEBACK in log:
+        print(log[max(0, log.index(TRACEBACK) - LOG_CHARS) :][: 10 * LOG_CHARS])
+    sys.exit(1 if found or left or TRACEBACK in log else 0)
 
 
 def _report(report: harness.Report, part: str, verdict: Verdict) -> None:

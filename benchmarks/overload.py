@@ -5,9 +5,9 @@
 
 Each upload is the sample. Capacity is measured first and last, by as many clients as keep the server busy; in between
 come an open loop (clients arrive at random, `--times` the capacity, whatever the server does) and a closed one (a fixed
-crowd, each asking again when it is served). A client that is refused waits as `Retry-After` says, and comes back, in the open loop
-once. Clients have addresses of their own (127.x.y.z), as those of a real server have, and a connection for each
-upload. Live streams talk beside it, and alone before.
+crowd, each asking again when it is served). A client that is refused waits as `Retry-After` says, and comes back, in
+the open loop once. Clients have addresses of their own (127.x.y.z), as those of a real server have, and a connection
+for each upload. Live streams talk beside it, and alone before. Each of the loops has a server of its own.
 
 The crowd, the live streams and a probe are three processes (`benchmarks/overloading`). The probe sends two new clients
 a second from blocking sockets, at a higher priority where the system allows that: what it times is the server, and not
@@ -26,6 +26,8 @@ a client's wait for a processor that the crowd and the decoders keep busy.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from benchmarks import harness
 from benchmarks.live import LIMITS, Heard, ms
@@ -38,6 +40,7 @@ AT_LEAST = {"goodput_open": 0.9, "goodput_closed": 0.9, "first_retry_open": 0.8,
 BUSY_CLIENTS = 8
 """Enough to keep the workers of a small machine busy, and few enough to be let in."""
 QUEUE = 16
+WARM_UP_S = 3.0
 ARRIVE_S = 1.0
 """The closed loop's crowd comes within this time."""
 
@@ -63,17 +66,15 @@ def _options() -> argparse.Namespace:
 
 def _measure(options: argparse.Namespace, report: harness.Report) -> None:
     seconds = min(options.seconds, 5.0) if options.quick else options.seconds
-    model = {"MODEL_ID": options.model} if options.model else {}
     many = round(options.times * (BUSY_CLIENTS + QUEUE))
-    with (
-        Server(ASR_BACKEND=options.backend, MAX_QUEUE=str(QUEUE), **LIMITS, **model) as server,
-        Load(server, options.live) as load,
-    ):
-        warm = load.closed(1, 3.0)  # loads the model and the VAD
+    with _fresh(options) as load:
         alone = load.talk(seconds)
         before = load.closed(BUSY_CLIENTS, seconds / 2)
+    with _fresh(options) as load:
         opened = load.open(options.times * before.served / (seconds / 2), seconds)
+    with _fresh(options) as load:
         closed = load.closed(many, seconds, over_s=ARRIVE_S)
+    with _fresh(options) as load:
         after = load.closed(BUSY_CLIENTS, seconds / 2)
     capacity_per_s = (before.served + after.served) / seconds
     report.add("capacity_per_s", capacity_per_s)
@@ -83,7 +84,20 @@ def _measure(options: argparse.Namespace, report: harness.Report) -> None:
     report.add("first_retry_closed", closed.first_retry)
     _report_refusals(report, (opened, closed))
     _report_live(report, alone, (opened, closed))
-    report.add("failures", sum(phase.failures for phase in (warm, before, opened, closed, after)))
+    report.add("failures", sum(phase.failures for phase in (before, opened, closed, after)))
+
+
+@contextmanager
+def _fresh(options: argparse.Namespace) -> Iterator[Load]:
+    """The clients of a server of their own, whose model and VAD are loaded: what one phase's refused clients were
+    promised must not hold up the next."""
+    model = {"MODEL_ID": options.model} if options.model else {}
+    with (
+        Server(ASR_BACKEND=options.backend, MAX_QUEUE=str(QUEUE), **LIMITS, **model) as server,
+        Load(server, options.live) as load,
+    ):
+        load.closed(1, WARM_UP_S)
+        yield load
 
 
 def _report_refusals(report: harness.Report, phases: tuple[Phase, ...]) -> None:

@@ -50,6 +50,11 @@ class Server:
         self._process.stdout.close()
         self._log.close()
 
+    def log(self) -> str:
+        """What the server has logged so far."""
+        # Without moving the file's position, which the server writes at.
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
+
     def rss_mb(self) -> float:
         """Resident memory of the server process alone, in MB (10^6 bytes)."""
         return float(self.process.memory_info().rss) / 1e6

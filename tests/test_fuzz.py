@@ -13,9 +13,12 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
-from benchmarks.fuzzing import driver, media
+from benchmarks.fuzzing import driver, media, sessions
+from benchmarks.fuzzing.deepgram import deepgram_sessions
 from benchmarks.fuzzing.live import live_attacks
+from benchmarks.fuzzing.openai import openai_sessions
 from benchmarks.fuzzing.requests import form_attacks, media_attacks
 from steno.audio.decode import decode
 
@@ -23,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
-def test_a_server_stands_damaged_media_forms_and_streams(tmp_path: Path) -> None:
+def test_a_server_stands_damaged_media_forms_and_sessions(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks.fuzz", "--quick", "--json", str(report)],
@@ -34,8 +37,18 @@ def test_a_server_stands_damaged_media_forms_and_streams(tmp_path: Path) -> None
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     summary = json.loads(report.read_text(encoding="utf-8"))["summary"]
-    assert (summary["findings"], summary["decoders_left"]) == (0, 0)
-    assert min(summary[name] for name in ("media_200", "media_422", "forms_200", "forms_400", "live_1000")) > 0
+    assert (summary["findings"], summary["tracebacks"], summary["decoders_left"]) == (0, 0, 0)
+    ways = (
+        "media_200",
+        "media_422",
+        "forms_200",
+        "forms_400",
+        "live_1000",
+        "openai_1000",
+        "deepgram_1000",
+        "deepgram_400",
+    )
+    assert min(summary[name] for name in ways) > 0
 
 
 class Faulty(BaseHTTPRequestHandler):
@@ -74,7 +87,32 @@ async def test_errors_and_connections_that_end_are_found(faulty: str, tmp_path: 
     assert [path.read_bytes() for path in paths] == [finding.attack.body for finding in verdict.findings]
 
 
-@pytest.mark.parametrize("attacks", [media_attacks, form_attacks, live_attacks])
+@pytest.mark.parametrize(
+    ("reply", "code", "what"),
+    [
+        ('{"type": "x", "value": NaN}', 1000, "a message that is no JSON object"),
+        ("[]", 1000, "a message that is no JSON object"),
+        ("{}", 1011, "close code 1011: broken"),
+        ("{}", 1000, "the session ended without an answer to its last frame"),
+    ],
+)
+async def test_what_a_session_must_not_do_is_found(reply: str, code: int, what: str) -> None:
+    async def faulty(socket: ServerConnection) -> None:
+        await socket.send(reply)
+        await socket.close(code, "broken")
+
+    def one_kind(dice: random.Random) -> Iterator[sessions.Session]:
+        while True:
+            yield sessions.Session("x", "/", (), "answer", answer="never")
+
+    async with serve(faulty, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        verdict = await sessions.attack(one_kind, f"http://127.0.0.1:{port}", random.Random(1), seconds=60)
+    assert driver.MAX_FINDINGS <= len(verdict.findings) == verdict.requests
+    assert {finding.what[: len(what)] for finding in verdict.findings} == {what}
+
+
+@pytest.mark.parametrize("attacks", [media_attacks, form_attacks, live_attacks, openai_sessions, deepgram_sessions])
 def test_a_seed_gives_the_same_requests_again(attacks) -> None:
     first, again, other = (list(islice(attacks(random.Random(seed)), 20)) for seed in (1, 1, 2))
     assert first == again != other
