@@ -101,7 +101,7 @@ def _other(dice: random.Random) -> Frame:
         case 3:
             return Frame("raw", dice.randbytes(50))
         case 4:
-            return Frame("ping", b"x")
+            return Frame("ping", b"")
         case 5:
             return Frame("fragments", text)
         case 6:

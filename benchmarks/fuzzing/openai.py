@@ -75,7 +75,7 @@ def _frame(pcm: bytes, dice: random.Random) -> Frame:
     if chance < 0.03:
         return Frame("binary", dice.randbytes(dice.choice(FRAME_BYTES)))
     if chance < 0.05:
-        return Frame("ping", b"x")
+        return Frame("ping", b"")
     if chance < 0.055:
         return Frame("raw", dice.randbytes(50))
     if chance < 0.08:

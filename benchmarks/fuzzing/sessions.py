@@ -151,7 +151,7 @@ class _Conversation:
                     pieces = range(0, len(frame.data), FRAGMENT_BYTES)
                     await socket.send([frame.data[at : at + FRAGMENT_BYTES] for at in pieces], text=True)
                 case "ping":
-                    await socket.ping(frame.data)
+                    await socket.ping()
                 case "raw":
                     socket.transport.write(frame.data)
 

@@ -127,6 +127,19 @@ def test_a_frame_that_comes_with_the_handshake_is_not_lost(server: RunningServer
     assert (b"\x88\x02" + (1000).to_bytes(2)) in said
 
 
+@pytest.mark.parametrize("path", ["/ws/transcribe", "/v1/realtime", "/v1/listen?encoding=linear16&sample_rate=16000"])
+def test_the_close_frame_is_read_by_a_client_that_goes_on_sending(server: RunningServer, path: str) -> None:
+    not_utf8 = b"\x81\x81\0\0\0\0\xff"
+    audio = b"\x82\xfe" + (60_000).to_bytes(2) + b"\0\0\0\0" + b"\x88" * 60_000
+    with connect(server) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode() + UPGRADE + b"\r\n" + not_utf8)
+        for _ in range(50):
+            connection.sendall(audio)
+        said = read_all(connection)
+    assert said.startswith(b"HTTP/1.1 101")
+    assert (b"\x88\x02" + (1007).to_bytes(2)) in said
+
+
 def test_idle_connections_give_way_to_new_ones(small: RunningServer) -> None:
     silent = [connect(small) for _ in range(20)]
     assert small.health()["status"] == "ok"

@@ -20,7 +20,9 @@ MAX_FRAGMENTS = 1024
 POLICY, TOO_BIG = 1008, 1009
 """Close codes: RFC 6455, 7.4.1."""
 
-_CONTINUATION, _TEXT, _CONTROL = 0x0, 0x1, 0x8
+_CONTINUATION, _TEXT, _CLOSE = 0x0, 0x1, 0x8
+_CONTROL = 0x8
+"""The bit that control frames have."""
 
 
 class FrameError(Exception):
@@ -51,6 +53,8 @@ class FrameGate:
         self._text_bytes: int | None = None
         """Of the text message at hand; None: it is binary."""
         self._control_frames = LeakyBucket(MAX_CONTROL_FRAMES, CONTROL_FRAMES_PER_S, clock)
+        self.is_closed = False
+        """Whether a close frame was taken: the client sends nothing after it."""
         self.max_text_bytes: int | None = None
         """The longest text message; None: any that the parser takes."""
 
@@ -97,6 +101,7 @@ class FrameGate:
     def _check(self, first: int, payload: int) -> None:
         opcode = first & 0x0F
         if opcode & _CONTROL:
+            self.is_closed = self.is_closed or opcode == _CLOSE
             if not self._control_frames.add():
                 raise FrameError(POLICY, f"more than {CONTROL_FRAMES_PER_S:g} control frames a second")
             return

@@ -37,6 +37,8 @@ LINGER_S, LINGER_BYTES = 2.0, 4 * 2**20
 WATCH_S = 0.4
 CLOSE_FRAME = 0x88
 """The first byte of one (RFC 6455, 5.2)."""
+MASKED_HEAD_BYTES = 6
+"""Of a client's control frame (RFC 6455, 5.2)."""
 PING = b"\x89\x00"
 """A WebSocket ping without payload; its pong is ignored by the parser, which did not send it."""
 
@@ -125,6 +127,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """The parser is done; a live client that does not take the rest is cut off."""
         if self._parser is None:
+            return
+        if isinstance(self._gate, FrameGate) and self._is_open_socket and not self._gate.is_closed:
+            self._linger(
+                CLOSE_S
+            )  # what this client still sends would reset the connection, and the close frame is lost
             return
         self._transport.close()
         if self._is_open_socket:
@@ -244,7 +251,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._transport.write(bytes([CLOSE_FRAME, len(payload)]) + payload)
         self._linger()
 
-    def _linger(self) -> None:
+    def _linger(self, seconds: float = LINGER_S) -> None:
+        """Discard what the client still sends until it hangs up, for so long at most."""
         self._part_from_parser(None)
         self._stop_head_timer()
         self._ignored = 0
@@ -253,14 +261,14 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._loop.call_later(LINGER_S, self._transport.abort)
+        self._loop.call_later(seconds, self._transport.abort)
 
     def _ignore(self, nbytes: int) -> None:
         assert self._ignored is not None
         self._ignored += nbytes
         if self._ignored > LINGER_BYTES:
             self._transport.abort()
-        elif self._is_open_socket and self._pool.read_buffer[0] == CLOSE_FRAME:
+        elif self._is_open_socket and _is_close_frame(self._pool.read_buffer[:nbytes]):
             self._transport.close()
 
     def _part_from_parser(self, error: Exception | None) -> None:
@@ -288,6 +296,13 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if self._paused and self._is_open_socket:
             self._transport.write(PING)
         self._loop.call_later(WATCH_S, self._watch)
+
+
+def _is_close_frame(data: memoryview) -> bool:
+    """Whether this is a client's close frame and nothing else: audio may begin with the same byte."""
+    return (
+        len(data) >= MASKED_HEAD_BYTES and data[0] == CLOSE_FRAME and len(data) == MASKED_HEAD_BYTES + (data[1] & 0x7F)
+    )
 
 
 def with_connection(app: ASGIApp) -> ASGIApp:
