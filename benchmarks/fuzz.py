@@ -53,7 +53,7 @@ PARTS: dict[str, Part] = {
 
 TARGETS = {"findings": 0.0, "tracebacks": 0.0, "decoders_left": 0.0}
 HEALTH_S = 5.0
-QUICK_S = 10.0
+QUICK_S = 15.0
 GONE_S = 15.0
 OUT = Path("out/fuzz")
 TRACEBACK = "Traceback (most recent call last)"

@@ -96,7 +96,8 @@ def _fresh(options: argparse.Namespace) -> Iterator[Load]:
         Server(ASR_BACKEND=options.backend, MAX_QUEUE=str(QUEUE), **LIMITS, **model) as server,
         Load(server, options.live) as load,
     ):
-        load.closed(1, WARM_UP_S)
+        if load.closed(1, WARM_UP_S).failures:
+            raise RuntimeError(f"the server does not answer:\n{server.log()}")
         yield load
 
 
