@@ -20,8 +20,9 @@ def usable_cores() -> int:
 
 
 def yield_to_live_work() -> None:
-    """For a thread that works on uploads, at its start. On Linux a thread has a priority of its own; elsewhere uploads
-    and live streams share the CPU evenly."""
+    """For a thread that works on uploads, at its start. On Linux a thread has a priority of its own: it is lowered from
+    the one that the server was started with. Elsewhere uploads and live streams share the CPU evenly."""
     if sys.platform == "linux":
+        thread = threading.get_native_id()
         with contextlib.suppress(OSError):  # a sandbox may forbid it
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), UPLOAD_NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + UPLOAD_NICE)
