@@ -230,8 +230,8 @@ def test_who_finds_no_place_once_its_body_is_complete_is_refused_at_once() -> No
         await PlainTextResponse("done")(scope, receive, send)
 
     async def main() -> None:
-        async with Engine(SleepingBackend(workers=1), Limits(max_waiting=0)) as engine:
-            admission = Admission(busy, engine, LIMITS, ignore)
+        async with Engine(SleepingBackend(workers=1), AdmissionLimits(max_waiting=0)) as engine:
+            admission = UploadAdmission(busy, engine, LIMITS, ignore)
             parts = (0, body(1, more=True)), (5, body(1, more=False))
             first, second = Client(*parts, address="192.0.2.1"), Client(*parts, address="192.0.2.2")
             serving, refused = (

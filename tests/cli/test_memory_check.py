@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from steno.cli.memory import NEEDED_RESIDENT_MB, check_memory, control_group_mb
+from steno.cli.memory_check import NEEDED_RESIDENT_MB, check_memory, control_group_mb
 from steno.errors import SettingsError
 
 UNLIMITED_V1 = "9223372036854771712"
