@@ -35,7 +35,7 @@ from steno.types import SAMPLE_RATE
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "weather.flac"
 RATE = 48_000
-BOTH: tuple[Container, ...] = ("webm", "ogg")
+ALL: tuple[Container, ...] = ("webm", "ogg", "mp4")
 EBML = b"\x1aE\xdf\xa3"
 DECODERS = DecoderPool()
 """Of all tests here: a start takes longer than most of them."""
@@ -59,6 +59,7 @@ def whole(source: Path | bytes) -> Samples:
 OPTIONS: dict[Container, dict[str, str]] = {
     "webm": {"live": "1", "cluster_time_limit": "100", "flush_packets": "1"},
     "ogg": {"page_duration": "100000", "flush_packets": "1"},
+    "mp4": {"movflags": "empty_moov+default_base_moof", "frag_duration": "100000", "flush_packets": "1"},
 }
 
 
@@ -81,11 +82,12 @@ class Sink:
 def recording(container: Container) -> list[tuple[float, bytes]]:
     """`speech` in messages of about 100 ms, cut as MediaRecorder does: (seconds encoded so far, bytes)."""
     sink, messages, encoded_s = Sink(), [], 0.0
+    codec, form, size = ("aac", "fltp", 1024) if container == "mp4" else ("libopus", "flt", 960)
     with av.open(sink, "w", format=container, options=OPTIONS[container]) as out:
-        stream = out.add_stream("libopus", rate=RATE, layout="mono")
-        stream.format, stream.time_base = "flt", Fraction(1, RATE)
-        for start in range(0, len(speech()), 960):
-            frame = av.AudioFrame.from_ndarray(speech()[None, start : start + 960], format="flt", layout="mono")
+        stream = out.add_stream(codec, rate=RATE, layout="mono")
+        stream.format, stream.time_base = form, Fraction(1, RATE)
+        for start in range(0, len(speech()), size):
+            frame = av.AudioFrame.from_ndarray(speech()[None, start : start + size], format=form, layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
             encoded_s += frame.samples / RATE
             out.mux(stream.encode(frame))
@@ -138,7 +140,7 @@ def _no_thread_stays() -> Iterator[None]:
     assert decoders() == []
 
 
-@pytest.mark.parametrize("container", BOTH)
+@pytest.mark.parametrize("container", ALL)
 @pytest.mark.parametrize("split", ["as recorded", "at once", "byte by byte at first", "at random"])
 async def test_however_it_is_cut_a_stream_gives_what_the_file_gives(container: Container, split: str) -> None:
     data, dice = file(container), random.Random(1)
@@ -151,15 +153,17 @@ async def test_however_it_is_cut_a_stream_gives_what_the_file_gives(container: C
     assert np.array_equal(await hear_all(container, messages), whole(data))
 
 
-@pytest.mark.parametrize("container", BOTH)
+@pytest.mark.parametrize("container", ALL)
 async def test_what_was_said_comes_out(container: Container) -> None:
     heard, said = await hear_all(None, [file(container)]), whole(FIXTURE)
-    length = min(len(heard), len(said))
-    assert abs(len(heard) - len(said)) < 0.03 * SAMPLE_RATE
-    assert np.corrcoef(heard[:length], said[:length])[0, 1] > 0.98
+    assert abs(len(heard) - len(said)) < 0.05 * SAMPLE_RATE
+    # An encoder of AAC puts a frame of silence first, and a live stream does not say so.
+    primed = round(1024 / RATE * SAMPLE_RATE) if container == "mp4" else 0
+    length = min(len(heard) - primed, len(said))
+    assert np.corrcoef(heard[primed:][:length], said[:length])[0, 1] > 0.98
 
 
-@pytest.mark.parametrize("container", BOTH)
+@pytest.mark.parametrize("container", ALL)
 async def test_audio_comes_out_as_soon_as_its_bytes_are_in(container: Container) -> None:
     intake, got_s, lags = ContainerIntake(DECODERS, container), 0.0, []
     for fed_s, message in recording(container):
@@ -184,8 +188,8 @@ async def test_other_codecs_channels_and_finished_files_are_read_too(kind: Kind,
     assert np.array_equal(await hear_all(None, [data]), whole(data))
 
 
-@pytest.mark.parametrize("first", BOTH)
-@pytest.mark.parametrize("then", BOTH)
+@pytest.mark.parametrize("first", ALL)
+@pytest.mark.parametrize("then", ALL)
 @pytest.mark.parametrize("apart", [False, True], ids=["whole messages", "a first message of one byte"])
 async def test_a_restarted_recorder_is_a_new_stream(first: Container, then: Container, apart: bool) -> None:
     before = [data for _, data in recording(first)][:20]
@@ -215,13 +219,13 @@ async def test_garbage_is_refused_once_and_dropped_until_a_recorder_starts(garba
     intake = ContainerIntake(DECODERS)
     error = await refusal(intake, garbage)
     assert type(error) is NotAudioError
-    assert "WebM or Ogg" in error.message
+    assert "WebM, Ogg or MP4" in error.message
     assert len(await hear(intake, [b"more", garbage])) == 0
     assert np.array_equal(await hear(intake, [file("webm")]), whole(file("webm")))
     await intake.aclose()
 
 
-@pytest.mark.parametrize("container", BOTH)
+@pytest.mark.parametrize("container", ALL)
 async def test_a_container_that_was_not_announced_is_refused(container: Container) -> None:
     other: Container = "ogg" if container == "webm" else "webm"
     intake = ContainerIntake(DECODERS, container)
@@ -236,7 +240,7 @@ async def test_an_ogg_stream_joined_in_the_middle_is_called_that() -> None:
     assert "in the middle" in error.message
 
 
-@pytest.mark.parametrize("container", BOTH)
+@pytest.mark.parametrize("container", ["webm", "ogg"])  # in MP4 nothing marks where to go on
 async def test_garbage_in_the_middle_costs_only_what_it_hit(container: Container) -> None:
     messages = [data for _, data in recording(container)]
     noise = random.Random(3).randbytes(5000)
@@ -245,12 +249,13 @@ async def test_garbage_in_the_middle_costs_only_what_it_hit(container: Container
 
 
 BEGINNINGS: dict[Container, bytes] = {
+    "mp4": b"\0\0\0\x18ftypiso5" + bytes(12),
     "webm": EBML + b"\x01\xff\xff\xff\xff\xff\xff\xff",
     "ogg": b"OggS\0\2" + bytes(20) + b"\xff" + b"\xff" * 255,
 }
 
 
-@pytest.mark.parametrize("container", BOTH)
+@pytest.mark.parametrize("container", ALL)
 @pytest.mark.parametrize("filler", [bytes(100_000), b"\xff" * 100_000, random.Random(4).randbytes(100_000)])
 async def test_a_header_that_never_ends_is_refused_within_the_limit(container: Container, filler: bytes) -> None:
     intake = ContainerIntake(DECODERS, container)
@@ -478,6 +483,38 @@ async def test_a_stream_goes_on_after_a_flush() -> None:
     assert np.corrcoef(np.concatenate(heard)[: 4 * SAMPLE_RATE], whole(file("webm"))[: 4 * SAMPLE_RATE])[0, 1] > 0.99
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (wav16(tone(1, SAMPLE_RATE)), "a WAV"),
+        (encode(tone(1, SAMPLE_RATE), SAMPLE_RATE, FLAC), "a FLAC"),
+        (b"ID3\4" + bytes(100), "an MP3"),
+        (encode(tone(1, RATE), RATE, Kind("mp4", "aac")), "an MP4"),
+        (encode(tone(1, RATE), RATE, OPUS), "an Ogg"),
+        (encode(tone(1, RATE), RATE, WEBM), "a WebM"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("size", [1, 5, 3200])
+async def test_a_file_that_is_sent_as_raw_samples_is_refused_by_name(data: bytes, kind: str, size: int) -> None:
+    intake = PcmIntake("pcm_s16le", SAMPLE_RATE)
+    messages = [data[at : at + size] for at in range(0, min(len(data), 6400), size)]
+    refusals, heard = [], 0
+    for message in messages:
+        try:
+            heard += sum([len(piece) async for piece in intake.feed(message)])
+        except NotAudioError as error:
+            refusals.append(error.message)
+    assert [kind in refusal and "pcm_s16le" in refusal for refusal in refusals] == [True]
+    assert heard == len(await intake.flush()) == 0
+
+
+async def test_samples_that_are_shorter_than_any_magic_are_kept() -> None:
+    intake = PcmIntake("pcm_s16le", SAMPLE_RATE)
+    assert [piece async for piece in intake.feed(b"\1\2" * 3)] == []
+    assert len(await intake.flush()) == 3
+
+
 @pytest.mark.parametrize("rate", [0, 7999, 48_001])
 def test_a_rate_that_nobody_records_at_is_refused(rate: int) -> None:
     with pytest.raises(ValueError, match="8000 to 48000 Hz, got"):
@@ -485,5 +522,5 @@ def test_a_rate_that_nobody_records_at_is_refused(rate: int) -> None:
 
 
 def test_an_unknown_container_is_named() -> None:
-    with pytest.raises(ValueError, match="webm, ogg, got 'mp4'"):
-        ContainerIntake(DECODERS, "mp4")
+    with pytest.raises(ValueError, match="webm, ogg, mp4, got 'avi'"):
+        ContainerIntake(DECODERS, "avi")

@@ -51,14 +51,14 @@ class Mixer:
 
     Stereo is the plain mean: one silent channel costs 6 dB. In 5.1 the centre, where dialogue is, counts most.
     A layout that is unknown (a WAV file of six microphones) is the plain mean. Float samples beyond [-1, 1] are
-    clipped; samples that are not numbers are silence. Channels with inverted polarity (a balanced cable that is wired
-    wrongly) are inverted back (`Polarity`).
+    clipped; samples that are not numbers are silence. Channels that cancel each other out (a balanced cable that is
+    wired wrongly) are not mixed (`CancellationGuard`).
     """
 
     def __init__(self) -> None:
         self._layout: AudioLayout | None = None
         self._weights: Audio = np.ones(1, np.float32)
-        self._polarity = Polarity(1)
+        self._guard = CancellationGuard(self._weights)
         self._packer = Packer()
 
     def mix(self, frame: AudioFrame) -> Audio:
@@ -66,7 +66,7 @@ class Mixer:
         if frame.layout != self._layout:
             self._layout = frame.layout
             self._weights = channel_weights([channel.name for channel in frame.layout.channels])
-            self._polarity = Polarity(len(self._weights))
+            self._guard = CancellationGuard(self._weights)
         if not frame.samples:
             return np.zeros(0, np.float32)
         frame = self._packer.pack(frame)
@@ -75,36 +75,39 @@ class Mixer:
             alone: Audio = samples[0]
             return alone
         channels = samples if frame.format.is_planar else samples.reshape(-1, len(self._weights)).T
-        weights: Audio = self._weights * self._polarity.signs(channels, self._weights, frame.sample_rate)
-        mono: Audio = weights @ channels
+        mono: Audio = self._guard.weights(channels, frame.sample_rate) @ channels
         return mono
 
 
-class Polarity:
-    """Finds channels that cancel each other out, and the sign by which to multiply each so that they do not.
+class CancellationGuard:
+    """Replaces the mix by its loudest channel while the channels cancel each other out.
 
     A mix of unrelated channels has the sum of their weighted energies, a mix of equal ones more, and a mix of a channel
-    with its own inverse none. Signs change only where next to nothing is left of the mix: a voice in the middle of
-    stereo music, which an inverted channel would cancel, is left alone.
+    with its own inverse none. The loudest channel alone holds all that an inverted copy would cancel, and the voice in
+    the middle of stereo music as well.
     """
 
-    def __init__(self, channels: int) -> None:
-        self._covariance = np.zeros((channels, channels))
-        self._signs: Audio = np.ones(channels, np.float32)
+    def __init__(self, weights: Audio) -> None:
+        """`weights`: those of the mix, shape [channels]."""
+        self._mix = weights
+        self._covariance = np.zeros((len(weights), len(weights)))
+        self._weights = weights
 
-    def signs(self, channels: Audio, weights: Audio, sample_rate: int) -> Audio:
-        """1 or -1 for each channel, shape [channels]. `channels`: the next samples, shape [channels, n]."""
+    def weights(self, channels: Audio, sample_rate: int) -> Audio:
+        """The weights for the next samples, `channels` of shape [channels, n]."""
         self._covariance *= max(1 - channels.shape[1] / (MEMORY_S * sample_rate), 0.0)
         self._covariance += channels @ channels.T
-        weighted = self._covariance * np.outer(weights, weights)
+        weighted = self._covariance * np.outer(self._mix, self._mix)
         energies = weighted.diagonal()
-        share = weighted.sum() / max(float(energies.sum()), 1e-12)
-        if share < CANCELLED and energies.any():
-            loudest = int(energies.argmax())
-            self._signs = np.where(weighted[loudest] < 0, -1, 1).astype(np.float32)
+        if not energies.any():
+            return self._weights
+        share = weighted.sum() / energies.sum()
+        if share < CANCELLED:
+            self._weights = np.zeros_like(self._mix)
+            self._weights[energies.argmax()] = 1
         elif share > RESTORED:
-            self._signs = np.ones(len(weights), np.float32)
-        return self._signs
+            self._weights = self._mix
+        return self._weights
 
 
 class Packer:
