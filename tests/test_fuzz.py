@@ -40,7 +40,7 @@ def test_a_server_stands_damaged_media_forms_and_sessions(tmp_path: Path) -> Non
     assert (summary["findings"], summary["tracebacks"], summary["decoders_left"]) == (0, 0, 0)
     ways = (
         "media_200",
-        "media_422",
+        "media_400",
         "forms_200",
         "forms_400",
         "live_1000",

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         "Keys that clients may use, comma-separated. Empty = open to everybody who can reach the port.",
         (),
     )
+    root_path: str = _field(
+        "Server",
+        "Path below which a proxy serves this server, such as `/steno`; the proxy may take it off.",
+        "",
+    )
     allowed_origins: Names = _field(
         "Server",
         "Web pages that may use the server, as origins (`https://example.org`), comma-separated; `*` = all. "
@@ -283,6 +288,14 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        bare = value.rstrip("/")
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", bare):
+            raise ValueError("must be a path such as /steno")
+        return bare
 
     @field_validator("device")
     @classmethod

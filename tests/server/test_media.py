@@ -59,7 +59,7 @@ def test_a_decoder_that_dies_is_a_refusal_of_its_file(server: RunningServer, sev
         assert post(server, seven_one).status_code == 200, "another file has another decoder"
         decoder.kill()
         answer = hit.result(PATIENCE_S)
-    assert (answer.status_code, answer.json()["code"]) == (422, "undecodable_audio")
+    assert (answer.status_code, answer.json()["code"]) == (400, "undecodable_audio")
     assert server.health()["status"] == "ok"
     assert "the decoder process of a file died: SIGKILL" in server.log()
 

@@ -6,6 +6,7 @@ Nothing holds the whole recording: a piece is decoded when there is room for it,
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -16,11 +17,18 @@ from steno.backends.base import Recognize
 from steno.captions.script import joined
 from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
+from steno.errors import AudioTooLongError
 from steno.pipelines.align import with_words
 from steno.pipelines.noise import without_noise
 from steno.pipelines.recording_reader import RecordingPiece, RecordingReader
 from steno.pipelines.segments import segments_of
 from steno.types import Hypothesis, Segment, Transcript
+
+PACE_AFTER_S = 10.0
+"""Seconds after which the pace of a transcription is believed."""
+
+PACE_MARGIN = 1.5
+"""A transcription may need so many times the time that is left: load comes and goes."""
 
 ALIGNMENT_SHARE = 0.3
 """Of a request's time that is left: so long the times of a piece's words are waited for. No text is lost for them."""
@@ -34,6 +42,8 @@ class FileOptions:
     """ISO 639-1; None = detect."""
     context: str = ""
     words: bool = False
+    track: str | None = None
+    """The audio track, as in `steno.audio.decode.decode`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +143,30 @@ class FileTranscription:
             yield Recognized(done.end_s, added)
 
     async def transcript(self) -> Transcript:
-        """Run to the end and give everything."""
+        """Run to the end and give everything.
+
+        Raises:
+            AudioTooLongError: at its present pace it would not be done in the request's time.
+        """
+        began = time.monotonic()
         async with aclosing(self.run()) as parts:
-            async for _ in parts:
-                pass
+            async for part in parts:
+                self._check_pace(part.end_s, time.monotonic() - began)
         return self.so_far()
+
+    def _check_pace(self, done_s: float, took_s: float) -> None:
+        """Rather soon than when the time is up: nobody gets the text of a request that was not done."""
+        total_s = self._reader.info.duration_s if self._reader.info is not None else None
+        left_s = self._ticket.time_left_s()
+        if total_s is None or left_s is None or took_s < PACE_AFTER_S or done_s <= 0:
+            return
+        needed_s = took_s / done_s * max(total_s - done_s, 0.0)
+        if needed_s > PACE_MARGIN * left_s:
+            raise AudioTooLongError(
+                f"The recording is {total_s:.0f} s long. At its present pace ({took_s / done_s:.2f} s for a second of "
+                f"audio) it would take {took_s + needed_s:.0f} s; a request may take {took_s + left_s:.0f} s: split "
+                "it, send it with stream=true to keep what is done, or raise REQUEST_TIMEOUT."
+            )
 
     def so_far(self) -> Transcript:
         """What has been recognised up to now, with the seconds that each stage has taken."""

@@ -20,7 +20,7 @@ def check_language(language: str | None, capabilities: Capabilities, backend: st
     Raises:
         UnsupportedLanguageError: nobody knows it, or this backend does not speak it.
     """
-    if not language or language.strip().lower() in ("", "auto"):
+    if not language or language.strip().lower() in ("", "auto", "und"):
         return None
     code = code_of(language)
     if code is None:

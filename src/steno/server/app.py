@@ -24,6 +24,8 @@ from steno.server.live.live_socket import SocketLimits
 from steno.server.metrics import Metrics
 from steno.server.middleware.allowed_sites import AllowedSites
 from steno.server.middleware.auth import Auth, Keys
+from steno.server.middleware.cors import Cors
+from steno.server.middleware.path_prefix import PathPrefix
 from steno.server.middleware.request_context import RequestContext
 from steno.server.middleware.upload_admission import UploadAdmission
 from steno.server.middleware.upload_limits import UploadLimits
@@ -71,7 +73,14 @@ def create_app(settings: Settings) -> FastAPI:
                     await translator.aclose()
 
     # Swagger UI comes from the package, not from a CDN: the docs work without a network.
-    app = FastAPIOffline(title="steno", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app = FastAPIOffline(
+        title="steno",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.services = Services(
         engine=engine,
         metrics=metrics,
@@ -103,7 +112,9 @@ def create_app(settings: Settings) -> FastAPI:
         UploadAdmission, engine=engine, limits=_upload_limits(settings), receiving=metrics.receiving_uploads.set
     )
     app.add_middleware(Auth, keys=keys, sites=sites)
+    app.add_middleware(Cors, sites=sites, has_keys=bool(keys))
     app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(PathPrefix, root_path=settings.root_path)
     return app
 
 

@@ -44,7 +44,7 @@ class Services:
             UnknownModelError: it is neither the served id nor an alias.
         """
         served = self.engine.backend.model_id
-        if not model or model == served or model in self.aliases:
+        if not model or model == served or model in self.aliases or "*" in self.aliases:
             return served
         known = ", ".join([served, *self.aliases])
         raise UnknownModelError(f"model {model[:100]!r} is not served here; use one of: {known}", param="model")

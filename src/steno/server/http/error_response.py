@@ -27,11 +27,9 @@ STATUS: dict[type[StenoError], int] = {
     errors.ForbiddenHostError: 403,
     errors.SessionEndedError: 408,
     errors.SlowReaderError: 408,
-    errors.NotAudioError: 415,
-    errors.UndecodableAudioError: 422,
-    errors.EmptyAudioError: 422,
     errors.AudioTooLargeError: 413,
     errors.AudioTooLongError: 413,
+    errors.AudioError: 400,
     errors.UploadStalledError: 408,
     errors.OverloadedError: 429,
     errors.UnavailableError: 503,
@@ -99,6 +97,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        if any(tuple(problem["loc"]) == ("body", "file") for problem in error.errors()):
+            message = _about_file(request, error)
+            return response_of(errors.InvalidRequestError(message, param="file"), request_id_of(request.scope))
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:]) or None
         message = f"{name or 'request'}: {first['msg'].removeprefix('Value error, ')}"
@@ -110,6 +111,20 @@ def install(app: FastAPI) -> None:
         message = f"{request.method} {request.url.path}: {error.detail}" if error.status_code in (404, 405) else None
         body = _body(error.status_code, message or str(error.detail), code, None, request_id_of(request.scope))
         return JSONResponse(body, error.status_code, dict(error.headers or {}))
+
+
+def _about_file(request: Request, error: RequestValidationError) -> str:
+    """What is wrong with the way in which a recording was sent, and what is right."""
+    right = "send the recording as the form field 'file', with a file name (curl -F file=@talk.mp3)"
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "multipart/form-data":
+        return f"the body is {kind[:50] or 'of no type'}, where multipart/form-data is needed: {right}"
+    given = next((problem.get("input") for problem in error.errors() if problem["loc"][-1] == "file"), None)
+    if isinstance(given, str) and given.lstrip().startswith(("http://", "https://")):
+        return f"the field 'file' is a URL, and URLs are not fetched here: {right}"
+    if isinstance(given, str):
+        return f"the field 'file' is text, or has no file name: {right}"
+    return f"the form has no field 'file': {right}"
 
 
 def unexpected(error: Exception, request_id: str) -> JSONResponse:

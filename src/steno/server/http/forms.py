@@ -30,6 +30,10 @@ Timing = Annotated[
     TimingMode, Form(description="Subtitle times: from the words as they were heard, or spread by their length.")
 ]
 LineChars = Annotated[int, Form(ge=10, le=200, description="Columns of a subtitle line; a CJK character takes two.")]
+Track = Annotated[
+    str | None,
+    Form(max_length=50, description="Audio track of a file with several: its number, from 1, or its language."),
+]
 Lines = Annotated[int, Form(ge=1, le=4, description="Lines of a subtitle.")]
 
 
@@ -51,9 +55,18 @@ class TranscriptionForm:
     ] = None
     stream: Annotated[bool, Form(description="Answer with server-sent events, as text becomes known.")] = False
     hotwords: Annotated[str, Form(description="Words to expect, comma-separated.", max_length=MAX_CONTEXT)] = ""
+    keywords: Annotated[list[str] | None, Form(alias="keywords[]", description="The same, one a field.")] = None
+    languages: Annotated[
+        list[str] | None, Form(alias="languages[]", description="Languages that may be spoken; a single one is set.")
+    ] = None
+    track: Track = None
     mode: Timing = "accurate"
     max_line_chars: LineChars = 42
     max_lines: Lines = 2
+
+    @property
+    def _spoken(self) -> str | None:
+        return self.language or (self.languages[0] if self.languages and len(self.languages) == 1 else None)
 
     @property
     def wants_words(self) -> bool:
@@ -67,26 +80,27 @@ class TranscriptionForm:
             InvalidRequestError: options that contradict each other, or that the backend cannot fulfil.
         """
         capabilities, backend = engine.capabilities, engine.backend.name
-        language = check_language(self.language, capabilities, backend)
+        language = check_language(self._spoken, capabilities, backend)
         if self.stream and self.response_format not in ("json", "text"):
             text = f"stream=true gives events; response_format={self.response_format} does not go with it: use json"
             raise InvalidRequestError(text, param="response_format")
-        if self.hotwords and not capabilities.context:
-            text = f"backend {backend!r} takes no hot words; leave them out"
-            raise UnsupportedFeatureError(text, param="hotwords")
         if self.wants_words and not engine.times_words_of(language):
             text = f"backend {backend!r} has no word times here, and no aligner speaks {language or 'its languages'}"
             text += ": ask for segment, or have ALIGNER set"
             raise UnsupportedFeatureError(text, param="timestamp_granularities[]")
-        context = ", ".join(part for part in (self.prompt, self.hotwords) if part) if capabilities.context else ""
+        parts = (self.prompt, self.hotwords, *(self.keywords or ()))
+        context = ", ".join(part for part in parts if part)[:MAX_CONTEXT] if capabilities.context else ""
         shows_times = self.response_format in get_args(CaptionFormat) and self.mode == "accurate"
         words = self.wants_words or shows_times or self.response_format == "verbose_json"
-        return FileOptions(language, context, words)
+        return FileOptions(language, context, words, self.track)
 
     def ignored(self, capabilities: Capabilities) -> list[str]:
         """What was sent and has no effect: hints that this backend cannot follow, options of another format."""
         hints = {
             **_hints(self, capabilities),
+            "hotwords": bool(self.hotwords) and not capabilities.context,
+            "keywords[]": bool(self.keywords) and not capabilities.context,
+            "languages[]": bool(self.languages) and self.languages != [self._spoken],
             "timestamp_granularities[]": bool(self.granularities) and self.response_format != "verbose_json",
             "include[]": bool(self.include) and self.response_format != "json",
         }
@@ -101,6 +115,7 @@ class SubtitleForm:
     model: Model = None
     language: Spoken = None
     response_format: Annotated[CaptionFormat, Form()] = "srt"
+    track: Track = None
     mode: Timing = "accurate"
     max_line_chars: LineChars = 42
     max_lines: Lines = 2
@@ -121,6 +136,7 @@ class TranslationForm:
     temperature: Annotated[float, Form(ge=0, le=1, description="Accepted; decoding is greedy.")] = 0.0
     language: Annotated[str, Form(description="Into what: a code or name.", max_length=50)] = "en"
     source_language: Spoken = None
+    track: Track = None
     glossary: Annotated[
         str, Form(description="`term=translation`, one a line or comma-separated.", max_length=MAX_CONTEXT)
     ] = ""

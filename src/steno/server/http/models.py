@@ -40,7 +40,7 @@ async def models(services: With) -> ModelList:
     return ModelList(data=[_model(services)])
 
 
-@router.get("/v1/models/{model:path}", responses=documented(401, 404, 422))
+@router.get("/v1/models/{model:path}", responses=documented(401, 404))
 async def model(model: str, services: With) -> ModelObject:
     """The served model, by its id or an alias."""
     services.check_model(model)

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from steno.server.http.error_response import documented
+from steno.server.middleware.path_prefix import local_path
 
 
 class OpenApiInThread:
@@ -19,14 +20,14 @@ class OpenApiInThread:
         self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == self._api.openapi_url and self._api.openapi_schema is None:
+        if scope["type"] == "http" and local_path(scope) == self._api.openapi_url and self._api.openapi_schema is None:
             await asyncio.to_thread(self._api.openapi)
         await self._app(scope, receive, send)
 
 
 Responses = dict[int | str, dict[str, Any]]
 
-REFUSALS: Responses = documented(400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+REFUSALS: Responses = documented(400, 401, 404, 408, 413, 429, 500, 503, 504, 507)
 
 _TEXT = {"schema": {"type": "string"}}
 _CAPTIONS = {

@@ -12,13 +12,14 @@ from steno.pipelines.request_checks import check_language
 from steno.pipelines.subtitle import subtitles_of
 from steno.server.http import upload
 from steno.server.http.caption_response import caption_response
+from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import SubtitleForm
 from steno.server.http.openapi import CAPTIONS, REFUSALS
-from steno.server.http.transcript_json import server_timing
+from steno.server.http.transcript_json import result_headers
 from steno.server.services import Services, services_of
 from steno.types import Transcript
 
-router = APIRouter(tags=["audio"])
+router = APIRouter(tags=["audio"], route_class=FormRoute)
 
 
 @router.post("/v1/audio/subtitles", response_class=Response, responses={**CAPTIONS, **REFUSALS})
@@ -30,9 +31,9 @@ async def subtitles(
     services.check_model(form.model)
     headers = await upload.ignored(request, form, services)
     language = check_language(form.language, engine.capabilities, engine.backend.name)
-    options = FileOptions(language, words=form.mode == "accurate")
+    options = FileOptions(language, words=form.mode == "accurate", track=form.track)
     transcript = await (await upload.begin(request, form.file, options, services)).transcript()
-    headers["Server-Timing"] = server_timing(transcript.timings_s)
+    headers |= result_headers(transcript)
     return await asyncio.to_thread(_answer, form, transcript, headers, services)
 
 

@@ -13,6 +13,8 @@ from steno.languages import name_of
 from steno.pipelines.subtitle import words_of
 from steno.types import Segment, Transcript, Word
 
+MAX_HEADER_CHARS = 1000
+
 
 class Usage(BaseModel):
     type: Literal["duration"] = "duration"
@@ -28,9 +30,17 @@ class LogProb(BaseModel):
 
 
 class JsonTranscript(BaseModel):
+    """OpenAI's, with the language and the duration, which clients of other servers read."""
+
     text: str
+    language: str | None = None
+    """English name, in lower case; None where it is not known."""
+    duration: float
+    """Seconds."""
     usage: Usage
     logprobs: list[LogProb] | None = None
+    warnings: list[str] | None = None
+    """What of the recording was damaged."""
 
 
 class DoneEvent(JsonTranscript):
@@ -75,6 +85,8 @@ class VerboseTranscript(BaseModel):
     words: list[WireWord] | None = None
     usage: Usage
     timings: dict[str, float]
+    warnings: list[str] | None = None
+    """What of the recording was damaged."""
 
 
 def json_response(answer: BaseModel, headers: dict[str, str]) -> Response:
@@ -89,7 +101,10 @@ def usage_of(transcript: Transcript) -> Usage:
 def json_transcript(transcript: Transcript, *, logprobs: bool) -> JsonTranscript:
     return JsonTranscript(
         text=transcript.text,
+        language=name_of(transcript.language).lower() if transcript.language else None,
+        duration=round(transcript.duration_s, 3),
         usage=usage_of(transcript),
+        warnings=list(transcript.warnings) or None,
         logprobs=[_logprob(word) for word in words_of(transcript.segments)] if logprobs else None,
     )
 
@@ -109,6 +124,7 @@ def verbose_transcript(transcript: Transcript, granularities: set[str]) -> Verbo
         words=[wire_word(word) for word in words_of(transcript.segments)] if "word" in granularities else None,
         usage=usage_of(transcript),
         timings={stage: round(seconds, 4) for stage, seconds in transcript.timings_s.items()},
+        warnings=list(transcript.warnings) or None,
     )
 
 
@@ -135,6 +151,14 @@ def wire_segment(segment: Segment) -> WireSegment:
 def server_timing(timings_s: dict[str, float]) -> str:
     """The `Server-Timing` header: https://www.w3.org/TR/server-timing/"""
     return ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in timings_s.items())
+
+
+def result_headers(transcript: Transcript) -> dict[str, str]:
+    """What the answer's headers say of the transcript, whatever its format."""
+    headers = {"Server-Timing": server_timing(transcript.timings_s)}
+    if transcript.warnings:
+        headers["X-Steno-Warnings"] = "; ".join(transcript.warnings)[:MAX_HEADER_CHARS]
+    return headers
 
 
 def segment_event(segment: Segment) -> dict[str, Any]:

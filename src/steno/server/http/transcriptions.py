@@ -16,20 +16,21 @@ from steno.pipelines.segments import separator
 from steno.pipelines.subtitle import subtitles_of
 from steno.server.http import error_response, sse, upload
 from steno.server.http.caption_response import caption_response
+from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import TranscriptionForm
 from steno.server.http.openapi import EVENTS, REFUSALS, TRANSCRIPT
 from steno.server.http.transcript_json import (
     done_event,
     json_response,
     json_transcript,
+    result_headers,
     segment_event,
-    server_timing,
     verbose_transcript,
 )
 from steno.server.services import Services, services_of
 from steno.types import Transcript
 
-router = APIRouter(tags=["audio"])
+router = APIRouter(tags=["audio"], route_class=FormRoute)
 Sent = Annotated[TranscriptionForm, Depends()]
 With = Annotated[Services, Depends(services_of)]
 
@@ -42,7 +43,7 @@ async def transcriptions(request: Request, form: Sent, services: With) -> Respon
     if form.stream:
         return _event_stream(_openai_events(transcription, request, logprobs=bool(form.include)), headers)
     transcript = await transcription.transcript()
-    headers["Server-Timing"] = server_timing(transcript.timings_s)
+    headers |= result_headers(transcript)
     return await asyncio.to_thread(_answer, form, transcript, headers, services)
 
 

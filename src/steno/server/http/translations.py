@@ -21,15 +21,16 @@ from steno.pipelines.translate import (
 )
 from steno.server.http import upload
 from steno.server.http.caption_response import caption_response
+from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import TranslationForm
 from steno.server.http.openapi import REFUSALS, TRANSLATION
-from steno.server.http.transcript_json import json_response, json_transcript, server_timing, verbose_transcript
+from steno.server.http.transcript_json import json_response, json_transcript, result_headers, verbose_transcript
 from steno.server.middleware.upload_admission import place_of
 from steno.server.services import Services, services_of
 from steno.translation.translator import LanguagePair
 from steno.types import Transcript
 
-router = APIRouter(tags=["audio"])
+router = APIRouter(tags=["audio"], route_class=FormRoute)
 Sent = Annotated[TranslationForm, Depends()]
 With = Annotated[Services, Depends(services_of)]
 
@@ -47,12 +48,14 @@ async def translations(request: Request, form: Sent, services: With) -> Response
         check_configured(services.translator, target)
     headers = await upload.ignored(request, form, services)
     context = form.prompt if engine.capabilities.context else ""
-    transcription = await upload.begin(request, form.file, FileOptions(source, context, words=True), services)
+    transcription = await upload.begin(
+        request, form.file, FileOptions(source, context, words=True, track=form.track), services
+    )
     transcript = await transcription.transcript()
     srt = form.response_format in ("srt", "vtt")
     temperature = services.caption_temperature if srt else services.text_temperature
     wanted = LanguagePair(target, transcript.language, glossary, temperature)
-    headers["Server-Timing"] = server_timing(transcript.timings_s)
+    headers |= result_headers(transcript)
     if srt:
         return await _captions(request, form, services, transcript, wanted, headers)
     return await _text(request, form, services, transcript, wanted, headers)

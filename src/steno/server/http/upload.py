@@ -18,7 +18,12 @@ Form: TypeAlias = TranscriptionForm | SubtitleForm | TranslationForm
 
 MAX_UNKNOWN = 20
 _SPEAKERS = ("known_speaker_names", "known_speaker_references")
-_ALIASES = {"granularities": "timestamp_granularities[]", "include": "include[]"}
+_ALIASES = {
+    "granularities": "timestamp_granularities[]",
+    "include": "include[]",
+    "keywords": "keywords[]",
+    "languages": "languages[]",
+}
 
 
 async def begin(request: Request, file: UploadFile, options: FileOptions, services: Services) -> FileTranscription:
@@ -33,7 +38,9 @@ async def begin(request: Request, file: UploadFile, options: FileOptions, servic
     if len((await request.form()).getlist("file")) > 1:
         raise InvalidRequestError("one file at a time: the field 'file' was sent more than once", param="file")
     place = place_of(request.scope)
-    transcription = FileTranscription.on(services.engine, services.pieces.open(file.file), place.ticket, options)
+    transcription = FileTranscription.on(
+        services.engine, services.pieces.open(file.file, options.track), place.ticket, options
+    )
     await place.cleanup.enter_async_context(transcription)
     await transcription.open()
     await place.ticket.ready()

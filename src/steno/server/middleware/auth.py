@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from steno.errors import AuthenticationError, ForbiddenHostError, ForbiddenOriginError
 from steno.server.middleware.allowed_sites import AllowedSites
+from steno.server.middleware.path_prefix import local_path
 from steno.server.middleware.refusal import refuse
 
 PROTECTED = ("/v1/", "/api/", "/ws/")
@@ -63,7 +64,7 @@ class Auth:
         self._sites = sites
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(PROTECTED):
+        if scope["type"] == "http" and local_path(scope).startswith(PROTECTED):
             try:
                 scope[KEY_INDEX] = self._keys.check(bearer_of(scope))
                 if not self._keys:

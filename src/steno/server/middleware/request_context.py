@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steno.server.http import error_response
 from steno.server.metrics import Metrics
+from steno.server.middleware.path_prefix import local_path
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -59,8 +60,8 @@ class RequestContext:
         # 499 is nginx's: the client went away before it had its answer.
         self._metrics.requests.labels(route, str(status or 499)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        level = "DEBUG" if scope["path"] in QUIET else "INFO"
-        logger.log(level, "{} {} {} in {:.3f} s", scope["method"], scope["path"], status or 499, seconds)
+        level = "DEBUG" if local_path(scope) in QUIET else "INFO"
+        logger.log(level, "{} {} {} in {:.3f} s", scope["method"], local_path(scope), status or 499, seconds)
 
 
 def _request_id(scope: Scope) -> str:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from steno.engine.engine import Engine
 from steno.engine.ticket import Ticket
 from steno.errors import DrainingError, StenoError
+from steno.server.middleware.path_prefix import local_path
 from steno.server.middleware.refusal import address_of, refuse
 from steno.server.middleware.upload_limits import UploadBody, UploadCounter, UploadLimits, check_length, client_of
 
@@ -46,7 +47,7 @@ class UploadAdmission:
         self._receiving = UploadCounter(limits.max_per_client, receiving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(UPLOADS):
+        if scope["type"] != "http" or scope["method"] != "POST" or not local_path(scope).startswith(UPLOADS):
             await self._app(scope, receive, send)
             return
         body = UploadBody(receive, self._limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
+from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
 from steno.server.run.asgi_server import announce
 from steno.settings import Settings
@@ -25,7 +27,8 @@ class GranianServer:
         self._on_start = on_start
         host, port = self._address
         self._server = Server(
-            app,
+            # As uvicorn does by itself, from the same variable.
+            wrap_asgi_with_proxy_headers(app, trusted_hosts=os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")),
             address=host,
             port=port,
             interface=Interfaces.ASGI,

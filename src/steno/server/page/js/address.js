@@ -9,7 +9,7 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/; // what a subprotocol may be mad
  * @param {string} [key]
  */
 export function addressOf(url, options, key) {
-  const address = new URL(url ?? "/ws/transcribe", import.meta.url);
+  const address = new URL(url ?? "../../ws/transcribe", import.meta.url);
   address.protocol = address.protocol.replace("http", "ws");
   for (const [name, value] of Object.entries(options)) {
     const text = Array.isArray(value) ? value.join(",") : value;

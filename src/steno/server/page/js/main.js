@@ -149,7 +149,7 @@ setUpShortcuts({
   "?": () => el("help").showModal(),
 });
 changed();
-fetch("/page/about.json")
+fetch(new URL("../about.json", import.meta.url))
   .then((answer) => answer.json())
   .then((about) => offer(settings, about))
   .catch(() => {}); // the server says what it cannot do when it is asked for it

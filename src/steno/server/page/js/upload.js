@@ -21,7 +21,7 @@ export class Upload extends EventTarget {
     if (hotwords?.length) form.set("hotwords", hotwords.join(", "));
     form.set("file", file);
     const request = this.#request;
-    request.open("POST", new URL("/v1/audio/transcriptions", import.meta.url));
+    request.open("POST", new URL("../../v1/audio/transcriptions", import.meta.url));
     if (key) request.setRequestHeader("Authorization", `Bearer ${key}`);
     request.upload.onprogress = ({ loaded, total }) => this.#emit("sent", { part: total ? loaded / total : 0 });
     request.upload.onload = () => this.#emit("sent", { part: 1 });

@@ -1,0 +1,61 @@
+"""Multipart forms as clients write them: the names of repeated fields, and uploads that cannot be stored."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.routing import APIRoute
+from loguru import logger
+from starlette.datastructures import FormData
+
+REPEATED = ("timestamp_granularities", "include", "keywords", "languages")
+"""Fields with a list of values. SDKs write `name[]`; curl users write `name`, and some form libraries `name[0]`."""
+
+_INDEXED = re.compile(rf"({'|'.join(REPEATED)})(\[\d*\])?")
+
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.EIO, errno.EFBIG)
+"""What an operating system says where a temporary file cannot be written."""
+
+
+class FormRequest(Request):
+    """A request whose repeated form fields are named `name[]`, whatever the client called them."""
+
+    _named: FormData | None = None
+
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override]
+        """Raises HTTPException: 507 where the upload cannot be stored."""
+        if self._named is None:
+            try:
+                sent = await super().form(**limits)
+            except OSError as error:
+                raise _not_stored(error) from error
+            self._named = FormData([(_name(key), value) for key, value in sent.multi_items()])
+        return self._named
+
+
+class FormRoute(APIRoute):
+    """A route that reads its form as a `FormRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_form(request: Request) -> Response:
+            return await handle(FormRequest(request.scope, request.receive, request._send))
+
+        return handle_form
+
+
+def _name(key: str) -> str:
+    found = _INDEXED.fullmatch(key)
+    return f"{found[1]}[]" if found else key
+
+
+def _not_stored(error: OSError) -> OSError | HTTPException:
+    if error.errno not in _STORAGE:
+        return error
+    logger.error("an upload cannot be stored: {} (the folder for temporary files is set by TMPDIR)", error)
+    return HTTPException(507, "the server has no room to store this upload; a smaller one may still work")
