@@ -209,10 +209,7 @@ def test_a_path_is_served_with_and_without_the_prefix_and_a_slash(
 )
 def test_no_way_of_writing_a_path_gets_past_the_keys(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     with client_of(monkeypatch, ROOT_PATH="/steno", API_KEYS="secret") as client:
-        assert client.get(httpx.URL("http://localhost:8000").copy_with(raw_path=path.encode())).status_code in (
-            401,
-            404,
-        )
+        assert client.get(f"http://localhost:8000{path}").status_code in (401, 404)
 
 
 def test_a_path_that_only_begins_like_the_prefix_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
