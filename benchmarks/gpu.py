@@ -31,13 +31,13 @@ import torch
 
 from benchmarks import harness
 from benchmarks.offline import true_size
-from benchmarks.scripted_qwen import Scripted
-from steno.backends.qwen.batching.request import Request, RequestParams
+from benchmarks.scripted_qwen import Scripted, new_request
+from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.engine_options import LoadOptions
 from steno.backends.qwen.model.decoder import PrefillRequest
-from steno.backends.qwen.model.model import AsrModel, like_speech
+from steno.backends.qwen.model.model import AsrModel, warm_up_audio
 from steno.backends.qwen.model.quantize import quantize
 from steno.types import SAMPLE_RATE
 
@@ -59,20 +59,20 @@ class Load:
         """The lags of all steps, seconds from when each was due."""
         due = [(PERIOD_S * n / self.streams, n, 1) for n in range(self.streams)]
         heapq.heapify(due)
-        under_way: dict[Request, float] = {}
+        in_progress: dict[Request, float] = {}
         lags: list[float] = []
         began = time.perf_counter()
-        while (now := time.perf_counter() - began) < self.seconds or under_way:
+        while (now := time.perf_counter() - began) < self.seconds or in_progress:
             while due and due[0][0] <= now and now < self.seconds:
                 at, stream, step = heapq.heappop(due)
-                under_way[self._start(stream, step)] = at
+                in_progress[self._start(stream, step)] = at
                 heapq.heappush(due, self._next(at, stream, step))
-            if not under_way:
+            if not in_progress:
                 time.sleep(max(0.0, min(due[0][0] - now, 0.01)))
                 continue
-            for row in self.runner.step():
-                lags.append(time.perf_counter() - began - under_way.pop(row))
-                assert row.failure is None
+            for request in self.runner.step():
+                lags.append(time.perf_counter() - began - in_progress.pop(request))
+                assert request.failure is None
         for stream in range(self.streams):
             self.runner.forget(str(stream))
         return lags
@@ -80,9 +80,9 @@ class Load:
     def _start(self, stream: int, step: int) -> Request:
         end_s = min(step * STEP_S, SPEECH_S)
         audio = self.audio[: round(end_s * SAMPLE_RATE)]
-        return self.runner.start(
-            RequestParams(audio, "", "en", 10_000, live=True, utterance=str(stream), final=end_s >= SPEECH_S)
-        )
+        request = new_request(audio, str(stream), final=end_s >= SPEECH_S)
+        self.runner.add_request(request)
+        return request
 
     def _next(self, at: float, stream: int, step: int) -> tuple[float, int, int]:
         if step * STEP_S >= SPEECH_S:
@@ -98,7 +98,7 @@ def main() -> None:
         loaded = load_recogniser(LoadOptions(model, device=options.device, dtype=options.dtype), lambda *_: None)
     if options.int8:
         quantize(loaded.model, loaded.device)
-    audio = like_speech(PIECE_S)
+    audio = warm_up_audio(PIECE_S)
     _parts(report, loaded, audio, options.quick)
     report.add("step_ms", *(1000 * lag for lag in _alone(loaded, audio, 10.0 if options.quick else 30.0)))
     report.add("offline_audio_s_per_s", _offline(loaded, audio, 4 if options.quick else options.offline_slots))
@@ -109,35 +109,35 @@ def main() -> None:
 def _parts(report: harness.Report, loaded: Any, audio: Any, is_quick: bool) -> None:
     """Where the time goes."""
     for rows in ROWS[:2] if is_quick else ROWS:
-        machine = AsrModel(loaded, rows, SLOT_TOKENS)
+        model = AsrModel(loaded, rows, SLOT_TOKENS)
         for is_warm in (False, True):
-            encode_s, fill_s = _heard(machine, rows, audio[: 8 * SAMPLE_RATE - 4000])
+            encode_s, fill_s = _encode_and_prefill(model, rows, audio[: 8 * SAMPLE_RATE - 4000])
             if is_warm:
                 report.add(f"encode_{rows}_ms", 1000 * encode_s)
                 report.add(f"fill_{rows}_ms", 1000 * fill_s)
         tokens = dict.fromkeys(range(rows), 5)
-        report.add(f"decode_{rows}_ms", *_decoding(machine, tokens))
+        report.add(f"decode_{rows}_ms", *_decoding(model, tokens))
         if loaded.device.type == "cuda":
-            machine.use_graphs()
-            decoding = _decoding(machine, tokens)
-            assert not machine.graphs_failed, "the steps could not be captured: see the warning"
+            model.use_graphs()
+            decoding = _decoding(model, tokens)
+            assert not model.graphs_failed, "the steps could not be captured: see the warning"
             report.add(f"decode_graphs_{rows}_ms", *decoding)
 
 
-def _heard(machine: AsrModel, rows: int, audio: Any) -> tuple[float, float]:
-    """Seconds to encode a window for each row, and to fill it in."""
-    sounds = [machine.sound() for _ in range(rows)]
-    for sound in sounds:
-        sound.extend(audio)
-    encode_s = _timed(lambda: machine.encode(sounds), machine.device)
-    before, after = machine.prompter.around("", "en")
-    fillings = [PrefillRequest(n, [before, *sound.embeddings], after) for n, sound in enumerate(sounds)]
-    return encode_s, _timed(lambda: machine.fill(fillings), machine.device)
+def _encode_and_prefill(model: AsrModel, rows: int, audio: Any) -> tuple[float, float]:
+    """Seconds to encode a window for each slot, and to prefill it."""
+    states = [model.encoder.new_audio_state() for _ in range(rows)]
+    for state in states:
+        state.extend(audio)
+    encode_s = _timed(lambda: model.encode(states), model.device)
+    before, after = model.prompt_builder.around("", "en")
+    prefills = [PrefillRequest(n, [before, *state.embeddings], after) for n, state in enumerate(states)]
+    return encode_s, _timed(lambda: model.prefill(prefills), model.device)
 
 
-def _decoding(machine: AsrModel, tokens: dict[int, int]) -> list[float]:
-    machine.decode(tokens)
-    return [1000 * _timed(lambda: machine.decode(tokens), machine.device) for _ in range(20)]
+def _decoding(model: AsrModel, tokens: dict[int, int]) -> list[float]:
+    model.decode(tokens)
+    return [1000 * _timed(lambda: model.decode(tokens), model.device) for _ in range(20)]
 
 
 def _timed(do: Callable[[], object], device: torch.device) -> float:
@@ -158,7 +158,7 @@ def _offline(loaded: Any, audio: Any, slots: int) -> float:
     pieces, done = 3 * slots, 0
     began = time.perf_counter()
     for _ in range(pieces):
-        runner.start(RequestParams(audio, "", "en", 10_000))
+        runner.add_request(new_request(audio))
     while done < pieces:
         done += len(runner.step())
     return pieces * PIECE_S / (time.perf_counter() - began)

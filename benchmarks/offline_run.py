@@ -74,11 +74,11 @@ class _Steno:
 
     def __init__(self, plan: Plan, loaded: Any, clips: list[Any], lengths: list[int] | None) -> None:
         self._plan = plan
-        machine = AsrModel(loaded, plan.batch, SLOT_TOKENS)
+        model = AsrModel(loaded, plan.batch, SLOT_TOKENS)
         self._limits = {id(clip): length for clip, length in zip(clips, lengths or [], strict=False)}
         if plan.scripted:
-            machine.ends = frozenset()
-        self._way = Way(ModelRunner(machine, plan.batch))
+            model.stop_token_ids = frozenset()
+        self._way = Way(ModelRunner(model, plan.batch))
 
     def __call__(self, clips: list[Any]) -> list[list[int]]:
         backend = _Kept(self._plan, self._way, self._limits)
@@ -99,16 +99,16 @@ class _Kept(QwenBackend):
 
     def __init__(self, plan: Plan, way: Way, limits: dict[int, int]) -> None:
         super().__init__(LoadOptions(plan.model), EngineOptions(plan.batch))
-        self._path = way
+        self._cascade = way
         self.tokens: dict[Recognize, list[int]] = {}
         self._limits = limits
 
     def max_tokens(self, work: Recognize) -> int:
         return self._limits.get(id(work.audio)) or super().max_tokens(work)
 
-    def _read(self, task: Any) -> Any:
-        self.tokens[task.work] = list(task.row.tokens)
-        return super()._read(task)
+    def _read(self, request: Any, runner: Any) -> Any:
+        self.tokens[request.work] = list(request.tokens)
+        return super()._read(request, runner)
 
 
 class _Generate:

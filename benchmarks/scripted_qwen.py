@@ -12,16 +12,18 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
+from steno.backends.base import Recognize
 from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.model.decoder import SampledToken
 from steno.backends.qwen.model.model import AsrModel
 from steno.backends.qwen3_asr.prompt import Ids
-from steno.types import SAMPLE_RATE
+from steno.types import SAMPLE_RATE, Audio
 
 TOKENS_PER_S, REVISED = 3, 3
 END = 1
 SLOT_TOKENS = 4096
+MAX_TOKENS = 10_000
 
 
 def script(seconds: float) -> list[int]:
@@ -36,26 +38,33 @@ def script(seconds: float) -> list[int]:
     return said
 
 
+def new_request(audio: Audio, utterance: str | None = None, *, final: bool = True) -> Request:
+    """A request in English without a context; live with an `utterance`."""
+    work = Recognize(audio, "en", utterance=utterance, final=final)
+    return Request(work, work, MAX_TOKENS)
+
+
 class Scripted(ModelRunner):
     """A runner around a loaded checkpoint.
 
     Args:
         loaded: the checkpoint.
-        slots: rows at once.
+        slots: max requests in the KV cache.
         tokens: that a slot can hold.
     """
 
     def __init__(self, loaded: Any, slots: int, tokens: int = SLOT_TOKENS, *, incremental: bool = True) -> None:
-        machine = AsrModel(loaded, slots, tokens)
-        machine.ends = frozenset({END})
-        super().__init__(machine, slots, incremental=incremental)
+        model = AsrModel(loaded, slots, tokens)
+        model.stop_token_ids = frozenset({END})
+        super().__init__(model, slots, incremental=incremental)
 
-    def _expected(self, row: Request) -> tuple[Ids, int]:
+    def _expected(self, request: Request) -> tuple[Ids, int]:
         """As the session would have it, which knows text and not tokens."""
-        draft, _ = super()._expected(row)
+        draft, _ = super()._expected(request)
         return draft, max(len(draft) - REVISED - 1 - TOKENS_PER_S, 0)
 
-    def _take(self, row: Request, choices: Iterable[SampledToken]) -> list[Request]:
-        said = script(len(row.hearing.audio) / SAMPLE_RATE)
-        tokens = [*said[len(row.tokens) :], END]
-        return super()._take(row, [SampledToken(token, 0.0, token) for token, _ in zip(tokens, choices, strict=False)])
+    def _take(self, request: Request, sampled: Iterable[SampledToken]) -> list[Request]:
+        said = script(len(request.params.audio) / SAMPLE_RATE)
+        tokens = [*said[len(request.tokens) :], END]
+        replaced = [SampledToken(token, 0.0, token) for token, _ in zip(tokens, sampled, strict=False)]
+        return super()._take(request, replaced)

@@ -32,13 +32,12 @@ import torch
 
 from benchmarks import harness
 from benchmarks.offline import true_size
-from benchmarks.scripted_qwen import Scripted, script
-from steno.backends.qwen.batching.request import RequestParams
+from benchmarks.scripted_qwen import Scripted, new_request, script
 from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.engine_options import LoadOptions
 from steno.backends.qwen.model.decoder import PrefillRequest
-from steno.backends.qwen.model.model import AsrModel, like_speech
+from steno.backends.qwen.model.model import AsrModel, warm_up_audio
 from steno.backends.qwen.model.quantize import quantize
 from steno.types import SAMPLE_RATE
 
@@ -71,28 +70,27 @@ class Stream:
 def together(runner: ModelRunner, audios: Sequence[Any]) -> float:
     """A step of each of several live utterances; returns the seconds that all of it took."""
     began = time.perf_counter()
-    rows = [
-        runner.start(RequestParams(audio, "", "en", 10_000, live=True, utterance=str(n), final=False))
-        for n, audio in enumerate(audios)
-    ]
-    while not all(row.done for row in rows):
+    requests = [new_request(audio, str(n), final=False) for n, audio in enumerate(audios)]
+    for request in requests:
+        runner.add_request(request)
+    while not all(request.done for request in requests):
         runner.step()
-    assert all(row.failure is None for row in rows)
+    assert all(request.failure is None for request in requests)
     return time.perf_counter() - began
 
 
-def refeed(machine: AsrModel, audio: Any) -> float:
+def refeed(model: AsrModel, audio: Any) -> float:
     """The whole session again; all of its text but the last tokens is given."""
     said = script(len(audio) / SAMPLE_RATE)
-    before, after = machine.prompter.around("", "en")
+    before, after = model.prompt_builder.around("", "en")
     began = time.perf_counter()
-    machine.empty(0)
-    sound = machine.sound()
-    sound.extend(audio)
-    machine.encode([sound])
-    machine.fill([PrefillRequest(0, [before, *sound.embeddings], after + tuple(said[:-ROLLBACK]))])
+    model.decoder.reset_slot(0)
+    state = model.encoder.new_audio_state()
+    state.extend(audio)
+    model.encode([state])
+    model.prefill([PrefillRequest(0, [before, *state.embeddings], after + tuple(said[:-ROLLBACK]))])
     for token in said[-ROLLBACK:]:
-        machine.decode({0: token})
+        model.decode({0: token})
     return time.perf_counter() - began
 
 
@@ -105,7 +103,7 @@ def main() -> None:
     if options.int8:
         quantize(loaded.model, loaded.device)
     torch.set_num_threads(options.threads)
-    audio = like_speech(SESSION_S)
+    audio = warm_up_audio(SESSION_S)
 
     runner = partial(Scripted, loaded)
     rounds = 1 if options.quick else options.rounds
@@ -115,9 +113,9 @@ def main() -> None:
     last = [steps[end] for end in steps if end > SESSION_S - UTTERANCE_S]
     naive = Stream(runner(1, incremental=False), audio)
     naive_s = _repeat(lambda: naive.step(UTTERANCE_S), rounds)
-    machine = runner(1).machine
-    refeed(machine, audio)  # once for the cache to grow
-    refeed_s = _repeat(lambda: refeed(machine, audio), rounds)
+    model = runner(1).model
+    refeed(model, audio)  # once for the cache to grow
+    refeed_s = _repeat(lambda: refeed(model, audio), rounds)
     report.add("steno_ms", 1000 * steno_24)
     report.add("naive_ms", *(1000 * seconds for seconds in naive_s))
     report.add("refeed_ms", *(1000 * seconds for seconds in refeed_s))

@@ -17,7 +17,7 @@ SLOT_TOKENS = 2000
 
 
 class Spied(QwenBackend):
-    """Keeps the tokens of what it has read, and hears nothing again.
+    """Keeps the tokens of each text, and recognises nothing a second time.
 
     Args:
         loaded: the model.
@@ -35,19 +35,19 @@ class Spied(QwenBackend):
         reserved: int = 0,
     ) -> None:
         super().__init__(LoadOptions("spied"), EngineOptions(slots, incremental))
-        self.machine = AsrModel(loaded, slots, SLOT_TOKENS)
-        self.runner = ModelRunner(self.machine, slots, reserved=reserved, incremental=incremental)
+        self.model = AsrModel(loaded, slots, SLOT_TOKENS)
+        self.runner = ModelRunner(self.model, slots, reserved=reserved, incremental=incremental)
         fast = (
             None if small is None else ModelRunner(AsrModel(small, slots, SLOT_TOKENS), slots, incremental=incremental)
         )
-        self._path = Cascade(self.runner, fast, dual=dual)
+        self._cascade = Cascade(self.runner, fast, dual=dual)
         self.tokens: defaultdict[Recognize, list[int]] = defaultdict(list)
         """None where there was only silence."""
 
-    def _read(self, task: Any) -> Any:
-        self.tokens[task.work] = list(task.row.tokens)
-        task.is_trusted = True
-        return super()._read(task)
+    def _read(self, request: Any, runner: Any) -> Any:
+        self.tokens[request.work] = list(request.tokens)
+        request.is_trusted = True
+        return super()._read(request, runner)
 
 
 def outcomes_of(backend: Any, works: Iterable[Recognize], at_once: int | None = None) -> dict[Recognize, Any]:

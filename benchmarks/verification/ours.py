@@ -13,12 +13,12 @@ from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Recognize
 from steno.backends.memory import release_memory
 from steno.backends.qwen import forced_aligner as aligning
-from steno.backends.qwen.assembly import default_slots
 from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_aligner
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
+from steno.backends.qwen.factory import default_slots
 from steno.backends.qwen.forced_aligner import ForcedAligner
-from steno.backends.qwen.model import model as machines
+from steno.backends.qwen.model import model as model_module
 from steno.errors import StenoError
 from steno.types import Hypothesis
 
@@ -44,14 +44,14 @@ class Recogniser:
         self.slots = slots or default_slots(options.device)
         self._backend = QwenBackend(options, EngineOptions(self.slots))
         self._loaded: LoadedCheckpoint | None = None
-        self._ears: _Ears | None = None
+        self._parser: _RecordingParser | None = None
         began = time.perf_counter()
-        with mock.patch.object(machines, "load_recogniser", self._keeping(machines.load_recogniser)):
+        with mock.patch.object(model_module, "load_recogniser", self._keeping(model_module.load_recogniser)):
             self._backend.load(lambda *_: None)
         self.load_s = time.perf_counter() - began
-        machine: Any = self._backend._loaded().main.machine
-        self.ends: frozenset[int] = machine.ends
-        self._ears = machine.reader = _Ears(machine.reader)
+        model: Any = self._backend._loaded().main.model
+        self.ends: frozenset[int] = model.stop_token_ids
+        self._parser = model.reader = _RecordingParser(model.reader)
 
     @property
     def loaded(self) -> LoadedCheckpoint:
@@ -61,17 +61,17 @@ class Recogniser:
 
     def hear(self, works: Sequence[Recognize], at_once: int | None = None) -> list[Heard]:
         """In the order of `works`. Raises StenoError."""
-        assert self._ears is not None, "it has been unloaded"
-        self._ears.heard.clear()
+        assert self._parser is not None, "it has been unloaded"
+        self._parser.heard.clear()
         outcomes = _run(self._backend, works, at_once or self.slots)
         for outcome in outcomes:
             if isinstance(outcome, StenoError):
                 raise outcome
-        tokens = {id(hypothesis): tokens for hypothesis, tokens in self._ears.heard}
+        tokens = {id(hypothesis): tokens for hypothesis, tokens in self._parser.heard}
         return [Heard(outcome, tokens.get(id(outcome), ())) for outcome in outcomes]
 
     def unload(self) -> None:
-        self._loaded = self._ears = None
+        self._loaded = self._parser = None
         self._backend.unload()
 
     def _keeping(self, load: Callable[..., LoadedCheckpoint]) -> Callable[..., LoadedCheckpoint]:
@@ -82,7 +82,7 @@ class Recogniser:
         return loading
 
 
-class _Ears:
+class _RecordingParser:
     """A `Reader` that remembers which tokens became which hypothesis."""
 
     def __init__(self, reader: Any) -> None:

@@ -94,7 +94,7 @@ class BackendSpec:
 SPECS: tuple[BackendSpec, ...] = (
     BackendSpec(
         name="qwen",
-        module="steno.backends.qwen.assembly",
+        module="steno.backends.qwen.factory",
         requires=("torch", "transformers"),
         install="pip install 'steno[qwen]'",
         summary="Qwen3-ASR with steno's own incremental, batched engine",

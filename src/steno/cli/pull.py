@@ -55,7 +55,7 @@ def _wanted(model: str | None, settings: Settings) -> list[ModelRef]:
             asked.append(aligner_of(options, options.aligner_id))
     else:
         asked = [checkpoints_of(replace(options, model_id=model)).model]
-    return [one.wanted(kind=None) for one in asked]
+    return [one.model_ref(kind=None) for one in asked]
 
 
 def _told(found: CheckpointSource, revision: str | None) -> list[str]:

@@ -15,7 +15,7 @@ from steno.backends.aligners.qwen import QwenAligner
 from steno.backends.qwen import forced_aligner as aligning
 from steno.backends.qwen.checkpoint.loader import load_aligner
 from steno.backends.qwen.engine_options import LoadOptions
-from steno.backends.qwen.forced_aligner import ForcedAligner, units_of
+from steno.backends.qwen.forced_aligner import ForcedAligner, align_units
 from steno.errors import (
     AudioTooLongError,
     BackendError,
@@ -64,12 +64,12 @@ def off_s(found: Alignment | StenoError, clip: Clip) -> np.ndarray:
     ],
 )
 def test_each_word_has_its_stretch_of_the_text(text: str, said: list[str], stretches: list[str]) -> None:
-    assert [unit.text for unit in units_of(text, said)] == stretches
+    assert [unit.text for unit in align_units(text, said)] == stretches
 
 
 def test_a_word_that_is_not_in_the_text_is_an_error() -> None:
     with pytest.raises(BackendError, match="missing"):
-        units_of("some text", ["some", "missing"])
+        align_units("some text", ["some", "missing"])
 
 
 @pytest.mark.parametrize("name", list(clips()))

@@ -14,11 +14,11 @@ pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install '
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
 from steno.backends.base import Recognize
-from steno.backends.qwen.assembly import create
 from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.checkpoint.model_source import LARGE_MODEL, SMALL_MODEL
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
+from steno.backends.qwen.factory import create
 from steno.backends.registry import BackendOptions
 from steno.streaming.hypothesis import LocalAgreement
 from steno.types import SAMPLE_RATE, Hypothesis
@@ -59,7 +59,7 @@ def test_live_steps_are_drafted_too(trained: Any, small: Any) -> None:
         ends = [*range(12_000, len(clip.audio), 8000), len(clip.audio)]
         works = [Recognize(clip.audio[:end], utterance="u", final=end == ends[-1]) for end in ends]
         heard.append([tokens_of(backend, [work])[0] for work in works])
-        assert all(runner.places.unused == 2 for runner in backend._loaded().runners)
+        assert all(runner.slot_allocator.unused == 2 for runner in backend._loaded().runners)
     assert heard[0] == heard[1]
 
 
@@ -73,11 +73,11 @@ def test_where_the_small_model_fails_the_large_one_goes_on(
     def fails(*_: Any) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(fast.machine, "encode", fails)
+    monkeypatch.setattr(fast.model, "encode", fails)
     work = Recognize(clips()["english-0"].audio)
     (outcome,) = outcomes_of(backend, [work]).values()
     assert outcome.text == clips()["english-0"].text
-    assert all(runner.places.unused == 2 for runner in backend._loaded().runners)
+    assert all(runner.slot_allocator.unused == 2 for runner in backend._loaded().runners)
 
 
 def test_partials_of_two_models_are_the_small_one_s_and_settle_nothing(trained: Any, small: Any) -> None:
@@ -104,7 +104,7 @@ def test_partials_of_two_models_are_the_small_one_s_and_settle_nothing(trained: 
     assert 0 < settled <= len(clip.audio) / SAMPLE_RATE / 1.5
     assert heard.settles
     assert heard.text == clip.text
-    assert all(runner.places.unused == 2 for runner in backend._loaded().runners)
+    assert all(runner.slot_allocator.unused == 2 for runner in backend._loaded().runners)
 
 
 def test_the_end_is_the_large_model_s_and_starts_from_the_last_partial(trained: Any, small: Any) -> None:
@@ -122,7 +122,7 @@ def test_uploads_are_the_large_model_s_alone(trained: Any, small: Any, monkeypat
     backend = Spied(trained, 2, small=small, dual=True)
     fast = backend._loaded().fast
     assert fast is not None
-    monkeypatch.setattr(fast, "start", None)
+    monkeypatch.setattr(fast, "add_request", None)
     works = [Recognize(audio) for audio in said()]
     assert tokens_of(backend, works) == tokens_of(Spied(trained, 2), works)
     assert backend.drafts().proposed == 0
@@ -154,10 +154,10 @@ def test_thousands_of_lives_with_two_models_leave_nothing(trained: Any, small: A
             running.remove(finished.work)  # type: ignore[arg-type]
     for n in range(5):
         backend.forget(f"u{n}")
-    assert all(runner.places.unused == 3 and not runner.rows for runner in backend._loaded().runners)
+    assert all(runner.slot_allocator.unused == 3 and not runner.requests for runner in backend._loaded().runners)
 
 
-@pytest.mark.parametrize(("missing", "why"), [("nowhere", "not to be had"), ("other", "other tokens")])
+@pytest.mark.parametrize(("missing", "why"), [("nowhere", "could not be loaded"), ("other", "another vocabulary")])
 def test_without_the_small_model_the_path_is_standard_and_says_so(
     checkpoints: Path, tmp_path: Path, missing: str, why: str
 ) -> None:

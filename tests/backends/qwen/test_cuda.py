@@ -22,7 +22,7 @@ from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
 from steno.backends.qwen.model.cuda.flash_attention import varlen
 from steno.backends.qwen.model.cuda.graphs import CapturedGraph, GraphedStep, Inputs, Step
-from steno.backends.qwen.model.cuda.stream import CudaStream, staged
+from steno.backends.qwen.model.cuda.stream import CudaStream, copy_to_device
 from steno.backends.qwen.model.kv_cache import SlotRange
 from steno.errors import ModelLoadError
 from stepping import Spied, outcomes_of, tokens_of
@@ -64,11 +64,11 @@ def captured_on_cpu(shapes: set[tuple[int, int]]) -> Any:
 def test_shapes_that_are_rounded_up_say_the_same(trained: Any) -> None:
     works = [Recognize(clip.audio[: 30 * 16_000]) for clip in clips().values()]
     plain, graphed = Spied(trained, 6), Spied(trained, 6)
-    decoder = graphed.machine._decoder
-    decoder._cache.make_room(decoder._cache.limit)
-    decoder._in_one = True  # as on CUDA
+    decoder = graphed.model.decoder
+    decoder._cache.reserve(decoder._cache.max_length)
+    decoder._single_range = True  # as on CUDA
     shapes: set[tuple[int, int]] = set()
-    decoder.decoding = GraphedStep(decoder._iteration, 6, decoder._cache.limit, captured_on_cpu(shapes))
+    decoder.decode_step = GraphedStep(decoder._decode_step, 6, decoder._cache.max_length, captured_on_cpu(shapes))
     assert tokens_of(graphed, works) == tokens_of(plain, works)
     assert shapes <= {(rows, seen) for rows in (1, 2, 4, 6) for seen in range(256, 2304, 256)}
     assert len(shapes) > 2
@@ -78,8 +78,8 @@ def test_a_step_that_cannot_be_captured_goes_on_as_it_was(trained: Any, warnings
     """As on this machine, which has no CUDA."""
     works = [Recognize(clips()["english-0"].audio)]
     backend = Spied(trained, 2)
-    decoder = backend.machine._decoder
-    decoder.decoding = GraphedStep(decoder._iteration, 2, 2000, None if not torch.cuda.is_available() else _fails)
+    decoder = backend.model.decoder
+    decoder.decode_step = GraphedStep(decoder._decode_step, 2, 2000, None if not torch.cuda.is_available() else _fails)
     assert tokens_of(backend, works) == tokens_of(Spied(trained, 2), works)
     assert len([line for line in warnings if "could not be captured" in line]) == 1
 
@@ -100,7 +100,7 @@ def test_graphs_are_refused_on_a_cpu_and_the_server_works_without(warnings: list
 def test_on_a_cpu_streams_and_staging_are_nothing() -> None:
     with CudaStream(CPU)():
         audio = np.arange(5, dtype=np.float32)
-        assert staged(audio, CPU).tolist() == audio.tolist()
+        assert copy_to_device(audio, CPU).tolist() == audio.tolist()
 
 
 def one_by_one(
@@ -117,14 +117,14 @@ def one_by_one(
 
 
 def test_windows_one_behind_the_other_are_what_they_are_as_a_batch(trained: Any) -> None:
-    machine = Spied(trained, 1).machine
+    model = Spied(trained, 1).model
     encoded = []
     for attend in (None, one_by_one):
-        machine._encoder._varlen = attend
-        sounds = [machine.sound() for _ in clips()]
+        model.encoder._varlen = attend
+        sounds = [model.encoder.new_audio_state() for _ in clips()]
         for sound, clip in zip(sounds, clips().values(), strict=True):
-            machine.hear(sound, clip.audio)
-        machine.encode(sounds)
+            model.extend_audio(sound, clip.audio)
+        model.encode(sounds)
         encoded.append([torch.cat(sound.embeddings) for sound in sounds])
     for padded, packed in zip(*encoded, strict=True):
         assert torch.allclose(padded, packed, atol=1e-4)
@@ -147,27 +147,27 @@ def test_flash_attn_is_used_only_where_it_can_run(monkeypatch: pytest.MonkeyPatc
 
 def test_slots_are_as_many_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_plan, "host_free", lambda: 10_000)
-    assert memory_plan.slots(8, 1000, 500, CPU, None) == 7
-    assert memory_plan.slots(4, 1000, 500, CPU, None) == 4
+    assert memory_plan.fitting_slots(8, 1000, 500, CPU, None) == 7
+    assert memory_plan.fitting_slots(4, 1000, 500, CPU, None) == 4
     monkeypatch.setattr(memory_plan, "host_free", lambda: None)
-    assert memory_plan.slots(8, 1000, 500, CPU, None) == 8
+    assert memory_plan.fitting_slots(8, 1000, 500, CPU, None) == 8
 
 
 def test_a_gpu_s_budget_holds_weights_and_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = SimpleNamespace(type="cuda")
     monkeypatch.setattr(memory_plan, "_cuda_free", lambda _: 20_000_000_000)
-    assert memory_plan.slots(500, 100_000_000, 2_000_000_000, gpu, None) == 140  # type: ignore[arg-type]
-    assert memory_plan.slots(500, 100_000_000, 2_000_000_000, gpu, 5000) == 30  # type: ignore[arg-type]
-    with pytest.raises(ModelLoadError, match=r"GPU_MEMORY_MB=2050: beside weights of 2.0 GB .* one utterance"):
-        memory_plan.slots(500, 100_000_000, 2_000_000_000, gpu, 2050)  # type: ignore[arg-type]
+    assert memory_plan.fitting_slots(500, 100_000_000, 2_000_000_000, gpu, None) == 140  # type: ignore[arg-type]
+    assert memory_plan.fitting_slots(500, 100_000_000, 2_000_000_000, gpu, 5000) == 30  # type: ignore[arg-type]
+    with pytest.raises(ModelLoadError, match=r"2050 is too little: beside weights of 2.0 GB, one KV cache slot needs"):
+        memory_plan.fitting_slots(500, 100_000_000, 2_000_000_000, gpu, 2050)  # type: ignore[arg-type]
 
 
 def test_two_models_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = SimpleNamespace(type="cuda")
     monkeypatch.setattr(memory_plan, "_cuda_free", lambda _: 20_000_000_000)
-    main = memory_plan.slots(500, 100_000_000, 4_000_000_000, gpu, 10_000, memory_plan.MemoryShare(2))  # type: ignore[arg-type]
+    main = memory_plan.fitting_slots(500, 100_000_000, 4_000_000_000, gpu, 10_000, memory_plan.MemoryShare(2))  # type: ignore[arg-type]
     beside = memory_plan.MemoryShare(weight_bytes=4_000_000_000, slot_bytes=main * 100_000_000)
-    fast = memory_plan.slots(500, 100_000_000, 1_000_000_000, gpu, 10_000, beside)  # type: ignore[arg-type]
+    fast = memory_plan.fitting_slots(500, 100_000_000, 1_000_000_000, gpu, 10_000, beside)  # type: ignore[arg-type]
     assert (main, fast) == (30, 20)
 
 
@@ -184,7 +184,7 @@ def test_a_live_step_has_a_slot_at_once_though_recordings_wait_for_theirs(traine
     backend.admit(live)
     for _ in range(3):
         backend.step()
-    assert backend._tasks[live].row.slot is not None
+    assert backend._requests[live].slot is not None
 
 
 def test_with_less_room_than_work_the_rest_waits(trained: Any) -> None:
@@ -196,4 +196,4 @@ def test_with_less_room_than_work_the_rest_waits(trained: Any) -> None:
     texts = {work: outcome.text for work, outcome in outcomes_of(backend, works).items()}
     alone = {work: outcome.text for work, outcome in outcomes_of(Spied(trained, 2), works, 1).items()}
     assert texts == alone
-    assert backend.runner.places.unused == 2
+    assert backend.runner.slot_allocator.unused == 2

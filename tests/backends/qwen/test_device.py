@@ -52,7 +52,7 @@ def test_the_numbers_can_be_chosen(dtype: str) -> None:
 @pytest.mark.usefixtures("no_gpu")
 def test_float16_on_a_cpu_is_warned_of(logs: list[str]) -> None:
     device.place("cpu", "float16")
-    assert logs[0] == "WARNING DTYPE=float16 is slow on a CPU: float32 or bfloat16 do better"
+    assert logs[0] == "WARNING DTYPE=float16 is slow on a CPU; use float32 or bfloat16"
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -61,10 +61,10 @@ def test_float16_on_a_cpu_is_warned_of(logs: list[str]) -> None:
     [
         ("cuda", "auto", r"DEVICE=cuda: .*; unset DEVICE to run on the CPU", "DEVICE"),
         ("cuda:1", "auto", r"DEVICE=cuda: .*; unset DEVICE to run on the CPU", "DEVICE"),
-        ("mps", "auto", "DEVICE=mps: this is no Mac with Apple silicon; unset DEVICE", "DEVICE"),
-        ("tpu", "auto", "DEVICE='tpu': must be auto, cpu, mps, cuda or cuda:N", "DEVICE"),
-        ("cpu:1", "auto", "DEVICE='cpu:1': must be auto, cpu, mps, cuda or cuda:N", "DEVICE"),
-        ("cpu", "int4", "DTYPE='int4': must be auto, float32, bfloat16, float16", "DTYPE"),
+        ("mps", "auto", "DEVICE=mps needs a Mac with Apple silicon; unset DEVICE", "DEVICE"),
+        ("tpu", "auto", "invalid value 'tpu' for DEVICE; expected auto, cpu, mps, cuda or cuda:N", "DEVICE"),
+        ("cpu:1", "auto", "invalid value 'cpu:1' for DEVICE; expected auto, cpu, mps, cuda or cuda:N", "DEVICE"),
+        ("cpu", "int4", "invalid value 'int4' for DTYPE; expected auto, float32, bfloat16, float16", "DTYPE"),
     ],
 )
 def test_what_is_not_here_is_refused_by_name(asked: str, dtype: str, complaint: str, param: str) -> None:
@@ -88,7 +88,7 @@ def test_a_gpu_is_taken_where_there_is_one_in_what_it_does_well(
 @pytest.mark.usefixtures("torch")
 def test_an_old_gpu_has_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     as_gpu(monkeypatch, (7, 5))
-    with pytest.raises(SettingsError, match=r"DTYPE=bfloat16: cuda:0 \(NVIDIA Test\) does not have it; use float16"):
+    with pytest.raises(SettingsError, match=r"DTYPE=bfloat16: cuda:0 \(NVIDIA Test\) does not support it; use float16"):
         device.place("cuda", "bfloat16")
     with pytest.raises(SettingsError, match="DEVICE=cuda:3: there are 1 GPUs"):
         device.place("cuda:3")
@@ -173,7 +173,7 @@ def test_a_gpu_without_room_is_named(machine: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1_000_000_000, 8_000_000_000))
     with pytest.raises(ModelLoadError) as refused:
         memory_plan.check("Qwen/Qwen3-ASR-0.6B", 782_000_000, 2, real.device("cuda:0"))
-    assert refused.value.message == "Qwen/Qwen3-ASR-0.6B needs 1.7 GB of memory of cuda:0, 1.0 GB are free"
+    assert refused.value.message == "Qwen/Qwen3-ASR-0.6B needs 1.7 GB of memory of cuda:0; 1.0 GB are free"
 
 
 # packages
@@ -203,13 +203,13 @@ def test_new_enough_packages_are_enough(versions: dict[str, str]) -> None:
     [
         ("torch", None, "needs torch: pip install 'steno[qwen]'"),
         ("transformers", None, "needs transformers: pip install 'steno[qwen]'"),
-        ("torch", "2.10.1", "needs torch>=2.11, and there is 2.10.1: pip install 'steno[qwen]' --upgrade"),
+        ("torch", "2.10.1", "needs torch>=2.11, but 2.10.1 is installed: pip install 'steno[qwen]' --upgrade"),
         ("transformers", "4.57.6",
-         "needs transformers>=5.23,<6, and there is 4.57.6: pip install 'steno[qwen]' --upgrade"),
+         "needs transformers>=5.23,<6, but 4.57.6 is installed: pip install 'steno[qwen]' --upgrade"),
         ("transformers", "5.22.2",
-         "needs transformers>=5.23,<6, and there is 5.22.2: pip install 'steno[qwen]' --upgrade"),
+         "needs transformers>=5.23,<6, but 5.22.2 is installed: pip install 'steno[qwen]' --upgrade"),
         ("transformers", "6.0.0.dev0",
-         "needs transformers>=5.23,<6, and there is 6.0.0: pip install 'steno[qwen]' --upgrade"),
+         "needs transformers>=5.23,<6, but 6.0.0 is installed: pip install 'steno[qwen]' --upgrade"),
     ],
 )  # fmt: skip
 def test_packages_that_are_missing_or_old_are_named(

@@ -12,14 +12,14 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 
 import torch
 
-from steno.backends.qwen.model.kv_cache import GROWTH, SCRAP, KVCache, SlotRange, alike
+from steno.backends.qwen.model.kv_cache import GROWTH, SCRATCH, KVCache, SlotRange, group_by_length
 
 CONFIG = SimpleNamespace(num_key_value_heads=2, head_dim=4, num_hidden_layers=3)
 
 
 @pytest.fixture
 def cache() -> KVCache:
-    return KVCache(CONFIG, slots=3, limit=600, dtype=torch.float32, device=torch.device("cpu"))
+    return KVCache(CONFIG, slots=3, max_length=600, dtype=torch.float32, device=torch.device("cpu"))
 
 
 def states(rows: int, width: int, value: float) -> torch.Tensor:
@@ -28,59 +28,61 @@ def states(rows: int, width: int, value: float) -> torch.Tensor:
 
 def test_it_grows_as_it_must_and_no_further(cache: KVCache) -> None:
     assert cache.length == 0
-    cache.make_room(10)
+    cache.reserve(10)
     assert cache.length == GROWTH
-    cache.make_room(GROWTH + 1)
+    cache.reserve(GROWTH + 1)
     assert cache.length == 2 * GROWTH
-    cache.make_room(600)
+    cache.reserve(600)
     assert cache.length == 600
     with pytest.raises(ValueError, match="601"):
-        cache.make_room(601)
+        cache.reserve(601)
 
 
 def test_where_memory_runs_out_it_stays_as_it_was(cache: KVCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.make_room(10)
+    cache.reserve(10)
     made = iter(range(100))
-    empty = cache._empty
+    empty = cache._zeros
 
     def scarce(length: int) -> torch.Tensor:
         if next(made) == 4:
             raise torch.OutOfMemoryError
         return empty(length)
 
-    monkeypatch.setattr(cache, "_empty", scarce)
+    monkeypatch.setattr(cache, "_zeros", scarce)
     with pytest.raises(torch.OutOfMemoryError):
-        cache.make_room(300)
+        cache.reserve(300)
     assert cache.length == GROWTH
     monkeypatch.undo()
-    cache.make_room(300)
-    assert {tensor.shape[2] for tensor in (*cache._keys, *cache._values)} == {2 * GROWTH + SCRAP}
+    cache.reserve(300)
+    assert {tensor.shape[2] for tensor in (*cache._keys, *cache._values)} == {2 * GROWTH + SCRATCH}
 
 
-def write(cache: KVCache, rows: list[int], start: int, width: int, value: float, seen: int = 0) -> Any:
+def write(cache: KVCache, rows: list[int], start: int, width: int, value: float, attended: int = 0) -> Any:
     positions = torch.arange(start, start + width).expand(len(rows), width)
-    writing = cache.writing([SlotRange(rows, seen)], positions, torch.ones_like(positions, dtype=torch.bool))
+    writing = cache.prepare_write([SlotRange(rows, attended)], positions, torch.ones_like(positions, dtype=torch.bool))
     (read,) = writing.update(states(len(rows), width, value), states(len(rows), width, -value), 0)
     return read
 
 
 @pytest.mark.parametrize("rows", [[0, 1], [2], [0, 2], [2, 0]])
 def test_rows_are_read_as_they_were_written(cache: KVCache, rows: list[int]) -> None:
-    cache.make_room(10)
+    cache.reserve(10)
     for row in range(3):
         write(cache, [row], 0, 4, row + 1.0)
-    keys, values = write(cache, rows, 3, 2, 9.0, seen=6)
+    keys, values = write(cache, rows, 3, 2, 9.0, attended=6)
     assert keys.shape == (len(rows), 2, 6, 4)
     assert keys[:, 0, :, 0].tolist() == [[row + 1, row + 1, row + 1, 9, 9, 0] for row in rows]
     assert torch.equal(values, -keys)
 
 
 def test_stretches_are_read_one_by_one(cache: KVCache) -> None:
-    cache.make_room(10)
+    cache.reserve(10)
     stretches = [SlotRange(range(1), 3), SlotRange(range(1, 3), 8)]
     positions = torch.tensor([[2], [7], [5]])
     written = torch.arange(3.0)[:, None, None, None].expand(3, 1, 2, 4) + 1
-    read = cache.writing(stretches, positions, torch.ones_like(positions, dtype=torch.bool)).update(written, written, 1)
+    read = cache.prepare_write(stretches, positions, torch.ones_like(positions, dtype=torch.bool)).update(
+        written, written, 1
+    )
     assert [keys.shape for keys, _ in read] == [(1, 2, 3, 4), (2, 2, 8, 4)]
     assert [keys[:, 1, :, 3].tolist() for keys, _ in read] == [
         [[0, 0, 1]],
@@ -90,29 +92,29 @@ def test_stretches_are_read_one_by_one(cache: KVCache) -> None:
 
 def test_rows_of_like_lengths_are_a_stretch() -> None:
     needs = {1: 90, 2: 100, 3: 95, 5: 450, 6: 440, 7: 460, 8: 80, 9: 70, 10: 300, 15: 400}
-    assert alike(needs) == [
+    assert group_by_length(needs) == [
         SlotRange(range(1, 4), 100),
         SlotRange(range(5, 9), 460),
         SlotRange(range(9, 11), 300),
         SlotRange(range(15, 16), 400),
     ]
-    assert alike({7: 1}) == [SlotRange(range(7, 8), 1)]
+    assert group_by_length({7: 1}) == [SlotRange(range(7, 8), 1)]
 
 
 def test_what_is_only_padding_is_written_where_nobody_looks(cache: KVCache) -> None:
-    cache.make_room(cache.limit)
+    cache.reserve(cache.max_length)
     positions = torch.tensor([[0, 1, 2], [598, 599, 600]])
     wanted = torch.tensor([[True, False, False], [True, True, False]])
-    writing = cache.writing([SlotRange([0, 1], 600)], positions, wanted)
+    writing = cache.prepare_write([SlotRange([0, 1], 600)], positions, wanted)
     ((keys, _),) = writing.update(states(2, 3, 5.0), states(2, 3, 5.0), 0)
     assert keys[0, 0, :, 0].tolist() == [5.0] + [0.0] * 599
     assert keys[1, 0, 597:, 0].tolist() == [0.0, 5.0, 5.0]
 
 
 def test_a_slot_that_is_wiped_has_nothing_of_its_last_tenant(cache: KVCache) -> None:
-    cache.make_room(10)
+    cache.reserve(10)
     write(cache, [1, 2], 0, 9, float("nan"))
-    cache.wipe(1)
-    keys, values = write(cache, [1], 0, 1, 2.0, seen=4)
+    cache.zero_slot(1)
+    keys, values = write(cache, [1], 0, 1, 2.0, attended=4)
     assert keys[0, 0, :, 0].tolist() == [2, 0, 0, 0]
     assert values[0, 0, :, 0].tolist() == [-2, 0, 0, 0]

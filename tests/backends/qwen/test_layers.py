@@ -43,12 +43,12 @@ def ours(model: Qwen3Model, inputs: torch.Tensor, widths: list[int], slots: list
     """`inputs`, [rows, positions, hidden], in portions of so many positions."""
     layers = Layers(model)
     cache = KVCache(model.config, 5, 100, inputs.dtype, CPU)
-    cache.make_room(100)
+    cache.reserve(100)
     found, at = [], 0
     for width in widths:
         positions = torch.arange(at, at + width).expand(len(slots), -1)
         everything = torch.ones_like(positions, dtype=torch.bool)
-        writing = cache.writing([SlotRange(slots, at + width if at else 0)], positions, everything)
+        writing = cache.prepare_write([SlotRange(slots, at + width if at else 0)], positions, everything)
         found.append(layers(inputs[:, at : at + width], positions, writing))
         at += width
     return torch.cat(found, dim=1)
@@ -95,15 +95,15 @@ def test_rows_that_begin_and_go_on_are_padded_beside_each_other(trained: Any) ->
     decoder = Decoder(trained.model, 5, 100)
     rng = random.Random(1)
     said = [[rng.randrange(200) for _ in range(100)] for _ in range(4)]
-    decoder.fill([PrefillRequest(0, (tuple(said[0][:90]),)), PrefillRequest(4, (tuple(said[1][:3]),))])
+    decoder.prefill([PrefillRequest(0, (tuple(said[0][:90]),)), PrefillRequest(4, (tuple(said[1][:3]),))])
     going_on = PrefillRequest(4, (tuple(said[1][:3]), tuple(said[1][3:50])), tail=(said[1][50],))
-    decoder.fill([going_on, PrefillRequest(2, (tuple(said[2][:60]),), tail=(said[2][60],))])
+    decoder.prefill([going_on, PrefillRequest(2, (tuple(said[2][:60]),), tail=(said[2][60],))])
     decoder._cache._keys[0][1] = decoder._cache._values[0][3] = 1e3  # what was left in slots that nobody holds
-    found = decoder.extend({0: tuple(said[0][90:92]), 2: tuple(said[2][61:100]), 4: (said[1][51],)})
+    found = decoder.verify({0: tuple(said[0][90:92]), 2: tuple(said[2][61:100]), 4: (said[1][51],)})
     for slot, tokens, new in ((0, said[0][:92], 2), (2, said[2], 39), (4, said[1][:52], 1)):
         likeliest, sure = chosen_by(trained.model, tokens, new)
         assert [choice.token for choice in found[slot]] == likeliest
-        assert torch.allclose(torch.tensor([choice.certainty for choice in found[slot]]), sure, atol=1e-4)
+        assert torch.allclose(torch.tensor([choice.logprob for choice in found[slot]]), sure, atol=1e-4)
     following = {slot: found[slot][-1].token for slot in (0, 4)}
     for slot, choice in decoder.decode(following).items():
         likeliest, _ = chosen_by(trained.model, [*(said[0][:92] if slot == 0 else said[1][:52]), following[slot]], 1)
@@ -127,6 +127,6 @@ def test_attention_of_another_kind_is_refused() -> None:
 def test_on_a_gpu_all_rows_are_attended_to_together(trained: Any) -> None:
     decoder = Decoder(trained.model, 20, 2000)
     decoder._lengths[3], decoder._lengths[9] = 90, 450
-    assert decoder._stretches([9, 3]) == [SlotRange(range(3, 4), 91), SlotRange(range(9, 10), 451)]
-    decoder._in_one = True
-    assert decoder._stretches([9, 3]) == [SlotRange(range(10), 451)]
+    assert decoder._ranges([9, 3]) == [SlotRange(range(3, 4), 91), SlotRange(range(9, 10), 451)]
+    decoder._single_range = True
+    assert decoder._ranges([9, 3]) == [SlotRange(range(10), 451)]

@@ -17,7 +17,7 @@ import torch
 
 from steno.backends.base import Recognize
 from steno.backends.qwen import backend as qwen
-from steno.errors import BackendError, SupersededError
+from steno.errors import BackendError
 from steno.streaming.hypothesis import LocalAgreement
 from steno.types import SAMPLE_RATE, Hypothesis
 from stepping import Spied, outcomes_of
@@ -132,7 +132,7 @@ def test_every_step_says_what_it_would_say_from_nothing(
     different = [work for work in wanted if backend.tokens[work] != wanted[work]]
     assert not different, [(len(work.audio), work.stable) for work in different]
     assert len(wanted) > 2 * count
-    assert backend.runner.places.unused == slots
+    assert backend.runner.slot_allocator.unused == slots
 
 
 def test_utterances_of_thirty_seconds_and_more(loaded: Any) -> None:
@@ -169,19 +169,19 @@ def _noise(rng: random.Random, seconds: float) -> np.ndarray:
 
 def test_a_louder_sound_changes_what_was_heard_before_it(trained: Any) -> None:
     """The floor of the features rises: what is complete is encoded again, and is what it would be at once."""
-    machine = Spied(trained, 1).machine
+    model = Spied(trained, 1).model
     audio = np.concatenate([np.float32(0.001) * speech(random.Random(7), 20), speech(random.Random(8), 6)])
-    growing, again = machine.sound(), 0
+    growing, again = model.encoder.new_audio_state(), 0
     windows: list[torch.Tensor] = []
     for end in range(4000, len(audio), 4000):
         growing.extend(audio[:end])
-        machine.encode([growing])
+        model.encode([growing])
         complete = growing.embeddings[: int(growing.closed_s // 8)]
         again += any(now is not then for now, then in zip(complete, windows, strict=False))
         windows = complete
-        at_once = machine.sound()
+        at_once = model.encoder.new_audio_state()
         at_once.extend(audio[:end])
-        machine.encode([at_once])
+        model.encode([at_once])
         assert torch.allclose(growing.features(0, growing.frames), at_once.features(0, at_once.frames), atol=1e-5)
         for one, other in zip(growing.embeddings, at_once.embeddings, strict=True):
             assert torch.allclose(one, other, atol=1e-3)
@@ -190,22 +190,22 @@ def test_a_louder_sound_changes_what_was_heard_before_it(trained: Any) -> None:
 
 def test_what_is_complete_is_computed_once(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Spied(trained, 2)
-    machine = backend.machine
+    model = backend.model
     convolved, filled = 0, 0
-    convolve, advance = machine._encoder._convolve, machine._decoder._advance
+    convolve, advance = model.encoder._convolve, model.decoder._forward
 
     def counted_convolve(mel: torch.Tensor) -> torch.Tensor:
         nonlocal convolved
         convolved += len(mel)
         return convolve(mel)
 
-    def counted_advance(slots: Any, starts: Any, inputs: Any) -> torch.Tensor:
+    def counted_forward(slots: Any, starts: Any, inputs: Any) -> torch.Tensor:
         nonlocal filled
         filled += sum(map(len, inputs))
         return advance(slots, starts, inputs)
 
-    monkeypatch.setattr(machine._encoder, "_convolve", counted_convolve)
-    monkeypatch.setattr(machine._decoder, "_advance", counted_advance)
+    monkeypatch.setattr(model.encoder, "_convolve", counted_convolve)
+    monkeypatch.setattr(model.decoder, "_forward", counted_forward)
     audio = clips()["talk"].audio[: 24 * SAMPLE_RATE]
     talk = Talk("u", audio, list(range(8000, len(audio) + 1, 8000)), "en", "")
     live(backend, [talk], random.Random(0))
@@ -218,21 +218,21 @@ def test_what_is_complete_is_computed_once(trained: Any, monkeypatch: pytest.Mon
 def test_while_anybody_is_live_a_recording_is_taken_in_portions(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a live step waits for a window or some tokens of it, and not for half a minute of audio."""
     backend = Spied(trained, 3)
-    machine = backend.machine
+    model = backend.model
     attended: list[int] = []
     filled: list[int] = []
-    attend, advance = machine._encoder._attended, machine._decoder._advance
+    attend, advance = model.encoder._attended, model.decoder._forward
 
     def counted_attend(windows: Any) -> Any:
         attended.append(len(windows))
         return attend(windows)
 
-    def counted_advance(slots: Any, starts: Any, inputs: Any) -> torch.Tensor:
+    def counted_forward(slots: Any, starts: Any, inputs: Any) -> torch.Tensor:
         filled.append(sum(map(len, inputs)))
         return advance(slots, starts, inputs)
 
-    monkeypatch.setattr(machine._encoder, "_attended", counted_attend)
-    monkeypatch.setattr(machine._decoder, "_advance", counted_advance)
+    monkeypatch.setattr(model.encoder, "_attended", counted_attend)
+    monkeypatch.setattr(model.decoder, "_forward", counted_forward)
     outcomes_of(backend, [Recognize(clips()["english-0"].audio, utterance="u", final=False)])
     attended.clear()
     upload = Recognize(clips()["talk"].audio[: 25 * SAMPLE_RATE])
@@ -260,11 +260,12 @@ def test_a_draft_that_is_wrong_changes_nothing(loaded: Any) -> None:
         for _ in range(rng.randrange(1, 5)):
             at = rng.randrange(len(draft) + 1)
             draft[at : at + rng.randrange(3)] = rng.choices(range(300), k=rng.randrange(3))
-        hearing = replace(backend._hearing(work, backend.runner), draft=tuple(draft))
-        row = backend.runner.start(hearing)
-        while not row.done:
+        request = backend._new_request(work, backend._loaded())
+        request.proposed = tuple(draft)
+        backend.runner.add_request(request)
+        while not request.done:
             backend.runner.step()
-        assert row.tokens == right, trial
+        assert request.tokens == right, trial
 
 
 def test_what_is_stable_is_kept_whatever_the_model_thinks(trained: Any) -> None:
@@ -275,7 +276,7 @@ def test_what_is_stable_is_kept_whatever_the_model_thinks(trained: Any) -> None:
     backend.admit(work)
     while work not in backend.tokens:
         backend.step()
-    kept = backend.runner.places.kept("u")
+    kept = backend.runner.slot_allocator.cached("u")
     told = trained.processor.tokenizer("Nobody knew this", add_special_tokens=False)["input_ids"]
     kept.tokens = (*told, *kept.tokens)
     last = replace(talk.next(), stable="Nobody knew")
@@ -291,7 +292,7 @@ def test_what_is_stable_is_kept_whatever_the_model_thinks(trained: Any) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_slot_is_lost_whatever_streams_do(trained: Any, seed: int) -> None:
-    """Opened, stepped, superseded, released, poisoned, forgotten: thousands of times, in any order."""
+    """Opened, stepped, ended, released, poisoned, forgotten: thousands of times, in any order."""
     rng = random.Random(seed)
     backend = Spied(trained, 4)
     base = clips()["english-1"].audio
@@ -330,10 +331,10 @@ def test_no_slot_is_lost_whatever_streams_do(trained: Any, seed: int) -> None:
             running.remove(finished.work)  # type: ignore[arg-type]
     for n in range(7):
         backend.forget(f"u{n}")
-    assert backend.runner.places.unused == backend.slots
-    assert not backend.runner.rows
+    assert backend.runner.slot_allocator.unused == backend.slots
+    assert not backend.runner.requests
     kinds = {type(outcome) for outcome in outcomes}
-    assert kinds == {Hypothesis, BackendError, SupersededError}
+    assert kinds == {Hypothesis, BackendError}
     work = Recognize(base)
     live(backend, [], rng, [work])
     assert backend.tokens[work] == from_nothing(trained, [Talk("", base, [], None, "", done=[work])])[work]
@@ -341,33 +342,33 @@ def test_no_slot_is_lost_whatever_streams_do(trained: Any, seed: int) -> None:
 
 @pytest.fixture
 def broken_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, str], None]]:
-    def arm(machine: Any, name: str) -> None:
-        whole = getattr(machine, name)
+    def arm(model: Any, name: str) -> None:
+        whole = getattr(model, name)
 
         def fails(*args: Any) -> Any:
-            monkeypatch.setattr(machine, name, whole)
+            monkeypatch.setattr(model, name, whole)
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-        monkeypatch.setattr(machine, name, fails)
+        monkeypatch.setattr(model, name, fails)
 
     return arm  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("where", ["encode", "fill", "extend", "decode"])
+@pytest.mark.parametrize("where", ["encode", "prefill", "verify", "decode"])
 def test_a_step_that_crashes_fails_its_rows_and_the_next_works(
     trained: Any, broken_once: Callable[[Any, str], None], where: str
 ) -> None:
     backend = Spied(trained, 2)
     audio = clips()["english-0"].audio
     outcomes_of(backend, [Recognize(audio[:44_000], utterance="u", final=False)])
-    kept = backend.runner.places.kept("u")
+    kept = backend.runner.slot_allocator.cached("u")
     kept.tokens = (*kept.tokens[:4], 5, *kept.tokens[5:])  # a draft that is wrong: its rest is tried once more
     assert len(kept.tokens) > 9
-    broken_once(backend.machine, where)
+    broken_once(backend.model, where)
     lost = Recognize(audio[:46_000], utterance="u", final=False)
     assert isinstance(outcomes_of(backend, [lost])[lost], BackendError)
     backend.forget("u")
-    assert backend.runner.places.unused == 2
+    assert backend.runner.slot_allocator.unused == 2
     work = Recognize(audio)
     outcomes_of(backend, [work])
     assert backend.tokens[work] == from_nothing(trained, [Talk("", audio, [], None, "", done=[work])])[work]
@@ -375,7 +376,7 @@ def test_a_step_that_crashes_fails_its_rows_and_the_next_works(
 
 def test_where_memory_is_short_fewer_go_at_a_time(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Spied(trained, 8)
-    whole = backend.machine.fill
+    whole = backend.model.prefill
     sizes: list[int] = []
 
     def short(fillings: Any) -> Any:
@@ -384,7 +385,7 @@ def test_where_memory_is_short_fewer_go_at_a_time(trained: Any, monkeypatch: pyt
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(fillings)
 
-    monkeypatch.setattr(backend.machine, "fill", short)
+    monkeypatch.setattr(backend.model, "prefill", short)
     works = [Recognize(clips()["english-0"].audio) for _ in range(8)]
     outcomes = outcomes_of(backend, works)
     assert {outcome.text for outcome in outcomes.values()} == {clips()["english-0"].text}
@@ -399,7 +400,7 @@ def test_what_is_released_between_its_portions_leaves_nothing_behind(trained: An
     poisoned[5000] = np.nan
     upload = Recognize(poisoned)
     backend.admit(upload)
-    values = backend.machine._decoder._cache._values
+    values = backend.model.decoder._cache._values
     for _ in range(20):
         backend.step()
         if any(torch.isnan(layer).any() for layer in values):
@@ -459,7 +460,7 @@ class Life:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_texts_are_those_of_starting_from_nothing_whatever_streams_do(trained: Any, seed: int) -> None:
-    """They are reset, superseded, released and forgotten, say the same again, change language and context; there are
+    """They are reset, ended, released and forgotten, say the same again, change language and context; there are
     fewer slots than streams, and recordings beside them."""
     rng = random.Random(seed)
     backend = Spied(trained, 3)
@@ -473,10 +474,8 @@ def test_texts_are_those_of_starting_from_nothing_whatever_streams_do(trained: A
     def collect() -> None:
         for done in backend.step():
             talk = running.pop(done.work)  # type: ignore[arg-type]
-            if isinstance(done.outcome, Hypothesis):
-                talk.heard(done.work, done.outcome)  # type: ignore[arg-type]
-            else:
-                assert isinstance(done.outcome, SupersededError)
+            assert isinstance(done.outcome, Hypothesis)
+            talk.heard(done.work, done.outcome)  # type: ignore[arg-type]
 
     for _ in range(300):
         n, chance = rng.randrange(len(lives)), rng.randrange(12)
@@ -508,7 +507,7 @@ def test_texts_are_those_of_starting_from_nothing_whatever_streams_do(trained: A
     talks += [life.talk for life in lives]
     for talk in talks:
         backend.forget(talk.key)
-    assert backend.runner.places.unused == 3
+    assert backend.runner.slot_allocator.unused == 3
     wanted = from_nothing(trained, talks)
     assert {work: backend.tokens[work] for work in wanted} == wanted
     assert len(wanted) > 50

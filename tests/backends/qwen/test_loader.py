@@ -176,7 +176,7 @@ def test_what_does_not_fit_is_refused_before_it_is_read(checkpoints: Path, monke
     folder = str(checkpoints / "recogniser")
     with pytest.raises(ModelLoadError) as refused:
         load_recogniser(LoadOptions(folder, device="cpu"), lambda _, what: told.append(what))
-    assert refused.value.message == f"{folder} needs 1.2 MB of memory, 1.0 MB are free"
+    assert refused.value.message == f"{folder} needs 1.2 MB of memory; 1.0 MB are free"
     assert told == []
 
 

@@ -16,7 +16,7 @@ import torch
 from steno.backends.base import Recognize
 from steno.backends.qwen import backend as qwen
 from steno.backends.qwen.backend import token_limit
-from steno.backends.qwen.model.model import AsrModel, like_speech
+from steno.backends.qwen.model.model import AsrModel, warm_up_audio
 from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.backends.repetition import loop_start
 from steno.types import SAMPLE_RATE
@@ -38,23 +38,23 @@ def works() -> list[Recognize]:
     made = []
     for seconds in SECONDS:
         for language, context in WISHES:
-            audio = like_speech(seconds) * np.float32(rng.uniform(0.1, 1))
+            audio = warm_up_audio(seconds) * np.float32(rng.uniform(0.1, 1))
             made.append(Recognize(audio, language, context))
     rng.shuffle(made)
     return made
 
 
-def expected(loaded: Any, machine: AsrModel, work: Recognize) -> list[int]:
+def expected(loaded: Any, model: AsrModel, work: Recognize) -> list[int]:
     """By transformers alone, one clip at a time."""
     inputs = loaded.processor.apply_transcription_request(
         work.audio,
         language=LANGUAGES[work.language] if work.language else None,
-        prompt=machine.prompter.clean(work.context) or None,
+        prompt=model.prompt_builder.clean(work.context) or None,
     )
     limit = token_limit(len(work.audio) / SAMPLE_RATE)
     output = loaded.model.generate(**inputs, max_new_tokens=limit, do_sample=False)
     tokens = output[0, inputs["input_ids"].shape[1] :].tolist()
-    return [token for token in tokens if token not in machine.ends]
+    return [token for token in tokens if token not in model.stop_token_ids]
 
 
 def cut(tokens: list[int]) -> list[int]:
@@ -68,29 +68,29 @@ def test_tokens_are_those_of_generate_whoever_else_is_decoded(loud: Any, works: 
     backend = Spied(loud, slots)
     some = works if slots > 1 else works[:8]
     read = dict(zip(some, tokens_of(backend, some), strict=True))
-    wanted = {work: expected(loud, backend.machine, work) for work in some}
+    wanted = {work: expected(loud, backend.model, work) for work in some}
     assert len({tuple(tokens) for tokens in wanted.values()}) > len(some) / 2, "one says what the next says"
     for work in some:
         assert read[work] == cut(wanted[work]), f"{len(work.audio) / SAMPLE_RATE} s, {work.language}"
 
 
-def encoded(machine: AsrModel, clips: list[Any]) -> list[torch.Tensor]:
-    sounds = [machine.sound() for _ in clips]
+def encoded(model: AsrModel, clips: list[Any]) -> list[torch.Tensor]:
+    sounds = [model.encoder.new_audio_state() for _ in clips]
     for sound, audio in zip(sounds, clips, strict=True):
         sound.extend(audio)
-    machine.encode(sounds)
+    model.encode(sounds)
     return [torch.cat(sound.embeddings) for sound in sounds]
 
 
-def features(machine: AsrModel, audio: Any) -> torch.Tensor:
-    sound = machine.sound()
+def features(model: AsrModel, audio: Any) -> torch.Tensor:
+    sound = model.encoder.new_audio_state()
     sound.extend(audio)
     return sound.features(0, sound.frames)
 
 
 def test_embeddings_are_those_of_transformers(loud: Any, works: list[Recognize]) -> None:
-    machine = AsrModel(loud, 1, 2000)
-    together = encoded(machine, [work.audio for work in works])
+    model = AsrModel(loud, 1, 2000)
+    together = encoded(model, [work.audio for work in works])
     for work, found in zip(works, together, strict=True):
         inputs = loud.processor.apply_transcription_request(work.audio)
         with torch.inference_mode():
@@ -102,11 +102,11 @@ def test_embeddings_are_those_of_transformers(loud: Any, works: list[Recognize])
 
 
 def test_prompts_are_those_of_the_processor(loud: Any, works: list[Recognize]) -> None:
-    machine = AsrModel(loud, 1, 2000)
+    model = AsrModel(loud, 1, 2000)
     pad = loud.model.config.audio_token_id
-    for work, audio in zip(works, encoded(machine, [work.audio for work in works]), strict=True):
-        context = machine.prompter.clean(work.context)
-        before, after = machine.prompter.around(context, work.language)
+    for work, audio in zip(works, encoded(model, [work.audio for work in works]), strict=True):
+        context = model.prompt_builder.clean(work.context)
+        before, after = model.prompt_builder.around(context, work.language)
         inputs = loud.processor.apply_transcription_request(
             work.audio, language=LANGUAGES[work.language] if work.language else None, prompt=context or None
         )
@@ -115,23 +115,23 @@ def test_prompts_are_those_of_the_processor(loud: Any, works: list[Recognize]) -
 
 def test_features_do_not_depend_on_what_another_thread_loads(loud: Any) -> None:
     """transformers changes torch's default dtype while it reads a checkpoint."""
-    audio = like_speech(3.0)
-    machine = AsrModel(loud, 1, 2000)
-    alone = features(machine, audio)
+    audio = warm_up_audio(3.0)
+    model = AsrModel(loud, 1, 2000)
+    alone = features(model, audio)
     torch.set_default_dtype(torch.bfloat16)
     try:
-        meanwhile = features(machine, audio)
+        meanwhile = features(model, audio)
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(alone, meanwhile)
 
 
 def test_features_are_those_of_the_checkpoint_s_own_extractor(loud: Any) -> None:
-    machine = AsrModel(loud, 1, 2000)
+    model = AsrModel(loud, 1, 2000)
     for seconds in SECONDS:
         own = loud.processor.feature_extractor(
-            like_speech(seconds), sampling_rate=SAMPLE_RATE, padding="longest", return_attention_mask=True
+            warm_up_audio(seconds), sampling_rate=SAMPLE_RATE, padding="longest", return_attention_mask=True
         )
-        found = features(machine, like_speech(seconds))
+        found = features(model, warm_up_audio(seconds))
         assert found.shape[1] == int(own["attention_mask"].sum())
         assert torch.allclose(found, own["input_features"][0, :, : found.shape[1]], atol=1e-5)

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install '
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
 from steno.backends.base import Recognize
-from steno.backends.qwen.batching.prefill_queue import GATHERING
+from steno.backends.qwen.batching.prefill_queue import MAX_GATHER_STEPS
 from steno.types import SAMPLE_RATE
 from stepping import Spied, outcomes_of
 from tiny.clips import clips
@@ -41,18 +41,18 @@ def test_beside_few_a_recording_begins_at_once(trained: Any, recordings: int) ->
 
 def test_beside_many_it_waits_for_others_to_be_filled_in_with_but_not_for_ever(trained: Any) -> None:
     steps, tokens = steps_beside(trained, SLOTS // 2)
-    assert tokens + GATHERING // 2 < steps <= tokens + GATHERING + 2
+    assert tokens + MAX_GATHER_STEPS // 2 < steps <= tokens + MAX_GATHER_STEPS + 2
 
 
 def test_one_stream_more_than_slots_costs_one_of_them_its_slot_and_not_each_in_turn(trained: Any) -> None:
     backend = Spied(trained, SLOTS)
-    places = backend.runner.places
+    slot_allocator = backend.runner.slot_allocator
     streams = [f"stream-{n}" for n in range(SLOTS + 1)]
     audio = clips()["talk"].audio
     lost = 0
     for second in range(2, 10):
         for stream in streams:
-            lost += second > 4 and places.kept(stream).slot is None
+            lost += second > 4 and slot_allocator.cached(stream).slot is None
             outcomes_of(backend, [Recognize(audio[: second * SAMPLE_RATE], utterance=stream, final=False)])
     assert lost <= 5 * len(streams) / 2
 
@@ -69,5 +69,5 @@ def test_a_stream_that_fell_silent_is_the_first_to_lose_its_slot(trained: Any) -
             if stream != "b" or second < 4:
                 hear(stream, second)
     hear("d", 1)
-    slots = {stream: backend.runner.places.kept(stream).slot for stream in ("a", "b", "c", "d")}
+    slots = {stream: backend.runner.slot_allocator.cached(stream).slot for stream in ("a", "b", "c", "d")}
     assert [stream for stream, slot in slots.items() if slot is None] == ["b"]

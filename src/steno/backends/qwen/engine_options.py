@@ -1,4 +1,4 @@
-"""Which models to load, and where: light to import, for a backend is made long before its model is loaded."""
+"""Which models to load, where they run, and with how many slots. Light to import: a backend exists before it loads."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ if TYPE_CHECKING:
     from steno.backends.qwen.checkpoint.folder import Kind
     from steno.backends.registry import BackendOptions
 
-PathName: TypeAlias = Literal["standard", "speculative", "dual"]
-"""See `paths`."""
+CascadeName: TypeAlias = Literal["standard", "speculative", "dual"]
+"""See `batching.cascade`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """Which model, and where to run it."""
+    """Which checkpoint to load, and where it runs."""
 
     model_id: str
-    """A folder, or a name on Hugging Face."""
+    """A local folder, or a model id of the Hugging Face hub."""
     revision: str | None = None
     allowlist: tuple[str, ...] = DEFAULT_ALLOWLIST
     device: str = "auto"
     dtype: str = "auto"
     hf_home: Path | None = None
     quantize: str = "none"
-    """`none` or `int8`; the recogniser's alone."""
+    """`none` or `int8`; applies to recognisers only."""
 
-    def wanted(self, kind: Kind | None) -> ModelRef:
-        """What is to be found. `kind`: what it must be; None = either."""
+    def model_ref(self, kind: Kind | None) -> ModelRef:
+        """The checkpoint to resolve. `kind`: what it must be; None = either."""
         return ModelRef(self.model_id, self.revision, self.allowlist, self.hf_home, kind)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How it runs."""
+    """How a loaded recogniser runs."""
 
     slots: int
-    """Pieces decoded together; fewer where there is no room for so many."""
+    """Max requests in the KV cache; reduced where memory does not suffice."""
     incremental: bool = True
-    """Whether a live utterance's steps use what was computed for those before; if not, each starts from nothing."""
+    """Whether a live utterance's steps reuse cached state; if not, each starts from nothing."""
     fast: LoadOptions | None = None
-    """The small model, where there are two."""
-    path: PathName = "standard"
+    """The draft model; None = one model."""
+    path: CascadeName = "standard"
     gpu_memory_mb: int | None = None
-    """For weights and slots together; None = most of what is free."""
+    """GPU memory for weights and slots together; None = most of what is free."""
     cuda_graphs: bool = False
-    """Whether decoding iterations are captured; on CUDA."""
+    """Whether decoding steps are captured as CUDA graphs; CUDA only."""
 
 
 class Checkpoints(NamedTuple):
@@ -66,21 +66,21 @@ class Checkpoints(NamedTuple):
 
 
 def checkpoints_of(options: BackendOptions) -> Checkpoints:
-    where = (options.allowlist, options.device, options.dtype, options.hf_home)
-    is_alone = path_of(options) == "standard"
+    placement = (options.allowlist, options.device, options.dtype, options.hf_home)
+    is_alone = cascade_of(options) == "standard"
     default = DEFAULT_MODEL if is_alone else LARGE_MODEL
     return Checkpoints(
-        LoadOptions(options.model_id or default, options.revision, *where, options.quantize),
-        None if is_alone else LoadOptions(options.fast_model_id or SMALL_MODEL, None, *where, options.quantize),
+        LoadOptions(options.model_id or default, options.revision, *placement, options.quantize),
+        None if is_alone else LoadOptions(options.fast_model_id or SMALL_MODEL, None, *placement, options.quantize),
     )
 
 
 def aligner_of(options: BackendOptions, default_id: str) -> LoadOptions:
-    """The forced aligner's checkpoint, and where it runs: where the recogniser does."""
+    """The forced aligner's checkpoint. It runs on the recogniser's device."""
     return LoadOptions(
         options.aligner_id or default_id, None, options.allowlist, options.device, options.dtype, options.hf_home
     )
 
 
-def path_of(options: BackendOptions) -> PathName:
+def cascade_of(options: BackendOptions) -> CascadeName:
     return "dual" if options.dual else "speculative" if options.speculative else "standard"

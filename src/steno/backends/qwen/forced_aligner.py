@@ -1,4 +1,4 @@
-"""Qwen3-ForcedAligner: audio and a text in, the times of its words out."""
+"""Qwen3-ForcedAligner: audio and its text → the times of the words."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 CODES = ("zh", "en", "yue", "fr", "de", "it", "ja", "ko", "pt", "ru", "es")
-"""The languages that it knows."""
+"""The languages that it supports."""
 
 SPLITTERS = {"ja": ("nagisa", "steno[ja]"), "ko": ("soynlp", "steno[ko]")}
-"""What finds the words of a language that writes none: the package, and the extra that brings it."""
+"""Word splitters for languages written without spaces: the package, and the extra that installs it."""
 
 MAX_AUDIO_S = 300.0
 MAX_TEXT_CHARS = 10_000
@@ -34,9 +34,9 @@ MAX_TEXT_CHARS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class AlignerWord:
-    """A word as the aligner takes it, and the stretch of the text that it stands for, punctuation included."""
+    """A word as the aligner takes it, and the part of the text that it stands for, punctuation included."""
 
-    said: str
+    spoken: str
     text: str
 
 
@@ -54,22 +54,22 @@ class ForcedAligner:
         self._added = sorted(loaded.processor.tokenizer.get_added_vocab(), key=len, reverse=True)
 
     def warm_up(self) -> None:
-        from steno.backends.qwen.model.model import like_speech
+        from steno.backends.qwen.model.model import warm_up_audio
 
-        self.align([Align(like_speech(1.0), "one two")])
+        self.align([Align(warm_up_audio(1.0), "one two")])
 
-    def align(self, works: Sequence[Align]) -> list[Alignment | StenoError]:
-        """A piece whose text cannot be split or found fails alone."""
+    def align(self, batch: Sequence[Align]) -> list[Alignment | StenoError]:
+        """Align each piece. A piece whose text cannot be split into words fails alone."""
         units: list[list[AlignerWord] | StenoError] = []
-        for work in works:
+        for work in batch:
             try:
                 units.append(self._units(work))
             except StenoError as error:
                 units.append(error)
-        pieces = [(work.audio, own) for work, own in zip(works, units, strict=True) if isinstance(own, list) and own]
-        found = iter(self._times(pieces))
+        clips = [(work.audio, own) for work, own in zip(batch, units, strict=True) if isinstance(own, list) and own]
+        found = iter(self._times(clips))
         outcomes: list[Alignment | StenoError] = []
-        for work, own in zip(works, units, strict=True):
+        for work, own in zip(batch, units, strict=True):
             if isinstance(own, StenoError):
                 outcomes.append(own)
             elif own:
@@ -81,29 +81,29 @@ class ForcedAligner:
         return outcomes
 
     def _units(self, work: Align) -> list[AlignerWord]:
-        text = blanked(work.text, self._added)
+        text = blank_tokens(work.text, self._added)
         language = None if work.language is None else LANGUAGES[work.language]
         try:
-            said = self._processor.split_words_for_alignment(text, language)
+            spoken = self._processor.split_words_for_alignment(text, language)
         except Exception as error:
-            raise BackendError(f"the words of the text could not be told apart: {error}") from error
-        return units_of(work.text, said, text)
+            raise BackendError(f"the text could not be split into words: {error}") from error
+        return align_units(work.text, spoken, text)
 
-    def _times(self, pieces: Sequence[tuple[Audio, list[AlignerWord]]]) -> list[list[tuple[float, float]]]:
-        """The spans of each piece's units, as the model sees them."""
+    def _times(self, clips: Sequence[tuple[Audio, list[AlignerWord]]]) -> list[list[tuple[float, float]]]:
+        """The spans of each piece's units, as the model predicts them, in seconds."""
         import torch
 
-        if not pieces:
+        if not clips:
             return []
         with torch.inference_mode():
-            sounds = [self._encoder.sound() for _ in pieces]
-            for sound, (audio, _) in zip(sounds, pieces, strict=True):
-                sound.extend(audio)
-            self._encoder.encode(sounds)
-            audios = [torch.cat(sound.embeddings) for sound in sounds]
-            ids = [self._ids(len(audio), units) for audio, (_, units) in zip(audios, pieces, strict=True)]
+            states = [self._encoder.new_audio_state() for _ in clips]
+            for state, (audio, _) in zip(states, clips, strict=True):
+                state.extend(audio)
+            self._encoder.encode(states)
+            audios = [torch.cat(state.embeddings) for state in states]
+            ids = [self._ids(len(audio), units) for audio, (_, units) in zip(audios, clips, strict=True)]
             logits = self._forward(ids, audios)
-        words = [[unit.said for unit in units] for _, units in pieces]
+        words = [[unit.spoken for unit in units] for _, units in clips]
         decoded = self._processor.decode_forced_alignment(
             logits, _padded(ids).to(logits.device), words, self._model.config.timestamp_token_id
         )
@@ -111,14 +111,14 @@ class ForcedAligner:
 
     def _ids(self, audio_tokens: int, units: Sequence[AlignerWord]) -> list[int]:
         processor = self._processor
-        words = "".join(f"{unit.said}<timestamp><timestamp>" for unit in units)
+        words = "".join(f"{unit.spoken}<timestamp><timestamp>" for unit in units)
         tokenizer = processor.tokenizer
         before = tokenizer(processor.audio_bos_token, add_special_tokens=False)["input_ids"]
         after = tokenizer(processor.audio_eos_token + words, add_special_tokens=False)["input_ids"]
         return [*before, *([self._model.config.audio_token_id] * audio_tokens), *after]
 
     def _forward(self, ids: Sequence[Sequence[int]], audios: Sequence[Any]) -> Any:
-        """Class scores, shape [pieces, tokens, classes]. Padded on the right, which a causal pass does not see."""
+        """Class scores, shape [pieces, tokens, classes]. Padded on the right, which causal attention ignores."""
         inputs = _padded(ids).to(self.device)
         language_model = self._model.model.language_model
         embedded = language_model.embed_tokens(inputs)
@@ -131,42 +131,44 @@ class ForcedAligner:
         return self._model.score(hidden).float()
 
 
-def blanked(text: str, tokens: Sequence[str]) -> str:
-    """`text` with spaces in place of `tokens`: what else stands in it stays where it was."""
+def blank_tokens(text: str, tokens: Sequence[str]) -> str:
+    """`text` with spaces in place of `tokens`; all other characters keep their positions."""
     for token in tokens:
         text = text.replace(token, " " * len(token))
     return text
 
 
-def units_of(text: str, said: Sequence[str], searched: str | None = None) -> list[AlignerWord]:
-    """The words that are aligned, each with its stretch of `text`: all of it is in one of them.
+def align_units(text: str, spoken: Sequence[str], search_text: str | None = None) -> list[AlignerWord]:
+    """The words to align, each with its part of `text`; the parts cover all of `text`.
 
-    `searched` is the text in which the words are looked for, as long as `text`; by default that.
+    Args:
+        spoken: the splitter's words.
+        search_text: where the words are searched, as long as `text`; None = in `text`.
 
     Raises:
-        BackendError: a splitter changed the words so that they are not found in the text.
+        BackendError: a splitter changed a word so that it is not found in the text.
     """
-    if not said:
+    if not spoken:
         return []
-    # Splitters may write full-width characters in the ordinary way: both are compared in that form.
-    plain, origin = _plain(text if searched is None else searched)
+    # Splitters may normalise full-width characters: both sides are compared in NFKC form.
+    folded, origin = _folded(text if search_text is None else search_text)
     starts: list[int] = []
     at = 0
-    for word in said:
-        for n, char in enumerate(_plain(word)[0]):
-            found = plain.find(char, at)
+    for word in spoken:
+        for n, char in enumerate(_folded(word)[0]):
+            found = folded.find(char, at)
             if found < 0:
-                raise BackendError(f"the aligner's word {word!r} is not in the text")
+                raise BackendError(f"the aligner's word {word!r} was not found in the text")
             if n == 0:
-                starts.append(origin[_opening(plain, found, at)])
+                starts.append(origin[_word_start(folded, found, at)])
             at = found + 1
     starts[0] = 0
     ends = [*starts[1:], len(text)]
-    return [AlignerWord(word, text[start:end].strip()) for word, start, end in zip(said, starts, ends, strict=True)]
+    return [AlignerWord(word, text[start:end].strip()) for word, start, end in zip(spoken, starts, ends, strict=True)]
 
 
-def _plain(text: str) -> tuple[str, list[int]]:
-    """`text` in compatibility form, and for each character of that where it stands in `text`."""
+def _folded(text: str) -> tuple[str, list[int]]:
+    """`text` in NFKC form, and for each of its characters the index in `text`."""
     forms = [unicodedata.normalize("NFKC", char) for char in text]
     return "".join(forms), [n for n, form in enumerate(forms) for _ in form]
 
@@ -175,21 +177,23 @@ def check(work: Align) -> None:
     if work.language is not None and work.language not in CODES:
         known = ", ".join(CODES)
         raise UnsupportedLanguageError(
-            f"the aligner does not know {work.language!r}; it knows {known}", param="language"
+            f"the aligner does not support {work.language!r}; expected one of {known}", param="language"
         )
     package, extra = SPLITTERS.get(work.language or "", ("", ""))
     if package and not _is_installed(package):
         raise UnsupportedFeatureError(f"aligning {work.language!r} needs {package}: pip install '{extra}'")
     seconds = len(work.audio) / SAMPLE_RATE
     if seconds > MAX_AUDIO_S:
-        raise AudioTooLongError(f"the aligner takes {MAX_AUDIO_S:.0f} s at once, this is {seconds:.1f} s")
+        raise AudioTooLongError(f"the aligner takes at most {MAX_AUDIO_S:.0f} s of audio; this is {seconds:.1f} s")
     if len(work.text) > MAX_TEXT_CHARS:
-        raise UnsupportedFeatureError(f"the aligner takes {MAX_TEXT_CHARS} characters, this text has {len(work.text)}")
+        raise UnsupportedFeatureError(
+            f"the aligner takes at most {MAX_TEXT_CHARS} characters; this text has {len(work.text)}"
+        )
 
 
-def _opening(text: str, start: int, least: int) -> int:
-    """Where a word begins with what opens it: quotes and brackets directly before it."""
-    while start > least and not text[start - 1].isspace() and not text[start - 1].isalnum():
+def _word_start(text: str, start: int, earliest: int) -> int:
+    """Start of a word including opening quotes and brackets directly before it."""
+    while start > earliest and not text[start - 1].isspace() and not text[start - 1].isalnum():
         if text[start - 1] in ".,;:!?…。，、；：！？)]}”’»":
             break
         start -= 1

@@ -1,4 +1,4 @@
-"""Whether torch and transformers are there and new enough, and whether `auto` should choose them; not imported."""
+"""Whether torch and transformers are installed, and whether `auto` chooses this backend. Imports neither of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ INSTALL = "pip install 'steno[qwen]'"
 NEEDED = {"torch": (2, 11), "transformers": (5, 23)}
 """The floors in `pyproject.toml`. `make test-lowest` runs the tests on them."""
 BELOW = {"transformers": (6,)}
+"""The first version that is not supported; transformers 6 is not released."""
 
 
 def missing(model_id: str | None = None) -> str | None:
-    """What the backend lacks and what to do about it, put so that its name goes before it; None = nothing."""
+    """What the backend is missing and how to install it, as a phrase that follows its name; None = nothing."""
     for package, oldest in NEEDED.items():
         if importlib.util.find_spec(package) is None:
             return f"needs {package}: {INSTALL}"
@@ -24,20 +25,20 @@ def missing(model_id: str | None = None) -> str | None:
         below = BELOW.get(package)
         if found < oldest or (below and found >= below):
             wanted = f"{package}>={_dotted(oldest)}" + (f",<{_dotted(below)}" if below else "")
-            return f"needs {wanted}, and there is {_dotted(found)}: {INSTALL} --upgrade"
+            return f"needs {wanted}, but {_dotted(found)} is installed: {INSTALL} --upgrade"
     return None
 
 
 def not_for_auto(model_id: str | None) -> str | None:
-    """Why `auto` should pass this backend over although it could run; None = it should not.
+    """Why `auto` does not choose this backend although it could run; None = `auto` may choose it.
 
-    Without a GPU Qwen3-ASR is slow, and without `MODEL_ID` nobody has asked for it and for a download.
+    Without a GPU Qwen3-ASR is slow, and without `MODEL_ID` neither it nor its download was requested.
     """
     from steno.backends.qwen.model.device import has_gpu
 
     if model_id is not None or has_gpu():
         return None
-    return "would be slow without a GPU: to have it all the same set ASR_BACKEND=qwen"
+    return "is slow without a GPU; to use it anyway, set ASR_BACKEND=qwen"
 
 
 def _version(package: str) -> tuple[int, ...] | None:

@@ -1,7 +1,7 @@
-"""Who is next: rows that wait to be encoded and filled in.
+"""The prefill queue: which waiting requests are encoded and prefilled in the next step.
 
-Live rows go first, and some slots are theirs alone. A recording that was passed over often enough has its turn, one
-portion long. Where nobody is live, recordings wait for each other: prompts that are filled in together cost less.
+Live requests go first, and some slots are reserved for them. A recording that was passed over often enough gets its
+turn, one portion of prefill. Without live requests, recordings wait for each other: a batched prefill costs less.
 """
 
 from __future__ import annotations
@@ -17,90 +17,94 @@ if TYPE_CHECKING:
     from steno.backends.qwen.batching.request import Request
     from steno.backends.qwen.batching.slot_allocator import SlotAllocator
 
-FILL_TOKENS: dict[Scale, int] = {"cuda": 8192, "cpu": 1024}
-"""In one step, padding included: what else is decoded waits so long …"""
-LIVE_FILL_TOKENS: dict[Scale, int] = {"cuda": 4096, "cpu": 256}
-"""… and so long while anybody is live."""
+MAX_PREFILL_TOKENS: dict[Scale, int] = {"cuda": 8192, "cpu": 1024}
+"""Max prefill tokens per step, including padding. Decoding requests wait for as long as this takes."""
+MAX_LIVE_PREFILL_TOKENS: dict[Scale, int] = {"cuda": 4096, "cpu": 256}
+"""Max prefill tokens per step while any live utterance is in progress, including padding."""
 
-LIKE_LENGTHS: dict[Scale, float] = {"cuda": 4.0, "cpu": 1.3}
-"""Prompts in one batch are padded to the longest: those that are longer by more go into another."""
+MAX_LENGTH_RATIO: dict[Scale, float] = {"cuda": 4.0, "cpu": 1.3}
+"""Longest over shortest prompt in one batch. Prompts are padded to the longest; longer ones go into another batch."""
 SHORT_TOKENS = 16
-"""Below that all prompts are alike."""
+"""Shorter prompts count as this long when lengths are compared."""
 
-PATIENCE = 8
-"""Live rows go before the rest; a row that was passed over so often waits no longer."""
-GATHERING = 32
-"""Iterations that a recording's row waits for others."""
+MAX_PASSED_OVER = 8
+"""Live batches that go before a recording; after so many it is not passed over again."""
+MAX_GATHER_STEPS = 32
+"""Steps that a recording waits for others, to share their prefill."""
 
 
 class PrefillQueue(list["Request"]):
-    """In order of arrival.
+    """Requests that wait for prefill, in order of arrival.
 
     Args:
-        places: whose slots they wait for.
-        slots: how many there are.
-        reserved: of these, for live rows alone.
+        slot_allocator: allocates the slots that they wait for.
+        slots: how many slots there are.
+        reserved: slots reserved for live requests.
         scale: of the device.
     """
 
-    def __init__(self, places: SlotAllocator, slots: int, reserved: int, scale: Scale) -> None:
+    def __init__(self, slot_allocator: SlotAllocator, slots: int, reserved: int, scale: Scale) -> None:
         super().__init__()
-        self._places = places
+        self._slot_allocator = slot_allocator
         self._slots, self._reserved = slots, reserved
         self._scale = scale
 
     def next_batch(self, decoding: Sequence[Request]) -> list[Request]:
-        """The first that may go, and those of like length, as many as fit; nothing where it is better to decode."""
+        """The first ready request and those of similar length, as many as fit; empty where decoding is better."""
         ready = self._ready(decoding)
         if not ready or self._should_gather(ready, decoding):
             return []
         first, *others = ready
-        cost = _cost(first)
+        cost = _prefill_tokens(first)
         batch, costs = [first], [cost]
-        budget = (LIVE_FILL_TOKENS if self._places.is_live else FILL_TOKENS)[self._scale]
-        for row in sorted(others, key=lambda row: abs(_cost(row) - cost)):
-            both = [*costs, _cost(row)]
-            if row.is_live != first.is_live and self._places.is_live:
+        is_live = self._slot_allocator.is_live
+        budget = (MAX_LIVE_PREFILL_TOKENS if is_live else MAX_PREFILL_TOKENS)[self._scale]
+        for request in sorted(others, key=lambda request: abs(_prefill_tokens(request) - cost)):
+            both = [*costs, _prefill_tokens(request)]
+            if request.is_live != first.is_live and is_live:
                 continue
-            if max(both) > LIKE_LENGTHS[self._scale] * max(min(both), SHORT_TOKENS) or max(both) * len(both) > budget:
+            max_tokens = MAX_LENGTH_RATIO[self._scale] * max(min(both), SHORT_TOKENS)
+            if max(both) > max_tokens or max(both) * len(both) > budget:
                 break
-            batch.append(row)
+            batch.append(request)
             costs = both
-        for row in ready:
-            row.passed_over = row.passed_over + 1 if first.is_live and row not in batch else 0
+        for request in ready:
+            request.passed_over = request.passed_over + 1 if first.is_live and request not in batch else 0
         return batch
 
     def _ready(self, decoding: Sequence[Request]) -> list[Request]:
-        """Those that have a slot or may have one, live ones first; of each utterance one at a time."""
-        under_way = {id(row.kept) for row in decoding if row.kept is not None}
+        """Requests that have a slot or may get one, live ones first; at most one of each utterance."""
+        in_progress = {id(request.cached) for request in decoding if request.cached is not None}
         ready: list[Request] = []
-        for row in self:
-            if row.kept is None or id(row.kept) not in under_way:
-                ready.append(row)
-                under_way.add(id(row.kept))
-        ready.sort(key=lambda row: not row.is_live and row.passed_over < PATIENCE)
-        held = sum(row.slot is not None and not row.is_live for row in (*self, *decoding))
-        room = max(self._slots - self._reserved - held, 0)
-        new = [row for row in ready if row.slot is None]
-        uploads = set([row for row in new if not row.is_live][:room])
-        admitted = set([row for row in new if row.is_live or row in uploads][: self._places.available])
-        return [row for row in ready if row.slot is not None or row in admitted]
+        for request in self:
+            if request.cached is None or id(request.cached) not in in_progress:
+                ready.append(request)
+                in_progress.add(id(request.cached))
+        ready.sort(key=lambda request: not request.is_live and request.passed_over < MAX_PASSED_OVER)
+        upload_slots = sum(request.slot is not None and not request.is_live for request in (*self, *decoding))
+        free_upload_slots = max(self._slots - self._reserved - upload_slots, 0)
+        new = [request for request in ready if request.slot is None]
+        uploads = set([request for request in new if not request.is_live][:free_upload_slots])
+        candidates = [request for request in new if request.is_live or request in uploads]
+        admitted = set(candidates[: self._slot_allocator.available])
+        return [request for request in ready if request.slot is not None or request in admitted]
 
     def _should_gather(self, ready: Sequence[Request], decoding: Sequence[Request]) -> bool:
-        """Where slots come free one by one, prompts would be filled in one by one: that costs twice as much. While few
-        rows are decoded, one more costs nothing."""
+        """Whether to wait for more recordings. Where slots become free one by one, prompts would be prefilled one by
+        one, at twice the cost of a batch. While few requests decode, there is room to prefill at once."""
         few = len(decoding) < self._slots // 2
-        if few or any(row.is_live for row in ready) or len(ready) >= self._slots // 4:
+        if few or any(request.is_live for request in ready) or len(ready) >= self._slots // 4:
             return False
-        for row in ready:
-            row.gathered += row.sound is None
-        return ready[0].sound is None and ready[0].gathered < GATHERING
+        for request in ready:
+            request.gather_steps += request.audio_state is None
+        return ready[0].audio_state is None and ready[0].gather_steps < MAX_GATHER_STEPS
 
 
-def _cost(row: Request) -> int:
-    """Tokens that have to be filled in, about."""
-    kept = row.kept
-    known_s = kept.sound.closed_s if kept is not None and kept.slot is not None and kept.sound is not None else 0
-    new_s = max(len(row.hearing.audio) / SAMPLE_RATE - known_s, 0)
-    text = max(len(row.hearing.draft), len(kept.tokens) if kept is not None else 0)
+def _prefill_tokens(request: Request) -> int:
+    """Estimate of the tokens that have to be prefilled."""
+    cached = request.cached
+    state = cached.audio_state if cached is not None and cached.slot is not None else None
+    cached_s = state.closed_s if state is not None else 0
+    new_s = max(len(request.params.audio) / SAMPLE_RATE - cached_s, 0)
+    text = max(len(request.proposed), len(cached.tokens) if cached is not None else 0)
     return round(TOKENS_PER_S * new_s) + text

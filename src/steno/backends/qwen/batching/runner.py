@@ -1,7 +1,7 @@
-"""One model and all that is heard with it at once: rows are encoded, filled into slots, verified and decoded together.
+"""The model runner: one model's step loop. A step prefills a batch, or verifies drafts and decodes one token per slot.
 
-What costs much (a long recording's windows and prompt) is done in portions while anybody is live, so that nobody waits
-for more than a step of the others.
+Expensive prefill (a long recording's windows and prompt) is chunked while any utterance is live, so that a live request
+waits for at most one step of the others.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 from loguru import logger
 
 from steno.backends.drafts import rest_of
-from steno.backends.qwen.batching.prefill_queue import LIVE_FILL_TOKENS, PrefillQueue
-from steno.backends.qwen.batching.request import Request, RequestParams, lost, no_numbers
+from steno.backends.qwen.batching.prefill_queue import MAX_LIVE_PREFILL_TOKENS, PrefillQueue
+from steno.backends.qwen.batching.request import Request, nan_error, step_error
 from steno.backends.qwen.batching.slot_allocator import SlotAllocator
 from steno.backends.qwen.model.decoder import Block, PrefillRequest, SampledToken
 from steno.backends.qwen.model.device import Scale, scale_of
@@ -26,240 +26,248 @@ if TYPE_CHECKING:
     from steno.backends.qwen3_asr.prompt import Ids
     from steno.errors import StenoError
 
-LIVE_WINDOWS: dict[Scale, int] = {"cuda": 32, "cpu": 1}
-"""Windows of a recording that are encoded in one step while anybody is live."""
+MAX_LIVE_WINDOWS: dict[Scale, int] = {"cuda": 32, "cpu": 1}
+"""Max windows of recordings that are encoded per step while any utterance is live."""
 
-MISTAKES = 8
-"""A draft that was wrong in more places is left alone."""
+MAX_REJECTIONS = 8
+"""After so many rejections the rest of a draft is not tried again."""
 
 
 class ModelRunner:
-    """See the module.
+    """Batches requests over one model.
 
     Args:
-        machine: the model.
-        slots: rows at once; those beyond wait.
-        reserved: slots that recordings do not get. The engine keeps some for live work by itself; where the model has
-            fewer than the engine knows of, they are kept here.
-        incremental: whether what was computed for a live utterance serves its next step. If not, each step starts from
-            nothing: the reference.
+        model: the loaded model.
+        slots: max requests in the KV cache; further ones wait.
+        reserved: slots that recordings do not get. The engine reserves slots for live work itself; where the model has
+            fewer slots than the engine knows of, they are reserved here.
+        incremental: whether a live utterance's steps reuse its cached state. If not, each step starts from nothing: the
+            reference for tests.
     """
 
-    def __init__(self, machine: AsrModel, slots: int, *, reserved: int = 0, incremental: bool = True) -> None:
-        self.machine = machine
-        self.places = SlotAllocator(slots)
+    def __init__(self, model: AsrModel, slots: int, *, reserved: int = 0, incremental: bool = True) -> None:
+        self.model = model
+        self.slot_allocator = SlotAllocator(slots)
         self._incremental = incremental
-        self._scale = scale_of(machine.device)
-        self._waiting = PrefillQueue(self.places, slots, reserved, self._scale)
+        self._scale = scale_of(model.device)
+        self._prefill_queue = PrefillQueue(self.slot_allocator, slots, reserved, self._scale)
         self._decoding: list[Request] = []
         self._steps = 0
-        self._has_filled = False
+        self._has_prefilled = False
         self.proposed = 0
-        """Tokens of drafts that were verified …"""
+        """Draft tokens that were verified."""
         self.accepted = 0
-        """… and those of them that were right."""
+        """Draft tokens that were accepted."""
 
     @property
-    def rows(self) -> list[Request]:
-        return [*self._waiting, *self._decoding]
+    def requests(self) -> list[Request]:
+        return [*self._prefill_queue, *self._decoding]
 
-    def start(self, hearing: RequestParams) -> Request:
-        key = hearing.utterance
-        row = Request(hearing, self, self.places.kept(key) if key is not None else None)
-        if row.kept is not None:
-            row.kept.begin(self._steps)
-        self._waiting.append(row)
-        return row
+    def add_request(self, request: Request) -> None:
+        key = request.params.utterance
+        if key is not None:
+            request.cached = self.slot_allocator.cached(key)
+            request.cached.begin_request(self._steps)
+        self._prefill_queue.append(request)
 
-    def stop(self, row: Request) -> None:
-        """Nobody wants it any more. One that is done is fine."""
-        if row.done:
+    def abort_request(self, request: Request) -> None:
+        """Cancel the request. No-op if it has finished, or is not this runner's."""
+        if request not in self.requests:
             return
-        if row in self._waiting and row.slot is not None:
-            self.machine.wipe(row.slot)  # what was filled in so far has not been looked at: it may be no numbers
-        self._leave(row)
+        if request in self._prefill_queue and request.slot is not None:
+            self.model.zero_slot(request.slot)  # the prefilled states have not been checked: they may contain NaN
+        self._remove(request)
 
     def forget(self, utterance: str) -> None:
-        self.places.forget(utterance)
+        self.slot_allocator.forget(utterance)
 
     def step(self) -> list[Request]:
-        """Fill in some that wait, or decode. Returns the rows that are done, or failed."""
+        """Prefill a batch, or decode. Returns the requests that are done or failed."""
         self._steps += 1
-        # Where nobody is live, all that there is room for is filled in first: an iteration costs much the same for
-        # few rows as for many.
-        must_decode = self._has_filled and self._decoding and self.places.is_live
-        batch = [] if must_decode else self._waiting.next_batch(self._decoding)
-        self._has_filled = bool(batch)
+        # Without live utterances, prefill goes first for as long as there are free slots: a decoding iteration costs
+        # much the same for few requests as for many.
+        must_decode = self._has_prefilled and self._decoding and self.slot_allocator.is_live
+        batch = [] if must_decode else self._prefill_queue.next_batch(self._decoding)
+        self._has_prefilled = bool(batch)
         if batch:
-            return self._guarded(self._fill, batch)
-        drafted = [row for row in self._decoding if row.draft]
-        plain = [row for row in self._decoding if not row.draft]
+            return self._guarded(self._prefill, batch)
+        drafted = [request for request in self._decoding if request.draft]
+        plain = [request for request in self._decoding if not request.draft]
         done = self._guarded(self._verify, drafted) if drafted else []
         return done + (self._guarded(self._decode, plain) if plain else [])
 
-    def _guarded(self, do: Callable[[Sequence[Request]], list[Request]], rows: Sequence[Request]) -> list[Request]:
-        """A failure is that of these rows alone; where memory is short, half of them at a time may go."""
+    def _guarded(self, do: Callable[[Sequence[Request]], list[Request]], requests: Sequence[Request]) -> list[Request]:
+        """A failure fails these requests alone; where memory runs out, the batch is retried in halves."""
         try:
-            return do(rows)
-        except Exception as error:  # noqa: BLE001 - a boundary: logged, and delivered to those whom it concerns
-            if isinstance(error, torch.OutOfMemoryError) and len(rows) > 1:
-                logger.warning("memory is short for {} pieces at once: half of them at a time", len(rows))
-                half = len(rows) // 2
-                return [done for some in (rows[:half], rows[half:]) for done in self._guarded(do, some)]
-            logger.opt(exception=error).error("a step over {} pieces failed: {}", len(rows), error)
-            return [self._fail(row, lost()) for row in rows if not row.done]
+            return do(requests)
+        except Exception as error:  # noqa: BLE001 - a boundary: logged, and delivered to the requests that failed
+            if isinstance(error, torch.OutOfMemoryError) and len(requests) > 1:
+                logger.warning("out of memory with a batch of {}: retrying in halves", len(requests))
+                half = len(requests) // 2
+                return [done for some in (requests[:half], requests[half:]) for done in self._guarded(do, some)]
+            logger.opt(exception=error).error("a step over a batch of {} failed: {}", len(requests), error)
+            return [self._fail(request, step_error()) for request in requests if not request.done]
 
-    def _fill(self, rows: Sequence[Request]) -> list[Request]:
-        for row in rows:
-            self._hear(row)
-        sounds = [row.sound for row in rows if row.sound is not None]
-        is_shared = self.places.is_live and not any(row.is_live for row in rows)
-        self.machine.encode(sounds, LIVE_WINDOWS[self._scale] if is_shared else None)
-        budget = LIVE_FILL_TOKENS[self._scale] if is_shared else None
-        heard = [row for row in rows if row.sound is not None and not row.sound.lacks()]
-        if not heard:
+    def _prefill(self, requests: Sequence[Request]) -> list[Request]:
+        for request in requests:
+            self._extend_audio(request)
+        states = [request.audio_state for request in requests if request.audio_state is not None]
+        is_shared = self.slot_allocator.is_live and not any(request.is_live for request in requests)
+        self.model.encode(states, MAX_LIVE_WINDOWS[self._scale] if is_shared else None)
+        budget = MAX_LIVE_PREFILL_TOKENS[self._scale] if is_shared else None
+        encoded = [
+            request
+            for request in requests
+            if request.audio_state is not None and not request.audio_state.missing_windows()
+        ]
+        if not encoded:
             return []
-        fillings = [self._filling(row, budget) for row in heard]
+        prefills = [self._prefill_request(request, budget) for request in encoded]
         done: list[Request] = []
-        for row, filling, choices in zip(heard, fillings, self.machine.fill(fillings), strict=True):
-            if filling.wants:
-                self._waiting.remove(row)
-                self._decoding.append(row)
-                done += self._take(row, choices)
+        for request, prefill, sampled in zip(encoded, prefills, self.model.prefill(prefills), strict=True):
+            if prefill.needs_logits:
+                self._prefill_queue.remove(request)
+                self._decoding.append(request)
+                done += self._take(request, sampled)
         return done
 
-    def _hear(self, row: Request) -> None:
-        """Give the row a slot, and its sound the audio."""
-        kept = row.kept
-        if row.sound is None:
-            known = kept.sound if kept is not None and self._incremental else None
-            row.sound = known or self.machine.sound()
-            if kept is not None:
-                kept.sound = row.sound
-            row.slot = self.places.lend(kept, self._steps)
-            row.draft, row.forced = self._expected(row)
-            row.kept_from_loops = row.forced
-            self.proposed += len(row.draft) - row.forced
+    def _extend_audio(self, request: Request) -> None:
+        """Give the audio to the request's audio state; at its first prefill step, allocate state and slot."""
+        cached = request.cached
+        if request.audio_state is None:
+            reused = cached.audio_state if cached is not None and self._incremental else None
+            request.audio_state = reused or self.model.encoder.new_audio_state()
+            if cached is not None:
+                cached.audio_state = request.audio_state
+            request.slot = self.slot_allocator.allocate(cached, self._steps)
+            request.draft, request.forced = self._expected(request)
+            request.loop_safe = request.forced
+            self.proposed += len(request.draft) - request.forced
             if not self._incremental:
-                self.machine.empty(row.slot)
-        self.machine.hear(row.sound, row.hearing.audio)
+                self.model.decoder.reset_slot(request.slot)
+        self.model.extend_audio(request.audio_state, request.params.audio)
 
-    def _expected(self, row: Request) -> tuple[Ids, int]:
-        """The draft, and how much of it is forced: the tokens of the last text that are stable."""
-        hearing, kept = row.hearing, row.kept
-        last = kept.tokens if kept is not None and kept.language == hearing.language else ()
-        forced = self.machine.reader.covered(last, hearing.language, hearing.stable) if hearing.stable else 0
-        draft = hearing.draft if hearing.draft[:forced] == last[:forced] else ()
+    def _expected(self, request: Request) -> tuple[Ids, int]:
+        """The draft, and how many of its leading tokens are forced: the last text's tokens that are stable."""
+        params, cached, proposed = request.params, request.cached, request.proposed
+        last = cached.tokens if cached is not None and cached.language == params.language else ()
+        forced = self.model.output_parser.covered(last, params.language, params.stable) if params.stable else 0
+        draft = proposed if proposed[:forced] == last[:forced] else ()
         if not self._incremental:
             return last[:forced], forced
-        return (draft or last)[: hearing.limit - 1], min(forced, hearing.limit - 1)
+        return (draft or last)[: request.max_tokens - 1], min(forced, request.max_tokens - 1)
 
-    def _filling(self, row: Request, budget: int | None) -> PrefillRequest:
-        assert row.sound is not None
-        assert row.slot is not None
-        before, tail = self.machine.prompter.around(row.hearing.context, row.hearing.language)
-        blocks: list[Block] = [before, *row.sound.embeddings]
-        portion = len(blocks) if budget is None else self._portion(row.slot, blocks, budget)
+    def _prefill_request(self, request: Request, budget: int | None) -> PrefillRequest:
+        assert request.audio_state is not None
+        assert request.slot is not None
+        before, tail = self.model.prompt_builder.around(request.params.context, request.params.language)
+        blocks: list[Block] = [before, *request.audio_state.embeddings]
+        portion = len(blocks) if budget is None else self._portion(request.slot, blocks, budget)
         if portion < len(blocks):
-            return PrefillRequest(row.slot, blocks[:portion], wants=False)
-        return PrefillRequest(row.slot, blocks, tail, row.draft, row.forced, self._known(row))
+            return PrefillRequest(request.slot, blocks[:portion], needs_logits=False)
+        return PrefillRequest(request.slot, blocks, tail, request.draft, request.forced, self._already_sampled(request))
 
-    def _known(self, row: Request) -> list[SampledToken]:
-        """A final asks the model for its mind on all of its text: how sure it is, and whether it would differ. A
-        partial takes over what it thought of the forced tokens when they were new."""
-        if row.hearing.final or row.kept is None or not self._incremental:
+    def _already_sampled(self, request: Request) -> list[SampledToken]:
+        """The forced tokens with their cached log-probabilities. A final gets none: it asks the model again for all of
+        its text, how probable it is and whether it would differ."""
+        if request.params.final or request.cached is None or not self._incremental:
             return []
-        certainty = row.kept.certainty[: row.forced]
-        return [SampledToken(token, known, token) for token, known in zip(row.draft, certainty, strict=False)]
+        logprobs = request.cached.logprobs[: request.forced]
+        return [SampledToken(token, logprob, token) for token, logprob in zip(request.draft, logprobs, strict=False)]
 
     def _portion(self, slot: int, blocks: Sequence[Block], budget: int) -> int:
-        """How many of `blocks` the slot is to hold after this step: it lacks no more than `budget` tokens of them, but
-        at least a block."""
-        lacking = [self.machine.lacking(slot, blocks[: count + 1]) for count in range(len(blocks))]
-        fitting = sum(tokens <= budget for tokens in lacking)
-        return max(fitting, sum(tokens == 0 for tokens in lacking) + 1)
+        """How many of `blocks` the slot holds after this step: those that add at most `budget` tokens, but at least
+        one new block."""
+        missing = [self.model.decoder.missing_tokens(slot, blocks[: count + 1]) for count in range(len(blocks))]
+        fitting = sum(tokens <= budget for tokens in missing)
+        return max(fitting, sum(tokens == 0 for tokens in missing) + 1)
 
-    def _verify(self, rows: Sequence[Request]) -> list[Request]:
-        by_slot = {row.slot: row for row in rows if row.slot is not None}
-        chosen = self.machine.extend({slot: (row.tokens[-1], *row.draft) for slot, row in by_slot.items()})
-        return [done for slot, choices in chosen.items() for done in self._take(by_slot[slot], choices)]
+    def _verify(self, requests: Sequence[Request]) -> list[Request]:
+        by_slot = {request.slot: request for request in requests if request.slot is not None}
+        sampled = self.model.verify({slot: (request.tokens[-1], *request.draft) for slot, request in by_slot.items()})
+        return [done for slot, tokens in sampled.items() for done in self._take(by_slot[slot], tokens)]
 
-    def _decode(self, rows: Sequence[Request]) -> list[Request]:
-        by_slot = {row.slot: row for row in rows if row.slot is not None}
-        chosen = self.machine.decode({slot: row.tokens[-1] for slot, row in by_slot.items()})
-        return [done for slot, choice in chosen.items() for done in self._take(by_slot[slot], [choice])]
+    def _decode(self, requests: Sequence[Request]) -> list[Request]:
+        by_slot = {request.slot: request for request in requests if request.slot is not None}
+        sampled = self.model.decode({slot: request.tokens[-1] for slot, request in by_slot.items()})
+        return [done for slot, token in sampled.items() for done in self._take(by_slot[slot], [token])]
 
-    def _take(self, row: Request, choices: Sequence[SampledToken]) -> list[Request]:
-        """What the model chose: behind what the row had, and behind each token of its draft, as long as that is right.
+    def _take(self, request: Request, sampled: Sequence[SampledToken]) -> list[Request]:
+        """Append sampled tokens: the one behind the request's text, and the one behind each draft token for as long as
+        the draft is accepted.
 
-        Returns the row if that is its end.
+        Returns the request if it is done.
         """
-        if any(math.isnan(choice.certainty) for choice in choices):
-            logger.error("the model computed no numbers for a piece of {} samples", len(row.hearing.audio))
-            return [self._fail(row, no_numbers())]
-        draft, forced = row.draft, row.forced
-        row.draft, row.forced = (), 0
-        for n, choice in enumerate(choices):
-            row.diverged |= choice.token != choice.likeliest
-            if self._ends(row, choice):
-                return [self._finish(row)]
-            if n < len(draft) and draft[n] == choice.token:
+        if any(math.isnan(token.logprob) for token in sampled):
+            logger.error("the model's output for a piece of {} samples is NaN", len(request.params.audio))
+            return [self._fail(request, nan_error())]
+        draft, forced = request.draft, request.forced
+        request.draft, request.forced = (), 0
+        for n, token in enumerate(sampled):
+            request.diverged |= token.token != token.argmax
+            if self._append(request, token):
+                return [self._finish(request)]
+            if n < len(draft) and draft[n] == token.token:
                 self.accepted += n >= forced
                 continue
-            self._go_on(row, draft, n)
+            self._continue_after(request, draft, n)
             break
         return []
 
-    def _ends(self, row: Request, choice: SampledToken) -> bool:
-        if choice.token in self.machine.ends:
+    def _append(self, request: Request, sampled: SampledToken) -> bool:
+        """Append one token. Returns whether the text ends: by a stop token, a repetition loop, or the token limit."""
+        if sampled.token in self.model.stop_token_ids:
             return True
-        row.tokens.append(choice.token)
-        row.certainty.append(choice.certainty)
-        is_full = len(row.tokens) >= row.hearing.limit
-        start = cut_at(row.tokens, kept=row.kept_from_loops, is_full=is_full)
+        request.tokens.append(sampled.token)
+        request.logprobs.append(sampled.logprob)
+        is_full = len(request.tokens) >= request.max_tokens
+        start = cut_at(request.tokens, kept=request.loop_safe, is_full=is_full)
         if start is not None:
-            del row.tokens[start:], row.certainty[start:]
-            row.repetition = True
+            del request.tokens[start:], request.logprobs[start:]
+            request.repetition = True
             return True
         if not is_full:
             return False
-        logger.warning("a text was cut off after {} tokens, as many as its audio can hold", len(row.tokens))
+        logger.warning("a text was cut off at {} tokens, the limit for its audio", len(request.tokens))
         return True
 
-    def _go_on(self, row: Request, draft: Ids, right: int) -> None:
-        """The draft was right so far. Behind a mistake a token is decoded, by which the rest of the draft is found."""
-        assert row.slot is not None
-        self.machine.rewind(row.slot, len(draft) - right)
-        if right < len(draft):
-            row.mistakes += 1
-            row.broken = (draft, right) if row.mistakes <= MISTAKES else None
-        elif row.broken is not None:
-            row.draft = rest_of(*row.broken, row.tokens[-2], row.tokens[-1])
-            row.broken = None
+    def _continue_after(self, request: Request, draft: Ids, accepted: int) -> None:
+        """Rewind the KV cache to the accepted tokens. After a rejection one token is decoded, by which the rest of the
+        draft is aligned and tried again."""
+        assert request.slot is not None
+        self.model.decoder.rewind(request.slot, len(draft) - accepted)
+        if accepted < len(draft):
+            request.rejections += 1
+            request.rejected_draft = (draft, accepted) if request.rejections <= MAX_REJECTIONS else None
+        elif request.rejected_draft is not None:
+            request.draft = rest_of(*request.rejected_draft, request.tokens[-2], request.tokens[-1])
+            request.rejected_draft = None
 
-    def _finish(self, row: Request) -> Request:
-        if row.kept is not None:
-            row.kept.tokens, row.kept.certainty = tuple(row.tokens), tuple(row.certainty)
-            row.kept.language = row.hearing.language
-            row.kept.samples = len(row.hearing.audio)
-        self._leave(row)
-        return row
+    def _finish(self, request: Request) -> Request:
+        cached = request.cached
+        if cached is not None:
+            cached.tokens, cached.logprobs = tuple(request.tokens), tuple(request.logprobs)
+            cached.language = request.params.language
+            cached.samples = len(request.params.audio)
+        self._remove(request)
+        return request
 
-    def _fail(self, row: Request, error: StenoError) -> Request:
-        row.failure = error
-        if row.slot is not None:
-            self.machine.wipe(row.slot)
-        if row.kept is not None:
-            row.kept.sound = None  # what went wrong may be in there
-        self._leave(row)
-        return row
+    def _fail(self, request: Request, error: StenoError) -> Request:
+        request.failure = error
+        if request.slot is not None:
+            self.model.zero_slot(request.slot)
+        if request.cached is not None:
+            request.cached.audio_state = None  # it may hold the cause of the failure
+        self._remove(request)
+        return request
 
-    def _leave(self, row: Request) -> None:
-        row.done = True
-        (self._waiting if row in self._waiting else self._decoding).remove(row)
-        if row.kept is not None:
-            row.kept.end()
-        if row.slot is not None:
-            self.places.give_back(row.slot)
-        if row.hearing.final and row.hearing.utterance is not None and row.kept is not None and not row.kept.rows:
-            self.places.forget(row.hearing.utterance)
+    def _remove(self, request: Request) -> None:
+        request.done = True
+        (self._prefill_queue if request in self._prefill_queue else self._decoding).remove(request)
+        cached, utterance = request.cached, request.params.utterance
+        if cached is not None:
+            cached.end_request()
+        if request.slot is not None:
+            self.slot_allocator.free(request.slot)
+        if request.params.final and utterance is not None and cached is not None and not cached.active_requests:
+            self.slot_allocator.forget(utterance)

@@ -1,4 +1,4 @@
-"""Which slot is whose, and what stays of a live utterance between its steps."""
+"""The slot allocator: which request holds which KV cache slot; and the cache of a live utterance between its steps."""
 
 from __future__ import annotations
 
@@ -12,105 +12,109 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class CachedUtterance:
-    """Of one live utterance."""
+    """What is cached of one live utterance."""
 
-    sound: AudioState | None = None
+    audio_state: AudioState | None = None
     slot: int | None = None
+    """None = it never had a slot, or was evicted from it."""
     tokens: Ids = ()
-    """Its last text …"""
-    certainty: tuple[float, ...] = ()
-    """… and the logarithms of their probabilities."""
+    """The utterance's last text."""
+    logprobs: tuple[float, ...] = ()
+    """Log-probability of each of `tokens`."""
     language: str | None = None
-    """The one that was forced then."""
+    """The language that was forced for `tokens`; None = detected."""
     samples: int = 0
-    """Of the audio whose text that is."""
-    rows: int = 0
-    """Of it, under way."""
-    begun: int = 0
-    """The step at which it was last heard …"""
-    every: int = 0
-    """… and how many steps after the time before."""
+    """Length of the audio that `tokens` transcribe."""
+    active_requests: int = 0
+    """Requests of this utterance that are in progress."""
+    last_step: int = 0
+    """The step at which its last request was added."""
+    step_interval: int = 0
+    """Steps between its last request and the one before."""
 
-    def begin(self, now: int) -> None:
-        """It is heard again, at this step."""
-        self.rows += 1
-        self.begun, self.every = now, now - self.begun
+    def begin_request(self, now: int) -> None:
+        """A request of this utterance is added at step `now`."""
+        self.active_requests += 1
+        self.last_step, self.step_interval = now, now - self.last_step
 
-    def end(self) -> None:
-        """What `begin` began is done."""
-        self.rows -= 1
+    def end_request(self) -> None:
+        """A request of this utterance is done."""
+        self.active_requests -= 1
 
-    def next(self, now: int) -> int:
-        """The step at which it will want its slot again, as far as one can tell: the longer it has been silent beyond
-        its time, the longer it will be."""
-        if self.rows:
+    def next_use_step(self, now: int) -> int:
+        """Estimate of the step at which the utterance needs its slot again: the longer it is overdue, the later."""
+        if self.active_requests:
             return now
-        due = self.begun + self.every
+        due = self.last_step + self.step_interval
         return max(due, 2 * now - due)
 
 
 class SlotAllocator:
-    """Slots, lent to rows while they are decoded. Between its steps a live utterance keeps its slot, and with it all
-    that was computed for it, until a row needs one and none is free: then the utterance that will want its own last
-    loses it. That costs time, and nothing else. (Where more streams step in turn than there are slots, taking that of
-    the one that was heard the longest time ago would always hit the next: nobody would ever find anything kept.)"""
+    """Allocates slots to requests while they are decoded.
+
+    A live utterance keeps its slot between its steps, and with it the KV cache computed so far, until a request needs
+    one and none is free: then the utterance whose next use is furthest away is evicted, and computes its prefix again.
+    (Not least-recently-used: where more streams step in turn than there are slots, LRU would always evict the next one
+    to step, and no cached prefix would ever be used.)
+    """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._free = sorted(range(slots), reverse=True)
-        self._kept: dict[str, CachedUtterance] = {}
-        self._lent: set[int] = set()
+        self._cached: dict[str, CachedUtterance] = {}
+        self._allocated: set[int] = set()
 
     @property
     def is_live(self) -> bool:
-        """Whether any live utterance is under way."""
-        return bool(self._kept)
+        """Whether any live utterance is in progress."""
+        return bool(self._cached)
 
     @property
     def available(self) -> int:
-        """Slots that can be lent."""
-        return self._slots - len(self._lent)
+        """Slots that `allocate` can return: free ones, and those of idle utterances."""
+        return self._slots - len(self._allocated)
 
     @property
     def unused(self) -> int:
-        """Slots that nobody holds."""
+        """Slots that hold nothing, neither for a request nor for an idle utterance."""
         return len(self._free)
 
-    def kept(self, utterance: str) -> CachedUtterance:
-        """What is kept of it; nothing yet of one that is new."""
-        return self._kept.setdefault(utterance, CachedUtterance())
+    def cached(self, utterance: str) -> CachedUtterance:
+        """The utterance's cache; an empty one is created for a new utterance."""
+        return self._cached.setdefault(utterance, CachedUtterance())
 
-    def knows(self, utterance: str) -> bool:
-        return utterance in self._kept
+    def is_cached(self, utterance: str) -> bool:
+        return utterance in self._cached
 
-    def lend(self, kept: CachedUtterance | None, now: int) -> int:
-        """A slot: the utterance's own, a free one, or another utterance's. `now`: the step."""
-        if kept is not None and kept.slot is not None:
-            slot = kept.slot
+    def allocate(self, cached: CachedUtterance | None, now: int) -> int:
+        """A slot: the utterance's own, a free one, or that of an evicted utterance. `now`: the current step."""
+        if cached is not None and cached.slot is not None:
+            slot = cached.slot
         elif self._free:
             slot = self._free.pop()
         else:
-            idle = (one for one in self._kept.values() if one.slot is not None and one.slot not in self._lent)
-            loser = max(idle, key=lambda one: one.next(now))
-            assert loser.slot is not None
-            slot, loser.slot = loser.slot, None
-        if kept is not None:
-            kept.slot = slot
-        self._lent.add(slot)
+            idle = (one for one in self._cached.values() if one.slot is not None and one.slot not in self._allocated)
+            evicted = max(idle, key=lambda one: one.next_use_step(now))
+            assert evicted.slot is not None
+            slot, evicted.slot = evicted.slot, None
+        if cached is not None:
+            cached.slot = slot
+        self._allocated.add(slot)
         return slot
 
-    def give_back(self, slot: int) -> None:
-        """Of a row that is done. An utterance that is under way keeps it."""
-        self._lent.discard(slot)
-        if all(one.slot != slot for one in self._kept.values()):
+    def free(self, slot: int) -> None:
+        """Take back the slot of a request that is done. The utterance that it belongs to keeps its contents."""
+        self._allocated.discard(slot)
+        if all(one.slot != slot for one in self._cached.values()):
             self._release(slot)
 
     def forget(self, utterance: str) -> None:
-        kept = self._kept.pop(utterance, None)
-        if kept is None or kept.slot is None:
+        """Drop the utterance's cache and free its slot. No-op if it is unknown."""
+        cached = self._cached.pop(utterance, None)
+        if cached is None or cached.slot is None:
             return
-        slot, kept.slot = kept.slot, None  # a row that still waits must not come back to it
-        if slot not in self._lent:
+        slot, cached.slot = cached.slot, None  # a request that still waits must not get the slot back
+        if slot not in self._allocated:
             self._release(slot)
 
     def _release(self, slot: int) -> None:

@@ -70,7 +70,7 @@ def load_aligner(options: LoadOptions, progress: Progress) -> LoadedCheckpoint:
 
 def _load(options: LoadOptions, kind: Kind, progress: Progress) -> LoadedCheckpoint:
     placement = devices.place(options.device, options.dtype)
-    source = resolve(options.wanted(kind), lambda done, what: progress(DOWNLOADED * done, what))
+    source = resolve(options.model_ref(kind), lambda done, what: progress(DOWNLOADED * done, what))
     memory_plan.check(source.model_id, source.parameters, placement.dtype.itemsize, placement.device)
     with _ONE_AT_A_TIME, _torch_state_kept_on_failure():
         devices.use_threads(placement.device)

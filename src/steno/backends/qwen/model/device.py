@@ -1,4 +1,4 @@
-"""Where the model runs, with which numbers, and on how many threads. torch is imported when it is asked."""
+"""Device, dtype and number of CPU threads. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 BF16_CAPABILITY = (8, 0)
-"""NVIDIA's Ampere; older GPUs only emulate bfloat16."""
+"""CUDA compute capability of NVIDIA Ampere; older GPUs only emulate bfloat16."""
 
 GPU_FILES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/usr/lib/wsl/lib/libcuda.so.1")
-"""Of NVIDIA's and AMD's drivers, and of NVIDIA's under WSL."""
+"""Files of NVIDIA's and AMD's drivers, and of NVIDIA's under WSL."""
 
 ATTENTION = "sdpa"
-"""Of transformers' implementations: exact, on every device, and without a package of its own."""
+"""transformers' attention implementation: exact, on every device, without another package."""
 
 
 Scale: TypeAlias = Literal["cuda", "cpu"]
-"""How much is worth doing at once. Other devices count as a CPU until somebody has measured one."""
+"""Which batch sizes and budgets apply. Other devices use the CPU's until they have been measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What was chosen."""
+    """Where a model runs, and in which dtype."""
 
     device: torch.device
     dtype: torch.dtype
 
 
 def place(device: str = "auto", dtype: str = "auto") -> Placement:
-    """Choose what is best here, or take what is asked for.
+    """Choose the best device and dtype of this machine, or validate the requested ones.
 
     Args:
         device: `auto` (a GPU if there is one), `cpu`, `mps`, `cuda` or `cuda:N`.
         dtype: `auto` (bfloat16 where the GPU has it, float16 on other GPUs, float32 on a CPU), or one of `DTYPES`.
 
     Raises:
-        SettingsError: it is not there, or cannot be done on it.
+        SettingsError: the device does not exist, or does not support the dtype.
     """
-    where = _device(device)
-    what = _dtype(dtype, where)
-    logger.info("Qwen3-ASR runs on {} in {}", _described(where), str(what).removeprefix("torch."))
-    return Placement(where, what)
+    chosen_device = _device(device)
+    chosen_dtype = _dtype(dtype, chosen_device)
+    logger.info("Qwen3-ASR runs on {} in {}", _described(chosen_device), str(chosen_dtype).removeprefix("torch."))
+    return Placement(chosen_device, chosen_dtype)
 
 
 def scale_of(device: torch.device) -> Scale:
@@ -59,9 +59,10 @@ def scale_of(device: torch.device) -> Scale:
 
 
 def use_threads(device: torch.device) -> int:
-    """On a CPU: all cores but one, which the server needs (as many threads as cores collapse when anything else runs).
+    """On a CPU use all cores but one, which the server needs (with as many threads as cores, torch slows down several
+    times as soon as anything else runs).
 
-    Returns the number of threads that torch had before.
+    Returns torch's previous number of threads.
     """
     import torch
 
@@ -72,24 +73,26 @@ def use_threads(device: torch.device) -> int:
 
 
 def cores() -> int:
-    """Those that this process may run on."""
+    """CPU cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _device(asked: str) -> torch.device:
+def _device(requested: str) -> torch.device:
     import torch
 
-    if asked == "auto":
-        asked = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    name, _, number = asked.partition(":")
+    if requested == "auto":
+        requested = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    name, _, number = requested.partition(":")
     if name not in ("cpu", "mps", "cuda") or (number and not (name == "cuda" and number.isdecimal())):
-        raise SettingsError(f"DEVICE={asked!r}: must be auto, cpu, mps, cuda or cuda:N", param="DEVICE")
+        raise SettingsError(
+            f"invalid value {requested!r} for DEVICE; expected auto, cpu, mps, cuda or cuda:N", param="DEVICE"
+        )
     if name == "cuda":
         return _cuda(int(number or 0))
     if name == "mps" and not torch.backends.mps.is_available():
-        raise SettingsError("DEVICE=mps: this is no Mac with Apple silicon; unset DEVICE", param="DEVICE")
+        raise SettingsError("DEVICE=mps needs a Mac with Apple silicon; unset DEVICE", param="DEVICE")
     chosen: torch.device = torch.device(name)
     return chosen
 
@@ -106,19 +109,19 @@ def _cuda(number: int) -> torch.device:
     return chosen
 
 
-def _dtype(asked: str, device: torch.device) -> torch.dtype:
+def _dtype(requested: str, device: torch.device) -> torch.dtype:
     import torch
 
     has_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= BF16_CAPABILITY
-    if asked == "auto":
-        asked = "float32" if device.type == "cpu" else "bfloat16" if has_bf16 else "float16"
-    if asked not in DTYPES:
-        raise SettingsError(f"DTYPE={asked!r}: must be auto, {', '.join(DTYPES)}", param="DTYPE")
-    if asked == "bfloat16" and device.type == "cuda" and not has_bf16:
-        raise SettingsError(f"DTYPE=bfloat16: {_described(device)} does not have it; use float16", param="DTYPE")
-    if asked == "float16" and device.type == "cpu":
-        logger.warning("DTYPE=float16 is slow on a CPU: float32 or bfloat16 do better")
-    chosen: torch.dtype = getattr(torch, asked)
+    if requested == "auto":
+        requested = "float32" if device.type == "cpu" else "bfloat16" if has_bf16 else "float16"
+    if requested not in DTYPES:
+        raise SettingsError(f"invalid value {requested!r} for DTYPE; expected auto, {', '.join(DTYPES)}", param="DTYPE")
+    if requested == "bfloat16" and device.type == "cuda" and not has_bf16:
+        raise SettingsError(f"DTYPE=bfloat16: {_described(device)} does not support it; use float16", param="DTYPE")
+    if requested == "float16" and device.type == "cpu":
+        logger.warning("DTYPE=float16 is slow on a CPU; use float32 or bfloat16")
+    chosen: torch.dtype = getattr(torch, requested)
     return chosen
 
 
@@ -133,7 +136,7 @@ def _described(device: torch.device) -> str:
 
 
 def has_gpu() -> bool:
-    """Whether a GPU can be assumed, by its device file; torch is not asked, it takes seconds to import."""
+    """Whether there seems to be a GPU, by its device file; importing torch to ask it would take seconds."""
     if sys.platform == "darwin":
         return platform.machine() == "arm64"
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):

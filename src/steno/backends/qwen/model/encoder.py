@@ -1,8 +1,8 @@
-"""Log-mel → audio embeddings, many windows at once, and only those that are new.
+"""The audio encoder: log-mel → audio embeddings, batched over windows, and only for windows that are new.
 
-Convolutions see one second, attention eight: so seconds, of whatever clips, are rows of one batch, and windows of eight
-seconds of another. (transformers' own forward walks through them one by one where flash-attn is not installed.) The
-weights are those of transformers' modules, called layer by layer.
+Convolutions are local to 1 s, attention to 8 s: chunks of 1 s, of any clips, are batched together, and so are windows
+of 8 s. (transformers' own forward processes windows one by one where flash-attn is not installed.) The weights are
+those of transformers' modules, called layer by layer.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from steno.backends.qwen.model.device import Scale, scale_of
 from steno.backends.qwen.model.frontend import Frontend
 
 MAX_CHUNKS: dict[Scale, int] = {"cuda": 128, "cpu": 4}
+"""Max chunks in a batch of convolutions; bounds the memory of a call. On a CPU, large blocks are allocated and returned
+to the system at each call, which may cost several times the computation. The first convolution's output is 0.4 MB per
+second of audio with 32 channels."""
 MAX_WINDOWS: dict[Scale, int] = {"cuda": 32, "cpu": 8}
-"""In a batch; they bound the memory of a call. A CPU takes large blocks of it anew each time, and gives them back: that
-may cost several times what is computed in them. Behind the first convolution, a second is 0.4 MB with 32 channels."""
+"""Max windows in a batch of attention; bounds the memory of a call."""
 
 Window: TypeAlias = tuple[AudioState, int]
 Attend: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
-"""Query, key, value and their scale → what they attend to, heads apart."""
+"""Query, key, value and scale → attention output, per head."""
 
 
 class Encoder:
@@ -50,37 +52,37 @@ class Encoder:
         self._max_chunks, self._max_windows = MAX_CHUNKS[scale], MAX_WINDOWS[scale]
         self._varlen = varlen(weight.device, weight.dtype)
 
-    def sound(self) -> AudioState:
-        """A clip of which nothing has been heard yet."""
+    def new_audio_state(self) -> AudioState:
+        """The state of a clip without any audio yet."""
         return AudioState(self._frontend, self._window)
 
-    def encode(self, sounds: Sequence[AudioState], at_most: int | None = None) -> None:
-        """Encode what the sounds lack, in their order, but no more than so many windows."""
-        lacking = [(sound, window) for sound in sounds for window in sound.lacks()]
-        lacking = lacking[:at_most]
-        convolved = self._convolved(lacking)
-        lacking.sort(key=lambda one: _width(*one))
-        for at in range(0, len(lacking), self._max_windows):
-            some = lacking[at : at + self._max_windows]
-            rows = self._attended([convolved[one] for one in some])
-            for (sound, window), row in zip(some, rows, strict=True):
-                sound.keep_window(window, row)
+    def encode(self, states: Sequence[AudioState], max_windows: int | None = None) -> None:
+        """Encode the missing windows of `states`, in order, at most `max_windows` of them (None = all)."""
+        missing = [(state, window) for state in states for window in state.missing_windows()]
+        missing = missing[:max_windows]
+        convolved = self._convolved(missing)
+        missing.sort(key=lambda one: _width(*one))
+        for at in range(0, len(missing), self._max_windows):
+            batch = missing[at : at + self._max_windows]
+            rows = self._attended([convolved[one] for one in batch])
+            for (state, window), row in zip(batch, rows, strict=True):
+                state.store_window(window, row)
 
     def _convolved(self, windows: Sequence[Window]) -> dict[Window, torch.Tensor]:
-        """Of each window, [tokens, d_model], positions counted within each chunk."""
-        wanted = [(sound, chunk) for sound, window in windows for chunk in _chunks(sound, window)]
-        new = [(sound, chunk) for sound, chunk in wanted if sound.convolved(chunk) is None]
-        made: dict[tuple[AudioState, int], torch.Tensor] = {}
+        """Convolved features of each window, [tokens, d_model], with positions that restart in each chunk."""
+        needed = [(state, chunk) for state, window in windows for chunk in _chunks(state, window)]
+        new = [(state, chunk) for state, chunk in needed if state.convolved(chunk) is None]
+        outputs: dict[tuple[AudioState, int], torch.Tensor] = {}
         for at in range(0, len(new), self._max_chunks):
-            some = new[at : at + self._max_chunks]
-            mel = torch.stack([sound.features(chunk * CHUNK, (chunk + 1) * CHUNK) for sound, chunk in some])
-            for (sound, chunk), out in zip(some, self._convolve(mel), strict=True):
-                made[sound, chunk] = out
-                sound.keep_chunk(chunk, out)
+            batch = new[at : at + self._max_chunks]
+            mel = torch.stack([state.features(chunk * CHUNK, (chunk + 1) * CHUNK) for state, chunk in batch])
+            for (state, chunk), out in zip(batch, self._convolve(mel), strict=True):
+                outputs[state, chunk] = out
+                state.store_chunk(chunk, out)
         whole: dict[Window, torch.Tensor] = {}
-        for sound, window in windows:
-            parts = [made.get((sound, chunk), sound.convolved(chunk)) for chunk in _chunks(sound, window)]
-            whole[sound, window] = torch.cat([part for part in parts if part is not None])[: _width(sound, window)]
+        for state, window in windows:
+            parts = [outputs.get((state, chunk), state.convolved(chunk)) for chunk in _chunks(state, window)]
+            whole[state, window] = torch.cat([part for part in parts if part is not None])[: _width(state, window)]
         return whole
 
     def _convolve(self, mel: torch.Tensor) -> torch.Tensor:
@@ -95,7 +97,7 @@ class Encoder:
         return x + positions.to(x.dtype)
 
     def _attended(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Windows of [tokens, d_model] → their embeddings, [tokens, hidden]."""
+        """Convolved windows, [tokens, d_model] each → their embeddings, [tokens, hidden] each."""
         lengths = [len(window) for window in windows]
         if self._varlen is not None:
             packed = self._embeddings(torch.cat(list(windows)), VarlenAttention(self._varlen, lengths, self._device))
@@ -103,7 +105,7 @@ class Encoder:
         else:
             hidden = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
             rows = list(self._embeddings(hidden, PaddedAttention(lengths, hidden.shape[1], self._device)))
-        # Copies: a slice would keep the whole batch in memory for as long as a stream keeps its window.
+        # Copies: a view would hold the whole batch in memory for as long as the window is cached.
         return [row[:length].clone() for row, length in zip(rows, lengths, strict=True)]
 
     def _embeddings(self, hidden: torch.Tensor, attend: Attend) -> torch.Tensor:
@@ -127,11 +129,11 @@ class Encoder:
 
 
 class PaddedAttention:
-    """Attention within windows that are rows of a batch.
+    """Attention within windows that are padded rows of a batch.
 
     Args:
-        lengths: of the windows, in tokens.
-        width: of the batch.
+        lengths: tokens of each window.
+        width: tokens that the batch is padded to.
     """
 
     def __init__(self, lengths: Sequence[int], width: int, device: torch.device) -> None:
@@ -147,12 +149,12 @@ class PaddedAttention:
         return out.transpose(1, 2)
 
 
-def _chunks(sound: AudioState, window: int) -> range:
-    start, end = sound.span(window)
+def _chunks(state: AudioState, window: int) -> range:
+    start, end = state.window_span(window)
     return range(start // CHUNK, -(-end // CHUNK))
 
 
-def _width(sound: AudioState, window: int) -> int:
+def _width(state: AudioState, window: int) -> int:
     """Tokens of a window."""
-    start, end = sound.span(window)
+    start, end = state.window_span(window)
     return tokens_of(end - start)

@@ -1,9 +1,8 @@
-"""The layers of the language model, over ragged rows of a cache: the weights are those of transformers' modules, called
-one by one.
+"""The transformer layers of the language model over the slotted KV cache, with the weights of transformers' modules.
 
-transformers' own forward is made for every model and every way of running it: of a small step, most is Python and small
-operations, and under a mask it copies keys and values for each group of heads. What is computed is the same, in fp32 up
-to the order of sums.
+transformers' own forward supports every model and execution mode: in a small step, most of its time is Python and small
+kernels, and under a mask it copies keys and values for each group of heads. The result is the same, in fp32 up to the
+order of sums.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ Module: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Layers:
-    """All of them, and the norm behind them.
+    """All layers, and the final norm.
 
     Args:
         model: a `Qwen3Model`. Its linear layers may be quantised.
 
     Raises:
-        ValueError: attention in a layer, or its rotary positions, are of a kind that rows cannot share.
+        ValueError: a layer's attention, or the rotary positions, are of a kind that cannot be batched over slots.
     """
 
     def __init__(self, model: Any) -> None:
@@ -42,33 +41,33 @@ class Layers:
         self._groups: int = model.config.num_attention_heads // model.config.num_key_value_heads
 
     def __call__(self, hidden: torch.Tensor, positions: torch.Tensor, cache: KVCache) -> torch.Tensor:
-        """Embeddings [rows, new, hidden] → what the head takes, of the same shape.
+        """Embeddings [rows, new, hidden] → final hidden states of the same shape.
 
         Args:
-            positions: [rows, new]; each looks at those up to itself.
-            cache: see `KVCache.writing`.
+            positions: [rows, new]; each attends to those up to itself.
+            cache: see `KVCache.prepare_write`.
         """
         cos, sin = (one[:, :, None] for one in self._rotary(hidden, positions))
         low, high = sin.chunk(2, dim=-1)
-        turn = cos, torch.cat([-low, high], dim=-1)
-        each = positions.split([len(stretch.slots) for stretch in cache.stretches])
+        rotary = cos, torch.cat([-low, high], dim=-1)
+        each = positions.split([len(slot_range.slots) for slot_range in cache.ranges])
         biases = [
-            self._bias(some, stretch.seen, hidden.dtype) if stretch.seen else None
-            for some, stretch in zip(each, cache.stretches, strict=True)
+            self._bias(part, slot_range.attended, hidden.dtype) if slot_range.attended else None
+            for part, slot_range in zip(each, cache.ranges, strict=True)
         ]
         for number, layer in enumerate(self._layers):
-            hidden = layer(hidden, turn, biases, number, cache)
+            hidden = layer(hidden, rotary, biases, number, cache)
         return self._norm(hidden)
 
-    def _bias(self, positions: torch.Tensor, seen: int, dtype: torch.dtype) -> torch.Tensor:
+    def _bias(self, positions: torch.Tensor, attended: int, dtype: torch.dtype) -> torch.Tensor:
         """[rows, new] → [rows, 1, groups * new, seen], for `_attend`."""
-        hidden_away = torch.arange(seen, device=positions.device) > positions[:, :, None]
-        bias = torch.zeros(hidden_away.shape, dtype=dtype, device=positions.device)
-        return bias.masked_fill_(hidden_away, float("-inf"))[:, None].repeat(1, 1, self._groups, 1)
+        is_masked = torch.arange(attended, device=positions.device) > positions[:, :, None]
+        bias = torch.zeros(is_masked.shape, dtype=dtype, device=positions.device)
+        return bias.masked_fill_(is_masked, float("-inf"))[:, None].repeat(1, 1, self._groups, 1)
 
 
 class _Layer:
-    """Attention, and what follows it.
+    """One decoder layer: attention and MLP.
 
     Args:
         layer: a `Qwen3DecoderLayer`.
@@ -86,18 +85,18 @@ class _Layer:
     def __call__(
         self,
         hidden: torch.Tensor,
-        turn: tuple[torch.Tensor, torch.Tensor],
+        rotary: tuple[torch.Tensor, torch.Tensor],
         biases: Sequence[torch.Tensor | None],
         number: int,
         cache: KVCache,
     ) -> torch.Tensor:
         x = self._before(hidden)
         heads = (*x.shape[:2], -1, self._head_dim)
-        query = _turned(self._query_norm(self._query(x).view(heads)), turn).transpose(1, 2)
-        key = _turned(self._key_norm(self._key(x).view(heads)), turn)
-        seen = cache.update(key, self._value(x).view(heads), number)
-        parts = zip(query.split([len(keys) for keys, _ in seen]), seen, biases, strict=True)
-        attended = torch.cat([_attend(some, *both, bias, self._scale) for some, both, bias in parts])
+        query = _rotated(self._query_norm(self._query(x).view(heads)), rotary).transpose(1, 2)
+        key = _rotated(self._key_norm(self._key(x).view(heads)), rotary)
+        attended = cache.update(key, self._value(x).view(heads), number)
+        parts = zip(query.split([len(keys) for keys, _ in attended]), attended, biases, strict=True)
+        attended = torch.cat([_attend(part, *both, bias, self._scale) for part, both, bias in parts])
         hidden = hidden + self._out(attended.transpose(1, 2).reshape(*x.shape[:2], -1))
         return hidden + self._mlp(self._between(hidden))
 
@@ -113,18 +112,18 @@ class _Norm:
         return self._weight * F.rms_norm(x, self._weight.shape, eps=self._eps)
 
 
-def _turned(x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """Rotary positions. `x`: [rows, new, heads, head_dim]; `turn`: cosine, and sine with the sign of each half."""
-    cos, sin = turn
+def _rotated(x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Rotary positions. `x`: [rows, new, heads, head_dim]; `rotary`: cosine, and sine with each half's sign."""
+    cos, sin = rotary
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 
 def _attend(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
-    """`query`: [rows, heads, new, head_dim]; returns the same. Without a bias, each looks at what is new up to itself.
+    """`query`: [rows, heads, new, head_dim]; returns the same. Without a bias attention is causal.
 
-    Heads of a group share keys and values: under a bias they are queries of one head, so that nothing is copied.
+    Heads of a group share keys and values (GQA): under a bias they become queries of one head, which copies nothing.
     """
     if bias is None:
         return F.scaled_dot_product_attention(query, keys, values, is_causal=True, scale=scale, enable_gqa=True)

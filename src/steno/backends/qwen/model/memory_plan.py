@@ -1,4 +1,4 @@
-"""Whether a model's weights fit into the memory that is free, before any of it is taken."""
+"""The memory plan: whether the weights fit into free memory, and how many KV cache slots fit beside them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import torch
 
 MARGIN = 1.1
-"""Beside the weights: buffers, and the first request's activations."""
+"""Factor on the weights: room for buffers and the first request's activations."""
 
 FOR_SLOTS = 0.7
-"""Of the free memory that slots may take; the rest is for activations."""
+"""Share of free memory for the KV cache; the rest is for activations."""
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
@@ -27,48 +27,48 @@ CGROUP = Path("/sys/fs/cgroup")
 def check(model_id: str, parameters: int, element_bytes: int, device: torch.device) -> None:
     """Raises ModelLoadError where `parameters` of `element_bytes` each do not fit on `device`.
 
-    They pass through the host's memory on their way to a GPU.
+    On their way to a GPU the weights pass through host memory, so both are checked.
     """
     needed = parameters * element_bytes * MARGIN
-    places = {"memory": host_free()}
+    free_bytes = {"memory": host_free()}
     if device.type == "cuda":
-        places[f"memory of {device}"] = _cuda_free(device)
-    for name, free in places.items():
+        free_bytes[f"memory of {device}"] = _cuda_free(device)
+    for name, free in free_bytes.items():
         if free is not None and free < needed:
-            raise ModelLoadError(f"{model_id} needs {gigabytes(needed)} of {name}, {gigabytes(free)} are free")
+            raise ModelLoadError(f"{model_id} needs {gigabytes(needed)} of {name}; {gigabytes(free)} are free")
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryShare:
-    """What a model may take of a device on which there is, or will be, another one."""
+    """How a model shares a device with another model, loaded before or after it."""
 
     parts: int = 1
-    """Among how many the room for slots is divided."""
+    """Number of models among which the memory for slots is divided."""
     weight_bytes: int = 0
-    """Of the other, already loaded …"""
+    """Weights of the other model, if it is already loaded."""
     slot_bytes: int = 0
-    """… and of its slots, which it will take."""
+    """Full-length KV cache of the other model, if it is already loaded: memory that it will still allocate."""
 
 
-def slots(
-    wanted: int,
+def fitting_slots(
+    requested: int,
     slot_bytes: int,
     weight_bytes: int,
     device: torch.device,
     budget_mb: int | None,
     share: MemoryShare = MemoryShare(),
 ) -> int:
-    """How many of the `wanted` slots there is room for beside the weights, which have been loaded.
+    """How many of the requested slots fit beside the weights, which have been loaded.
 
     Args:
-        budget_mb: of the GPU, for all weights and slots; None = most of what is free.
+        budget_mb: GPU memory for all weights and slots; None = most of what is free.
 
     Raises:
-        ModelLoadError: not for one.
+        ModelLoadError: not even one slot fits.
     """
     free = _cuda_free(device) if device.type == "cuda" else host_free()
     if free is None:
-        return wanted
+        return requested
     room = free * FOR_SLOTS
     if budget_mb is not None and device.type == "cuda":
         room = min(room, budget_mb * 1e6 - weight_bytes - share.weight_bytes)
@@ -77,16 +77,16 @@ def slots(
     if fitting < 1:
         budget = f"GPU_MEMORY_MB={budget_mb}" if budget_mb is not None else f"{gigabytes(free)} of free memory"
         raise ModelLoadError(
-            f"{budget}: beside weights of {gigabytes(weight_bytes)} there is no room for one utterance "
-            f"({gigabytes(slot_bytes)})"
+            f"{budget} is too little: beside weights of {gigabytes(weight_bytes)}, one KV cache slot needs "
+            f"{gigabytes(slot_bytes)}"
         )
-    if fitting < wanted:
-        logger.info("there is room for {} slots of {:.0f} MB, not for {}", fitting, slot_bytes / 1e6, wanted)
-    return min(fitting, wanted)
+    if fitting < requested:
+        logger.info("memory for {} KV cache slots of {:.0f} MB, not for {}", fitting, slot_bytes / 1e6, requested)
+    return min(fitting, requested)
 
 
 def host_free() -> int | None:
-    """Bytes that this process may still take: of the machine, and of its container. None = nobody knows."""
+    """Bytes that this process can still allocate, in the machine and in its container. None = unknown."""
     known = [free for free in (_meminfo(), _cgroup()) if free is not None]
     return min(known, default=None)
 
@@ -110,7 +110,7 @@ def _meminfo() -> int | None:
 
 
 def _cgroup() -> int | None:
-    """Of version 2; file pages that the kernel would give back count as free."""
+    """Free bytes of the cgroup (v2); file pages that the kernel would reclaim count as free."""
     try:
         limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
         if limit == "max":

@@ -1,4 +1,4 @@
-"""How much memory a model takes, of the GPU and in weights."""
+"""GPU memory and weight memory that a loaded model uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from steno.backends.base import Gpu
 
 
 def gpu_of(device: Any) -> Gpu | None:
-    """The CUDA device that a loaded model is on; None for any other."""
+    """Name and memory use of the CUDA device of a loaded model; None for other devices."""
     torch = sys.modules.get("torch")
     if torch is None or device.type != "cuda":
         return None
@@ -22,5 +22,5 @@ def gpu_of(device: Any) -> Gpu | None:
 
 
 def weight_bytes(model: Any) -> int:
-    """Of all parameters of a torch module."""
+    """Bytes of all parameters of a torch module."""
     return sum(parameter.nbytes for parameter in model.parameters())

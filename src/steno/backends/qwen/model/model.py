@@ -1,4 +1,7 @@
-"""A loaded recogniser: every part of it, from samples to tokens, under one name. Gone with the last use of it."""
+"""A loaded recogniser: prompt builder, encoder, decoder with its KV cache, and output parser around one checkpoint.
+
+Each forward pass runs on the model's own CUDA stream, in inference mode. Memory is freed with the last reference.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from steno.backends.qwen.model import memory_plan
 from steno.backends.qwen.model.audio_state import AudioState
 from steno.backends.qwen.model.cuda.graphs import GraphedStep
 from steno.backends.qwen.model.cuda.stream import CudaStream
-from steno.backends.qwen.model.decoder import Block, Decoder, PrefillRequest, SampledToken
+from steno.backends.qwen.model.decoder import Decoder, PrefillRequest, SampledToken
 from steno.backends.qwen.model.encoder import Encoder
 from steno.backends.qwen.model.frontend import Frontend
 from steno.backends.qwen.model.kv_cache import bytes_per_slot
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 WARM_UP_S = (1.0, 8.5)
+"""Clip lengths: one window that is open, and one that is complete."""
 
 
 class AsrModel:
@@ -35,23 +39,23 @@ class AsrModel:
 
     Args:
         loaded: the checkpoint.
-        slots: pieces decoded together.
-        limit: tokens that a piece takes at most, prompt and text together.
+        slots: max sequences in the KV cache.
+        max_length: max tokens per slot, prompt and text together.
     """
 
-    def __init__(self, loaded: LoadedCheckpoint, slots: int, limit: int) -> None:
+    def __init__(self, loaded: LoadedCheckpoint, slots: int, max_length: int) -> None:
         self.device = loaded.device
         self.model_id = loaded.source.model_id
         self._vocabulary: dict[str, int] = loaded.processor.tokenizer.get_vocab()
-        self.prompter = PromptBuilder(loaded.processor)
-        self.reader = OutputParser(loaded.processor)
-        self.ends = _ends(loaded)
+        self.prompt_builder = PromptBuilder(loaded.processor)
+        self.output_parser = OutputParser(loaded.processor)
+        self.stop_token_ids = _stop_token_ids(loaded)
         self.slots = slots
         self.weight_bytes = weight_bytes(loaded.model)
-        self.cache_bytes = slots * slot_bytes(loaded, limit)
-        """What the slots take when all have grown to their limit."""
-        self._encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device))
-        self._decoder = Decoder(loaded.model, slots, limit)
+        self.cache_bytes = slots * slot_bytes(loaded, max_length)
+        """Bytes of the KV cache when all slots have their full length."""
+        self.encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device))
+        self.decoder = Decoder(loaded.model, slots, max_length)
         self._on_stream = CudaStream(loaded.device)
 
     @classmethod
@@ -63,10 +67,10 @@ class AsrModel:
         progress: Progress,
         share: memory_plan.MemoryShare,
     ) -> AsrModel:
-        """With as many slots as were asked for, or as there is room for.
+        """Load a checkpoint, with as many of the requested slots as fit into memory.
 
         Args:
-            max_tokens: that a piece takes at most beside its context.
+            max_tokens: max tokens per slot, without the context.
 
         Raises:
             ModelLoadError, SettingsError.
@@ -76,114 +80,100 @@ class AsrModel:
             from steno.backends.qwen.model.quantize import quantize
 
             quantize(loaded.model, loaded.device)
-        limit = MAX_CONTEXT_TOKENS + max_tokens
-        weights = weight_bytes(loaded.model)
-        each = slot_bytes(loaded, limit)
-        slots = memory_plan.slots(engine.slots, each, weights, loaded.device, engine.gpu_memory_mb, share)
-        machine = cls(loaded, slots, limit)
+        max_length = MAX_CONTEXT_TOKENS + max_tokens
+        weight_size = weight_bytes(loaded.model)
+        slot_size = slot_bytes(loaded, max_length)
+        slots = memory_plan.fitting_slots(
+            engine.slots, slot_size, weight_size, loaded.device, engine.gpu_memory_mb, share
+        )
+        model = cls(loaded, slots, max_length)
         if engine.cuda_graphs:
-            machine.use_graphs()
-        return machine
+            model.use_graphs()
+        return model
 
     @property
     def graphs_failed(self) -> bool:
-        """Whether decoding was to use CUDA graphs, and goes on without."""
-        step = self._decoder.decoding
+        """Whether CUDA graphs were requested and decoding runs without them."""
+        step = self.decoder.decode_step
         return isinstance(step, GraphedStep) and step.has_failed
 
-    def speaks_like(self, other: AsrModel) -> bool:
-        """Whether a token of one means the same to the other."""
+    def shares_vocabulary(self, other: AsrModel) -> bool:
+        """Whether both models have the same tokens, so that one can verify the other's drafts."""
         return self._vocabulary == other._vocabulary
 
-    def sound(self) -> AudioState:
-        """A clip of which nothing has been heard yet."""
-        return self._encoder.sound()
+    @torch.inference_mode()
+    def extend_audio(self, state: AudioState, audio: Audio) -> None:
+        """`AudioState.extend`, on this model's CUDA stream."""
+        with self._on_stream():
+            state.extend(audio)
 
     @torch.inference_mode()
-    def hear(self, sound: AudioState, audio: Audio) -> None:
-        """See `AudioState.extend`."""
+    def encode(self, states: Sequence[AudioState], max_windows: int | None = None) -> None:
+        """`Encoder.encode`, on this model's CUDA stream."""
         with self._on_stream():
-            sound.extend(audio)
+            self.encoder.encode(states, max_windows)
 
     @torch.inference_mode()
-    def encode(self, sounds: Sequence[AudioState], at_most: int | None = None) -> None:
-        """What the sounds lack; no more than so many windows of eight seconds."""
+    def prefill(self, requests: Sequence[PrefillRequest]) -> list[list[SampledToken]]:
+        """`Decoder.prefill`, on this model's CUDA stream."""
         with self._on_stream():
-            self._encoder.encode(sounds, at_most)
+            return self.decoder.prefill(requests)
 
     @torch.inference_mode()
-    def fill(self, fillings: Sequence[PrefillRequest]) -> list[list[SampledToken]]:
-        """See `Decoder.fill`."""
+    def verify(self, tokens: dict[int, Ids]) -> dict[int, list[SampledToken]]:
+        """`Decoder.verify`, on this model's CUDA stream."""
         with self._on_stream():
-            return self._decoder.fill(fillings)
-
-    @torch.inference_mode()
-    def extend(self, tokens: dict[int, Ids]) -> dict[int, list[SampledToken]]:
-        """See `Decoder.extend`."""
-        with self._on_stream():
-            return self._decoder.extend(tokens)
+            return self.decoder.verify(tokens)
 
     @torch.inference_mode()
     def decode(self, tokens: dict[int, int]) -> dict[int, SampledToken]:
-        """A token more in each of the slots; returns the next of each."""
+        """`Decoder.decode`, on this model's CUDA stream."""
         with self._on_stream():
-            return self._decoder.decode(tokens)
-
-    def lacking(self, slot: int, blocks: Sequence[Block]) -> int:
-        """Tokens of `blocks` that the slot does not hold yet."""
-        return self._decoder.lacking(slot, blocks)
-
-    def rewind(self, slot: int, tokens: int) -> None:
-        """Take back the last tokens of a slot."""
-        self._decoder.rewind(slot, tokens)
-
-    def empty(self, slot: int) -> None:
-        """Nothing in the slot is to be used again."""
-        self._decoder.empty(slot)
+            return self.decoder.decode(tokens)
 
     @torch.inference_mode()
-    def wipe(self, slot: int) -> None:
-        """After a failure: whatever lies in the slot, nobody must come upon it."""
+    def zero_slot(self, slot: int) -> None:
+        """`Decoder.zero_slot`, on this model's CUDA stream."""
         with self._on_stream():
-            self._decoder.wipe(slot)
+            self.decoder.zero_slot(slot)
 
     @torch.inference_mode()
     def use_graphs(self) -> None:
-        """See `Decoder.use_graphs`."""
+        """`Decoder.use_graphs`, on this model's CUDA stream."""
         with self._on_stream():
-            self._decoder.use_graphs()
+            self.decoder.use_graphs()
 
     def warm_up(self) -> None:
-        """Run through everything once: libraries choose and allocate at the first call."""
-        before, after = self.prompter.around("", None)
+        """Run every kind of step once: libraries choose kernels and allocate memory at the first call."""
+        before, after = self.prompt_builder.around("", None)
         for seconds in WARM_UP_S:
-            sound = self.sound()
+            state = self.encoder.new_audio_state()
             for part in (0.6, 1.0):
-                self.hear(sound, like_speech(part * seconds))
-                self.encode([sound])
-                (choices,) = self.fill([PrefillRequest(0, [before, *sound.embeddings], after, after[:2])])
-            token = choices[0].token
-            self.rewind(0, 2)
+                self.extend_audio(state, warm_up_audio(part * seconds))
+                self.encode([state])
+                (sampled,) = self.prefill([PrefillRequest(0, [before, *state.embeddings], after, after[:2])])
+            token = sampled[0].token
+            self.decoder.rewind(0, 2)
             for _ in range(3):
                 token = self.decode({0: token})[0].token
-            self.extend({0: (token, token)})
-        self.empty(0)
+            self.verify({0: (token, token)})
+        self.decoder.reset_slot(0)
 
 
-def like_speech(seconds: float) -> Audio:
-    """Noise in syllables: silence would leave paths out."""
+def warm_up_audio(seconds: float) -> Audio:
+    """Noise with the envelope of syllables: silence would leave code paths cold."""
     samples = round(seconds * SAMPLE_RATE)
     syllables = 0.5 - 0.5 * np.cos(2 * np.pi * 4 * np.arange(samples) / SAMPLE_RATE)
     noise = np.random.default_rng(0).standard_normal(samples)
     return np.asarray(0.05 * syllables * noise, np.float32)
 
 
-def slot_bytes(loaded: LoadedCheckpoint, limit: int) -> int:
-    return bytes_per_slot(loaded.model.config.get_text_config(), limit, loaded.dtype.itemsize)
+def slot_bytes(loaded: LoadedCheckpoint, max_length: int) -> int:
+    return bytes_per_slot(loaded.model.config.get_text_config(), max_length, loaded.dtype.itemsize)
 
 
-def _ends(loaded: LoadedCheckpoint) -> frozenset[int]:
-    ends = loaded.model.generation_config.eos_token_id
-    if ends is None:
-        ends = loaded.model.config.eos_token_id
-    return frozenset([ends] if isinstance(ends, int) else ends)
+def _stop_token_ids(loaded: LoadedCheckpoint) -> frozenset[int]:
+    stop_token_ids = loaded.model.generation_config.eos_token_id
+    if stop_token_ids is None:
+        stop_token_ids = loaded.model.config.eos_token_id
+    return frozenset([stop_token_ids] if isinstance(stop_token_ids, int) else stop_token_ids)

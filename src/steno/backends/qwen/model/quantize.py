@@ -1,7 +1,7 @@
 """`QUANTIZE=int8`: the weights of the linear layers in 8 bits, a quarter of fp32's memory traffic for each token.
 
-On a CPU by torch's own dynamic quantisation (activations are quantised on the fly, products are int8). On CUDA by
-torchao, weights only: that path has not been run yet. Convolutions, norms and embeddings stay as they are.
+On a CPU torch's dynamic quantisation is used (activations are quantised on the fly, products are int8); on CUDA
+torchao, weights only; the CUDA path has not run yet. Convolutions, norms and embeddings are not quantised.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from steno.errors import SettingsError
 
 
 def check(device: torch.device) -> None:
-    """Raises SettingsError where int8 cannot run."""
+    """Raises SettingsError where int8 is not supported."""
     if device.type == "cpu":
         if not (set(torch.backends.quantized.supported_engines) - {"none"}):
             raise SettingsError("QUANTIZE=int8: this build of torch has no int8 kernels for the CPU", param="QUANTIZE")
     elif device.type != "cuda":
-        raise SettingsError(f"QUANTIZE=int8 runs on cpu and cuda, not on {device.type}", param="QUANTIZE")
+        raise SettingsError(f"QUANTIZE=int8 is not supported on {device.type}; expected cpu or cuda", param="QUANTIZE")
     elif importlib.util.find_spec("torchao") is None:
         raise SettingsError("QUANTIZE=int8 on cuda needs torchao: pip install torchao", param="QUANTIZE")
 
@@ -34,11 +34,11 @@ def quantize(model: Any, device: torch.device) -> None:
     before = weight_bytes(model)
     if device.type == "cpu":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch announces that torchao will take over; on a CPU it is no faster yet
+            warnings.simplefilter("ignore")  # torch announces torchao as the successor, which is no faster on a CPU yet
             torch.ao.quantization.quantize_dynamic(model.float(), {torch.nn.Linear}, dtype=torch.qint8, inplace=True)
     else:
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
         quantize_(model, Int8WeightOnlyConfig())
-    logger.info("int8: linear layers are quantised, {:.0f} MB of other weights stay", weight_bytes(model) / 1e6)
-    logger.debug("before: {:.0f} MB", before / 1e6)
+    logger.info("int8: linear layers are quantised; {:.0f} MB of other weights remain", weight_bytes(model) / 1e6)
+    logger.debug("weights before quantisation: {:.0f} MB", before / 1e6)

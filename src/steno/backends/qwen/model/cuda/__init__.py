@@ -1,1 +1,1 @@
-"""What makes the same numbers come sooner on CUDA. Nothing of it has run on a GPU yet."""
+"""Accelerations that exist on CUDA only. They change speed, not results. None has run on a GPU yet."""

@@ -1,4 +1,4 @@
-"""flash-attn in the encoder, where it is installed: windows of all lengths in one call, without padding."""
+"""flash-attn in the encoder, where it is installed: windows of any length in one call, without padding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Varlen: TypeAlias = Any
 
 
 def varlen(device: torch.device, dtype: torch.dtype) -> Varlen | None:
-    """None where it cannot run: it needs CUDA, 16-bit floats, and the package."""
+    """The variable-length kernel; None where it cannot run: it needs CUDA, 16-bit floats and the package."""
     if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
         return None
     if importlib.util.find_spec("flash_attn") is None:
@@ -23,15 +23,15 @@ def varlen(device: torch.device, dtype: torch.dtype) -> Varlen | None:
     try:
         return importlib.import_module("flash_attn").flash_attn_varlen_func
     except (ImportError, OSError, AttributeError) as error:
-        logger.warning("flash-attn is installed and cannot be used, so torch's own attention is: {}", error)
+        logger.warning("flash-attn is installed but cannot be imported; falling back to torch's attention: {}", error)
         return None
 
 
 class VarlenAttention:
-    """Attention within windows that lie one behind the other.
+    """Attention within windows that are packed one behind the other.
 
     Args:
-        lengths: of the windows, in tokens.
+        lengths: tokens of each window.
     """
 
     def __init__(self, attend: Varlen, lengths: Sequence[int], device: torch.device) -> None:

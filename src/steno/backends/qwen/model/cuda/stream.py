@@ -1,4 +1,4 @@
-"""A stream of our own, and audio through pinned memory: copies to the GPU that do not wait for it, nor it for them."""
+"""The model's own CUDA stream, and asynchronous copies of audio to the GPU through pinned memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class CudaStream:
-    """`with stream():` puts what follows on a CUDA stream that nobody else uses; on other devices it does nothing.
+    """`with stream():` runs the block on a CUDA stream that nothing else uses; on other devices it does nothing.
 
-    Made once the weights are on the device: it waits for that.
+    Create it once the weights are on the device: it synchronises with that copy.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,7 +28,7 @@ class CudaStream:
         return torch.cuda.stream(self._stream) if self._stream is not None else nullcontext()
 
 
-def staged(audio: Audio, device: torch.device) -> torch.Tensor:
+def copy_to_device(audio: Audio, device: torch.device) -> torch.Tensor:
     """`audio` on `device`, float32."""
     samples = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))
     if device.type != "cuda":

@@ -1,0 +1,36 @@
+"""From the settings' options to a `QwenBackend`, without loading a model. The registry's entry point."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steno.backends.qwen.engine_options import EngineOptions, cascade_of, checkpoints_of
+
+if TYPE_CHECKING:
+    from steno.backends.qwen.backend import QwenBackend
+    from steno.backends.registry import BackendOptions
+
+CPU_SLOTS, GPU_SLOTS = 8, 256
+
+
+def create(options: BackendOptions) -> QwenBackend:
+    """For the registry."""
+    from steno.backends.qwen.backend import QwenBackend
+
+    checkpoints = checkpoints_of(options)
+    engine = EngineOptions(
+        slots=options.slots or default_slots(options.device),
+        incremental=options.incremental,
+        fast=checkpoints.fast,
+        path=cascade_of(options),
+        gpu_memory_mb=options.gpu_memory_mb,
+        cuda_graphs=options.cuda_graphs,
+    )
+    return QwenBackend(checkpoints.model, engine)
+
+
+def default_slots(device: str) -> int:
+    """A GPU decodes this many sequences at nearly the cost of one; a CPU gains less. `device` as in the settings."""
+    from steno.backends.qwen.model.device import has_gpu
+
+    return GPU_SLOTS if device.startswith("cuda") or (device == "auto" and has_gpu()) else CPU_SLOTS
