@@ -1,9 +1,9 @@
-"""What a recogniser is: its capabilities, the work it takes, and the two protocols behind which it stands.
+"""The recogniser protocols: capabilities, the work that a backend takes, and the two kinds of backend.
 
-- `AsyncBackend` batches by itself or decodes in other processes: `await` a call, cancel it to abort it.
-- `StepBackend` leaves the batching to the engine: `admit` work into slots, `step` all of them together.
+- `AsyncBackend` batches by itself or decodes in other processes: `await` a call; cancel it to abort it.
+- `StepBackend` is batched by the engine: `admit` work into slots, `step` all of them together.
 
-Constructing a backend is free; `load` is where the weight is. A backend knows nothing of HTTP, formats or VAD.
+Constructing a backend is cheap; `load` takes the time and the memory. A backend knows nothing of HTTP, formats or VAD.
 """
 
 from __future__ import annotations
@@ -19,36 +19,35 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 Progress: TypeAlias = Callable[[float, str], None]
-"""Called with the part of a load that is done, in [0, 1], and a word on what is being done. Thread-safe."""
+"""Called with the progress of a load in [0, 1] and a description of the current activity. Thread-safe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do. What it lacks is refused by name, before any audio is decoded."""
+    """What a backend supports. A request for anything else is refused before any audio is decoded."""
 
     languages: frozenset[str] | None
     """ISO 639-1 codes; None = any."""
     live: bool
-    """Decodes a growing utterance without starting over at each step."""
+    """Whether a growing utterance is decoded incrementally."""
     word_times: bool
-    """Times its words itself; for others an aligner does."""
+    """Whether it returns word times; otherwise an aligner provides them."""
     context: bool
-    """Takes hot words or a prompt."""
+    """Whether it takes hot words or a prompt."""
     max_audio_s: float
-    """The longest piece that one call takes."""
+    """Max audio per call, in seconds."""
     stream_context: bool = False
-    """Recognises a live utterance behind those before it in its stream: its finals have to come one after another."""
+    """Whether a live utterance is recognised with the stream's earlier ones as context; finals run in order."""
     noise_confidence: float = 0.0
-    """Where the VAD found hardly any speech, text with less confidence than this is what the model writes for noise."""
+    """Where VAD detected hardly any speech, text below this confidence is dropped as a hallucination on noise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recognize:
-    """Turn `audio` into text.
+    """A piece of work: recognise `audio`.
 
-    A live utterance is sent again and again under the same `utterance` key, each time with all of its audio so
-    far; the backend keeps what it has of it until `final` is done or `forget` is called. Without a key the work
-    stands alone.
+    A live utterance is submitted repeatedly under the same `utterance` key, each time with all of its audio so far. The
+    backend caches its state until the `final` one is done or `forget` is called. Work without a key stands alone.
     """
 
     audio: Audio
@@ -60,14 +59,14 @@ class Recognize:
     utterance: str | None = None
     final: bool = True
     stream: str | None = None
-    """The live stream that the utterance belongs to. A backend may keep what was said in it, until `forget` is called
-    with this key, to recognise better what follows."""
+    """The live stream of the utterance. A backend may keep its text as context for later utterances, until `forget` is
+    called with this key."""
     stable: str = ""
-    """With what a live utterance's text has to begin, whatever the audio says now: the reader has been told so."""
+    """Prefix that the text must start with: stable text of a live utterance, which has been emitted already."""
 
 
 class Backend(Protocol):
-    """What both kinds share."""
+    """What both kinds of backend have in common."""
 
     @property
     def name(self) -> str: ...
@@ -77,7 +76,7 @@ class Backend(Protocol):
 
     @property
     def device(self) -> str:
-        """`cpu`, `cuda:0`, …: where it runs or would run."""
+        """The device it runs on or will run on: `cpu`, `cuda:0`, …"""
 
     @property
     def capabilities(self) -> Capabilities: ...
@@ -85,7 +84,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """What a backend runs on, and the memory that it has taken of it, in MB."""
+    """The GPU of a backend, and the memory allocated there, in MB."""
 
     name: str
     allocated_mb: float
@@ -97,12 +96,12 @@ class UsesGpu(Protocol):
     """A backend that may run on a GPU."""
 
     def gpu(self) -> Gpu | None:
-        """None while nothing of it is on one. Cheap: `/health` asks."""
+        """None while no GPU is used. Cheap: called by `/health`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drafts:
-    """Tokens that were expected, and those of them that were right."""
+    """Draft tokens that were proposed and accepted."""
 
     proposed: int
     accepted: int
@@ -110,14 +109,14 @@ class Drafts:
 
 @runtime_checkable
 class UsesDrafts(Protocol):
-    """A backend that checks expected texts in place of writing them token by token."""
+    """A backend with speculative decoding."""
 
     @property
     def path(self) -> str:
-        """How: `standard` (a live utterance's last text), `speculative` or `dual` (a small model's)."""
+        """Where drafts come from: `standard` (the utterance's last text), `speculative` or `dual` (a draft model)."""
 
     def drafts(self) -> Drafts:
-        """Cheap, and callable from any thread."""
+        """Counts so far. Cheap, and callable from any thread."""
 
 
 @runtime_checkable
@@ -126,26 +125,26 @@ class AsyncBackend(Backend, Protocol):
 
     @property
     def workers(self) -> int:
-        """How many calls it runs well at once."""
+        """Max concurrent calls of uploads."""
 
     @property
     def live_workers(self) -> int:
-        """How many more it takes for live work, so that a live stream need not wait for an upload's piece."""
+        """Further concurrent calls for live work, so that a live stream does not wait for an upload."""
 
     async def load(self, progress: Progress) -> None: ...
 
     async def unload(self) -> None:
-        """Give all memory back. Nothing is running when it is called; `load` may follow."""
+        """Free all memory. Called only while no call is running; `load` may follow."""
 
     async def recognize(self, work: Recognize) -> Hypothesis: ...
 
     def forget(self, utterance: str) -> None:
-        """Drop what is kept of a live utterance or stream, of which nothing is running. Unknown keys are fine."""
+        """Drop the cache of a live utterance or stream that has no running call. No-op for unknown keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A piece of work that a step completed: its result, or the error that befell it alone."""
+    """A piece of work that a step completed: its result, or its error."""
 
     work: Recognize
     outcome: Hypothesis | StenoError
@@ -153,7 +152,7 @@ class Finished:
 
 @runtime_checkable
 class StepBackend(Backend, Protocol):
-    """A backend whose batching the engine does. All calls come from one thread, never two at once."""
+    """A backend that the engine batches. All calls come from one thread, never two at once."""
 
     @property
     def slots(self) -> int: ...
@@ -163,15 +162,15 @@ class StepBackend(Backend, Protocol):
     def unload(self) -> None: ...
 
     def admit(self, work: Recognize) -> None:
-        """Take `work` into a free slot. Cheap: what costs happens in `step`."""
+        """Take `work` into a free slot. Cheap: the computation happens in `step`."""
 
     def step(self) -> Sequence[Finished]:
         """One prefill chunk or one decode iteration over all occupied slots.
 
-        If it raises, all work in slots has failed; the engine releases it.
+        If it raises, all admitted work has failed; the engine releases it.
         """
 
     def release(self, work: Recognize) -> None:
-        """Drop unfinished work: it was cancelled, timed out or failed. Work that is in no slot is fine."""
+        """Drop unfinished work that was cancelled, timed out or failed. No-op for work that is not admitted."""
 
     def forget(self, utterance: str) -> None: ...

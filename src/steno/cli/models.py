@@ -50,9 +50,9 @@ def _models(backend: str) -> list[str]:
     from steno.backends.qwen.checkpoint import model_source
 
     chosen = settings.load()
-    kept = model_source.kept(chosen.hf_home)
-    known = [*model_source.KNOWN_MODELS, *(model for model in kept if model not in model_source.KNOWN_MODELS)]
-    return [f"{model}{'  (downloaded)' if model in kept else ''}" for model in known] + ["or a folder"]
+    cached = model_source.cached_models(chosen.hf_home)
+    known = [*model_source.KNOWN_MODELS, *(model for model in cached if model not in model_source.KNOWN_MODELS)]
+    return [f"{model}{'  (downloaded)' if model in cached else ''}" for model in known] + ["or a folder"]
 
 
 def _lines(answer: Any) -> list[str]:

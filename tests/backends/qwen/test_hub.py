@@ -9,7 +9,7 @@ import pytest
 
 from hollow import write_weights
 from hub_server import HubServer, Repository
-from steno.backends.qwen.checkpoint.model_source import CheckpointSource, ModelRef, kept, resolve
+from steno.backends.qwen.checkpoint.model_source import CheckpointSource, ModelRef, cached_models, resolve
 from steno.errors import ModelLoadError, SettingsError
 
 pytest.importorskip("huggingface_hub", reason="downloads need it: pip install 'steno[qwen]'")
@@ -46,10 +46,10 @@ def hub(hollow: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 @pytest.fixture
 def pull(tmp_path: Path) -> Callable[..., CheckpointSource]:
     def pull(
-        name: str = NAME, revision: str | None = None, refresh: bool = False, told: object = silent
+        name: str = NAME, revision: str | None = None, refresh: bool = False, reports: object = silent
     ) -> CheckpointSource:
-        assert callable(told)
-        return resolve(ModelRef(name, revision, ("*",), tmp_path / "home"), told, refresh=refresh)
+        assert callable(reports)
+        return resolve(ModelRef(name, revision, ("*",), tmp_path / "home"), reports, refresh=refresh)
 
     return pull
 
@@ -58,20 +58,20 @@ Pull = Callable[..., CheckpointSource]
 
 
 def test_a_model_is_downloaded_once_and_only_what_is_needed_of_it(hub: HubServer, pull: Pull, tmp_path: Path) -> None:
-    told: list[tuple[float, str]] = []
-    found = pull(told=lambda done, what: told.append((done, what)))
+    reports: list[tuple[float, str]] = []
+    found = pull(reports=lambda done, what: reports.append((done, what)))
     assert (found.model_id, found.kind, found.parameters) == (NAME, "recogniser", 1_000_000)
     assert found.folder.is_relative_to(tmp_path / "home" / "hub")
     names = {name for name, _ in hub.fetched()}
     assert names == {"config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json", WEIGHTS}
-    parts = [done for done, _ in told]
+    parts = [done for done, _ in reports]
     assert parts == sorted(parts)
     assert parts[-1] == 1.0
-    assert told[-1][1] == f"downloading {WEIGHTS}"
+    assert reports[-1][1] == f"downloading {WEIGHTS}"
     hub.requests.clear()
     assert pull() == found
     assert hub.requests == []
-    assert kept(tmp_path / "home") == [NAME]
+    assert cached_models(tmp_path / "home") == [NAME]
 
 
 def test_nothing_is_written_to_the_terminal(hub: HubServer, pull: Pull, capfd: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +92,7 @@ def test_one_that_keeps_breaking_is_given_up_and_the_next_try_goes_on_from_there
         pull()
     assert failed.value.message == (
         f"{NAME} could not be downloaded: {hub.url} does not answer (RemoteProtocolError); check the network "
-        "(HTTPS_PROXY, HF_ENDPOINT), or give a local folder; what has arrived is kept"
+        "(HTTPS_PROXY, HF_ENDPOINT), or use a local folder; the partial download is kept"
     )
     hub.requests.clear()
     hub.cuts = []
@@ -106,7 +106,7 @@ def test_whoever_watches_can_stop_a_download_and_what_is_there_is_kept(hub: HubS
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pull(told=stop)
+        pull(reports=stop)
     hub.requests.clear()
     pull()
     assert [(name, range_ is not None) for name, range_ in hub.fetched()] == [(WEIGHTS, True)]
@@ -141,7 +141,7 @@ def test_a_gated_model_says_where_its_terms_are(hub: HubServer, pull: Pull) -> N
     with pytest.raises(ModelLoadError) as refused:
         pull()
     assert refused.value.message == (
-        f"{NAME} is gated: accept its terms at {hub.url}/{NAME} and set HF_TOKEN to a token of yours"
+        f"{NAME} is gated: accept its terms at {hub.url}/{NAME} and set HF_TOKEN to your token"
     )
 
 
@@ -217,7 +217,7 @@ def test_a_damaged_copy_in_the_cache_is_replaced(
     whole = file.read_bytes()
     file.resolve().write_bytes(damage(whole))
     assert (pull().folder / WEIGHTS).read_bytes() == whole
-    assert any(f"the copy of {NAME} in the cache is not used" in line for line in logs)
+    assert any(f"the cached copy of {NAME} is not usable" in line for line in logs)
 
 
 def test_damage_that_no_header_shows_is_found_by_a_refresh(hub: HubServer, pull: Pull) -> None:
@@ -244,10 +244,10 @@ def test_a_refresh_takes_what_is_new_and_leaves_what_is_the_same(hub: HubServer,
 
 def test_what_arrives_otherwise_than_it_was_sent_is_thrown_away(hub: HubServer, pull: Pull, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        pull(told=_stop_at_weights)
+        pull(reports=_stop_at_weights)
     (part,) = (tmp_path / "home").glob("hub/models--*/blobs/*.incomplete")
     part.write_bytes(b"x" * part.stat().st_size)
-    with pytest.raises(ModelLoadError, match="did not arrive as it was sent; try again"):
+    with pytest.raises(ModelLoadError, match="SHA-256 mismatch"):
         pull()
     assert pull().kind == "recogniser"
 

@@ -123,7 +123,7 @@ def test_a_folder_without_a_part_of_its_configuration_is_refused(checkpoints: Pa
 def test_other_audio_features_are_refused(checkpoints: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(checkpoints / "recogniser-original", tmp_path / "copy")
     (folder / "preprocessor_config.json").write_text('{"feature_size": 80}')
-    with pytest.raises(ModelLoadError, match="wants feature_size = 80"):
+    with pytest.raises(ModelLoadError, match="has feature_size = 80"):
         recogniser(folder)
 
 

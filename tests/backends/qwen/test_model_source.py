@@ -63,14 +63,14 @@ def test_an_aligner_is_no_recogniser(hollow: Make, config: dict[str, object]) ->
     assert resolve(ModelRef(folder, kind="aligner"), silent).kind == "aligner"
     assert resolve(ModelRef(folder, kind=None), silent).kind == "aligner"
     assert refused(SettingsError, ModelRef(folder)) == (
-        f"MODEL_ID: {folder} is a forced aligner; that belongs into FORCED_ALIGNER_ID"
+        f"MODEL_ID: {folder} is a forced aligner; set FORCED_ALIGNER_ID to it instead"
     )
 
 
 def test_a_recogniser_is_no_aligner(hollow: Make) -> None:
     folder = str(hollow())
     assert refused(SettingsError, ModelRef(folder, kind="aligner")) == (
-        f"FORCED_ALIGNER_ID: {folder} is a recogniser; that belongs into MODEL_ID"
+        f"FORCED_ALIGNER_ID: {folder} is a recogniser; set MODEL_ID to it instead"
     )
 
 
@@ -139,7 +139,7 @@ def test_a_quantised_checkpoint_is_refused(hollow: Make) -> None:
 @pytest.mark.parametrize(
     ("file", "complaint"),
     [
-        ("config.json", "has no config.json: that is not a model's folder"),
+        ("config.json", "has no config.json: it is not a model folder"),
         ("model.safetensors", "has no weights: there is neither model.safetensors nor model.safetensors.index.json"),
         ("tokenizer.json", "has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt"),
         ("tokenizer_config.json", "has no tokenizer_config.json"),
@@ -196,11 +196,11 @@ def with_a_wrong_shape(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (cut_off, "it is cut off: 0.0 MB of 0.1 MB are there"),
-        (cut_in_the_header, "it is cut off"),
+        (cut_off, "it is truncated: 0.0 MB of 0.1 MB"),
+        (cut_in_the_header, "it is truncated"),
         (emptied, "it is empty"),
-        (overlong, "there is more in it than its header tells of"),
-        (of_another_format, "it does not begin like a safetensors file"),
+        (overlong, "it is longer than its header says"),
+        (of_another_format, "it is not a safetensors file"),
         (with_garbage_in_the_header, "its header cannot be read"),
         (with_a_wrong_shape, "its header cannot be read"),
     ],
@@ -212,7 +212,7 @@ def test_damaged_weights_are_found_by_their_header(
     file = folder / "model.safetensors"
     file.write_bytes(damage(file.read_bytes()))
     message = refused(ModelLoadError, ModelRef(str(folder)))
-    assert message == f"{folder} is damaged: model.safetensors: {complaint}; get it again"
+    assert message == f"{folder} is damaged: model.safetensors: {complaint}; download it again"
 
 
 def shards(folder: Path) -> None:
@@ -234,7 +234,8 @@ def test_a_shard_that_is_missing_is_named(hollow: Make) -> None:
     shards(folder)
     (folder / "model-00002-of-00002.safetensors").unlink()
     assert refused(ModelLoadError, ModelRef(str(folder))) == (
-        f"{folder} is not complete: 1 of 2 weight files are missing (model-00002-of-00002.safetensors); get it again"
+        f"{folder} is not complete: 1 of 2 weight files are missing (model-00002-of-00002.safetensors); "
+        "download it again"
     )
 
 

@@ -113,7 +113,7 @@ class _Decoder:
     def _is_over(self) -> bool:
         done = self._done
         is_full = len(done.tokens) >= self._limit
-        start = cut_at(done.tokens, kept=self._floor, is_full=is_full)
+        start = cut_at(done.tokens, min_length=self._floor, is_full=is_full)
         if start is not None:
             done.repetition = True
             del done.tokens[start:], done.logprobs[start:]

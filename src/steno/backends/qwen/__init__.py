@@ -1,37 +1,49 @@
-"""Qwen3-ASR on torch. Nothing is imported here: the package costs nothing until a model is loaded.
+"""Qwen3-ASR on torch: steno's own engine, with continuous batching, incremental encoding and speculative decoding.
 
-Finding and loading:
-- `installed`  what is missing on this machine, and whether `auto` should choose this backend; imports nothing heavy
-- `source`     what `MODEL_ID` means: a folder, or a hub id that the allow-list has; where its files lie
-- `hub`        the hub's cache, and downloads into it
-- `hub_errors` what goes wrong with the hub, and what to do about it
-- `partial`    a large file over HTTP, which goes on where an earlier try ended
-- `folder`     what a folder holds: which layout, recogniser or aligner, whether its files are all there
-- `weights`    safetensors headers: whether a file is whole, and how many parameters it has
-- `original`   Qwen's own layout turned into transformers' native one, in memory
-- `device`     device, dtype and threads
-- `room`       whether the weights fit
-- `options`    which models to load, and where
-- `loader`     all of it together: a model that is ready, with its processor
+Importing the package loads nothing. Its modules:
 
-Listening, `machine` being all that a loaded checkpoint is:
-- `prompt`     what the model is asked
-- `frontend`   samples → log-mel, as they come
-- `sound`      what has been computed of a clip, and is kept
-- `encoder`    log-mel → embeddings, only what is new
-- `slots`      keys and values, a row for each piece
-- `layers`     the language model over such rows
-- `decoder`    embeddings and drafts → tokens
-- `text`       tokens → what was said
+- `backend`          the `StepBackend`: work → requests, tokens → text
+- `factory`          options → backend; the registry's entry point
+- `assembly`         loads the models of a cascade and builds their runners
+- `engine_options`   which checkpoints to load, where, with how many slots
+- `installed`        whether torch and transformers are installed, and whether `auto` chooses this backend
+- `forced_aligner`   Qwen3-ForcedAligner: word times of a known text
 
-Many at once:
-- `rows`       one hearing of one clip
-- `waiting`    who is next
-- `places`     whose slot is whose, and what stays of a live utterance
-- `runner`     rows through one machine
-- `paths`      through one model, or a small one first
-- `backend`    the `StepBackend`: what a piece of work becomes, and what its text means
-- `aligner`    another model, for the times of words
-- `quantize`, `memory`, `accelerate`  weights in eight bits, memory given back, what only CUDA has
-- `assembly`   all of this, of options
+Checkpoint files:
+
+- `checkpoint.model_source`   resolves `MODEL_ID`: a local folder, or an allowed model of the hub
+- `checkpoint.hub`            the hub's cache, and downloads into it
+- `checkpoint.download`       HTTP download that resumes across processes
+- `checkpoint.hub_errors`     errors of the hub → `StenoError`
+- `checkpoint.folder`         checks a folder: layout, kind, completeness
+- `checkpoint.weights`        safetensors headers: completeness, parameter count
+- `checkpoint.legacy_layout`  Qwen's own layout → transformers' native one
+- `checkpoint.loader`         checkpoint → loaded model and processor
+
+The model:
+
+- `model.model`            a loaded recogniser: all parts below around one checkpoint
+- `model.frontend`         samples → log-mel
+- `model.audio_state`      incremental encoder state of one clip
+- `model.encoder`          log-mel → audio embeddings
+- `model.decoder`          prefill, decode, verify: embeddings → tokens and logprobs
+- `model.layers`           the transformer layers over the KV cache
+- `model.kv_cache`         the slotted KV cache
+- `model.device`           device, dtype, threads
+- `model.memory_plan`      whether weights and KV cache slots fit into memory
+- `model.memory_usage`     memory that a loaded model uses
+- `model.quantize`         int8 weights
+- `model.cuda.graphs`      decoding steps as CUDA graphs
+- `model.cuda.stream`      the model's CUDA stream, pinned copies
+- `model.cuda.flash_attention`  flash-attn in the encoder
+
+Batching (the engine's scheduler is in `steno.engine`):
+
+- `batching.request`         one pass of one piece of work
+- `batching.prefill_queue`   which requests are prefilled next
+- `batching.slot_allocator`  which request holds which KV cache slot; eviction
+- `batching.runner`          the step loop of one model
+- `batching.cascade`         one model, or a draft model before the target model
+
+Prompt, languages, output parsing and the removal of special tokens from untrusted text are in `backends.qwen3_asr`.
 """

@@ -1,4 +1,4 @@
-"""Tokens → what was said: the language that the model names, the text, and how sure it was of each token."""
+"""The output parser: tokens → language, text, confidence per token. Also detects text leaked from the context."""
 
 from __future__ import annotations
 
@@ -15,31 +15,34 @@ from steno.types import Hypothesis, Score
 if TYPE_CHECKING:
     from transformers import Qwen3ASRProcessor
 
-SHORT = 16
-"""Characters of a name or two."""
+SHORT_CHARS = 16
+"""Length of one or two names, in characters."""
 
-LIKE = 0.5
-"""From here on two texts say much the same: `SequenceMatcher.ratio` of their letters."""
+MIN_SIMILARITY = 0.5
+"""`SequenceMatcher.ratio` of their letters from which two texts count as equal."""
 
 
 class OutputParser:
-    """What the tokens of one checkpoint mean."""
+    """Decodes the tokens of one checkpoint."""
 
     def __init__(self, processor: Qwen3ASRProcessor) -> None:
         self._processor = processor
         self._tokenizer: Any = processor.tokenizer
-        self._mark: int = self._tokenizer.convert_tokens_to_ids("<asr_text>")
+        self._text_start_id: int = self._tokenizer.convert_tokens_to_ids("<asr_text>")
 
-    def read(self, tokens: Sequence[int], certainty: Sequence[float], language: str | None) -> Hypothesis:
-        """Of greedily chosen `tokens`, without the end token, and the log-probability of each.
+    def read(self, tokens: Sequence[int], logprobs: Sequence[float], language: str | None) -> Hypothesis:
+        """Decode tokens into a hypothesis.
 
-        `language` is the one that was forced: then the tokens are text alone.
+        Args:
+            tokens: chosen greedily, without the stop token.
+            logprobs: log-probability of each token.
+            language: the forced language; the tokens are then text only. None = they start with a language header.
         """
         start = 0
         if language is None:
-            if self._mark not in tokens:
-                return Hypothesis("", None)  # a header that was cut off: no text begins before the mark
-            start = tokens.index(self._mark) + 1
+            if self._text_start_id not in tokens:
+                return Hypothesis("", None)  # an incomplete header: text starts behind `<asr_text>`
+            start = tokens.index(self._text_start_id) + 1
         raw = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
         parsed = self._processor.parse_output(raw)
         text: str = parsed["transcription"]
@@ -48,35 +51,36 @@ class OutputParser:
             language = CODES.get(named.lower()) if named else None
         if not text:
             return Hypothesis("", None)
-        scores = self._scores(text, tokens[start:], certainty[start:])
+        scores = self._scores(text, tokens[start:], logprobs[start:])
         return Hypothesis(text, language, (), mean(scores), scores)
 
     def covered(self, tokens: Sequence[int], language: str | None, stable: str) -> int:
-        """How many of `tokens`, from the first, say nothing but what is `stable`: the language and its text."""
+        """How many leading tokens are covered by the `stable` text, language header included."""
         start = 0
         if language is None:
-            if self._mark not in tokens:
+            if self._text_start_id not in tokens:
                 return 0
-            start = tokens.index(self._mark) + 1
+            start = tokens.index(self._text_start_id) + 1
         text = self._tokenizer.decode(list(tokens[start:]), skip_special_tokens=True).strip()
         ends = [score.end for score in self._scores(text, tokens[start:], [0.0] * (len(tokens) - start))]
-        said = sum(1 for end in ends if end <= len(stable) and text[:end] == stable[:end])
-        # A token that ends within a character adds none: it is not known to be right before that is complete.
-        while said and ends[said - 1] == (ends[said - 2] if said > 1 else 0):
-            said -= 1
-        return start + said if said else 0
+        covered_tokens = sum(1 for end in ends if end <= len(stable) and text[:end] == stable[:end])
+        # A token that ends within a multi-byte character counts only once the character is complete.
+        while covered_tokens and ends[covered_tokens - 1] == (ends[covered_tokens - 2] if covered_tokens > 1 else 0):
+            covered_tokens -= 1
+        return start + covered_tokens if covered_tokens else 0
 
-    def _scores(self, text: str, tokens: Sequence[int], certainty: Sequence[float]) -> tuple[Score, ...]:
-        """Where in `text` each token ends. Nothing where `text` is not what they spell: repetitions were taken out."""
-        pieces = [len(piece) for piece in self._tokenizer.convert_ids_to_tokens(list(tokens))]
-        spelled = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
-        if spelled.strip() != text or sum(pieces) != len(spelled.encode()):
+    def _scores(self, text: str, tokens: Sequence[int], logprobs: Sequence[float]) -> tuple[Score, ...]:
+        """The end of each token in `text`, with its probability. Empty if `text` is not the decoded tokens, because
+        repetitions were removed."""
+        byte_lengths = [len(piece) for piece in self._tokenizer.convert_ids_to_tokens(list(tokens))]
+        decoded = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+        if decoded.strip() != text or sum(byte_lengths) != len(decoded.encode()):
             return ()
-        data = spelled.encode()
-        before = len(spelled) - len(spelled.lstrip())
+        data = decoded.encode()
+        before = len(decoded) - len(decoded.lstrip())
         scores: list[Score] = []
         end = 0
-        for length, logprob in zip(pieces, certainty, strict=True):
+        for length, logprob in zip(byte_lengths, logprobs, strict=True):
             end += length
             at = len(data[:end].decode(errors="ignore")) - before
             scores.append(Score(min(max(at, 0), len(text)), math.exp(logprob)))
@@ -84,26 +88,26 @@ class OutputParser:
 
 
 def repeats_context(text: str, context: str) -> bool:
-    """Whether `text` stands in `context`, word for word: said, or leaked from it?"""
-    heard, given = letters(text), letters(context)
-    return bool(heard) and f" {heard} " in f" {given} "
+    """Whether `context` contains `text` word for word: it was spoken, or leaked from the context."""
+    spoken, given = normalised(text), normalised(context)
+    return bool(spoken) and f" {spoken} " in f" {given} "
 
 
 def confirms(again: str, first: str) -> bool:
-    """Whether what was heard `again`, without a context, confirms the text that stands in it.
+    """Whether the text of a second pass without a context confirms the first, which repeats its context.
 
-    A name may sound like something else altogether on paper, and to spell it is what contexts are for: a short text is
-    confirmed by anything that is no longer by much. A long one must say much the same.
+    Names may be spelled very differently without a context, and spelling them is a context's purpose: a short text is
+    confirmed by any text that is not much longer. A long text must be similar.
     """
-    one, other = letters(first), letters(again)
+    one, other = normalised(first), normalised(again)
     if not other:
         return False
-    if len(one) <= SHORT:
+    if len(one) <= SHORT_CHARS:
         return len(other) <= 2 * max(len(one), 3)
-    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= LIKE
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= MIN_SIMILARITY
 
 
-def letters(text: str) -> str:
-    """Words in lower case, without punctuation; marks belong to their letters."""
-    kept = (char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in text.casefold())
-    return " ".join("".join(kept).split())
+def normalised(text: str) -> str:
+    """Lower-case words without punctuation; combining marks are kept."""
+    characters = (char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in text.casefold())
+    return " ".join("".join(characters).split())

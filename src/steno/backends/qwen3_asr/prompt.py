@@ -1,8 +1,8 @@
-"""What the model is asked: the tokens before and after those of the audio.
+"""The prompt builder: token ids before and after the audio's, languages, and cleaning of untrusted text.
 
-`prompt` and hot words come from strangers. They are capped, and every added token is taken out of them: `<|im_end|>`
-would forge a turn, `<|audio_pad|>` would be taken for audio, and `<asr_text>` is not "special", so that the tokenizer's
-own switch misses it.
+`prompt` and hot words are untrusted input. They are capped, and every added token is removed: `<|im_end|>` would forge
+a turn, `<|audio_pad|>` would be taken for audio, and `<asr_text>` is not "special", so that the tokenizer's own switch
+misses it.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ LANGUAGES = {
     "tr": "Turkish",
     "vi": "Vietnamese",
 }
-"""The names by which the model knows languages, by code: as in transformers' processor, known without importing it."""
+"""The model's language names by ISO 639 code, as in transformers' processor, but without importing it."""
 
 CODES = {name.lower(): code for code, name in LANGUAGES.items()}
 
 MAX_CONTEXT_TOKENS = 512
-"""Of a longer context the end is kept: hot words stand behind the prompt."""
+"""Max tokens of a context. The end of a longer one is kept, because hot words follow the prompt."""
 
 MAX_CONTEXT_CHARS = 16 * MAX_CONTEXT_TOKENS
-"""More is cut before it is tokenised."""
+"""Max characters of a context that are tokenised."""
 
 Ids: TypeAlias = tuple[int, ...]
 
@@ -68,16 +68,16 @@ class PromptBuilder:
         self._processor = processor
         self._tokenizer = processor.tokenizer
         self._without_added = TokenRemover(self._tokenizer.get_added_vocab())
-        self._around = lru_cache(maxsize=256)(self._make)
-        self._cleaned = lru_cache(maxsize=256)(self._clean)
+        self._around_cached = lru_cache(maxsize=256)(self._build)
+        self._clean_cached = lru_cache(maxsize=256)(self._clean)
 
     def around(self, context: str, language: str | None) -> tuple[Ids, Ids]:
-        """Token ids before and after the audio's. `context` must be clean; `language`: ISO 639, None = detect."""
-        return self._around(context, language)
+        """Token ids before and after the audio's. `context`: from `clean`; `language`: ISO 639, None = detect."""
+        return self._around_cached(context, language)
 
     def clean(self, context: str) -> str:
         """`context` without added tokens, and no longer than `MAX_CONTEXT_TOKENS`."""
-        return self._cleaned(context[-MAX_CONTEXT_CHARS:])
+        return self._clean_cached(context[-MAX_CONTEXT_CHARS:])
 
     def _clean(self, context: str) -> str:
         text = self._without_added(context).strip()
@@ -86,7 +86,7 @@ class PromptBuilder:
         offsets = self._tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"]
         return text[offsets[-MAX_CONTEXT_TOKENS][0] :].strip() if len(offsets) > MAX_CONTEXT_TOKENS else text
 
-    def _make(self, context: str, language: str | None) -> tuple[Ids, Ids]:
+    def _build(self, context: str, language: str | None) -> tuple[Ids, Ids]:
         (whole,) = self._processor.apply_transcription_request(
             [np.zeros(1, np.float32)],
             language=None if language is None else LANGUAGES[language],
@@ -102,22 +102,22 @@ class PromptBuilder:
 
 
 class TokenRemover:
-    """Takes tokens out of texts, in a time that is proportional to the text's length.
+    """Removes tokens from texts in linear time.
 
-    Its state is the longest end of the text so far with which a token begins (Aho and Corasick, 1975). States are kept
-    on a stack beside the characters, so that after a token is taken out, what stands before it is gone on with: removal
-    may bring another token together.
+    The automaton's state is the longest suffix of the text so far that is a prefix of a token (Aho and Corasick, 1975).
+    States are kept on a stack beside the characters: after a removal, matching continues with the text before it,
+    because a removal may bring the parts of another token together.
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        known = set(tokens) - {""}
-        self._starts = {"", *(token[:length] for token in known for length in range(1, len(token) + 1))}
-        self._ending = {
-            start: max((len(token) for token in known if start.endswith(token)), default=0) for start in self._starts
+        tokens = set(tokens) - {""}
+        self._prefixes = {"", *(token[:length] for token in tokens for length in range(1, len(token) + 1))}
+        self._complete = {
+            start: max((len(token) for token in tokens if start.endswith(token)), default=0) for start in self._prefixes
         }
         self._next: dict[tuple[str, str], str] = {}
-        """Grows up to the pairs of a start and a character of a token: other characters lead to the empty start."""
-        self._letters = {letter for token in known for letter in token}
+        """Cached transitions; at most one for each pair of a prefix and a character of a token."""
+        self._letters = {letter for token in tokens for letter in token}
 
     def __call__(self, text: str) -> str:
         """`text` without any of the tokens."""
@@ -127,17 +127,17 @@ class TokenRemover:
             state = self._after(states[-1], letter)
             kept.append(letter)
             states.append(state)
-            if length := self._ending[state]:
+            if length := self._complete[state]:
                 del kept[-length:], states[-length:]
         return "".join(kept)
 
     def _after(self, state: str, letter: str) -> str:
         if letter not in self._letters:
             return ""
-        known = self._next.get((state, letter))
-        if known is None:
-            known = state + letter
-            while known not in self._starts:
-                known = known[1:]
-            self._next[state, letter] = known
-        return known
+        tokens = self._next.get((state, letter))
+        if tokens is None:
+            tokens = state + letter
+            while tokens not in self._prefixes:
+                tokens = tokens[1:]
+            self._next[state, letter] = tokens
+        return tokens

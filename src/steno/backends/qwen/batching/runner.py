@@ -221,7 +221,7 @@ class ModelRunner:
         request.tokens.append(sampled.token)
         request.logprobs.append(sampled.logprob)
         is_full = len(request.tokens) >= request.max_tokens
-        start = cut_at(request.tokens, kept=request.loop_safe, is_full=is_full)
+        start = cut_at(request.tokens, min_length=request.loop_safe, is_full=is_full)
         if start is not None:
             del request.tokens[start:], request.logprobs[start:]
             request.repetition = True

@@ -1,7 +1,7 @@
-"""What a folder holds: a Qwen3-ASR recogniser or forced aligner, in which layout, and whether all of it is there.
+"""Checks a checkpoint folder: Qwen3-ASR recogniser or forced aligner, which layout, and whether it is complete.
 
-There are two layouts. Qwen's own repositories keep everything under `thinker_config`; transformers' native ones do
-not, and reading the former as the latter yields a model of default size without a word. So it is told apart here.
+There are two layouts. Qwen's own repositories keep their configuration under `thinker_config`; transformers' native
+ones do not. Reading the former as the latter silently yields a model of default size, so the layout is detected here.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Kind = Literal["recogniser", "aligner"]
 MODEL_TYPES = ("qwen3_asr", "qwen3_forced_aligner")
 ALIGNER_CLASS = "Qwen3ASRForTokenClassification"
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
-"""Either of these sets of files is a tokenizer."""
+"""Sets of files; each set is a complete tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderContents:
-    """Of a checkpoint's folder."""
+    """What a checkpoint folder contains."""
 
     layout: Layout
     kind: Kind
@@ -34,20 +34,21 @@ class FolderContents:
 
 
 def examine(folder: Path, model_id: str, param: str) -> FolderContents:
-    """Look into `folder`; configuration and weight headers are read, no tensor is.
+    """Check `folder`. Configuration and weight headers are read, tensors are not.
 
     Args:
         param: the setting that named it, for errors: `MODEL_ID` or `FORCED_ALIGNER_ID`.
 
     Raises:
-        SettingsError: it holds something else than Qwen3-ASR.
-        ModelLoadError: files are missing, cut off or damaged; says which.
+        SettingsError: the folder holds another model than Qwen3-ASR.
+        ModelLoadError: files are missing, truncated or damaged; names them.
     """
     config = read_json(folder, "config.json", model_id)
-    layout, kind = _what_it_is(config, model_id, param)
+    layout, kind = _detect(config, model_id, param)
     if config.get("quantization_config"):
         raise SettingsError(
-            f"{param}: {model_id} is quantised already; give a checkpoint in bfloat16 and set QUANTIZE", param=param
+            f"{param}: {model_id} is quantised, which is not supported; use a bfloat16 checkpoint and set QUANTIZE",
+            param=param,
         )
     found = weights.examine(folder, model_id)
     if not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
@@ -63,20 +64,20 @@ def read_json(folder: Path, name: str, model_id: str) -> dict[str, Any]:
     """The JSON object in the file `name`.
 
     Raises:
-        ModelLoadError: it is not there, or is none.
+        ModelLoadError: the file is missing, or is not a JSON object.
     """
     try:
         value = json.loads((folder / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelLoadError(f"{model_id} has no {name}: that is not a model's folder") from None
+        raise ModelLoadError(f"{model_id} has no {name}: it is not a model folder") from None
     except (OSError, ValueError) as error:
         raise ModelLoadError(f"{model_id} is damaged: {name} cannot be read ({error})") from None
     if not isinstance(value, dict):
-        raise ModelLoadError(f"{model_id} is damaged: {name} holds no JSON object")
+        raise ModelLoadError(f"{model_id} is damaged: {name} is not a JSON object")
     return value
 
 
-def _what_it_is(config: dict[str, Any], model_id: str, param: str) -> tuple[Layout, Kind]:
+def _detect(config: dict[str, Any], model_id: str, param: str) -> tuple[Layout, Kind]:
     model_type = config.get("model_type")
     if model_type not in MODEL_TYPES:
         what = f"a {model_type} checkpoint" if isinstance(model_type, str) else "a checkpoint of unknown type"

@@ -1,7 +1,10 @@
-"""Models from the Hugging Face hub, in the cache that all of its tools share; its errors in our words.
+"""Downloads models from the Hugging Face hub into the cache that all hub tools share.
 
-Files are fetched by `partial`, which goes on after an interruption even in another process: huggingface_hub 2 throws
-away what it has of a file. The cache's links are then made by huggingface_hub itself.
+What huggingface_hub (read: 2.4) lacks is done here; it then links the files into the snapshot itself.
+- Resume across calls and processes (`download`): it deletes the partial file when a call fails.
+- Verification: it compares sizes only; here large files are checked by SHA-256, in the cache too.
+- Disk space for all files is checked before the first is fetched: it checks file by file, and only logs a warning.
+- Progress over all files, and an exception from the progress callback ends the download.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from urllib.parse import urlsplit
 
 from steno.backends.base import Progress
 from steno.backends.qwen.checkpoint.download import DownloadUrl, fetch
-from steno.backends.qwen.checkpoint.hub_errors import explained
+from steno.backends.qwen.checkpoint.hub_errors import translate
 from steno.backends.qwen.checkpoint.weights import gigabytes
 from steno.errors import BackendUnavailableError, ModelLoadError
 
@@ -37,31 +40,31 @@ FILES = (
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
     "model.safetensors", "model-*.safetensors", "model.safetensors.index.json",
 )  # fmt: skip
-"""What a model needs of its repository."""
+"""Files that a model needs from its repository."""
 
-STEP = 0.002
-"""Of progress."""
+PROGRESS_STEP = 0.002
+"""Smallest change of progress that is reported."""
 
 DISK_MARGIN = 200_000_000
-"""Bytes that a download leaves free."""
+"""Free disk space that a download must leave, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file of the repository, as the hub lists it."""
+    """A file of the repository, as listed by the hub."""
 
     name: str
     size: int
     sha256: str | None
-    """Of large files only; small ones are known by their git id."""
+    """None for small files, which the hub identifies by git id only."""
 
 
 class Hub:
     """One model at one revision.
 
     Args:
-        cache: the folder of the cache; None = huggingface_hub's own.
-        param: the setting that named the model, for errors.
+        cache: the cache folder; None = huggingface_hub's default.
+        param: the setting that names the model, for errors.
     """
 
     def __init__(self, model_id: str, revision: str | None, cache: Path | None, param: str) -> None:
@@ -77,16 +80,16 @@ class Hub:
         return bool(constants.HF_HUB_OFFLINE)
 
     def cached(self) -> Path | None:
-        """The folder of the model in the cache, complete or not; the network is not used."""
+        """The model's folder in the cache, complete or not. Does not use the network."""
         found = hub.try_to_load_from_cache(self.model_id, "config.json", cache_dir=self.cache, revision=self.revision)
         return Path(found).parent if isinstance(found, str) else None
 
     def download(self, progress: Progress) -> Path:
-        """Fetch what is not in the cache yet, or is damaged there. Returns the folder.
+        """Fetch files that are missing or damaged in the cache. Returns the model's folder.
 
         Raises:
             SettingsError: there is no such model or revision.
-            ModelLoadError: the hub cannot be reached or refuses, or there is no room.
+            ModelLoadError: the hub is unreachable or refuses access, or the disk is too full.
         """
         if self.offline:
             raise ModelLoadError(
@@ -95,15 +98,15 @@ class Hub:
             )
         with self._errors():
             commit, files = self._list()
-            wanting = [file for file in files if not self._is_whole(commit, file)]
-            self._make_room(wanting)
-            self._fetch_all(commit, wanting, progress)
+            missing = [file for file in files if not self._is_whole(commit, file)]
+            self._check_disk(missing)
+            self._fetch_all(commit, missing, progress)
             folder = hub.snapshot_download(
                 self.model_id,
                 revision=self.revision,
                 cache_dir=self.cache,
                 allow_patterns=list(FILES),
-                tqdm_class=_silent_bar(),
+                tqdm_class=_silent_tqdm(),
             )
         return Path(folder)
 
@@ -112,13 +115,13 @@ class Hub:
         try:
             yield
         except Exception as error:
-            told = explained(error, self.model_id, self.revision, self._param)
-            if told is None:
+            translated = translate(error, self.model_id, self.revision, self._param)
+            if translated is None:
                 raise
-            raise told from error
+            raise translated from error
 
     def _list(self) -> tuple[str, list[HubFile]]:
-        """The commit that the revision is, and its files that a model needs."""
+        """The revision's commit, and those of its files that a model needs."""
         info = hub.HfApi().model_info(self.model_id, revision=self.revision, files_metadata=True)
         files = [
             HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None)
@@ -128,7 +131,7 @@ class Hub:
         return str(info.sha), files
 
     def _is_whole(self, commit: str, file: HubFile) -> bool:
-        """Whether the cache has the file. One that is damaged is thrown out."""
+        """Whether the cache has the file, undamaged. A damaged one is deleted."""
         link = self._repository / "snapshots" / commit / file.name
         if not link.is_file():
             return False
@@ -138,24 +141,24 @@ class Hub:
         link.unlink(missing_ok=True)
         return False
 
-    def _make_room(self, files: list[HubFile]) -> None:
+    def _check_disk(self, files: list[HubFile]) -> None:
         self.cache.mkdir(parents=True, exist_ok=True)
         needed, free = sum(file.size for file in files), shutil.disk_usage(self.cache).free
         if files and needed + DISK_MARGIN > free:
             raise ModelLoadError(
-                f"{self.model_id} needs {gigabytes(needed + DISK_MARGIN)} of disk in {self.cache}, "
-                f"{gigabytes(free)} are free; set HF_HOME to a folder with more room"
+                f"{self.model_id} needs {gigabytes(needed + DISK_MARGIN)} of disk in {self.cache}; "
+                f"{gigabytes(free)} are free; set HF_HOME to a folder with more space"
             )
 
     def _fetch_all(self, commit: str, files: list[HubFile], progress: Progress) -> None:
-        meter = _Meter(progress, sum(file.size for file in files))
+        meter = _ProgressMeter(progress, sum(file.size for file in files))
         for file in sorted(files, key=lambda one: one.size):
-            meter.begin(file)
-            self._fetch(commit, file, meter.told)
-            meter.end(file)
+            meter.start(file)
+            self._fetch(commit, file, meter.update)
+            meter.finish(file)
 
-    def _fetch(self, commit: str, file: HubFile, told: Callable[[int], None]) -> None:
-        """Into the cache's `blobs`, where huggingface_hub finds it under its ETag."""
+    def _fetch(self, commit: str, file: HubFile, on_progress: Callable[[int], None]) -> None:
+        """Download into the cache's `blobs`, where huggingface_hub finds the file by its ETag."""
         url = hub.hf_hub_url(self.model_id, file.name, revision=commit)
         etag = str(hub.get_hf_file_metadata(url).etag)
         blob = self._repository / "blobs" / etag
@@ -165,40 +168,42 @@ class Hub:
         with WeakFileLock(lock):
             if blob.is_file() and blob.stat().st_size == file.size:
                 return
-            part = blob.with_name(f"{etag}.incomplete")
-            fetch(lambda: _place(url), part, file.size, told)
-            if file.sha256 and _sha256(part) != file.sha256:
-                part.unlink()
-                raise ModelLoadError(f"{self.model_id}: {file.name} did not arrive as it was sent; try again")
-            part.replace(blob)
+            partial = blob.with_name(f"{etag}.incomplete")
+            fetch(lambda: _download_url(url), partial, file.size, on_progress)
+            if file.sha256 and _sha256(partial) != file.sha256:
+                partial.unlink()
+                raise ModelLoadError(
+                    f"{self.model_id}: {file.name} was damaged in transit (SHA-256 mismatch); try again"
+                )
+            partial.replace(blob)
 
 
-class _Meter:
-    """From the bytes of one file to the part of all; told in steps that are worth it."""
+class _ProgressMeter:
+    """Converts bytes of one file into progress over all files, and reports changes of at least `PROGRESS_STEP`."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
         self._total = max(total, 1)
-        self._before = 0
-        self._last = -1.0
-        self._doing = ""
+        self._finished_bytes = 0
+        self._reported = -1.0
+        self._activity = ""
 
-    def begin(self, file: HubFile) -> None:
-        self._doing = f"downloading {file.name}"
-        self.told(0)
+    def start(self, file: HubFile) -> None:
+        self._activity = f"downloading {file.name}"
+        self.update(0)
 
-    def told(self, size: int) -> None:
-        part = min(1.0, (self._before + size) / self._total)
-        if abs(part - self._last) >= STEP or part in (0.0, 1.0):
-            self._last = part
-            self._progress(part, self._doing)
+    def update(self, size: int) -> None:
+        fraction = min(1.0, (self._finished_bytes + size) / self._total)
+        if abs(fraction - self._reported) >= PROGRESS_STEP or fraction in (0.0, 1.0):
+            self._reported = fraction
+            self._progress(fraction, self._activity)
 
-    def end(self, file: HubFile) -> None:
-        self._before += file.size
+    def finish(self, file: HubFile) -> None:
+        self._finished_bytes += file.size
 
 
-def _place(url: str) -> DownloadUrl:
-    """Where the file's bytes are now: large ones lie elsewhere, at an address that expires. The token stays home."""
+def _download_url(url: str) -> DownloadUrl:
+    """The current download URL. Large files are served by another host under a URL that expires; it gets no token."""
     location = hub.get_hf_file_metadata(url).location
     headers = {name: str(value) for name, value in build_hf_headers().items()}
     if urlsplit(location).netloc != urlsplit(url).netloc:
@@ -211,11 +216,11 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _silent_bar() -> type:
+def _silent_tqdm() -> type:
     from tqdm import tqdm
 
     class Silent(tqdm):
-        """huggingface_hub writes nothing to the terminal."""
+        """Keeps huggingface_hub from writing to the terminal."""
 
         def __init__(self, *args: Any, **settings: Any) -> None:
             settings.pop("name", None)

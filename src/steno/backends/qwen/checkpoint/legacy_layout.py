@@ -1,7 +1,7 @@
-"""Qwen's own checkpoint layout turned into transformers' native one, in memory: configuration, names, processor.
+"""Converts Qwen's own checkpoint layout into transformers' native one, in memory: configuration, names, processor.
 
-What is left out of an original configuration has the default of Qwen's own classes, not that of transformers'
-(`qwen_asr/core/transformers_backend/configuration_qwen3_asr.py` of qwen-asr 0.0.6): they are other numbers.
+Fields that an original configuration omits have the defaults of Qwen's own classes, which differ from transformers'
+(`qwen_asr/core/transformers_backend/configuration_qwen3_asr.py` of qwen-asr 0.0.6).
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ ROPE_THETA = 5_000_000.0
 AUDIO_TOKEN_ID = 151646
 TIMESTAMP_TOKEN_ID = 151705
 SEGMENT_MS = 80.0
-"""Of one class of the aligner."""
+"""Duration of one timestamp class of the aligner."""
 ENDS = [151643, 151645]
 PAD = 151645
 
 PLAIN_ROPE = ("default", "mrope")
-"""Audio has one axis of positions, so that the three of `mrope` are equal and it is plain RoPE."""
+"""RoPE types that reduce to plain RoPE: audio has one position axis, so that the three of `mrope` are equal."""
 
 SPECIAL_TOKENS = {
     "audio_token": "<|audio_pad|>",
@@ -81,7 +81,7 @@ RECOGNISER_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
 """
-"""Qwen's own has no assistant's turn, in which transformers' processor forces a language."""
+"""Qwen's template extended by the assistant's turn, in which transformers' processor forces a language."""
 
 ALIGNER_TEMPLATE = """\
 {%- set ns = namespace(audio='', words=[]) -%}
@@ -101,7 +101,7 @@ HEADS: dict[Kind, str] = {"recogniser": "lm_head.", "aligner": "score."}
 
 
 def key_mapping(kind: Kind) -> dict[str, str]:
-    """Patterns of the original names of weights, and what to put in their place, for `from_pretrained`."""
+    """Patterns of original weight names and their replacements, for `from_pretrained`."""
     return {
         r"^thinker\.model\.": "model.language_model.",
         r"^thinker\.lm_head\.": HEADS[kind],
@@ -112,10 +112,10 @@ def key_mapping(kind: Kind) -> dict[str, str]:
 
 
 def read_config(folder: Path, model_id: str) -> Qwen3ASRConfig:
-    """The native configuration of an original folder.
+    """The native configuration of a folder in the original layout.
 
     Raises:
-        ModelLoadError: it cannot be read, or is of a kind that is not known here.
+        ModelLoadError: it cannot be read, or uses a feature that is not supported.
     """
     config = read_json(folder, "config.json", model_id)
     thinker = config["thinker_config"]
@@ -140,10 +140,10 @@ def read_config(folder: Path, model_id: str) -> Qwen3ASRConfig:
 
 
 def read_processor(folder: Path, kind: Kind, model_id: str) -> Qwen3ASRProcessor:
-    """The native processor of an original folder: its tokenizer, and the feature extractor that all checkpoints share.
+    """The native processor of a folder in the original layout: its tokenizer and the common feature extractor.
 
     Raises:
-        ModelLoadError: its audio features are others, or it cannot be read.
+        ModelLoadError: its audio features are not supported, or it cannot be read.
     """
     if (folder / "preprocessor_config.json").is_file():
         _check_features(read_json(folder, "preprocessor_config.json", model_id), model_id)
@@ -170,12 +170,12 @@ def _rope(text: dict[str, Any], model_id: str) -> dict[str, Any]:
     scaling = text.get("rope_scaling") or {}
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind not in PLAIN_ROPE:
-        raise ModelLoadError(f"{model_id} scales its positions by {kind!r}, which is not known here")
+        raise ModelLoadError(f"{model_id} scales its positions by {kind!r}, which is not supported")
     return {"rope_type": "default", "rope_theta": text.get("rope_theta", ROPE_THETA)}
 
 
 def _ends(folder: Path, model_id: str) -> tuple[list[int], int]:
-    """The tokens that end a text, and the one that pads; Qwen's configuration has neither."""
+    """Stop tokens and padding token; they are not in Qwen's config.json."""
     if not (folder / "generation_config.json").is_file():
         return ENDS, PAD
     given = read_json(folder, "generation_config.json", model_id)
@@ -184,7 +184,7 @@ def _ends(folder: Path, model_id: str) -> tuple[list[int], int]:
 
 
 def _timestamp(config: dict[str, Any], name: str, default: float) -> Any:
-    """Qwen's aligner has these beside `thinker_config`, some copies of it have them inside."""
+    """A timestamp field: Qwen's aligner has it beside `thinker_config`, some copies inside."""
     field = f"timestamp_{name}"
     return config.get(field, config["thinker_config"].get(field, default))
 
@@ -193,4 +193,4 @@ def _check_features(given: dict[str, Any], model_id: str) -> None:
     ours = Qwen3ASRFeatureExtractor()
     for name in ("feature_size", "sampling_rate", "hop_length", "n_fft"):
         if given.get(name, getattr(ours, name)) != getattr(ours, name):
-            raise ModelLoadError(f"{model_id} wants {name} = {given[name]}, which is not Qwen3-ASR's")
+            raise ModelLoadError(f"{model_id} has {name} = {given[name]}; only {getattr(ours, name)} is supported")

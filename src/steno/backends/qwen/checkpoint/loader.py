@@ -1,4 +1,4 @@
-"""From a model's name to a model that is ready: found, checked, read, on its device, with its processor."""
+"""Loads a checkpoint: resolves its name, checks it, reads the weights onto the device, builds the processor."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ CLASSES: dict[Kind, type[PreTrainedModel]] = {
     "aligner": Qwen3ASRForTokenClassification,
 }
 SAFETENSORS_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
-_ONE_AT_A_TIME = threading.Lock()
-"""transformers builds a model under switches of the whole process (default dtype, skipped initialisation): two at once
-leave weights unread. The recogniser and the aligner load in threads of their own."""
+_LOAD_LOCK = threading.Lock()
+"""One load at a time. transformers builds a model under process-wide switches (default dtype, skipped initialisation);
+two concurrent loads leave weights unread. The recogniser and the aligner load in different threads."""
 
-DOWNLOADED = 0.8
-"""The part of a load that is a download, where there is one."""
+DOWNLOAD_SHARE = 0.8
+"""Share of a load's progress that a download takes, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def load_recogniser(options: LoadOptions, progress: Progress) -> LoadedCheckpoin
     """Load a `Qwen3ASRForConditionalGeneration`.
 
     Raises:
-        SettingsError: the model, device or dtype is not what can be served.
-        ModelLoadError: the model could not be got, is damaged or incomplete, or does not fit.
+        SettingsError: the model, device or dtype is not supported.
+        ModelLoadError: the model could not be downloaded, is damaged or incomplete, or does not fit into memory.
     """
     return _load(options, "recogniser", progress)
 
@@ -70,11 +70,11 @@ def load_aligner(options: LoadOptions, progress: Progress) -> LoadedCheckpoint:
 
 def _load(options: LoadOptions, kind: Kind, progress: Progress) -> LoadedCheckpoint:
     placement = devices.place(options.device, options.dtype)
-    source = resolve(options.model_ref(kind), lambda done, what: progress(DOWNLOADED * done, what))
+    source = resolve(options.model_ref(kind), lambda done, what: progress(DOWNLOAD_SHARE * done, what))
     memory_plan.check(source.model_id, source.parameters, placement.dtype.itemsize, placement.device)
-    with _ONE_AT_A_TIME, _torch_state_kept_on_failure():
+    with _LOAD_LOCK, _torch_state_kept_on_failure():
         devices.use_threads(placement.device)
-        with _errors(source), _quiet(lambda done: progress(DOWNLOADED + 0.18 * done, "reading weights")):
+        with _errors(source), _quiet(lambda done: progress(DOWNLOAD_SHARE + 0.18 * done, "reading weights")):
             model, processor = _read(source, placement)
         progress(0.99, f"moving to {placement.device}")
         try:
@@ -105,7 +105,7 @@ def _read(source: CheckpointSource, placement: devices.Placement) -> tuple[PreTr
 
 
 def _detach_from_files(model: PreTrainedModel, source: CheckpointSource, placement: devices.Placement) -> None:
-    """Weights that need no conversion are the file itself, mapped: another written over it would end the process."""
+    """Copy memory-mapped weights: overwriting the file would crash the process. Converted ones are copies already."""
     if placement.device.type == "cpu" and SAFETENSORS_NAMES[placement.dtype] in source.dtypes:
         for parameter in model.parameters():
             parameter.data = parameter.data.clone()
@@ -124,17 +124,17 @@ def _processor(source: CheckpointSource) -> Qwen3ASRProcessor:
 
 
 def _check_report(source: CheckpointSource, report: dict[str, Any]) -> None:
-    """transformers would make up what is missing; a model of random numbers must not be served."""
+    """transformers initialises missing weights randomly; such a model must not be served."""
     complaints = {
         "lacks": sorted(report["missing_keys"]),
-        "has no use for": sorted(report["unexpected_keys"]),
-        "has in another shape than its config.json says": sorted(str(key[0]) for key in report["mismatched_keys"]),
+        "has unexpected": sorted(report["unexpected_keys"]),
+        "has in an unexpected shape": sorted(str(key[0]) for key in report["mismatched_keys"]),
     }
     for complaint, names in complaints.items():
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise ModelLoadError(
-                f"{source.model_id} is not what its config.json says: it {complaint} {', '.join(names[:3])}{more}"
+                f"{source.model_id} does not match its config.json: it {complaint} {', '.join(names[:3])}{more}"
             )
     if report.get("error_msgs"):
         raise ModelLoadError(f"{source.model_id} cannot be read: {report['error_msgs'][0]}")
@@ -142,7 +142,7 @@ def _check_report(source: CheckpointSource, report: dict[str, Any]) -> None:
 
 @contextmanager
 def _errors(source: CheckpointSource) -> Iterator[None]:
-    """What transformers, tokenizers and safetensors raise over a checkpoint is a failed load, whatever its type."""
+    """Any exception of transformers, tokenizers or safetensors over a checkpoint becomes a ModelLoadError."""
     try:
         yield
     except StenoError:
@@ -169,11 +169,11 @@ def _torch_state_kept_on_failure() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet(told: Callable[[float], None]) -> Iterator[None]:
-    """transformers neither logs nor draws; its bar over the weights goes to `told` as a part in [0, 1]."""
+def _quiet(on_progress: Callable[[float], None]) -> Iterator[None]:
+    """Silence transformers' logs and progress bar; the bar's progress in [0, 1] goes to `on_progress`."""
 
     def watched(_: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-        return _Bar(list(args[0]) if args else [], told)
+        return _SilentBar(list(args[0]) if args else [], on_progress)
 
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity(transformers_logging.CRITICAL)
@@ -185,19 +185,19 @@ def _quiet(told: Callable[[float], None]) -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
 
 
-class _Bar:
-    """What stands where transformers would have a bar: iterates, and draws nothing."""
+class _SilentBar:
+    """Replaces transformers' progress bar: iterates without drawing."""
 
-    def __init__(self, items: list[Any], told: Callable[[float], None]) -> None:
+    def __init__(self, items: list[Any], on_progress: Callable[[float], None]) -> None:
         self._items = items
-        self._told = told
+        self._told = on_progress
 
     def __iter__(self) -> Iterator[Any]:
         for done, item in enumerate(self._items, start=1):
             yield item
             self._told(done / len(self._items))
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> _SilentBar:
         return self
 
     def __exit__(self, *_: object) -> None: ...

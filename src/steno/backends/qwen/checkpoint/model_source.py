@@ -1,7 +1,7 @@
-"""What `MODEL_ID` and `FORCED_ALIGNER_ID` mean: a local folder, or a model on the Hugging Face hub.
+"""Resolves `MODEL_ID` and `FORCED_ALIGNER_ID`: a local folder, or a model on the Hugging Face hub.
 
-Light to import: neither torch nor transformers. A hub model that is in the cache is used as it is, without asking
-the hub: a server that unloads when idle must not need the network to load again. `refresh` asks for what is new.
+Light to import: neither torch nor transformers. A cached hub model is used without contacting the hub: a server that
+unloads when idle must not need the network to load again. `refresh` looks for a newer version.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ DEFAULT_ALLOWLIST = ("Qwen/*",)
 KNOWN_MODELS = (SMALL_MODEL, LARGE_MODEL, "Qwen/Qwen3-ForcedAligner-0.6B")
 
 PARAMS: dict[Kind, str] = {"recogniser": "MODEL_ID", "aligner": "FORCED_ALIGNER_ID"}
-_LIKE_QWEN = re.compile(r"qwen3-(asr|forcedaligner)", re.IGNORECASE)
+_QWEN3_NAME = re.compile(r"qwen3-(asr|forcedaligner)", re.IGNORECASE)
 _HUB_ID = re.compile(r"(?!.*(--|\.\.|\.git$))\w([\w.-]*\w)?/\w([\w.-]{0,94}\w)?", re.ASCII)
-"""As huggingface_hub checks it (`validate_repo_id`)."""
+"""The form that huggingface_hub accepts (`validate_repo_id`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """The model that is asked for."""
+    """A reference to a checkpoint: which model, and what is allowed."""
 
     model_id: str
     revision: str | None = None
-    """A branch, tag or commit of the hub's repository; None = its main branch."""
+    """Branch, tag or commit of the hub's repository; None = its main branch."""
     allowlist: tuple[str, ...] = DEFAULT_ALLOWLIST
-    """Patterns of hub ids. Local folders are not held against it."""
+    """Patterns of allowed hub ids. Local folders are always allowed."""
     hf_home: Path | None = None
-    """None = what huggingface_hub finds in the environment."""
+    """None = huggingface_hub reads the environment."""
     kind: Kind | None = "recogniser"
-    """What it must be; None = either."""
+    """What the checkpoint must be; None = either."""
 
     @property
     def param(self) -> str:
-        """The setting that named it."""
+        """The setting that names the model."""
         return PARAMS[self.kind or "recogniser"]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSource:
-    """A checkpoint that is on this machine, complete as far as its headers tell."""
+    """A local checkpoint, complete as far as its headers show."""
 
     model_id: str
     folder: Path
@@ -60,32 +60,32 @@ class CheckpointSource:
     kind: Kind
     parameters: int
     size_bytes: int
-    """Of the weight files on disk."""
+    """Size of the weight files on disk."""
     dtypes: frozenset[str]
-    """Of the weights on disk, by safetensors' names."""
+    """Dtypes of the weights on disk, by safetensors' names."""
 
 
-def resolve(wanted: ModelRef, progress: Progress, *, refresh: bool = False) -> CheckpointSource:
-    """Find the model, downloading what is not here, and check it.
+def resolve(ref: ModelRef, progress: Progress, *, refresh: bool = False) -> CheckpointSource:
+    """Find the checkpoint, download what is missing, and check it.
 
     Args:
-        progress: told of a download; whatever it raises ends the download.
-        refresh: ask the hub for a newer state of the revision.
+        progress: called during a download; an exception from it ends the download.
+        refresh: look on the hub for a newer version of the revision.
 
     Raises:
-        SettingsError: no such folder or repository, one that may not be loaded, or something else than what is wanted.
-        ModelLoadError: it could not be downloaded, or is damaged; says what to do.
+        SettingsError: no such folder or repository, a model that is not allowed, or one of the wrong kind.
+        ModelLoadError: the download failed or the checkpoint is damaged; says what to do.
     """
-    folder = Path(wanted.model_id).expanduser()
+    folder = Path(ref.model_id).expanduser()
     if folder.is_dir():
-        return _checked(wanted, folder)
-    if not is_hub_id(wanted.model_id):
+        return _checked(ref, folder)
+    if not is_hub_id(ref.model_id):
         raise SettingsError(
-            f"{wanted.param}: there is no folder {wanted.model_id}, and it is not a hub id like {DEFAULT_MODEL}",
-            param=wanted.param,
+            f"{ref.param}: there is no folder {ref.model_id}, and it is not a hub id like {DEFAULT_MODEL}",
+            param=ref.param,
         )
-    check_allowed(wanted)
-    return _from_hub(wanted, progress, refresh)
+    check_allowed(ref)
+    return _from_hub(ref, progress, refresh)
 
 
 def is_hub_id(model_id: str) -> bool:
@@ -93,55 +93,55 @@ def is_hub_id(model_id: str) -> bool:
     return _HUB_ID.fullmatch(model_id) is not None
 
 
-def check_allowed(wanted: ModelRef) -> None:
+def check_allowed(ref: ModelRef) -> None:
     """Raises SettingsError where the allow-list has no pattern for the hub id."""
-    if any(fnmatchcase(wanted.model_id, pattern) for pattern in wanted.allowlist):
+    if any(fnmatchcase(ref.model_id, pattern) for pattern in ref.allowlist):
         return
     raise SettingsError(
-        f"{wanted.param}: {wanted.model_id} is not in MODEL_ALLOWLIST ({', '.join(wanted.allowlist) or 'empty'}); "
+        f"{ref.param}: {ref.model_id} is not in MODEL_ALLOWLIST ({', '.join(ref.allowlist) or 'empty'}); "
         "add it there, or give a local folder",
-        param=wanted.param,
+        param=ref.param,
     )
 
 
 def cache_folder(hf_home: Path | None) -> Path | None:
-    """Where hub models are kept; None = where huggingface_hub keeps them by itself."""
+    """The cache folder for hub models; None = huggingface_hub's default."""
     if hf_home is None or os.environ.get("HF_HUB_CACHE"):
         return None
     return hf_home.expanduser() / "hub"
 
 
-def kept(hf_home: Path | None) -> list[str]:
+def cached_models(hf_home: Path | None) -> list[str]:
     """The hub ids of the Qwen3-ASR models in the cache, by the names of their folders."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface"))
     cache = cache_folder(hf_home) or Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
     names = (folder.parts[-4] for folder in cache.expanduser().glob("models--*/snapshots/*/config.json"))
-    return sorted({name.removeprefix("models--").replace("--", "/", 1) for name in names if _LIKE_QWEN.search(name)})
+    return sorted({name.removeprefix("models--").replace("--", "/", 1) for name in names if _QWEN3_NAME.search(name)})
 
 
-def _from_hub(wanted: ModelRef, progress: Progress, refresh: bool) -> CheckpointSource:
+def _from_hub(ref: ModelRef, progress: Progress, refresh: bool) -> CheckpointSource:
     from steno.backends.qwen.checkpoint.hub import Hub
 
-    hub = Hub(wanted.model_id, wanted.revision, cache_folder(wanted.hf_home), wanted.param)
-    kept = hub.cached()
-    if kept is not None and (hub.offline or not refresh):
+    hub = Hub(ref.model_id, ref.revision, cache_folder(ref.hf_home), ref.param)
+    cached = hub.cached()
+    if cached is not None and (hub.offline or not refresh):
         try:
-            return _checked(wanted, kept)
+            return _checked(ref, cached)
         except ModelLoadError as error:
             if hub.offline:
                 raise ModelLoadError(f"{error.message}; HF_HUB_OFFLINE is set: unset it") from None
-            logger.warning("the copy of {} in the cache is not used: {}", wanted.model_id, error.message)
-    return _checked(wanted, hub.download(progress))
+            logger.warning("the cached copy of {} is not usable: {}", ref.model_id, error.message)
+    return _checked(ref, hub.download(progress))
 
 
-def _checked(wanted: ModelRef, folder: Path) -> CheckpointSource:
-    contents = folders.examine(folder, wanted.model_id, wanted.param)
-    if wanted.kind is not None and contents.kind != wanted.kind:
-        raise SettingsError(_wrong_kind(wanted, contents.kind), param=wanted.param)
-    logger.debug("{} lies in {}: {}, {} layout", wanted.model_id, folder, contents.kind, contents.layout)
+def _checked(ref: ModelRef, folder: Path) -> CheckpointSource:
+    contents = folders.examine(folder, ref.model_id, ref.param)
+    if ref.kind is not None and contents.kind != ref.kind:
+        raise SettingsError(_wrong_kind(ref, contents.kind), param=ref.param)
+    logger.debug("{} found in {}: {}, {} layout", ref.model_id, folder, contents.kind, contents.layout)
     found = contents.weights
     return CheckpointSource(
-        wanted.model_id,
+        ref.model_id,
         folder,
         contents.layout,
         contents.kind,
@@ -151,6 +151,6 @@ def _checked(wanted: ModelRef, folder: Path) -> CheckpointSource:
     )
 
 
-def _wrong_kind(wanted: ModelRef, found: Kind) -> str:
+def _wrong_kind(ref: ModelRef, found: Kind) -> str:
     what = {"recogniser": "a recogniser", "aligner": "a forced aligner"}
-    return f"{wanted.param}: {wanted.model_id} is {what[found]}; that belongs into {PARAMS[found]}"
+    return f"{ref.param}: {ref.model_id} is {what[found]}; set {PARAMS[found]} to it instead"

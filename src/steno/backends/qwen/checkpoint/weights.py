@@ -1,4 +1,4 @@
-"""Safetensors files by their headers alone: whether they are whole, and how many parameters they hold.
+"""Checks safetensors files by their headers: completeness, parameter count, dtypes.
 
 The format (https://github.com/huggingface/safetensors#format): eight bytes with the header's length, the header
 as JSON, then the tensors' bytes without gaps.
@@ -18,29 +18,29 @@ from steno.errors import ModelLoadError
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 MAX_HEADER = 100_000_000
-"""What the safetensors library itself accepts."""
+"""Max header size that the safetensors library accepts, in bytes."""
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-"""Bytes an element, of the types that Qwen's checkpoints may hold."""
+"""Bytes per element, by dtype."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFiles:
-    """What a checkpoint's weight files hold."""
+    """What a checkpoint's weight files contain."""
 
     names: frozenset[str]
     parameters: int
     size_bytes: int
-    """Of all files, on disk."""
+    """Size of all files on disk."""
     dtypes: frozenset[str]
-    """By the format's names: `BF16`, `F32`, …"""
+    """Dtypes by the format's names: `BF16`, `F32`, …"""
 
 
 def examine(folder: Path, model_id: str) -> WeightFiles:
-    """Read the headers of all weight files in `folder`; no tensor is read.
+    """Read the headers of all weight files in `folder`. Tensors are not read.
 
     Raises:
-        ModelLoadError: a file is missing, cut off or damaged; says which.
+        ModelLoadError: a file is missing, truncated or damaged; names it.
     """
     names: set[str] = set()
     dtypes: set[str] = set()
@@ -55,7 +55,7 @@ def examine(folder: Path, model_id: str) -> WeightFiles:
 
 
 def gigabytes(size: float) -> str:
-    """Of bytes, for people: `1.6 GB`, or `3 MB` where it is little."""
+    """A size in bytes as text: `1.6 GB`, or `3.0 MB` if small."""
     return f"{size / 1e9:.1f} GB" if size >= 5e7 else f"{size / 1e6:.1f} MB"
 
 
@@ -69,21 +69,21 @@ def _files(folder: Path, model_id: str) -> list[Path]:
     try:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ModelLoadError(f"{model_id} is damaged: {INDEX} is not an index of weights; get it again") from None
+        raise ModelLoadError(f"{model_id} is damaged: {INDEX} is not an index of weights; download it again") from None
     if not shards or not all(isinstance(name, str) and Path(name).name == name for name in shards):
-        raise ModelLoadError(f"{model_id} is damaged: {INDEX} is not an index of weights; get it again")
+        raise ModelLoadError(f"{model_id} is damaged: {INDEX} is not an index of weights; download it again")
     missing = [name for name in shards if not (folder / name).is_file()]
     if missing:
         raise ModelLoadError(
             f"{model_id} is not complete: {len(missing)} of {len(shards)} weight files are missing "
-            f"({', '.join(missing[:3])}); get it again"
+            f"({', '.join(missing[:3])}); download it again"
         )
     return [folder / name for name in shards]
 
 
 def _others(folder: Path) -> str:
     if any(folder.glob("*.bin")) or any(folder.glob("*.gguf")):
-        return "; .bin and .gguf files are not read, only safetensors"
+        return "; .bin and .gguf files are not supported, only safetensors"
     return ""
 
 
@@ -94,10 +94,10 @@ def _header(file: Path, model_id: str) -> dict[str, Any]:
         start = stream.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= MAX_HEADER:
-            raise _damaged(file, model_id, "it does not begin like a safetensors file" if size else "it is empty")
+            raise _damaged(file, model_id, "it is not a safetensors file" if size else "it is empty")
         text = stream.read(length)
     if len(text) < length:
-        raise _damaged(file, model_id, "it is cut off")
+        raise _damaged(file, model_id, "it is truncated")
     try:
         header = json.loads(text)
         header.pop("__metadata__", None)
@@ -106,14 +106,14 @@ def _header(file: Path, model_id: str) -> dict[str, Any]:
         raise _damaged(file, model_id, "its header cannot be read") from None
     there, expected = size - 8 - length, end
     if there < expected:
-        raise _damaged(file, model_id, f"it is cut off: {gigabytes(there)} of {gigabytes(expected)} are there")
+        raise _damaged(file, model_id, f"it is truncated: {gigabytes(there)} of {gigabytes(expected)}")
     if there > expected:
-        raise _damaged(file, model_id, "there is more in it than its header tells of")
+        raise _damaged(file, model_id, "it is longer than its header says")
     return dict(header)
 
 
 def _end(name: str, entry: dict[str, Any]) -> int:
-    """Where the tensor's bytes end. Raises ValueError where its size contradicts its shape."""
+    """End offset of the tensor's bytes. Raises ValueError if its size contradicts its shape."""
     begin, end = entry["data_offsets"]
     element = SIZES.get(entry["dtype"])
     if begin < 0 or end < begin or (element and end - begin != element * prod(entry["shape"])):
@@ -122,4 +122,4 @@ def _end(name: str, entry: dict[str, Any]) -> int:
 
 
 def _damaged(file: Path, model_id: str, how: str) -> ModelLoadError:
-    return ModelLoadError(f"{model_id} is damaged: {file.name}: {how}; get it again")
+    return ModelLoadError(f"{model_id} is damaged: {file.name}: {how}; download it again")
