@@ -15,47 +15,50 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16_000
 """Hz. Every layer below the decoder works at this rate."""
 
+BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+"""Of each raw encoding that live clients send."""
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word as it stands in the text, punctuation included."""
+    """One word, spelled as in the text, punctuation included."""
 
     text: str
     start_s: float
     end_s: float
     confidence: float | None = None
-    """A probability in [0, 1], or None where the backend has none."""
+    """A probability in [0, 1]; None if the backend has none."""
 
 
 class Score(NamedTuple):
-    """How sure a backend was of a part of its text."""
+    """The probability of a part of a text."""
 
     end: int
-    """Where the part ends, in characters of the text; it begins where the one before it ends."""
+    """End of the part, in characters of the text; it starts at the end of the part before it."""
     probability: float
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What a backend heard; times are seconds from the start of the audio that it was given."""
+    """A recognition result. Times are seconds from the start of the recognised audio."""
 
     text: str
     language: str | None
     words: tuple[Word, ...] = ()
     confidence: float | None = None
     scores: tuple[Score, ...] = ()
-    """Of its parts, by which words get their confidence where the backend knows no times; covers all of `text`."""
+    """Probabilities of the parts of `text`, covering all of it; word confidences are computed from them."""
     settles: bool = True
-    """Whether a live text may become stable by it: not by a quick model's, where a better one follows."""
+    """Whether it may make live text stable; false for a draft model's."""
     diverged: bool = False
-    """Whether the model would have written something else than the stable text that it had to begin with."""
+    """Whether the model would have chosen other tokens than the stable text that it had to start with."""
     repetition: bool = False
-    """Whether the model repeated itself without end, and the repetition was cut to one."""
+    """Whether a repetition loop was cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech with its text. Segments of a transcript are in order and do not overlap."""
+    """A span of speech with its text. Segments of a transcript are in order and do not overlap."""
 
     id: int
     start_s: float
@@ -65,14 +68,14 @@ class Segment:
     words: tuple[Word, ...] = ()
     confidence: float | None = None
     scores: tuple[Score, ...] = ()
-    """As of a `Hypothesis`; for words that get their times later."""
+    """See `Hypothesis.scores`; for words that get their times later."""
     repetition: bool = False
-    """As of a `Hypothesis`."""
+    """See `Hypothesis.repetition`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said in one file or stream."""
+    """The text of one file or stream."""
 
     text: str
     language: str | None
@@ -85,5 +88,5 @@ class Transcript:
 
     @property
     def words(self) -> tuple[Word, ...]:
-        """The words of all segments in order; empty where the backend gives no word times."""
+        """The words of all segments in order; empty if the backend returns no word times."""
         return tuple(word for segment in self.segments for word in segment.words)

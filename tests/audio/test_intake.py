@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from audio.encode import FLAC, OPUS, WEBM, Kind, encode, tone, wav16
 from steno.audio.decode import decode
 from steno.audio.intake import MAX_FAILURES, MAX_UNDECODED, Container, ContainerIntake, Intake, PcmIntake
-from steno.audio.pcm import BYTES_PER_SAMPLE, ENCODINGS, Encoding
+from steno.audio.pcm import ENCODINGS, Encoding
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.stream_decoder import MAX_READY, THREAD_NAME, ThreadPipe
 from steno.errors import AudioError, NotAudioError, OverloadedError, UndecodableAudioError
-from steno.types import SAMPLE_RATE
+from steno.types import BYTES_PER_SAMPLE, SAMPLE_RATE
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "weather.flac"
 RATE = 48_000

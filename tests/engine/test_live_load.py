@@ -10,7 +10,7 @@ import pytest
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
-from steno.engine.live_load import ENOUGH_S, ON_TRUST, LiveLoad
+from steno.engine.live_load import MIN_OPEN_S, UNMEASURED_SESSIONS, LiveLoad
 from steno.engine.queue import Priority
 from steno.errors import OverloadedError
 
@@ -78,7 +78,7 @@ def test_the_refusal_says_how_many_fit() -> None:
             for _ in range(3):
                 group.create_task(talk(engine, 1.0, 30.0))
             await asyncio.sleep(20.0)
-            assert engine.live_room == 3
+            assert engine.live_capacity == 3
             with pytest.raises(OverloadedError, match="3 live sessions are open, and 3 fit on this machine"):
                 await talk(engine, 1.0, 1.0)
 
@@ -88,11 +88,11 @@ def test_the_refusal_says_how_many_fit() -> None:
 def test_on_a_fresh_server_the_first_sessions_are_let_in_and_a_crowd_is_not() -> None:
     async def main() -> None:
         async with engine_with(workers=2) as engine, AsyncExitStack() as inside:
-            for _ in range(ON_TRUST * 2):
+            for _ in range(UNMEASURED_SESSIONS * 2):
                 await inside.enter_async_context(engine.admit(Priority.LIVE_PARTIAL))
             with pytest.raises(OverloadedError, match="4 live sessions are open, and 4 fit"):
                 await inside.enter_async_context(engine.admit(Priority.LIVE_PARTIAL))
-            await asyncio.sleep(ENOUGH_S)
+            await asyncio.sleep(MIN_OPEN_S)
             await inside.enter_async_context(engine.admit(Priority.LIVE_PARTIAL))
 
     run(main())
@@ -102,14 +102,14 @@ def test_one_slow_measurement_does_not_lock_the_server() -> None:
     async def main() -> None:
         async with engine_with(workers=2) as engine:
             await talk(engine, 30.0, 30.0)  # so slow that not one session fits
-            assert engine.live_room == 1
+            assert engine.live_capacity == 1
             first = asyncio.create_task(talk(engine, 0.1, 300.0))
             await asyncio.sleep(1.0)
             with pytest.raises(OverloadedError):
                 await talk(engine, 0.1, 1.0)
             await asyncio.sleep(240.0)
-            assert engine.live_room is not None
-            assert engine.live_room > 10
+            assert engine.live_capacity is not None
+            assert engine.live_capacity > 10
             await first
 
     run(main())
@@ -120,7 +120,7 @@ def test_what_was_measured_long_ago_is_forgotten() -> None:
         async with engine_with(workers=2) as engine:
             await talk(engine, 30.0, 30.0)
             await asyncio.sleep(300.0)
-            assert engine.live_room == ON_TRUST * 2
+            assert engine.live_capacity == UNMEASURED_SESSIONS * 2
 
     run(main())
 
@@ -170,10 +170,10 @@ def test_uploads_always_have_one_worker() -> None:
 def test_the_load_of_a_session_is_its_busy_time_by_its_open_time() -> None:
     load = LiveLoad()
     load.opened(100.0)
-    assert load.of_a_session(105.0) is None
+    assert load.session_load(105.0) is None
     for second in range(101, 121):
-        load.worked(float(second), 0.28)
-    assert load.of_a_session(120.0) == pytest.approx(0.28, rel=0.02)
-    assert load.room(120.0, 4, shares_steps=False) == 10
+        load.record_work(float(second), 0.28)
+    assert load.session_load(120.0) == pytest.approx(0.28, rel=0.02)
+    assert load.capacity(120.0, 4, shares_steps=False) == 10
     load.closed(120.0)
-    assert load.workers_kept(120.0) == 0
+    assert load.workers_reserved(120.0) == 0

@@ -13,7 +13,7 @@ from engine.virtual import SleepingBackend, now, recognize, run
 from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.engine.queue import Priority
-from steno.engine.retries import LATE_S, MAX_PROMISES, MAX_PROMISES_OF_A_CLIENT, RetrySchedule, ServiceInterval
+from steno.engine.retries import LATE_S, MAX_RETRIES, MAX_RETRIES_PER_CLIENT, RetrySchedule, ServiceInterval
 from steno.errors import OverloadedError
 
 Address = Callable[[int], str]
@@ -27,8 +27,8 @@ def one_address(n: int) -> str:
     return "192.0.2.1"
 
 
-def schedule(most_kept: int = 8, interval_s: float = 2.0) -> RetrySchedule:
-    return RetrySchedule(most_kept, interval_s, jitter=lambda: 0.0)
+def schedule(max_reserved: int = 8, interval_s: float = 2.0) -> RetrySchedule:
+    return RetrySchedule(max_reserved, interval_s, jitter=lambda: 0.0)
 
 
 class Crowd:
@@ -113,7 +113,7 @@ def test_clients_that_never_come_back_waste_no_place_and_do_not_lengthen_the_wai
                 asking.append(asyncio.create_task(crowd.ask(client, comes_back=False)))
                 await asyncio.sleep(dice.expovariate(10.0))
             assert crowd.served >= 0.9 * 2 * 120
-            assert engine._gate._uploads.retries.promise("new", now()) < 120
+            assert engine._admission._uploads.retries.schedule("new", now()) < 120
             await asyncio.gather(*asking)
 
     run(main())
@@ -131,7 +131,7 @@ def test_a_live_client_that_comes_when_it_was_told_finds_its_place() -> None:
             with pytest.raises(OverloadedError, match="2 live sessions are open") as refused:
                 await session(engine, "b", 1)
             await asyncio.sleep(4)
-            with pytest.raises(OverloadedError, match="kept for clients that were told"):
+            with pytest.raises(OverloadedError, match="reserved for clients whose retry time"):
                 await session(engine, "c", 1)
             await asyncio.sleep(refused.value.retry_after_s - 4)
             await session(engine, "b", 1)
@@ -161,12 +161,12 @@ def test_live_sessions_and_uploads_have_rates_of_their_own() -> None:
 
 def test_each_refusal_moves_the_next_moment_on() -> None:
     retries = schedule(interval_s=2.0)
-    assert [retries.promise("a", 0.0) for _ in range(5)] == [3, 5, 8, 10, 13]
+    assert [retries.schedule("a", 0.0) for _ in range(5)] == [3, 5, 8, 10, 13]
 
 
 def test_the_moment_is_the_client_s_alone_and_holds_for_some_seconds() -> None:
     retries = schedule()
-    wait_s = retries.promise("a", 100.0)
+    wait_s = retries.schedule("a", 100.0)
     assert not retries.is_due("a", 101.0)
     assert retries.is_due("a", 100.0 + wait_s)
     assert not retries.is_due("b", 100.0 + wait_s)
@@ -176,41 +176,41 @@ def test_the_moment_is_the_client_s_alone_and_holds_for_some_seconds() -> None:
 
 def test_a_promise_is_kept_once() -> None:
     retries = schedule()
-    wait_s = retries.promise("a", 0.0)
+    wait_s = retries.schedule("a", 0.0)
     retries.redeem("a", wait_s)
     assert not retries.is_due("a", wait_s)
-    assert retries.kept(wait_s) == 0
+    assert retries.reserved(wait_s) == 0
 
 
 def test_places_are_kept_only_for_those_who_come_soon_and_never_more_than_allowed() -> None:
-    retries = schedule(most_kept=3, interval_s=10.0)
+    retries = schedule(max_reserved=3, interval_s=10.0)
     for n in range(20):
-        retries.promise(str(n), 0.0)
-    assert retries.kept(0.0) == 1, "the next one comes after 13 s, the one after it after 25"
-    assert schedule(most_kept=0).kept(0.0) == 0
-    crowded = schedule(most_kept=3, interval_s=0.1)
+        retries.schedule(str(n), 0.0)
+    assert retries.reserved(0.0) == 1, "the next one comes after 13 s, the one after it after 25"
+    assert schedule(max_reserved=0).reserved(0.0) == 0
+    crowded = schedule(max_reserved=3, interval_s=0.1)
     for n in range(20):
-        crowded.promise(str(n), 0.0)
-    assert crowded.kept(0.0) == 3
+        crowded.schedule(str(n), 0.0)
+    assert crowded.reserved(0.0) == 3
 
 
 def test_what_is_remembered_of_refused_clients_is_bounded() -> None:
     retries = schedule(interval_s=0.1)
     for _ in range(1000):
-        retries.promise("one that asks on and on", 0.0)
-    assert len(retries._promises) == MAX_PROMISES_OF_A_CLIENT
+        retries.schedule("one that asks on and on", 0.0)
+    assert len(retries._retries) == MAX_RETRIES_PER_CLIENT
     for n in range(10_000):
-        retries.promise(str(n), 0.0)
-    assert len(retries._promises) == MAX_PROMISES
+        retries.schedule(str(n), 0.0)
+    assert len(retries._retries) == MAX_RETRIES
     assert not retries.is_due("0", 10_000.0)
-    assert (retries._promises, retries._of_client) == ([], Counter())
+    assert (retries._retries, retries._per_client) == ([], Counter())
 
 
 def test_the_interval_follows_what_is_measured_and_what_is_overdue() -> None:
     interval = ServiceInterval(2.0)
-    assert interval.at(0.0) == 2.0
+    assert interval.mean_s(0.0) == 2.0
     for n in range(20):
         interval.entered(n * 8.0)
-        interval.left(n * 8.0 + 8, still_in=1)
-    assert interval.at(160.0) == 8.0
-    assert interval.at(160.0 + 8 + 17 * 10) > 17
+        interval.left(n * 8.0 + 8, admitted=1)
+    assert interval.mean_s(160.0) == 8.0
+    assert interval.mean_s(160.0 + 8 + 17 * 10) > 17

@@ -215,7 +215,7 @@ def test_nothing_is_kept_of_hours_of_silence() -> None:
     stream = Stream()
     for _ in range(360):
         stream.hear(audio_of(("silence", 10)))
-    assert len(stream.session._tape._buffer) < 80 * SAMPLE_RATE
+    assert len(stream.session._buffer._buffer) < 80 * SAMPLE_RATE
 
 
 def test_every_event_is_one_of_the_union() -> None:
@@ -260,5 +260,5 @@ def test_a_tape_does_not_give_what_it_has_forgotten() -> None:
     tape.append(np.zeros(5 * SAMPLE_RATE, np.float32))
     tape.forget_before(3 * SAMPLE_RATE)
     for start, end in ((0, 4 * SAMPLE_RATE), (4 * SAMPLE_RATE, 6 * SAMPLE_RATE)):
-        with pytest.raises(IndexError, match="the tape holds samples 48000 to 80000"):
+        with pytest.raises(IndexError, match="the buffer holds samples 48000 to 80000"):
             tape.between(start, end)

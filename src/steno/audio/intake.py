@@ -13,7 +13,7 @@ import numpy as np
 
 from steno.audio.box_headers import BoxHeaders
 from steno.audio.container import AcceptedFormats
-from steno.audio.pcm import BYTES_PER_SAMPLE, Encoding, PcmDecoder
+from steno.audio.pcm import Encoding, PcmDecoder
 from steno.audio.resample import Resampler
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.stream_decoder import StreamDecoder

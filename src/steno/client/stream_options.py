@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias, TypedDict
 from urllib.parse import urlencode
 
 from steno.errors import InvalidRequestError
+from steno.types import BYTES_PER_SAMPLE
 
 LiveEncoding: TypeAlias = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4"]
-BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 CONTAINERS = ("webm", "ogg", "mp4")
 MAX_QUERY_CONTEXT = 4000
 """Bytes; servers and proxies take addresses of 8 KiB."""

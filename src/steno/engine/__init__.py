@@ -1,2 +1,15 @@
-"""The engine: one backend and its work (`engine`), who is let in (`gate`, `ticket`), who is next (`queue`), how work
-runs (`scheduler`), when the model lives (`lifecycle`)."""
+"""The engine: one backend and its work.
+
+- `engine`     what everything above uses: admits requests, owns the lanes
+- `admission`  admission control: how many requests and sessions are let in
+- `retries`    when a refused client should come back
+- `live_load`  how many live sessions fit, by measured load
+- `ticket`     a request's or a session's place; runs its jobs
+- `queue`      the priority queue of jobs
+- `scheduler`  runs jobs on a backend, one scheduler per kind of backend
+- `lane`       a model with its queue, scheduler and lifecycle
+- `backend_thread`  loads, unloads and steps a backend off the event loop
+- `lifecycle`  loads the model on demand, unloads it when idle
+- `crashes`    retries work whose child process died
+- `telemetry`  measurements for the server's metrics
+"""

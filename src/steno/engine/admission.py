@@ -1,4 +1,4 @@
-"""Admission: requests and sessions are counted, and refused where there is no place for one more."""
+"""Admission control: counts requests and live sessions, and refuses those that exceed the capacity."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from steno.errors import DrainingError, OverloadedError
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """How much the engine takes on."""
+    """Limits of what the engine admits."""
 
     max_waiting: int = 32
-    """Uploads that may wait for a place beyond those that run."""
+    """Uploads that may wait, in addition to those that run."""
     max_live: int = 256
-    """Live sessions open at once."""
+    """Max open live sessions."""
     max_live_wait_s: float = 2.0
-    """While live work waits longer than this for its turn, no further session is let in."""
+    """While live work waits longer than this in the queue, new sessions are refused."""
     live_by_load: bool = True
-    """Whether live sessions are also refused where, by what open ones cost, no more fit."""
+    """Whether sessions are also refused when, by the measured load of open ones, no more fit."""
     request_timeout_s: float = 600.0
     idle_timeout_s: float = 120.0
 
 
-UPLOAD_GUESS_S, LIVE_GUESS_S = 2.0, 5.0
-"""The interval between two ends of requests, and of sessions, before any was measured."""
+UPLOAD_INTERVAL_S, LIVE_INTERVAL_S = 2.0, 5.0
+"""Assumed interval between two departures of uploads, and of live sessions, before any was measured."""
 
 
 class AdmissionControl:
-    """Counts the requests and sessions that are in.
+    """Counts admitted requests and sessions.
 
     Args:
-        places: how many uploads the backend works on at once; it may know better once its model is loaded.
-        live_room: how many live sessions fit; None = that is not known, or there is no bound.
-        live_wait_s: how long the live work that has waited longest has waited by now.
+        capacity: how many uploads the backend runs at once; may change when its model is loaded.
+        live_capacity: how many live sessions fit; None = unknown or unbounded.
+        live_wait_s: how long the oldest live work has been waiting.
     """
 
     def __init__(
@@ -47,32 +47,32 @@ class AdmissionControl:
         limits: AdmissionLimits,
         telemetry: Telemetry,
         *,
-        places: Callable[[], int],
-        live_room: Callable[[], int | None],
+        capacity: Callable[[], int],
+        live_capacity: Callable[[], int | None],
         live_wait_s: Callable[[], float],
     ) -> None:
         self._limits = limits
-        self._places = places
-        self._live_room = live_room
+        self._capacity = capacity
+        self._live_capacity = live_capacity
         self._live_wait_s = live_wait_s
         self._telemetry = telemetry
-        self._uploads = _PlaceCounter(RetrySchedule((limits.max_waiting + 1) // 2, UPLOAD_GUESS_S))
-        self._live = _PlaceCounter(RetrySchedule((limits.max_live + 1) // 2, LIVE_GUESS_S))
+        self._uploads = _AdmissionCounter(RetrySchedule((limits.max_waiting + 1) // 2, UPLOAD_INTERVAL_S))
+        self._live = _AdmissionCounter(RetrySchedule((limits.max_live + 1) // 2, LIVE_INTERVAL_S))
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = asyncio.Event()
 
     @property
-    def inside(self) -> int:
-        """Requests and sessions that are in."""
-        return self._uploads.inside + self._live.inside
+    def admitted(self) -> int:
+        """Number of admitted requests and sessions."""
+        return self._uploads.admitted + self._live.admitted
 
     @property
     def is_draining(self) -> bool:
         return self._draining.is_set()
 
     def drain(self) -> None:
-        """Refuse all newcomers from now on."""
+        """Refuse everything from now on."""
         self._draining.set()
 
     async def closed(self) -> None:
@@ -80,87 +80,87 @@ class AdmissionControl:
         await self._draining.wait()
 
     async def idle(self) -> None:
-        """Return once no request and no session is in."""
+        """Return once no request and no session is admitted."""
         await self._idle.wait()
 
     @contextmanager
     def enter(self, priority: Priority, client: str = "") -> Iterator[None]:
-        """A place, while it is held.
+        """Admit a request or session for as long as the context is open.
 
         Args:
-            client: its address. A client that comes back when it was told finds a place that was kept for it.
+            client: its address. Capacity is reserved for a client that returns at its `retry_after_s`.
 
         Raises:
-            OverloadedError: every place is taken or kept; `retry_after_s` is a moment of the client's own.
+            OverloadedError: all capacity is used or reserved; `retry_after_s` is this client's own time to retry.
             DrainingError: the server is shutting down.
         """
         loop = asyncio.get_running_loop()
-        entrance = self._live if priority.is_live else self._uploads
+        counter = self._live if priority.is_live else self._uploads
         self.check(priority, client)
-        entrance.enter(client, loop.time())
+        counter.enter(client, loop.time())
         self._idle.clear()
         try:
             yield
         finally:
-            entrance.leave(loop.time())
-            if not self.inside:
+            counter.leave(loop.time())
+            if not self.admitted:
                 self._idle.set()
 
     def check(self, priority: Priority, client: str = "") -> None:
         """Raises what `enter` would raise now."""
-        entrance = self._live if priority.is_live else self._uploads
+        counter = self._live if priority.is_live else self._uploads
         now = asyncio.get_running_loop().time()
         if self.is_draining:
             self._telemetry.refused(DrainingError.code)
             raise DrainingError(
-                "the server is shutting down; ask another one, or this one again soon", retry_after_s=10
+                "the server is shutting down; try another server, or this one again soon", retry_after_s=10
             )
-        kept = entrance.kept_from(client, now)
-        full = self._too_many_live(kept) if priority.is_live else self._too_many_uploads(kept)
-        if full is not None:
+        reserved = counter.reserved_from(client, now)
+        refusal = self._too_many_live(reserved) if priority.is_live else self._too_many_uploads(reserved)
+        if refusal is not None:
             self._telemetry.refused(OverloadedError.code)
-            wait_s = entrance.retries.promise(client, now)
-            raise OverloadedError(f"{full}; try again in {wait_s:g} s", retry_after_s=wait_s)
+            wait_s = counter.retries.schedule(client, now)
+            raise OverloadedError(f"{refusal}; try again in {wait_s:g} s", retry_after_s=wait_s)
 
-    def _too_many_uploads(self, kept: int) -> str | None:
-        free = self._places() + self._limits.max_waiting - self._uploads.inside
+    def _too_many_uploads(self, reserved: int) -> str | None:
+        free = self._capacity() + self._limits.max_waiting - self._uploads.admitted
         if free <= 0:
-            return f"{self._uploads.inside} requests are in, as many as may"
-        return _PROMISED if free <= kept else None
+            return f"{self._uploads.admitted} requests are in progress, which is the maximum"
+        return _RESERVED if free <= reserved else None
 
-    def _too_many_live(self, kept: int) -> str | None:
-        free = self._limits.max_live - self._live.inside
+    def _too_many_live(self, reserved: int) -> str | None:
+        free = self._limits.max_live - self._live.admitted
         if free <= 0:
-            return f"{self._live.inside} live sessions are open, as many as may"
+            return f"{self._live.admitted} live sessions are open, which is the maximum"
         wait_s = self._live_wait_s()
         if wait_s > self._limits.max_live_wait_s:
-            return f"the sessions that are open have to wait {wait_s:.1f} s for their text"
-        room = self._live_room()
-        if room is not None and self._live.inside >= room:
-            return f"{self._live.inside} live sessions are open, and {room} fit on this machine"
-        free = free if room is None else min(free, room - self._live.inside)
-        return _PROMISED if free <= kept else None
+            return f"open live sessions already wait {wait_s:.1f} s for their text"
+        fitting = self._live_capacity()
+        if fitting is not None and self._live.admitted >= fitting:
+            return f"{self._live.admitted} live sessions are open, and {fitting} fit on this machine"
+        free = free if fitting is None else min(free, fitting - self._live.admitted)
+        return _RESERVED if free <= reserved else None
 
 
-_PROMISED = "the free places are kept for clients that were told to come now"
+_RESERVED = "the free capacity is reserved for clients whose retry time has come"
 
 
-class _PlaceCounter:
-    """The places of uploads, or those of live sessions: how many are taken, and what refused clients were told."""
+class _AdmissionCounter:
+    """Counts admitted uploads, or live sessions, and schedules the retries of refused clients."""
 
     def __init__(self, retries: RetrySchedule) -> None:
         self.retries = retries
-        self.inside = 0
+        self.admitted = 0
 
-    def kept_from(self, client: str, now: float) -> int:
-        """Free places that `client` may not take."""
-        return 0 if self.retries.is_due(client, now) else self.retries.kept(now)
+    def reserved_from(self, client: str, now: float) -> int:
+        """Free capacity that is reserved for other clients than `client`."""
+        return 0 if self.retries.is_due(client, now) else self.retries.reserved(now)
 
     def enter(self, client: str, now: float) -> None:
         self.retries.redeem(client, now)
         self.retries.interval.entered(now)
-        self.inside += 1
+        self.admitted += 1
 
     def leave(self, now: float) -> None:
-        self.inside -= 1
-        self.retries.interval.left(now, self.inside)
+        self.admitted -= 1
+        self.retries.interval.left(now, self.admitted)

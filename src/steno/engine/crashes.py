@@ -1,4 +1,4 @@
-"""Work whose process died: it is tried again in a fresh one while there is time."""
+"""Retries work whose child process died, in a fresh process, until the job's deadline."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from steno.engine.queue import Job, Result
 from steno.errors import BackendCrashedError
 
 CRASH_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 4.0)
-"""Before work whose process died is tried again. A piece that kills every process must not hold a worker for as long as
-its request may take."""
+"""Pauses before each retry. They are few: audio that crashes every process must not occupy a worker until its request
+times out."""
 CRASH_RETRY_S = 5.0
 
 
-async def until_it_lives(call: Callable[[Any], Awaitable[Result]], job: Job) -> Result:
-    """The result of `call` for the job's work, tried again where it died, until the time is up or six tries failed.
+async def call_with_retries(call: Callable[[Any], Awaitable[Result]], job: Job) -> Result:
+    """Call, and retry after a crash, until the job's deadline or six tries have failed.
 
     Raises:
-        BackendCrashedError: the work is to be sent again later. A partial is not tried again: a newer one comes.
+        BackendCrashedError: all tries failed. A partial is not retried: a newer one follows.
     """
     loop = asyncio.get_running_loop()
     for tries, pause_s in enumerate((*CRASH_PAUSES_S, math.inf), 1):

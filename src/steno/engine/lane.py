@@ -1,18 +1,27 @@
-"""A model, the queue before it and the scheduler between them. The engine has one for recognition and, where there is
-an aligner, one for alignment: so neither ever waits for the other."""
+"""A lane: a model with its queue, scheduler and lifecycle. The engine has one for recognition and, if there is an
+aligner, one for alignment, so that neither waits for the other."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from steno.backends.base import AsyncBackend, StepBackend
 from steno.engine.lifecycle import Lifecycle
-from steno.engine.queue import Job, PriorityInferQueue
-from steno.engine.scheduler import Scheduler
+from steno.engine.queue import JOBS_PER_TICKET, Job, PriorityInferQueue
+from steno.engine.scheduler import AsyncScheduler, Scheduler, StepScheduler
+from steno.engine.telemetry import AlignerTelemetry, Telemetry
 from steno.errors import DrainingError, OverloadedError
+
+if TYPE_CHECKING:
+    from steno.backends.aligners.base import Aligner
+    from steno.engine.admission import AdmissionLimits
+    from steno.engine.backend_thread import BackendThread
 
 
 class Lane:
-    """Started and stopped by the engine; lives on its event loop."""
+    """Started and stopped by the engine; runs on its event loop."""
 
     def __init__(self, name: str, queue: PriorityInferQueue, scheduler: Scheduler, lifecycle: Lifecycle) -> None:
         self._name = name
@@ -25,7 +34,7 @@ class Lane:
         self._worker = asyncio.create_task(self.scheduler.run(), name=f"{self._name} scheduler")
 
     async def stop_working(self) -> None:
-        """Abort what runs. Jobs that still wait are the engine's to settle."""
+        """Abort running jobs. The engine settles those that still wait."""
         assert self._worker is not None
         self._worker.cancel()
         await asyncio.wait([self._worker])
@@ -53,6 +62,38 @@ class Lane:
         self.scheduler.wake()
 
     def drop(self, job: Job) -> None:
-        """The job's future has ended: take it out of the queue, or abort it."""
+        """The job's future is done: remove the job from the queue, or abort it."""
         self.queue.discard(job)
         self.scheduler.abandon(job)
+
+
+def recognition_lane(
+    backend: AsyncBackend | StepBackend,
+    thread: BackendThread,
+    limits: AdmissionLimits,
+    telemetry: Telemetry,
+    workers_reserved: Callable[[], int],
+) -> Lane:
+    scheduler: Scheduler
+    if isinstance(backend, StepBackend):
+        queue = _queue(limits, backend.slots)
+        scheduler = StepScheduler(backend, queue, telemetry, thread.run)  # type: ignore[arg-type]
+    else:
+        queue = _queue(limits, backend.workers + backend.live_workers)
+        scheduler = AsyncScheduler(backend, backend.recognize, queue, telemetry, workers_reserved, backend.forget)
+    lifecycle = Lifecycle(backend.model_id, thread.load, thread.unload, limits.idle_timeout_s)
+    return Lane("recognition", queue, scheduler, lifecycle)
+
+
+def alignment_lane(
+    aligner: Aligner, limits: AdmissionLimits, telemetry: Telemetry, workers_reserved: Callable[[], int]
+) -> Lane:
+    queue = _queue(limits, aligner.workers + aligner.live_workers)
+    scheduler = AsyncScheduler(aligner, aligner.align, queue, AlignerTelemetry(telemetry), workers_reserved)
+    lifecycle = Lifecycle(aligner.model_id, aligner.load, aligner.unload, limits.idle_timeout_s)
+    return Lane("alignment", queue, scheduler, lifecycle)
+
+
+def _queue(limits: AdmissionLimits, running: int) -> PriorityInferQueue:
+    """A queue that holds all jobs of all admitted requests. `running`: jobs that run at once."""
+    return PriorityInferQueue((limits.max_waiting + limits.max_live + running) * JOBS_PER_TICKET)

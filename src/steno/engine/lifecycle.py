@@ -1,4 +1,4 @@
-"""When the model is in memory: a counted lease, one load however many ask, unloading after a time of disuse."""
+"""Model lifecycle: counted leases, one load for all concurrent callers, unloading after an idle timeout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steno.backends.base import Progress
 from steno.errors import ModelLoadError, StenoError
 
 RETRY_AFTER_FAILURE_S = 5.0
-"""A load that failed is not tried again sooner: the callers of that time get the same error at once."""
+"""A failed load is not retried before this; callers get the same error immediately."""
 
 
 class LifecycleState(StrEnum):
@@ -28,9 +28,8 @@ class Lifecycle:
 
     Args:
         name: what is loaded, for logs and errors.
-        load, unload: the backend's own; each runs in a task of this object's, so that a caller that gives up waiting
-            does not interrupt it.
-        idle_timeout_s: after the last lease ends, the model stays so long; 0 = for ever.
+        load, unload: the backend's methods. Each runs in its own task, so that a cancelled caller does not stop it.
+        idle_timeout_s: how long the model stays loaded after the last lease ends; 0 = forever.
     """
 
     def __init__(
@@ -47,14 +46,14 @@ class Lifecycle:
         self._state = LifecycleState.UNLOADED
         self._holders = 0
         self._task: asyncio.Task[None] | None = None
-        self._idle: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._failure: ModelLoadError | None = None
         self._failed_at = 0.0
         self.progress: tuple[float, str] = (0.0, "")
-        self._loads_again = False
-        """Whether a load was asked for while it was being unloaded."""
+        self._reload_requested = False
+        """Whether a load was requested while the model was being unloaded."""
         self.loads = 0
-        """Loads that succeeded."""
+        """Number of successful loads."""
 
     @property
     def state(self) -> LifecycleState:
@@ -62,50 +61,49 @@ class Lifecycle:
 
     @property
     def failure(self) -> str | None:
-        """Why the last load failed; None where it did not."""
+        """Why the last load failed; None if it did not."""
         return self._failure.message if self._failure is not None else None
 
     @contextmanager
     def lease(self) -> Iterator[None]:
-        """While it is held the model is not unloaded. It does not load it: that is `ready`."""
+        """Prevents unloading while it is held. It does not load the model; `ready` does."""
         self._holders += 1
-        self._stop_idling()
+        self._stop_idle_timer()
         try:
             yield
         finally:
             self._holders -= 1
-            self._start_idling()
+            self._start_idle_timer()
 
     async def ready(self) -> None:
-        """Return once the model is loaded, loading it if need be.
+        """Return once the model is loaded; load it if necessary.
 
         Raises:
-            ModelLoadError: it did not load. Cancelling the wait does not cancel the load.
+            ModelLoadError: the load failed. Cancelling the wait does not cancel the load.
         """
         while self._state is not LifecycleState.READY:
-            self.begin_loading()
+            self.start_loading()
             assert self._task is not None
             await asyncio.wait([self._task])
             if self._state is LifecycleState.UNLOADED and self._failure is not None:
                 raise self._failure.fresh()
 
-    def begin_loading(self) -> None:
-        """Begin to load, unless it is loaded or on its way; after unloading, if that is under way. For callers that do
-        not wait.
+    def start_loading(self) -> None:
+        """Start loading, unless the model is loaded or loading; after unloading, if that is in progress. Does not wait.
 
         Raises:
-            ModelLoadError: it could not be loaded a moment ago.
+            ModelLoadError: a load failed a moment ago.
         """
         if self._state is LifecycleState.UNLOADED:
             self._refuse_after_failure()
-            self._begin(LifecycleState.LOADING, self._run_load())
+            self._start(LifecycleState.LOADING, self._run_load())
         elif self._state is LifecycleState.UNLOADING:
-            self._loads_again = True
+            self._reload_requested = True
 
     async def close(self) -> None:
-        """Unload now and wait for it; a load that is under way is abandoned, and what it left is unloaded too."""
-        self._stop_idling()
-        self._loads_again = False
+        """Unload now and wait for it. A load in progress is cancelled, and what it has loaded is unloaded too."""
+        self._stop_idle_timer()
+        self._reload_requested = False
         abandoned = self._state is LifecycleState.LOADING
         if self._task is not None:
             if abandoned:
@@ -114,7 +112,7 @@ class Lifecycle:
         if abandoned or self._state is LifecycleState.READY:
             await self._run_unload()
 
-    def _begin(self, state: LifecycleState, work: Awaitable[None]) -> None:
+    def _start(self, state: LifecycleState, work: Awaitable[None]) -> None:
         self._state = state
         self._task = asyncio.ensure_future(work)
 
@@ -131,7 +129,7 @@ class Lifecycle:
         except StenoError as error:
             logger.warning("loading {} failed: {}", self.name, error.message)
             self._fail(f"{self.name} could not be loaded: {error.message}", loop.time())
-        except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and delivered to all who wait
+        except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and delivered to all waiting callers
             logger.opt(exception=error).error("loading {} failed", self.name)
             self._fail(f"{self.name} could not be loaded: {type(error).__name__}", loop.time())
         finally:
@@ -139,7 +137,7 @@ class Lifecycle:
         if loaded:
             self.loads += 1
             logger.info("loaded {} in {:.1f} s", self.name, loop.time() - began)
-            self._start_idling()
+            self._start_idle_timer()
 
     async def _run_unload(self) -> None:
         self._state = LifecycleState.UNLOADING
@@ -147,13 +145,13 @@ class Lifecycle:
         try:
             await self._unload()
             logger.info("unloaded {}", self.name)
-        except Exception as error:  # noqa: BLE001 - the boundary of a task; what is left of it is loaded anew next time
+        except Exception as error:  # noqa: BLE001 - the boundary of a task; the next load starts fresh
             logger.opt(exception=error).error("unloading {} failed", self.name)
         finally:
             self._state = LifecycleState.UNLOADED
-        if self._loads_again:
-            self._loads_again = False
-            self._begin(LifecycleState.LOADING, self._run_load())
+        if self._reload_requested:
+            self._reload_requested = False
+            self._start(LifecycleState.LOADING, self._run_load())
 
     def _report(self, done: float, what: str) -> None:
         self.progress = (done, what)
@@ -168,20 +166,20 @@ class Lifecycle:
         if self._failure is not None and now - self._failed_at < RETRY_AFTER_FAILURE_S:
             raise self._failure.fresh()
 
-    def _start_idling(self) -> None:
+    def _start_idle_timer(self) -> None:
         if self._holders or self._idle_timeout_s <= 0 or self._state is not LifecycleState.READY:
             return
-        self._stop_idling()
+        self._stop_idle_timer()
         loop = asyncio.get_running_loop()
-        self._idle = loop.call_later(self._idle_timeout_s, self._idle_out)
+        self._idle_timer = loop.call_later(self._idle_timeout_s, self._on_idle)
 
-    def _stop_idling(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
+    def _stop_idle_timer(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
 
-    def _idle_out(self) -> None:
-        self._idle = None
+    def _on_idle(self) -> None:
+        self._idle_timer = None
         if not self._holders and self._state is LifecycleState.READY:
             logger.info("{} was idle for {:g} s", self.name, self._idle_timeout_s)
-            self._begin(LifecycleState.UNLOADING, self._run_unload())
+            self._start(LifecycleState.UNLOADING, self._run_unload())

@@ -1,7 +1,7 @@
-"""How many live sessions fit: what a session costs is measured, and compared with what the backend does at once.
+"""How many live sessions fit: the measured load per session, compared with the backend's parallelism.
 
-A session's load is the time for which the backend held its work, by the time for which it was open: its audio's
-real-time factor times the share of speech in it. So silent sessions count for little, and talkers for what they cost.
+A session's load is the time that the backend spent on its work, divided by the time that it was open: the real-time
+factor times the share of speech. Silent sessions therefore count little.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-MEMORY_S = 60.0
-"""What was measured so long ago counts for 1/e: one slow minute is soon forgotten."""
-ENOUGH_S = 10.0
-"""Of open sessions, together, before their load is believed."""
+DECAY_S = 60.0
+"""Time constant of the exponential decay of measurements, so that one slow minute is soon forgotten."""
+MIN_OPEN_S = 10.0
+"""Total open time of sessions before their measured load is used."""
 USABLE_SHARE = 0.75
-"""Of the backend's parallelism, for the mean load of live work: utterances that end together need the rest."""
-ON_TRUST = 2
-"""Sessions for each piece of work that runs at once, before anything is measured."""
+"""Share of the backend's parallelism for the mean live load; the rest is for utterances that end together."""
+UNMEASURED_SESSIONS = 2
+"""Sessions admitted per unit of parallelism before any load is measured."""
 
 
-SILENT = 0.05
-"""Sessions whose work keeps less than this of a worker busy take none from uploads."""
+MIN_LOAD = 0.05
+"""Total live load, in workers, below which no worker is reserved for live work."""
 
 
 class LiveLoad:
-    """Counts the open sessions and the time of their work. Times are the event loop's clock, in seconds."""
+    """Measures open sessions and the time spent on their work. Times are the event loop's clock, in seconds."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -43,44 +43,44 @@ class LiveLoad:
 
     @contextmanager
     def session(self, clock: Callable[[], float]) -> Iterator[None]:
-        """Count a session as open while it lasts."""
+        """Count a session as open while the context is."""
         self.opened(clock())
         try:
             yield
         finally:
             self.closed(clock())
 
-    def worked(self, now: float, busy_s: float) -> None:
-        """The backend held a piece of live work for `busy_s`."""
+    def record_work(self, now: float, busy_s: float) -> None:
+        """Record that the backend spent `busy_s` on a piece of live work."""
         self._update(now)
         self._busy_s += busy_s
 
-    def of_a_session(self, now: float) -> float | None:
-        """Work that an open session keeps running at once, in the mean; None = not measured."""
+    def session_load(self, now: float) -> float | None:
+        """Mean number of workers that an open session keeps busy; None = not measured yet."""
         self._update(now)
-        return self._busy_s / self._open_s if self._open_s >= ENOUGH_S else None
+        return self._busy_s / self._open_s if self._open_s >= MIN_OPEN_S else None
 
-    def workers_kept(self, now: float) -> int:
-        """How many of a backend's workers uploads should leave to the open sessions."""
+    def workers_reserved(self, now: float) -> int:
+        """How many of the backend's workers are reserved for the open sessions."""
         if not self.open:
             return 0
-        load = self.of_a_session(now)
+        load = self.session_load(now)
         if load is None:
             return 1
         total = load * self.open
-        return math.ceil(total) if total >= SILENT else 0
+        return math.ceil(total) if total >= MIN_LOAD else 0
 
-    def room(self, now: float, parallelism: int, *, shares_steps: bool) -> int | None:
-        """How many sessions fit on a backend that does `parallelism` pieces of work at once; None = as many as come.
+    def capacity(self, now: float, parallelism: int, *, shares_steps: bool) -> int | None:
+        """How many sessions fit on a backend that runs `parallelism` pieces of work at once; None = unbounded.
 
-        One always fits: a session alone is what measures anew.
+        At least one, so that the load can be measured again.
 
         Args:
-            shares_steps: the backend does all its work in common steps, so that more sessions need not cost more.
+            shares_steps: whether the backend batches all work into common steps, where a session may cost nothing.
         """
-        load = self.of_a_session(now)
+        load = self.session_load(now)
         if load is None:
-            return None if shares_steps else ON_TRUST * parallelism
+            return None if shares_steps else UNMEASURED_SESSIONS * parallelism
         if load <= 0:
             return None
         return max(math.floor(USABLE_SHARE * parallelism / load), 1)
@@ -90,6 +90,6 @@ class LiveLoad:
         if passed_s <= 0:
             return
         self._updated = now
-        fading = math.exp(-passed_s / MEMORY_S)
-        self._busy_s *= fading
-        self._open_s = self._open_s * fading + self.open * passed_s
+        decay = math.exp(-passed_s / DECAY_S)
+        self._busy_s *= decay
+        self._open_s = self._open_s * decay + self.open * passed_s

@@ -1,12 +1,12 @@
-"""The order of work: `PriorityInferQueue`.
+"""The priority queue of jobs: `PriorityInferQueue`.
 
-Jobs are taken by class, then deadline, then arrival. Every `ageing_s` that a class's next job has waited lifts it by
-one class, so that a flood of live work slows uploads down but never starves them: at equal class the nearer deadline
-wins, and an aged job's deadline is near. A queued partial gives way to any newer job of its utterance, which takes its
-place in the order: else, where the wait is longer than a partial's cadence, none would ever come to its turn. Finals
-stay. Jobs of one utterance run one after the other: a backend has one state of it.
+Jobs are ordered by class, then deadline, then arrival. Each `ageing_s` of waiting promotes the head of a class by one
+class, so that a flood of live work slows uploads down but never starves them: within a class the nearer deadline wins,
+and an aged job's deadline is near. A queued partial is superseded by a newer job of its utterance, which takes its
+position: otherwise, if the wait exceeded the cadence of partials, none would ever run. Finals are never dropped. Jobs
+of one utterance run one after the other, because a backend has one state per utterance.
 
-Whether a job is still wanted is its future's to say: whoever cancels or settles it has taken it out of the queue.
+A job whose future is done (cancelled or settled) counts as removed from the queue.
 """
 
 from __future__ import annotations
@@ -28,14 +28,19 @@ Work: TypeAlias = Recognize | Align
 Result: TypeAlias = Hypothesis | Alignment
 
 
+JOBS_PER_TICKET = 4
+"""Max queued pieces of one request; with the admission limits this bounds the queue."""
+
+
 class Priority(IntEnum):
-    """Smaller is sooner."""
+    """Job classes; smaller values run first."""
 
     LIVE_FINAL = 0
     LIVE_PARTIAL = 1
     INTERACTIVE = 2
-    """An upload that somebody waits for."""
+    """An upload whose client waits for the response."""
     BULK = 3
+    """A background job; no route submits any yet."""
 
     @property
     def is_live(self) -> bool:
@@ -44,7 +49,7 @@ class Priority(IntEnum):
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """One piece of work on its way. Times are the event loop's clock, in seconds."""
+    """A piece of work in the engine. Times are the event loop's clock, in seconds."""
 
     work: Work
     priority: Priority
@@ -52,10 +57,10 @@ class Job:
     deadline: float
     future: Future[Result]
     started: float | None = field(default=None)
-    order: float = field(default=0.0)
-    """The queue's: its deadline, or that of the job whose place it took …"""
-    since: float = field(default=0.0)
-    """… and when that place was taken."""
+    order_deadline: float = field(default=0.0)
+    """Set by the queue: the job's deadline, or that of the job whose position it took."""
+    queued_at: float = field(default=0.0)
+    """Set by the queue: when the job, or the one whose position it took, was submitted."""
 
     @property
     def utterance(self) -> str | None:
@@ -71,11 +76,11 @@ class Job:
 
     @property
     def pending(self) -> bool:
-        """Whether anybody still waits for it: not settled, not cancelled, not timed out."""
+        """Whether its result is still awaited: not settled, cancelled or timed out."""
         return not self.future.done()
 
     def settle(self, outcome: Result | StenoError) -> None:
-        """Deliver, unless the job was abandoned meanwhile: then the outcome is nobody's."""
+        """Deliver the outcome; discard it if the job was abandoned meanwhile."""
         if not self.pending:
             return
         if isinstance(outcome, StenoError):
@@ -88,7 +93,7 @@ _Entry: TypeAlias = tuple[float, int, Job]
 
 
 class PriorityInferQueue:
-    """Bounded. Not thread-safe: it lives on the event loop."""
+    """Bounded. Not thread-safe: use it on the event loop."""
 
     def __init__(self, capacity: int, *, ageing_s: float = 10.0) -> None:
         self._capacity = capacity
@@ -98,9 +103,9 @@ class PriorityInferQueue:
         self._waiting: set[Job] = set()
         self._partials: dict[str, Job] = {}
         self._running: dict[str, Job] = {}
-        """By utterance, from `pop` to `done`."""
+        """The running job of each utterance, from `pop` to `done`."""
         self._parked: dict[str, list[_Entry]] = {}
-        """Jobs that came to their turn while another of their utterance was running."""
+        """Jobs that reached the head while another job of their utterance was running."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -116,22 +121,25 @@ class PriorityInferQueue:
         """Enqueue.
 
         Raises:
-            OverloadedError: the queue is full. A live final is taken all the same (admission bounds how many there
-                can be), and pushes out the newest waiting partial if there is one.
+            OverloadedError: the queue is full. A live final is queued anyway (admission bounds their number) and
+                evicts the newest waiting partial, if any.
         """
         older = self._supersede(job)
-        if len(self._waiting) >= self._capacity and not self._make_room(job):
-            raise OverloadedError(f"{len(self._waiting)} pieces of work are waiting, as many as may")
-        deadline, since = (older.order, older.since) if older else (job.deadline, job.submitted)
-        job.order, job.since = deadline, since
+        if len(self._waiting) >= self._capacity and not self._make_space(job):
+            raise OverloadedError(f"{len(self._waiting)} pieces of work are waiting, which is the maximum")
+        deadline, queued_at = (older.order_deadline, older.queued_at) if older else (job.deadline, job.submitted)
+        job.order_deadline, job.queued_at = deadline, queued_at
         heapq.heappush(self._heaps[job.priority], (deadline, next(self._arrivals), job))
         self._waiting.add(job)
         if job.priority is Priority.LIVE_PARTIAL and job.utterance is not None:
             self._partials[job.utterance] = job
 
     def pop(self, now: float, *, live_only: bool = False) -> Job | None:
-        """Take the next job that somebody still waits for, or None."""
-        heads = [(self._effective_class(head, now), head.order, head.priority, head) for head in self._heads(live_only)]
+        """Remove and return the next pending job; None if there is none."""
+        heads = [
+            (self._effective_class(head, now), head.order_deadline, head.priority, head)
+            for head in self._heads(live_only)
+        ]
         if not heads:
             return None
         job = min(heads, key=lambda entry: entry[:3])[3]
@@ -142,7 +150,7 @@ class PriorityInferQueue:
         return job
 
     def done(self, job: Job) -> None:
-        """The backend has let go of a job that was popped; the next of its utterance may run."""
+        """A popped job has left the backend; the next job of its utterance may run."""
         if job.utterance is not None and self._running.get(job.utterance) is job:
             del self._running[job.utterance]
             for entry in self._parked.pop(job.utterance, ()):
@@ -150,10 +158,10 @@ class PriorityInferQueue:
 
     def longest_live_wait_s(self, now: float) -> float:
         """How long the oldest live job has been waiting."""
-        return max((now - job.since for job in self._heads(live_only=True)), default=0.0)
+        return max((now - job.queued_at for job in self._heads(live_only=True)), default=0.0)
 
     def discard(self, job: Job) -> None:
-        """Forget a job that is no longer wanted; one that is not here is fine. Its heap entry is skipped later."""
+        """Remove an abandoned job. No-op if it is not queued. Its heap entry is skipped later."""
         self._waiting.discard(job)
         if job.utterance is not None and self._partials.get(job.utterance) is job:
             del self._partials[job.utterance]
@@ -174,21 +182,21 @@ class PriorityInferQueue:
         return job in self._waiting and job.pending and job.utterance not in self._running
 
     def _effective_class(self, job: Job, now: float) -> int:
-        return max(int(job.priority) - int((now - job.since) / self._ageing_s), Priority.LIVE_FINAL)
+        return max(int(job.priority) - int((now - job.queued_at) / self._ageing_s), Priority.LIVE_FINAL)
 
     def _supersede(self, newer: Job) -> Job | None:
-        """The waiting partial whose place `newer` takes, if there is one."""
+        """Remove the waiting partial of the same utterance; return it if `newer` takes its position."""
         older = self._partials.get(newer.utterance) if newer.utterance is not None else None
         if older is not None:
             self.discard(older)
-            older.settle(SupersededError("a newer piece of the same utterance took its place"))
+            older.settle(SupersededError("superseded by newer audio of the same utterance"))
         return older if newer.priority is Priority.LIVE_PARTIAL else None
 
-    def _make_room(self, job: Job) -> bool:
+    def _make_space(self, job: Job) -> bool:
         if job.priority is not Priority.LIVE_FINAL:
             return False
         newest = max(self._partials.values(), key=lambda partial: partial.submitted, default=None)
         if newest is not None:
             self.discard(newest)
-            newest.settle(SupersededError("a final took its place: the server is overloaded"))
+            newest.settle(SupersededError("superseded by a final: the server is overloaded"))
         return True

@@ -1,8 +1,8 @@
-"""How jobs meet a backend: one scheduler for each kind.
+"""The schedulers: they run jobs on a backend, one for each kind of backend.
 
-Both take jobs from the queue, hand results to whoever waits, and outlive every failure of a job. A job that is
-abandoned (cancelled, timed out) is aborted at once in an `AsyncBackend` and released before the next step of a
-`StepBackend`. Some places are kept for live work, so that a live stream never waits for an upload to finish.
+Both take jobs from the queue, deliver results, and survive every failure of a job. An abandoned job (cancelled, timed
+out) is aborted at once in an `AsyncBackend` and released before the next step of a `StepBackend`. Some capacity is
+reserved for live work, so that a live stream never waits for an upload to finish.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from loguru import logger
 
 from steno.backends.base import Finished, Recognize, StepBackend
-from steno.engine.crashes import until_it_lives
+from steno.engine.crashes import call_with_retries
 from steno.engine.queue import Job, PriorityInferQueue, Result
 from steno.engine.telemetry import Telemetry
 from steno.errors import BackendError, DrainingError, StenoError
@@ -27,24 +27,24 @@ RunInThread: TypeAlias = Callable[[Callable[[], T]], Awaitable[T]]
 
 class Scheduler(Protocol):
     @property
-    def places(self) -> int:
-        """Jobs of uploads that can run at once."""
+    def capacity(self) -> int:
+        """How many upload jobs can run at once."""
 
     @property
     def running(self) -> int:
-        """Jobs that run now."""
+        """How many jobs run now."""
 
     def wake(self) -> None:
-        """A job was put into the queue."""
+        """A job was queued."""
 
     def abandon(self, job: Job) -> None:
-        """Nobody waits for `job` any more."""
+        """Abort `job`: its result is no longer awaited. No-op if it is not running."""
 
     def forget(self, utterance: str) -> None:
-        """No more work of this live utterance will come."""
+        """Drop what the backend caches of this live utterance."""
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Run jobs until cancelled."""
 
 
 class HasWorkers(Protocol):
@@ -61,9 +61,9 @@ class AsyncScheduler:
     """A task for each running job, at most `workers` of them, and `live_workers` more for live work.
 
     Args:
-        call: does a job's work; cancelling it aborts the work.
-        kept_for_live: how many of the workers uploads leave to live work now; they always have one.
-        forget: drops what is kept of a live utterance.
+        call: runs a job's work; cancelling it aborts the work.
+        workers_reserved: how many workers are reserved for live work now; uploads always have one.
+        forget: drops the cache of a live utterance.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class AsyncScheduler:
         call: Callable[[Any], Awaitable[Result]],
         queue: PriorityInferQueue,
         telemetry: Telemetry,
-        kept_for_live: Callable[[], int] = lambda: 0,
+        workers_reserved: Callable[[], int] = lambda: 0,
         forget: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._backend = backend
         self._call = call
-        self._kept_for_live = kept_for_live
+        self._workers_reserved = workers_reserved
         self._forget = forget
         self._queue = queue
         self._telemetry = telemetry
@@ -85,7 +85,7 @@ class AsyncScheduler:
         self._wakeup = asyncio.Event()
 
     @property
-    def places(self) -> int:
+    def capacity(self) -> int:
         return self._backend.workers
 
     @property
@@ -109,7 +109,7 @@ class AsyncScheduler:
                 await self._wakeup.wait()
                 self._wakeup.clear()
                 while (job := self._next()) is not None:
-                    task = group.create_task(self._serve(job), name="job")
+                    task = group.create_task(self._run_job(job), name="job")
                     self._tasks[job] = task
                     task.add_done_callback(partial(self._finished, job))
 
@@ -118,23 +118,23 @@ class AsyncScheduler:
         uploads = sum(not job.priority.is_live for job in self._tasks)
         if len(self._tasks) >= self._backend.workers + self._backend.live_workers:
             return None
-        upload_places = max(self._backend.workers - self._kept_for_live(), 1)
-        return self._queue.pop(loop.time(), live_only=uploads >= upload_places)
+        upload_workers = max(self._backend.workers - self._workers_reserved(), 1)
+        return self._queue.pop(loop.time(), live_only=uploads >= upload_workers)
 
     def _finished(self, job: Job, _: asyncio.Task[None]) -> None:
         del self._tasks[job]
         self._queue.done(job)
         self.wake()
 
-    async def _serve(self, job: Job) -> None:
+    async def _run_job(self, job: Job) -> None:
         _begin(job, self._telemetry)
         began = asyncio.get_running_loop().time()
         try:
-            outcome: Result | StenoError = await until_it_lives(self._call, job)
+            outcome: Result | StenoError = await call_with_retries(self._call, job)
         except StenoError as error:
             outcome = error
         except asyncio.CancelledError:
-            job.settle(DrainingError())  # unless the job was abandoned, it is the server that stops
+            job.settle(DrainingError())  # if the job was not abandoned, the server is shutting down
             return
         except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered
             outcome = _translate(error)
@@ -143,10 +143,10 @@ class AsyncScheduler:
 
 
 class StepScheduler:
-    """One loop that admits, releases and steps, the backend's part of it in one thread.
+    """One loop that admits, releases and steps; the backend's calls run in one thread.
 
     Args:
-        run_in_thread: runs a function in the backend's own thread; the same one for `load` and `unload`.
+        run_in_thread: runs a function in the backend's thread, which also runs `load` and `unload`.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class StepScheduler:
         self._wakeup = asyncio.Event()
 
     @property
-    def places(self) -> int:
+    def capacity(self) -> int:
         return self._backend.slots - self._reserved
 
     @property
@@ -204,13 +204,13 @@ class StepScheduler:
             return
         began = asyncio.get_running_loop().time()
         batch = len(self._jobs)
-        for finished in await self._turn(released, forgotten, admitted):
+        for finished in await self._release_and_step(released, forgotten, admitted):
             self._finish(finished)
         if batch:
             self._telemetry.stepped(batch, asyncio.get_running_loop().time() - began)
 
     def _take_abandoned(self) -> list[Recognize]:
-        # A job can finish in the very step during which it was abandoned; the backend has nothing to release then.
+        # A job may finish in the step during which it was abandoned; the backend then has nothing to release.
         released = [work for work in self._abandoned if work in self._jobs]
         self._abandoned.clear()
         for work in released:
@@ -222,7 +222,7 @@ class StepScheduler:
         admitted: list[Recognize] = []
         while len(self._jobs) < self._backend.slots:
             uploads = sum(not job.priority.is_live for job in self._jobs.values())
-            job = self._queue.pop(now, live_only=uploads >= self.places)
+            job = self._queue.pop(now, live_only=uploads >= self.capacity)
             if job is None:
                 break
             _begin(job, self._telemetry)
@@ -231,41 +231,41 @@ class StepScheduler:
             admitted.append(job.work)
         return admitted
 
-    async def _turn(
+    async def _release_and_step(
         self, released: Sequence[Recognize], forgotten: Sequence[str], admitted: Sequence[Recognize]
     ) -> list[Finished]:
-        held = list(self._jobs)
+        admitted_before = list(self._jobs)
 
-        def turn() -> list[Finished]:
-            self._let_go(self._backend.release, released)
-            self._let_go(self._backend.forget, forgotten)
-            return self._in_thread(admitted, held)
+        def release_and_step() -> list[Finished]:
+            self._call_each(self._backend.release, released)
+            self._call_each(self._backend.forget, forgotten)
+            return self._in_thread(admitted, admitted_before)
 
-        return await self._run_in_thread(turn)
+        return await self._run_in_thread(release_and_step)
 
-    def _in_thread(self, admitted: Sequence[Recognize], held: Sequence[Recognize]) -> list[Finished]:
-        """The worker's boundary: whatever the backend raises is logged, and delivered to those it concerns."""
+    def _in_thread(self, admitted: Sequence[Recognize], admitted_before: Sequence[Recognize]) -> list[Finished]:
+        """The worker's boundary: the backend's errors are logged, and delivered to the jobs that failed."""
         refused: list[Finished] = []
         for work in admitted:
             try:
                 self._backend.admit(work)
             except Exception as error:  # noqa: BLE001
                 refused.append(Finished(work, _translate(error)))
-        if len(refused) == len(held):
+        if len(refused) == len(admitted_before):
             return refused
         try:
             return [*refused, *self._backend.step()]
         except Exception as error:  # noqa: BLE001
-            lost = _translate(error)
-            self._let_go(self._backend.release, held)
-            return [Finished(work, lost.fresh()) for work in held]
+            failure = _translate(error)
+            self._call_each(self._backend.release, admitted_before)
+            return [Finished(work, failure.fresh()) for work in admitted_before]
 
-    def _let_go(self, of: Callable[[T], None], what: Sequence[T]) -> None:
+    def _call_each(self, of: Callable[[T], None], what: Sequence[T]) -> None:
         for each in what:
             try:
                 of(each)
             except Exception as error:  # noqa: BLE001
-                logger.opt(exception=error).error("the backend failed to release what it holds: {}", error)
+                logger.opt(exception=error).error("the backend failed to release work: {}", error)
 
     def _finish(self, finished: Finished) -> None:
         job = self._jobs.pop(finished.work, None)

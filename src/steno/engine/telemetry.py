@@ -1,4 +1,4 @@
-"""What the engine tells whoever measures it: the server makes Prometheus metrics of it."""
+"""Measurements that the engine reports; the server turns them into Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Telemetry(Protocol):
         """The backend ran one step, or one call, over `batch` pieces of work."""
 
     def served(self, audio_s: float, busy_s: float) -> None:
-        """A job's result was delivered: seconds of audio, and the seconds the backend held it."""
+        """A job's result was delivered: seconds of audio, and seconds that the backend spent on it."""
 
     def repeated(self) -> None:
         """A repetition loop of the recogniser was cut, in a final result."""
@@ -24,14 +24,14 @@ class Telemetry(Protocol):
         """A job ended with an error, an expired deadline included."""
 
     def refused(self, code: str) -> None:
-        """A request was not let in."""
+        """A request or session was refused."""
 
     def aligned(self, audio_s: float, busy_s: float) -> None:
-        """An alignment was delivered: seconds of audio, and the seconds the aligner held it."""
+        """An alignment was delivered: seconds of audio, and seconds that the aligner spent on it."""
 
 
 class NullTelemetry:
-    """Measures nothing."""
+    """Discards all measurements."""
 
     def waited(self, priority: Priority, wait_s: float) -> None: ...
 
@@ -49,7 +49,7 @@ class NullTelemetry:
 
 
 class AlignerTelemetry(NullTelemetry):
-    """What of an aligner's jobs is measured: its speed. Waits and steps are those of recognition alone."""
+    """Reports only the speed of an aligner's jobs. Waits and steps are measured for recognition alone."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry

@@ -1,7 +1,7 @@
-"""A request's or a session's place in the engine.
+"""A ticket: one admitted request or live session.
 
-It holds the model's lease (through `Engine.admit`), owns its jobs, and takes all of them with it when it ends, however
-it ends.
+It holds the model's lease (through `Engine.admit`), owns its jobs, and cancels all of them when it ends, however it
+ends.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from steno.engine.queue import Job, Priority, Result, Work
 from steno.errors import DeadlineExceededError, DrainingError, ModelLoadError, UnsupportedLanguageError
 from steno.types import Hypothesis
 
-ALIGNER_REST_S = 30.0
-"""A live session that has waited in vain for word times does without them for so long."""
+ALIGNER_PAUSE_S = 30.0
+"""After an alignment timed out, a live session does not use the aligner for this long."""
 
 
 class TicketRunner(Protocol):
-    """What a ticket needs of the engine. Deadlines are the event loop's clock, in seconds."""
+    """What a ticket needs from the engine. Deadlines are the event loop's clock, in seconds."""
 
     async def ready(self, deadline: float, work: Work | None = None) -> None:
-        """Wait for the model that does `work`; None = the recogniser's."""
+        """Wait for the model that `work` needs; None = the recogniser's."""
 
     def lease_aligner(self) -> AbstractContextManager[None]:
-        """While it is held, the aligner stays loaded. Nothing where there is none."""
+        """The aligner stays loaded while this is held. No-op if there is no aligner."""
 
     def aligns(self, language: str | None) -> bool:
-        """Whether there is an aligner that speaks `language` (None = not known)."""
+        """Whether there is an aligner that supports `language` (None = not known)."""
 
     def prepare_aligner(self) -> None:
-        """Begin to load the aligner. Raises ModelLoadError: it is not ready yet, or could not be loaded."""
+        """Start loading the aligner. Raises ModelLoadError: it is not ready yet, or its load failed."""
 
     def submit(self, work: Work, priority: Priority, deadline: float) -> Job: ...
 
@@ -44,8 +44,8 @@ class Ticket:
     """Made by `Engine.admit`.
 
     Args:
-        deadline: when the request's time is up; None for a session, which has no end.
-        job_timeout_s: what a job gets where nothing else bounds it.
+        deadline: of the request; None for a session.
+        job_timeout_s: timeout of a job where no other applies.
     """
 
     def __init__(self, runner: TicketRunner, priority: Priority, deadline: float | None, job_timeout_s: float) -> None:
@@ -55,94 +55,94 @@ class Ticket:
         self._job_timeout_s = job_timeout_s
         self._jobs: set[Job] = set()
         self._waits: set[asyncio.Timeout] = set()
-        self._aligner = ExitStack()
-        self._is_aligning = False
-        self._has_waited_in_vain = False
-        self._aligner_rests_until = -math.inf
+        self._aligner_lease = ExitStack()
+        self._holds_aligner = False
+        self._aligner_load_failed = False
+        self._aligner_paused_until = -math.inf
         self._is_closed = False
         self._is_cut_off = False
         self.load_s = 0.0
         """Seconds spent waiting for the model to load."""
         self.queue_s = 0.0
-        """Seconds that jobs waited for their turn, added up."""
+        """Total seconds that jobs waited in the queue."""
         self.busy_s = 0.0
-        """Seconds that the backend held jobs, added up."""
+        """Total seconds that the backend spent on jobs."""
         self.align_s = 0.0
-        """Seconds from the submission of alignments to their ends, added up."""
+        """Total seconds from submission to completion of alignments."""
 
     async def recognize(
         self, work: Recognize, priority: Priority | None = None, timeout_s: float | None = None
     ) -> Hypothesis:
-        """Run `work` when its turn comes.
+        """Queue `work` and return its result.
 
         Raises:
-            StenoError: what befell it: `ModelLoadError`, `DeadlineExceededError`, `SupersededError`, `BackendError`, ….
+            StenoError: it failed: `ModelLoadError`, `DeadlineExceededError`, `SupersededError`, `BackendError`, ….
         """
         result = await self._run(work, priority, timeout_s)
         assert isinstance(result, Hypothesis)
         return result
 
     async def align(self, work: Align, priority: Priority | None = None, timeout_s: float | None = None) -> Alignment:
-        """Like `recognize`, for the times of a given text.
+        """Like `recognize`, for the word times of a given text.
 
-        An upload waits for the aligner to load, once: after a wait in vain it uses the aligner only when that is
-        ready. A live session never waits for it. An aligner that did not answer in time is left alone: by an upload
-        for good, by a live session for `ALIGNER_REST_S`.
+        An upload waits for the aligner to load once; if that fails, it uses the aligner later only if it is ready. A
+        live session never waits for it. After an alignment timed out, an upload does not use the aligner again, and a
+        live session not for `ALIGNER_PAUSE_S`.
 
         Raises:
             ModelLoadError: the aligner is not ready.
-            UnsupportedLanguageError: it does not speak the language of the text.
+            UnsupportedLanguageError: no aligner supports the text's language.
         """
         loop = asyncio.get_running_loop()
         if not self._runner.aligns(work.language):
-            raise UnsupportedLanguageError(f"no aligner here speaks {work.language!r}; see ALIGNER", param="language")
-        if loop.time() < self._aligner_rests_until:
+            raise UnsupportedLanguageError(f"no aligner supports {work.language!r}; see ALIGNER", param="language")
+        if loop.time() < self._aligner_paused_until:
             raise ModelLoadError("the aligner did not answer in time")
-        self._keep_aligner()
-        if self._priority.is_live or self._has_waited_in_vain:
+        self._hold_aligner()
+        if self._priority.is_live or self._aligner_load_failed:
             self._runner.prepare_aligner()
         try:
             result = await self._run(work, priority, timeout_s)
         except ModelLoadError:
-            self._has_waited_in_vain = True
+            self._aligner_load_failed = True
             raise
         except DeadlineExceededError:
-            self._aligner_rests_until = loop.time() + ALIGNER_REST_S if self._priority.is_live else math.inf
+            self._aligner_paused_until = loop.time() + ALIGNER_PAUSE_S if self._priority.is_live else math.inf
             raise
         assert isinstance(result, Alignment)
         return result
 
     def prepare_aligner(self) -> None:
-        """Begin to load the aligner, and keep it loaded until the ticket ends: alignments will come. Never waits."""
-        self._keep_aligner()
+        """Start loading the aligner and keep it loaded until the ticket ends, for alignments to come. Never waits."""
+        self._hold_aligner()
         with suppress(ModelLoadError):
             self._runner.prepare_aligner()
 
-    def _keep_aligner(self) -> None:
-        if not self._is_aligning and not self._is_closed:
-            self._is_aligning = True
-            self._aligner.enter_context(self._runner.lease_aligner())
+    def _hold_aligner(self) -> None:
+        if not self._holds_aligner and not self._is_closed:
+            self._holds_aligner = True
+            self._aligner_lease.enter_context(self._runner.lease_aligner())
 
     def time_left_s(self) -> float | None:
-        """Until the request's time is up; None for a session."""
+        """Seconds until the request's deadline; None for a session."""
         return None if self._deadline is None else max(self._deadline - asyncio.get_running_loop().time(), 0.0)
 
     async def ready(self) -> None:
-        """Wait for the model, so that a load which fails is known before an answer begins.
+        """Wait for the model, so that a failed load is known before a response starts.
 
         Raises:
-            ModelLoadError: it did not load, or not in the request's time.
+            ModelLoadError: the load failed, or exceeded the request's deadline.
         """
         began = asyncio.get_running_loop().time()
         await self._load(began + self._job_timeout_s if self._deadline is None else self._deadline)
 
     @asynccontextmanager
     async def in_time(self, what: str) -> AsyncIterator[None]:
-        """Bounds what is not a job, such as receiving and decoding, by the request's time and the engine's.
+        """Bounds work that is not a job, such as receiving and decoding, by the request's deadline and the shutdown.
 
         Raises:
-            DeadlineExceededError: the request's time was up before `what`.
-            DrainingError: the engine's work was cut off.
+            DeadlineExceededError: the deadline passed before `what`.
+            DrainingError: the engine shut down.
         """
         try:
             async with self._bounded(self._deadline):
@@ -151,7 +151,7 @@ class Ticket:
             raise DeadlineExceededError(f"the request's time was up before {what}") from None
 
     def cut_off(self) -> None:
-        """The engine stops: end with a `DrainingError` whatever is waited for, and whatever is asked for later."""
+        """The engine shuts down: pending and later calls end with a `DrainingError`."""
         self._is_cut_off = True
         now = asyncio.get_running_loop().time()
         for timeout in list(self._waits):
@@ -160,9 +160,9 @@ class Ticket:
             job.settle(DrainingError())
 
     def close(self) -> None:
-        """Cancel what is not finished, and whatever is asked for later. Idempotent."""
+        """Cancel pending and later calls. Idempotent."""
         self._is_closed = True
-        self._aligner.close()
+        self._aligner_lease.close()
         for job in list(self._jobs):
             job.future.cancel()
 
@@ -195,7 +195,7 @@ class Ticket:
 
     @asynccontextmanager
     async def _bounded(self, deadline: float | None) -> AsyncIterator[None]:
-        """Raises TimeoutError at `deadline`, and DrainingError when the ticket is cut off."""
+        """Raises TimeoutError at `deadline`, and DrainingError if the engine shuts down."""
         if self._is_cut_off:
             raise DrainingError
         try:

@@ -15,10 +15,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.backends.cpu import yield_to_live_work
+from steno.streaming.audio_buffer import AudioBuffer
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -209,8 +208,8 @@ class RecordingReader:
             )
         )
         vad = self._shared.make_vad()
-        kept = _Kept()
-        heard = 0
+        buffer = AudioBuffer()
+        observed = 0
         turn_began_s = 0.0
         chunks = self._shared.decoders.decode(
             self._recording,
@@ -221,21 +220,21 @@ class RecordingReader:
             on_warning=self.warnings.append,
         )
         for chunk in self._timed(chunks):
-            kept.append(chunk)
+            buffer.append(chunk)
             with self._shared.vad_turns:
                 began = time.perf_counter()
                 probabilities = vad.feed(chunk)
-                until = heard + len(probabilities) * FRAME
-                spans = cutter.feed(probabilities, frame_levels(kept.between(heard, until)))
-                heard = until
+                until = observed + len(probabilities) * FRAME
+                spans = cutter.feed(probabilities, frame_levels(buffer.between(observed, until)))
+                observed = until
                 self.vad_s += time.perf_counter() - began
-            yield from (_piece(span, kept) for span in spans if isinstance(span, Span))
-            kept.forget_before(min(cutter.settled, heard))
+            yield from (_piece(span, buffer) for span in spans if isinstance(span, Span))
+            buffer.forget_before(min(cutter.settled, observed))
             if self.duration_s - turn_began_s >= TURN_S:
                 turn_began_s = self.duration_s
                 yield _Turn()
         self._is_decoded = True
-        yield from (_piece(span, kept) for span in cutter.flush(kept.end) if isinstance(span, Span))
+        yield from (_piece(span, buffer) for span in cutter.flush(buffer.end) if isinstance(span, Span))
 
     def _take_info(self, info: MediaInfo) -> None:
         self.info = info
@@ -255,33 +254,11 @@ class _Turn:
     """No piece yet; somebody else's turn."""
 
 
-class _Kept:
-    """The part of the recording that a piece may still need, addressed by samples from the recording's beginning."""
-
-    def __init__(self) -> None:
-        self._audio: Audio = np.zeros(0, np.float32)
-        self._start = 0
-
-    @property
-    def end(self) -> int:
-        return self._start + len(self._audio)
-
-    def append(self, chunk: Audio) -> None:
-        self._audio = np.concatenate([self._audio, chunk])
-
-    def between(self, start: int, end: int) -> Audio:
-        return self._audio[start - self._start : end - self._start]
-
-    def forget_before(self, sample: int) -> None:
-        self._audio = self._audio[sample - self._start :].copy()
-        self._start = sample
-
-
-def _piece(span: Span, kept: _Kept) -> RecordingPiece:
+def _piece(span: Span, buffer: AudioBuffer) -> RecordingPiece:
     from steno.vad.silero import FRAME
 
     return RecordingPiece(
-        audio=kept.between(span.start, span.end).copy(),
+        audio=buffer.between(span.start, span.end).copy(),
         start_s=span.start / SAMPLE_RATE,
         end_s=span.end / SAMPLE_RATE,
         speech=(span.voiced[0] / SAMPLE_RATE, span.voiced[1] / SAMPLE_RATE) if span.voiced else None,

@@ -162,9 +162,9 @@ class _EngineCollector(Collector):
         yield depth
         yield GaugeMetricFamily("steno_active_requests", "Requests and sessions that are in.", engine.active)
         yield GaugeMetricFamily("steno_running_jobs", "Jobs that the backend works on.", engine.running)
-        if engine.live_room is not None:
+        if engine.live_capacity is not None:
             text = "Live sessions that fit, by what open ones cost."
-            yield GaugeMetricFamily("steno_live_sessions_fit", text, engine.live_room)
+            yield GaugeMetricFamily("steno_live_sessions_fit", text, engine.live_capacity)
         loaded = engine.model_state is LifecycleState.READY
         yield GaugeMetricFamily("steno_model_loaded", "1 while the model is in memory.", float(loaded))
         if engine.aligner_state is not None:

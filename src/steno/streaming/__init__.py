@@ -1,1 +1,1 @@
-"""One live stream, sans-IO: audio and hypotheses in, events out. No clock, no socket, no model."""
+"""One live stream, sans-IO: audio, VAD probabilities and hypotheses in; events out. No clock, no socket, no model."""

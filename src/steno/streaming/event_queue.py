@@ -1,4 +1,4 @@
-"""What is still to be told of a stream, in the order of its audio."""
+"""Events that wait to be emitted, in the order of the audio."""
 
 from __future__ import annotations
 
@@ -11,51 +11,52 @@ from steno.streaming.hypothesis import LocalAgreement
 
 @dataclass(slots=True, eq=False)
 class OpenSegment:
-    """A stretch of speech without its final. All but `id` and the texts are samples from the stream's beginning."""
+    """A segment whose final is pending. Positions are samples from the start of the stream."""
 
     id: int
     start: int
     agreement: LocalAgreement
-    seen: int
-    """Up to where its audio has been handed to the recogniser …"""
-    heard: int
-    """… and up to where a hypothesis has come back."""
+    submitted: int
+    """End of the audio that has been submitted for recognition."""
+    recognised: int
+    """End of the audio for which a hypothesis has come back."""
     end: int = 0
     reason: Reason | None = None
-    """Set once its audio is complete."""
+    """Why its audio ended; None while it goes on."""
     spoken: tuple[int, int] = (0, 0)
+    """From the first to the last voiced sample; set at its end."""
     partial: Partial | None = None
-    """The newest, if it has not been told yet."""
+    """The newest partial, if it has not been emitted yet."""
 
 
 class EventQueue:
-    """Whatever stands at its head and is under way holds up the rest."""
+    """Emits events in order: an open segment at the head blocks the events behind it."""
 
     def __init__(self) -> None:
-        self._items: deque[OpenSegment | Final | Silence] = deque()
+        self._queue: deque[OpenSegment | Final | Silence] = deque()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._queue)
 
     @property
     def first_segment(self) -> OpenSegment | None:
-        """The first that is under way."""
-        return next((item for item in self._items if isinstance(item, OpenSegment)), None)
+        """The first open segment."""
+        return next((item for item in self._queue if isinstance(item, OpenSegment)), None)
 
     def append(self, item: OpenSegment | Final | Silence) -> None:
-        self._items.append(item)
+        self._queue.append(item)
 
     def complete(self, segment: OpenSegment, final: Final) -> None:
-        self._items[self._items.index(segment)] = final
+        self._queue[self._queue.index(segment)] = final
 
     def drop(self, segment: OpenSegment) -> None:
-        self._items.remove(segment)
+        self._queue.remove(segment)
 
-    def tell(self, events: list[Event]) -> None:
-        """Add what can be told by now: all before the first segment that is under way, and its newest partial."""
-        while self._items and not isinstance(head := self._items[0], OpenSegment):
+    def emit(self, events: list[Event]) -> None:
+        """Append to `events` what can be emitted now: all before the first open segment, and its newest partial."""
+        while self._queue and not isinstance(head := self._queue[0], OpenSegment):
             events.append(head)
-            self._items.popleft()
-        if self._items and isinstance(head := self._items[0], OpenSegment) and head.partial is not None:
+            self._queue.popleft()
+        if self._queue and isinstance(head := self._queue[0], OpenSegment) and head.partial is not None:
             events.append(head.partial)
             head.partial = None

@@ -1,8 +1,8 @@
-"""What happens in a live stream. Times are seconds on the stream's clock, which begins at its `offset_s`.
+"""Events of a live stream. Times are seconds on the stream's clock, which starts at its `offset_s`.
 
-Every stretch of the audio ends up in exactly one `Final` or `Silence`; these come in the order of the audio, once, and
-tile it. `Partial`s go before their segment's `Final`. `SpeechStarted` and `SpeechEnded` come as soon as they are known,
-which may be before the `Final` of an earlier segment.
+All audio is covered by exactly one `Final` or `Silence` each; these are emitted in order and tile the audio. `Partial`s
+precede their segment's `Final`. `SpeechStarted` and `SpeechEnded` are emitted as soon as they are known, which may be
+before the `Final` of an earlier segment.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from steno.errors import StenoError
 from steno.types import Score, Word
 
 Reason: TypeAlias = Literal["endpoint", "cut", "flush", "close"]
-"""Why a segment ended: silence came, it got long, the client wanted it, the stream ended."""
+"""Why a segment ended: silence (endpointing), maximum length, the client's request, the end of the stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """A segment began at `start_s`; the first sound in it is at `onset_s`."""
+    """A segment starts at `start_s`; its first voiced sample is at `onset_s`."""
 
     segment_id: int
     start_s: float
@@ -37,12 +37,12 @@ class SpeechEnded:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What a segment that is under way says so far: `stable` is never revised, `draft` may be."""
+    """The text of an open segment so far: `stable` is never revised, `draft` may be."""
 
     segment_id: int
     start_s: float
     end_s: float
-    """How far the audio has been recognised."""
+    """End of the recognised audio."""
     stable: str
     draft: str
     language: str | None = None
@@ -55,9 +55,9 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """A segment's text, which begins with all that was stable. The text may be empty.
+    """A segment's final text, which starts with its stable text. It may be empty.
 
-    After a `flush` with nothing to flush it is empty and has no length.
+    A `flush` without an open segment yields an empty final of zero length.
     """
 
     segment_id: int
@@ -66,29 +66,29 @@ class Final:
     text: str
     reason: Reason
     spoken: tuple[float, float] | None = None
-    """From the first to the last sound in it."""
+    """From the first to the last voiced sample."""
     language: str | None = None
     words: tuple[Word, ...] = ()
     confidence: float | None = None
     error: StenoError | None = None
-    """Why there is no more text than was stable: recognition failed."""
+    """Why recognition failed; the text is then the stable text only."""
     diverged: bool = False
-    """Whether the recogniser's last word began otherwise than what was stable, and was made to fit."""
+    """Whether the last hypothesis contradicted the stable text and was changed to start with it."""
     scores: tuple[Score, ...] = ()
-    """As of a `Hypothesis`; for words that get their times later."""
+    """See `Hypothesis.scores`; for words that get their times later."""
     repetition: bool = False
-    """As of a `Hypothesis`."""
+    """See `Hypothesis.repetition`."""
     timing: Literal["accurate", "fast"] | None = None
-    """Where the times of `words` come from: the recogniser or an aligner, or the length of the words. None where no
-    words are wanted."""
+    """Where the times of `words` come from: `accurate` = recogniser or aligner, `fast` = word lengths; None = no words
+    requested."""
     translation: str | None = None
     caption: str | None = None
-    """The next cues of a subtitle file: all of a stream's, joined, are the file."""
+    """The next cues of a subtitle file: those of all finals, joined, are the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A stretch without speech, or (`discarded`) one that the client did not want."""
+    """A span without speech, or (`discarded`) one that the client discarded."""
 
     start_s: float
     end_s: float
@@ -97,7 +97,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class AudioProgress:
-    """The stream has been heard up to here; whether there is text in it may not be known yet."""
+    """VAD has processed the stream up to here; its text may not be known yet."""
 
     until_s: float
 

@@ -1,8 +1,8 @@
-"""From hypotheses that keep changing to text that can be trusted: stable, draft, final.
+"""Local agreement: derives stable and draft text from successive hypotheses.
 
-A token becomes stable once successive hypotheses have agreed on it, and on all before it, over `hold_s` of audio
-(LocalAgreement-2 of Liu et al. 2020, arXiv:2005.11185, with a time in place of a count). Stable text is never revised:
-a later hypothesis that begins otherwise is made to fit, by looking up where in it the stable text ends.
+A token becomes stable once successive hypotheses agree on it, and on all before it, over `hold_s` of audio
+(LocalAgreement-2 of Liu et al. 2020, arXiv:2005.11185, with a time instead of a count). Stable text is never revised:
+a later hypothesis that starts differently is changed to start with it, by finding where the stable text ends in it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LETTERS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 
 @dataclass(frozen=True, slots=True)
 class StableHypothesis:
-    """A hypothesis that begins with all that is stable. Word times are the hypothesis's own."""
+    """A hypothesis that starts with the stable text. Word times are the hypothesis's own."""
 
     stable: str
     draft: str
     words: tuple[Word, ...] = ()
-    """All of the text's, or none."""
+    """All words of the text, or none."""
     diverged: bool = False
 
     @property
@@ -37,15 +37,15 @@ class StableHypothesis:
 
 
 class LocalAgreement:
-    """Follows the hypotheses of one utterance."""
+    """Tracks the hypotheses of one utterance."""
 
     def __init__(self, hold_s: float) -> None:
         self._hold_s = hold_s
         self._tokens: list[str] = []
-        self._settling: list[str] = []
-        """The last tokens by which text becomes stable: not a quick model's, where a better one follows."""
-        self._since: list[float] = []
-        """For each of them, the audio's length when it was first heard there and has been ever since."""
+        self._agreeing: list[str] = []
+        """Tokens of the last hypothesis that may make text stable (`Hypothesis.settles`)."""
+        self._stable_since: list[float] = []
+        """For each of these tokens, the audio length since which hypotheses have agreed on it."""
         self._stable = 0
         self._words: list[_PlacedWord] = []
 
@@ -57,59 +57,61 @@ class LocalAgreement:
         """Take a hypothesis of the first `audio_s` seconds."""
         diverged = self._take(hypothesis)
         if not hypothesis.settles:
-            return self._reading(diverged)
-        agreed = _common(self._settling, self._tokens)
-        self._settling = self._tokens
-        self._since = self._since[:agreed] + [audio_s] * (len(self._tokens) - agreed)
-        held = sum(1 for _ in takewhile(lambda since: audio_s - since >= self._hold_s, self._since[:agreed]))
-        self._stable = max(self._stable, held)
-        return self._reading(diverged)
+            return self._result(diverged)
+        agreed = _common(self._agreeing, self._tokens)
+        self._agreeing = self._tokens
+        self._stable_since = self._stable_since[:agreed] + [audio_s] * (len(self._tokens) - agreed)
+        stable_count = sum(
+            1 for _ in takewhile(lambda since: audio_s - since >= self._hold_s, self._stable_since[:agreed])
+        )
+        self._stable = max(self._stable, stable_count)
+        return self._result(diverged)
 
     def finish(self, hypothesis: Hypothesis) -> StableHypothesis:
-        """Take the last hypothesis; all of it is stable."""
+        """Take the final hypothesis; all of it becomes stable."""
         diverged = self._take(hypothesis) or hypothesis.diverged
         self._stable = len(self._tokens)
-        return self._reading(diverged)
+        return self._result(diverged)
 
     def _take(self, hypothesis: Hypothesis) -> bool:
-        """Make `hypothesis` begin with what is stable. Returns whether it had to be changed for that."""
+        """Make `hypothesis` start with the stable text. Returns whether it had to be changed."""
         text = hypothesis.text.strip()
         tokens = _TOKEN.findall(text)
         stable = self._tokens[: self._stable]
-        words = _placed(text, hypothesis.words)
+        words = _locate(text, hypothesis.words)
         if tokens[: self._stable] == stable:
             self._tokens, self._words = tokens, words
             return False
-        fits = _fitting(stable, tokens)
-        rest = tokens[fits:]
+        matched = _matching_prefix(stable, tokens)
+        rest = tokens[matched:]
         if rest and stable and not rest[0][0].isspace() and needs_space(stable[-1][-1], rest[0][0]):
             rest[0] = " " + rest[0]
         kept_chars = len("".join(stable))
         kept = [placed for placed in self._words if placed.end <= kept_chars]
-        dropped_chars = len(text) - len("".join(tokens[fits:]))
+        dropped_chars = len(text) - len("".join(tokens[matched:]))
         shift = kept_chars + len("".join(rest)) - len(text)
-        self._words = kept + _after(words, dropped_chars, shift, kept)
+        self._words = kept + _words_after(words, dropped_chars, shift, kept)
         self._tokens = stable + rest
         return True
 
-    def _reading(self, diverged: bool) -> StableHypothesis:
+    def _result(self, diverged: bool) -> StableHypothesis:
         draft = "".join(self._tokens[self._stable :])
         words = tuple(placed.word for placed in self._words)
-        is_whole = _solid(*(word.text for word in words)) == _solid(*self._tokens)
+        is_whole = _without_spaces(*(word.text for word in words)) == _without_spaces(*self._tokens)
         return StableHypothesis(self.stable, draft, words if is_whole else (), diverged)
 
 
 @dataclass(frozen=True, slots=True)
 class _PlacedWord:
-    """A word, and the characters of the text [start, end) that it is."""
+    """A word and its characters [start, end) in the text."""
 
     word: Word
     start: int
     end: int
 
 
-def _placed(text: str, words: Sequence[Word]) -> list[_PlacedWord]:
-    """None of them if one is not in the text."""
+def _locate(text: str, words: Sequence[Word]) -> list[_PlacedWord]:
+    """The words located in `text`; empty if one is not found."""
     found: list[_PlacedWord] = []
     position = 0
     for word in words:
@@ -121,10 +123,10 @@ def _placed(text: str, words: Sequence[Word]) -> list[_PlacedWord]:
     return found
 
 
-def _after(
+def _words_after(
     words: Sequence[_PlacedWord], dropped_chars: int, shift: int, kept: Sequence[_PlacedWord]
 ) -> list[_PlacedWord]:
-    """The words behind `dropped_chars`, none earlier than the last of those that are kept."""
+    """The words behind `dropped_chars`, moved by `shift` characters and not earlier than the last kept word."""
     earliest_s = kept[-1].word.end_s if kept else 0.0
     moved: list[_PlacedWord] = []
     for placed in words:
@@ -140,23 +142,23 @@ def _common(a: Sequence[str], b: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
-def _fitting(stable: Sequence[str], tokens: Sequence[str]) -> int:
-    """How many of `tokens` say what `stable` says: the prefix with the least edit distance, of those the most alike
-    in length. Case and punctuation do not count."""
-    ours, theirs = [_bare(token) for token in stable], [_bare(token) for token in tokens]
-    same = _common(ours, theirs)
-    ours, theirs = ours[same:], theirs[same:]
-    row = list(range(len(theirs) + 1))
-    for n, token in enumerate(ours, 1):
+def _matching_prefix(stable: Sequence[str], tokens: Sequence[str]) -> int:
+    """How many of `tokens` correspond to `stable`: the prefix with the smallest edit distance, and among these the one
+    closest in length. Case and punctuation are ignored."""
+    stable_words, new_words = [_normalised(token) for token in stable], [_normalised(token) for token in tokens]
+    same = _common(stable_words, new_words)
+    stable_words, new_words = stable_words[same:], new_words[same:]
+    row = list(range(len(new_words) + 1))
+    for n, token in enumerate(stable_words, 1):
         last, row[0] = row[0], n
-        for m, other in enumerate(theirs, 1):
+        for m, other in enumerate(new_words, 1):
             last, row[m] = row[m], min(row[m] + 1, row[m - 1] + 1, last + (token != other))
-    return same + min(range(len(row)), key=lambda m: (row[m], abs(m - len(ours))))
+    return same + min(range(len(row)), key=lambda m: (row[m], abs(m - len(stable_words))))
 
 
-def _solid(*texts: str) -> str:
+def _without_spaces(*texts: str) -> str:
     return "".join("".join(texts).split())
 
 
-def _bare(token: str) -> str:
+def _normalised(token: str) -> str:
     return _LETTERS.sub("", token).casefold() or token.strip()

@@ -1,4 +1,4 @@
-"""When speech begins and ends, and how long a stretch of audio may be."""
+"""Endpointing options: when speech starts and ends, and how long a segment may be."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from steno.vad.silero import FRAME
 
 @dataclass(frozen=True, slots=True)
 class SegmenterConfig:
-    """Options of `Segmenter` (live) and `PieceCutter` (files). Raises `ValueError` where they make no sense."""
+    """Options of `Segmenter` (live) and `FileCutter` (files). Raises `ValueError` for invalid combinations."""
 
     threshold: float = 0.5
-    """Speech begins at this probability …"""
+    """Speech starts at this probability."""
     release: float = 0.35
-    """… and goes on until it falls below this one."""
+    """Speech continues until the probability falls below this."""
     min_speech_ms: float = 96
-    """What is shorter is a click, not speech."""
+    """Shorter sounds are clicks, not speech."""
     pre_roll_ms: float = 300
-    """How much before the first sound still belongs to it: soft onsets come before the VAD hears them."""
+    """Audio before the first voiced frame that belongs to the speech: VAD detects soft onsets late."""
     search_from_s: float = 24.0
-    """From this length on, a good place to cut is looked for …"""
+    """From this length on, the segment is cut in a pause."""
     max_s: float = 30.0
-    """… and here it is cut, wherever that is."""
+    """At this length the segment is cut in any case."""
     cut_silence_ms: float = 160
-    """A pause that is good enough to cut in."""
+    """Shortest pause to cut in."""
 
     cut_room_s: float = 1.0
-    """Live: a cut at `max_s` comes in the last so many seconds before; what is older may be used at once."""
+    """Live: a forced cut lies within this time before `max_s`; older audio may be recognised at once."""
     silence_ms: float = 500
-    """Live: an utterance ends after this much silence."""
+    """Live: an utterance ends after this much silence (endpointing)."""
 
     pause_s: float = 2.0
-    """Files: after a pause this long, a new piece begins with the speech."""
+    """Files: after a pause this long, the speech starts a new piece."""
     apart_s: float = 5.0
-    """Files: what lies before the speech, if it is this long (music, noise), is a piece of its own."""
+    """Files: unvoiced audio before the speech (music, noise) of at least this length becomes its own piece."""
     drop_below_dbfs: float = -75.0
-    """Files: below this level is digital silence: nothing was recorded."""
+    """Files: a level below this is digital silence: nothing was recorded."""
     drop_after_s: float = 1.0
-    """Files: digital silence of this length is dropped, but for `pre_roll_ms` at each end next to other audio."""
+    """Files: digital silence of this length is dropped, except `pre_roll_ms` next to other audio."""
 
     def __post_init__(self) -> None:
         if not 0 < self.release <= self.threshold < 1:

@@ -1,4 +1,4 @@
-"""A file's probabilities and levels → pieces for a recogniser that takes `max_s` at most."""
+"""Cuts a file into pieces for a recogniser that takes at most `max_s`, by VAD probabilities and levels."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Reason: TypeAlias = Literal["pause", "cut", "silence", "flush"]
 class SpeechPiece:
     """Samples [start, end) for the recogniser.
 
-    `reason`, why it ends: `pause` (speech begins after a long one), `cut` (it got long), `silence` (digital silence
-    follows), `flush` (the file ends). `voiced`: the first and the last sample in it that the VAD takes for speech.
-    `voiced_frames`: how many frames of it the VAD takes for speech.
+    `reason`, why it ends: `pause` (speech starts after a long pause), `cut` (maximum length), `silence`
+    (digital silence follows), `flush` (end of the file). `voiced`: the first and the last sample that VAD detects as speech.
+    `voiced_frames`: how many of its frames VAD detects as speech.
     """
 
     start: int
@@ -39,7 +39,7 @@ class SpeechPiece:
 
 @dataclass(frozen=True, slots=True)
 class DroppedSilence:
-    """Samples [start, end), in which nothing was recorded."""
+    """Samples [start, end) of digital silence."""
 
     start: int
     end: int
@@ -49,17 +49,17 @@ class FileCutter:
     """Cuts a file into pieces.
 
     1. `SpeechPiece` and `DroppedSilence` tile the file: in order, none empty, every sample in exactly one; no piece is
-       longer than `max_s`. The VAD decides where to cut, never what to keep: music, singing and whispers stay.
-    2. Digital silence (below `drop_below_dbfs` and not voiced) of `drop_after_s` is dropped, but for `pre_roll_ms` at
-       each end where other audio borders on it.
-    3. After `pause_s` without voice, the piece ends `pre_roll_ms` before the voice comes back, so that the next one
-       begins with speech. Where the unvoiced part is `apart_s` or more, it is a piece of its own; a shorter one stays
-       with the speech before it, or at the very beginning with what follows.
+       longer than `max_s`. VAD decides where to cut, never what to keep: music, singing and whispers stay.
+    2. Digital silence (below `drop_below_dbfs` and not voiced) of `drop_after_s` is dropped, except `pre_roll_ms` at
+       each end next to other audio.
+    3. After `pause_s` without voice, the piece ends `pre_roll_ms` before the voice returns, so that the next one starts
+       with speech. An unvoiced part of `apart_s` or more becomes its own piece; a shorter one stays with the speech
+       before it, or at the start of the file with the speech after it.
     4. At `max_s`, the piece is cut in the middle of the longest pause from `search_from_s` on, of `cut_silence_ms` at
        least; without one, where it is quietest.
 
-    Works on whole frames; the caller slices the audio, and keeps of it what lies from `settled` on: little more than
-    `max_s`. However the frames are split between calls, the pieces are the same. Not thread-safe.
+    Works on whole frames. The caller slices the audio, and keeps it from `settled` on: little more than `max_s`. The
+    pieces do not depend on how the frames are split between calls. Not thread-safe.
     """
 
     def __init__(self, config: SegmenterConfig | None = None) -> None:
@@ -77,16 +77,16 @@ class FileCutter:
         self._start = 0
         """The first frame of the open piece."""
         self._frames: list[tuple[bool, float, float]] = []
-        """(voiced, probability, level) of its frames."""
+        """(voiced, probability, level) of the open piece's frames."""
         self._unvoiced = 0
-        """How many frames at the end have no voice …"""
-        self._dead = 0
-        """… and are digital silence besides."""
+        """Number of unvoiced frames at the end."""
+        self._silent = 0
+        """Number of frames of digital silence at the end."""
         self._dropping = False
 
     @property
     def settled(self) -> int:
-        """No piece that is still to come begins before this sample."""
+        """No later piece starts before this sample."""
         if self._dropping:
             return (self._start + max(0, len(self._frames) - self._margin)) * FRAME
         return self._start * FRAME
@@ -103,7 +103,7 @@ class FileCutter:
         return out
 
     def flush(self, end: int | None = None) -> list[SpeechPiece | DroppedSilence]:
-        """The file ends: the rest of it. `end`: its length in samples, if its last frame was partial and not fed."""
+        """Finish the file. `end`: its length in samples, if its last frame was partial and not fed."""
         out: list[SpeechPiece | DroppedSilence] = []
         for is_voiced in self._gate.flush():
             self._step(is_voiced, *self._undecided.pop(0), out)
@@ -118,22 +118,22 @@ class FileCutter:
         return out
 
     def _step(self, is_voiced: bool, probability: float, level: float, out: list[SpeechPiece | DroppedSilence]) -> None:
-        is_dead = not is_voiced and level < self._drop_below_dbfs
-        if self._dropping and (not is_dead or len(self._frames) >= self._max_frames):
+        is_silent = not is_voiced and level < self._drop_below_dbfs
+        if self._dropping and (not is_silent or len(self._frames) >= self._max_frames):
             self._drop(len(self._frames) - self._margin, out)
-            self._dropping = is_dead
+            self._dropping = is_silent
         if is_voiced and self._unvoiced >= self._pause_frames:
             self._end_before_speech(out)
         self._frames.append((is_voiced, probability, level))
         self._unvoiced = 0 if is_voiced else self._unvoiced + 1
-        self._dead = self._dead + 1 if is_dead else 0
-        if not self._dropping and self._dead >= self._drop_frames:
-            self._begin_to_drop(out)
+        self._silent = self._silent + 1 if is_silent else 0
+        if not self._dropping and self._silent >= self._drop_frames:
+            self._start_dropping(out)
         if not self._dropping and len(self._frames) >= self._max_frames:
             self._emit(self._best_cut(), "cut", out)
 
-    def _begin_to_drop(self, out: list[SpeechPiece | DroppedSilence]) -> None:
-        before = len(self._frames) - self._dead
+    def _start_dropping(self, out: list[SpeechPiece | DroppedSilence]) -> None:
+        before = len(self._frames) - self._silent
         if before > 0:
             self._emit(before + self._margin, "silence", out)
         self._dropping = True
@@ -159,7 +159,7 @@ class FileCutter:
             self._emit(begin, "pause", out)
 
     def _best_cut(self) -> int:
-        """How many frames of the open piece, which has become too long, to keep in it."""
+        """Where to cut the open piece, which has reached its maximum length, in frames."""
         window = self._frames[self._search_from :]
         voiced = np.array([True, *(frame[0] for frame in window), True])
         edges = np.flatnonzero(np.diff(voiced.astype(np.int8)))
@@ -173,14 +173,14 @@ class FileCutter:
     def _emit(
         self, count: int, reason: Reason, out: list[SpeechPiece | DroppedSilence], end: int | None = None
     ) -> None:
-        """Close the open piece after `count` frames; what is left of it is the beginning of the next."""
+        """Close the open piece after `count` frames; the rest starts the next one."""
         first = self._start * FRAME
         end = first + count * FRAME if end is None else end
         if end <= first:
             return
         voiced = [i for i, frame in enumerate(self._frames[:count]) if frame[0]]
-        heard = (first + voiced[0] * FRAME, first + (voiced[-1] + 1) * FRAME) if voiced else None
-        out.append(SpeechPiece(first, end, reason, heard, len(voiced)))
+        voiced_span = (first + voiced[0] * FRAME, first + (voiced[-1] + 1) * FRAME) if voiced else None
+        out.append(SpeechPiece(first, end, reason, voiced_span, len(voiced)))
         self._advance(count)
 
     def _advance(self, count: int) -> None:

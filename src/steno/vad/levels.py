@@ -1,4 +1,4 @@
-"""How loud frames are, and which is the quietest."""
+"""Levels of frames, and the quietest place to cut."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 FLOOR_DBFS = -120.0
-"""The level of nothing at all."""
+"""The lowest level that is reported."""
 
 
 def frame_levels(audio: Audio) -> NDArray[np.float32]:
@@ -25,10 +25,10 @@ def frame_levels(audio: Audio) -> NDArray[np.float32]:
 
 
 def quietest(probabilities: NDArray[np.float32], levels: NDArray[np.float32]) -> int:
-    """The frame in whose neighbourhood (96 ms) there is least speech, and among equals least sound.
+    """The frame with the least speech within 96 ms, and among equals the lowest level.
 
-    Probabilities count in tenths: inside fluent speech they are all near 1, and there the level decides. A neighbour
-    counts, because the closure before a "t" is silent and no place to cut.
+    Probabilities are rounded to tenths: within fluent speech they are all near 1, and the level decides. Neighbours
+    count because the closure before a "t" is silent but not a place to cut.
     """
     rank = np.round(probabilities, 1) * 1000 + levels
     padded = np.pad(rank, 1, mode="edge")

@@ -1,4 +1,4 @@
-"""A live stream's probabilities → utterances. Sans-IO, frame by frame; numbers in, events out."""
+"""Endpointing: a live stream's VAD probabilities → utterances. Sans-IO, frame by frame."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Reason: TypeAlias = Literal["endpoint", "onset", "cut", "flush"]
 
 @dataclass(frozen=True, slots=True)
 class SpeechOnset:
-    """An utterance began. Its span opens at sample `start`; it is voiced from sample `onset` on."""
+    """An utterance started: its span at sample `start`, its voice at sample `onset`."""
 
     start: int
     onset: int
@@ -27,11 +27,11 @@ class SpeechOnset:
 
 @dataclass(frozen=True, slots=True)
 class ClosedSpan:
-    """A closed stretch of the stream, samples [start, end).
+    """A closed span of the stream, samples [start, end).
 
-    `reason`: `endpoint` (silence came), `onset` (speech came), `cut` (it got long), `flush` (the caller's wish).
-    `voiced`: the first and the last sample in it that are speech; None in silence.
-    `voiced_frames`: how many frames of it are speech.
+    `reason`: `endpoint` (silence), `onset` (speech starts), `cut` (maximum length), `flush` (the caller's request).
+    `voiced`: the first and the last voiced sample; None in silence.
+    `voiced_frames`: number of voiced frames.
     """
 
     kind: Literal["speech", "silence"]
@@ -49,31 +49,31 @@ class Segmenter:
     """Partitions a stream into speech and silence.
 
     1. The spans tile the stream: in order, none empty, none overlapping, none missing, none longer than `max_s`.
-    2. Speech begins with the first of `min_speech_ms` voiced frames, and its span `pre_roll_ms` earlier, but never
-       before the end of the span before it. `SpeechOnset` comes once for each speech span, before it.
-    3. It ends after `silence_ms` without voice: the span goes up to that moment (`endpoint`).
-    4. From `search_from_s` on, a pause of `cut_silence_ms` is enough: if speech goes on after it, it is cut there
-       (`cut`), and the next utterance begins right there.
-    5. At `max_s` it is cut where it is quietest in the last `cut_room_s`, and the next utterance begins right there.
-       What lies before `usable` is the open utterance's, wherever it will be cut.
-    6. A stretch after such a cut in which no voice comes is silence after all.
-    7. Silence is closed when speech begins, and at `max_s` up to `pre_roll_ms` before now (`cut`): the rest may yet
-       belong to speech.
+    2. Speech starts with the first of `min_speech_ms` voiced frames, and its span `pre_roll_ms` earlier, but never
+       before the end of the span before it. `SpeechOnset` is emitted once for each speech span, before it.
+    3. It ends after `silence_ms` without voice (`endpoint`).
+    4. From `search_from_s` on, a pause of `cut_silence_ms` is enough: if speech continues after it, the span is
+       cut there (`cut`), and the next utterance starts there.
+    5. At `max_s` it is cut at the quietest frame of the last `cut_room_s`, and the next utterance starts there. Audio
+       before `usable` belongs to the open utterance, wherever it will be cut.
+    6. A span without voice after such a cut becomes silence.
+    7. Silence is closed when speech starts, and at `max_s` up to `pre_roll_ms` before now (`cut`), because the rest
+       may belong to speech.
 
-    However the frames are split between calls, the events are the same. Not thread-safe.
+    The events do not depend on how the frames are split between calls. Not thread-safe.
     """
 
     def __init__(self, config: SegmenterConfig | None = None) -> None:
-        self._take(config or SegmenterConfig())
+        self._apply_config(config or SegmenterConfig())
         self.reset()
 
     def configure(self, config: SegmenterConfig) -> None:
-        """Go on with other options, from the next frame on. What is open stays open, and what was settled settled."""
+        """Change the options from the next frame on. An open span stays open, and settled audio stays settled."""
         self._floor = self.settled
-        self._take(config)
+        self._apply_config(config)
         self._gate.configure(config.threshold, config.release, frames_of(config.min_speech_ms / 1000))
 
-    def _take(self, config: SegmenterConfig) -> None:
+    def _apply_config(self, config: SegmenterConfig) -> None:
         self._config = config
         self._pre_roll = round(config.pre_roll_ms / 1000 * SAMPLE_RATE)
         self._silence_frames = frames_of(config.silence_ms / 1000)
@@ -83,25 +83,25 @@ class Segmenter:
         self._cut_from = max(self._search_from, self._max - round(config.cut_room_s * SAMPLE_RATE))
 
     def reset(self) -> None:
-        """Forget everything; the stream begins anew at sample 0."""
+        """Start a new stream at sample 0."""
         config = self._config
         self._gate = SpeechGate(config.threshold, config.release, frames_of(config.min_speech_ms / 1000))
         self._undecided: list[tuple[float, float]] = []
         self._now = 0
         self._floor = 0
-        """Before this, audio was let go under other options."""
+        """Audio before this was released under earlier options."""
         self._open(start=0, in_speech=False)
 
     @property
     def settled(self) -> int:
-        """No span that is still to come begins before this sample: older audio can be let go."""
+        """No later span starts before this sample: older audio can be released."""
         if self._in_speech:
             return self._start
         return max(self._start, self._floor, self._now - self._pre_roll)
 
     @property
     def now(self) -> int:
-        """How far the stream has been decided on, in samples."""
+        """End of the processed audio, in samples."""
         return self._now
 
     @property
@@ -111,16 +111,16 @@ class Segmenter:
 
     @property
     def voiced_until(self) -> int:
-        """Where the last voice in the open utterance ends; its start, if there is none yet."""
+        """End of the last voiced frame of the open utterance; its start, if there is none yet."""
         return self._voiced_until if self._in_speech else self._now
 
     @property
     def voiced_frames(self) -> int:
-        """Frames of the open utterance that are speech."""
+        """Number of voiced frames of the open utterance."""
         return sum(frame.is_voiced for frame in self._frames)
 
     def feed(self, probabilities: NDArray[np.float32], levels: NDArray[np.float32] | None = None) -> list[Event]:
-        """Take the next frames of `FRAME` samples: their probabilities and, for good cuts, levels in dBFS."""
+        """Take the next frames of `FRAME` samples: probabilities and, for better cuts, levels in dBFS."""
         if levels is None:
             levels = np.zeros(len(probabilities), np.float32)
         events: list[Event] = []
@@ -131,9 +131,9 @@ class Segmenter:
         return events
 
     def flush(self, end: int | None = None) -> list[Event]:
-        """Close all that is open; the stream goes on in silence from sample `end`.
+        """Close the open span; the stream continues in silence from sample `end`.
 
-        `end`: where it really ends, if its last frame was partial and not fed.
+        `end`: the end of the audio, if its last frame was partial and not fed.
         """
         events: list[Event] = []
         for is_voiced in self._gate.flush():
@@ -149,11 +149,11 @@ class Segmenter:
     def _open(self, start: int, *, in_speech: bool) -> None:
         self._start = start
         self._in_speech = in_speech
-        self._announced = False
-        self._quiet_frames = 0
+        self._onset_emitted = False
+        self._unvoiced_frames = 0
         self._voiced_until = start
         self._frames: list[_Frame] = []
-        """Those of the open utterance, up to now; none in silence."""
+        """Frames of the open utterance so far; empty in silence."""
 
     def _step(self, is_voiced: bool, probability: float, level: float, events: list[Event]) -> None:
         self._now += FRAME
@@ -164,33 +164,33 @@ class Segmenter:
         if self._in_speech:
             if is_voiced and self._is_after_a_pause():
                 self._cut_at(max(self._voiced_until + self._cut_silence, self._now - FRAME - self._pre_roll), events)
-            self._hear(_Frame(self._now - FRAME, is_voiced, probability, level), events)
+            self._add_frame(_Frame(self._now - FRAME, is_voiced, probability, level), events)
             self._end_if_due(events)
         elif self._now + FRAME - self._start > self._max:
             cut = max(self._floor, self._now - self._pre_roll)
             self._close(cut, "cut", events)
             self._open(cut, in_speech=False)
 
-    def _hear(self, frame: _Frame, events: list[Event]) -> None:
+    def _add_frame(self, frame: _Frame, events: list[Event]) -> None:
         self._frames.append(frame)
-        self._quiet_frames = 0 if frame.is_voiced else self._quiet_frames + 1
+        self._unvoiced_frames = 0 if frame.is_voiced else self._unvoiced_frames + 1
         if frame.is_voiced:
             self._voiced_until = frame.start + FRAME
-        if frame.is_voiced and not self._announced:
-            self._announced = True
+        if frame.is_voiced and not self._onset_emitted:
+            self._onset_emitted = True
             events.append(SpeechOnset(self._start, frame.start))
 
     def _end_if_due(self, events: list[Event]) -> None:
-        if self._quiet_frames >= self._silence_frames:
+        if self._unvoiced_frames >= self._silence_frames:
             self._close(self._now, "endpoint", events)
             self._open(self._now, in_speech=False)
         elif self._now - self._start + FRAME > self._max:
             self._cut_at(self._quietest(), events)
 
     def _is_after_a_pause(self) -> bool:
-        """Whether the utterance is long enough for a cut here, where speech goes on."""
+        """Whether the utterance is long enough for a cut in this pause, after which speech continues."""
         is_long = self._now - FRAME - self._start >= self._search_from
-        return is_long and self._quiet_frames * FRAME >= self._cut_silence
+        return is_long and self._unvoiced_frames * FRAME >= self._cut_silence
 
     def _quietest(self) -> int:
         choice = [frame for frame in self._frames if frame.start >= self.usable]
@@ -205,14 +205,16 @@ class Segmenter:
         self._close(cut, "cut", events)
         self._open(cut, in_speech=True)
         for frame in rest:
-            self._hear(frame, events)
+            self._add_frame(frame, events)
 
     def _close(self, end: int, reason: Reason, events: list[Event]) -> None:
         if end <= self._start:
             return
         voiced = [frame.start for frame in self._frames if frame.is_voiced and frame.start < end]
-        heard = (voiced[0], voiced[-1] + FRAME) if voiced else None
-        events.append(ClosedSpan("speech" if heard else "silence", self._start, end, reason, heard, len(voiced)))
+        voiced_span = (voiced[0], voiced[-1] + FRAME) if voiced else None
+        events.append(
+            ClosedSpan("speech" if voiced_span else "silence", self._start, end, reason, voiced_span, len(voiced))
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 Two exports of one model (`data/README.md`): `SileroVad` runs many frames of one file in a call, `BatchedVad` one
 frame of many live streams. Both see each frame with the last 64 samples of the one before, as the model was trained.
 
-No level normalisation comes before it: the model hears clean speech with peaks at −46 dBFS as surely as at −6 (in
-`tests/vad`), and a gain that follows the signal would make noise loud in every pause.
+The level is not normalised: the model detects clean speech with peaks at −46 dBFS as reliably as at −6 (`tests/vad`),
+and an adaptive gain would amplify noise in every pause.
 
 `onnxruntime` is imported when a model is loaded, with one thread: parallelism is the server's, across streams.
 """
@@ -46,7 +46,7 @@ class SileroVad:
         self.reset()
 
     def fresh(self) -> SileroVad:
-        """Another one at its beginning, without loading the model again; it may run in another thread."""
+        """A new stream that shares the loaded model; it may run in another thread."""
         other = object.__new__(SileroVad)
         other._session = self._session
         other.reset()
@@ -63,7 +63,7 @@ class SileroVad:
         return np.concatenate([self._run(windows[i : i + FRAMES_PER_CALL]) for i in range(0, frames, FRAMES_PER_CALL)])
 
     def flush(self) -> NDArray[np.float32]:
-        """Complete the last frame with silence and return its probability, if there is one. Begins a new stream."""
+        """Complete the last frame with silence and return its probability, if there is one. Starts a new stream."""
         missing = -(len(self._rest) - CONTEXT) % FRAME
         last = self.feed(np.zeros(missing, np.float32))
         self.reset()
@@ -83,17 +83,17 @@ class SileroVad:
 
 @dataclass(slots=True, eq=False)
 class VadState:
-    """What the model remembers of one stream. A new one is a new stream."""
+    """The model's recurrent state of one stream."""
 
     memory: NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, STATE), np.float32))
     context: Audio = field(default_factory=lambda: np.zeros(CONTEXT, np.float32))
 
 
 class BatchedVad:
-    """One step for many streams at once; per stream, a batch of 32 costs less than half of a batch of one.
+    """One frame of many streams per call; per stream, a batch of 32 costs less than half of a batch of one.
 
-    Keeps nothing of a stream: its `VadState` is the caller's. Calls may run in several threads at once, as long as no
-    state is in two of them.
+    It holds no stream state: each `VadState` is the caller's. Calls may run in several threads at once, as long as no
+    state is used by two of them.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class BatchedVad:
     def step(self, frames: NDArray[np.float32], states: Sequence[VadState]) -> NDArray[np.float32]:
         """`frames`, shape [streams, 512], one of each stream; returns probabilities, shape [streams].
 
-        Moves `states` on by a frame. No two of them may be the same object.
+        Advances `states` by a frame; they must be distinct objects.
         """
         if frames.shape != (len(states), FRAME):
             raise ValueError(f"frames must have the shape ({len(states)}, {FRAME}), got {frames.shape}")
@@ -123,7 +123,7 @@ class BatchedVad:
 
 
 def _load(name: str) -> Any:
-    # ONNX Runtime reports on its use unless it is told not to before it is imported, and keeps a database in ~/.cache.
+    # ONNX Runtime sends telemetry, and keeps a database in ~/.cache, unless disabled before its import.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 

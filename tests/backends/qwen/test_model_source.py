@@ -133,7 +133,7 @@ def test_a_configuration_that_says_nothing_of_the_model_is_refused(hollow: Make)
 
 def test_a_quantised_checkpoint_is_refused(hollow: Make) -> None:
     folder = hollow(model_type="qwen3_asr", audio_config={}, text_config={}, quantization_config={"bits": 4})
-    assert "is quantised already" in refused(SettingsError, ModelRef(str(folder)))
+    assert "is quantised, which is not supported" in refused(SettingsError, ModelRef(str(folder)))
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_who_flushes_on_and_on_behind_a_slow_final_is_held_up() -> None:
             await stream.feed(pcm(("speech", 1), ("silence", 1)))
             flushing = asyncio.create_task(flush_on_and_on())
             await asyncio.sleep(30)
-            assert len(stream._session._line) <= MAX_WAITING + 2
+            assert len(stream._session._queue) <= MAX_WAITING + 2
             flushing.cancel()
             await asyncio.wait([flushing])
 
@@ -255,7 +255,7 @@ def test_while_live_work_waits_too_long_no_further_session_is_let_in() -> None:
                 for stream in (first, second):
                     await stream.feed(pcm(("speech", 1)))
                 await asyncio.sleep(3)
-                with pytest.raises(OverloadedError, match="have to wait") as refused:
+                with pytest.raises(OverloadedError, match="already wait") as refused:
                     async with live.open("c", LiveOptions()):
                         pass
                 assert refused.value.retry_after_s >= 1

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 from loguru import logger
 
+from steno.audio.pcm import to_s16le
 from steno.backends.cpu import UPLOAD_NICE
 from steno.backends.sphinx import installed
 from steno.backends.sphinx.pool import ChildPool
@@ -63,11 +63,7 @@ def patience_s(audio: Audio) -> float:
 async def pcm_of(audio: Audio) -> bytes:
     """16-bit PCM of `audio`, clipped. Converted in a thread: a minute of audio takes 3 ms."""
 
-    def convert() -> bytes:
-        samples = np.clip(np.rint(audio * 32_768.0), -32_768, 32_767)
-        return bytes(samples.astype("<i2").data)
-
-    return await asyncio.to_thread(convert)
+    return await asyncio.to_thread(to_s16le, audio)
 
 
 @dataclass(frozen=True, slots=True)

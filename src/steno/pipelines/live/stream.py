@@ -234,7 +234,7 @@ class LiveStream:
         self._measure_partials(events, lag_s)
         self._jobs[step.segment_id] -= 1
         self._take(events)
-        if not self._jobs[step.segment_id] and not self._session.holds(step.segment_id):
+        if not self._jobs[step.segment_id] and not self._session.is_open(step.segment_id):
             self._forget(step.segment_id)
 
     async def _apply(self, step: StepRequest) -> list[Event]:
