@@ -1,4 +1,4 @@
-"""What a WAV or AVI file claims for the texts in its `LIST INFO`: FFmpeg allocates and clears it before it reads.
+"""Checks the sizes of texts in the `LIST INFO` of WAV and AVI files: FFmpeg allocates and clears them before reading.
 
 32 KB claiming 2 GB cost 2 GB and 5 s in `ff_read_riff_info` (libavformat/riffdec.c).
 """
@@ -11,16 +11,16 @@ from steno.audio.source import GuardedReader
 from steno.errors import UndecodableAudioError
 
 MAX_MISSING_BYTES = 1_000_000
-"""By how much the texts may go past the end of a file: some are cut off."""
+"""How far texts may extend past the end of the file: some files are truncated."""
 
 MAX_CHUNKS = 100_000
-"""Then we stop looking. An AVI has two a frame, but those lie in `LIST movi`, which is passed over whole."""
+"""Max chunks that are checked. An AVI has two per frame, but in `LIST movi`, which is skipped as a whole."""
 
 _ORDER = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}
 
 
 def check_chunks(reader: GuardedReader) -> None:
-    """Raise `UndecodableAudioError` if a list of texts is longer than the file. Leaves the reader at its beginning."""
+    """Raise `UndecodableAudioError` if a list of texts is longer than the file. Leaves the reader at its start."""
     file_bytes = reader.seek(0, 2)
     reader.seek(0)
     order = _ORDER.get(reader.read(12)[:4])
@@ -33,6 +33,6 @@ def check_chunks(reader: GuardedReader) -> None:
         kind, size, list_kind = struct.unpack(f"{order}4sI4s", header)
         if kind == b"LIST" and list_kind == b"INFO" and at + 8 + size > file_bytes + MAX_MISSING_BYTES:
             raise UndecodableAudioError("The file is damaged: its header claims texts that are longer than the file.")
-        opened = kind == b"LIST" and list_kind in (b"hdrl", b"strl", b"odml")
-        at += 12 if opened else 8 + size + (size & 1)
+        is_entered = kind == b"LIST" and list_kind in (b"hdrl", b"strl", b"odml")
+        at += 12 if is_entered else 8 + size + (size & 1)
     reader.seek(0)

@@ -1,7 +1,7 @@
-"""FFmpeg, held at arm's length: which containers and codecs it may read, and what its errors mean.
+"""Restricted use of FFmpeg: which containers and codecs it may read, and the translation of its errors.
 
-What an MP4 makes FFmpeg allocate is checked before (`boxes`) if the source can seek. From one that cannot, nothing
-can be read ahead: 20 KB of it may ask for 2.9 GB and 9 s. `sandbox` bounds that, and all that is not foreseen here.
+How much an MP4 makes FFmpeg allocate is checked first (`mp4_boxes`) if the source can seek. A source that cannot seek
+cannot be read ahead: 20 KB of it may cost 2.9 GB and 9 s. `sandbox` bounds that, and everything unforeseen.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 FORMATS = "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,w64,wav,wv"
-"""FFmpeg's demuxers that we use. Each reads one file and nothing else, unlike `hls`, `dash`, `concat`, `sdp`, …"""
+"""Allowed FFmpeg demuxers. Each reads one file and nothing else, unlike `hls`, `dash`, `concat`, `sdp`, …"""
 
 EXACT_LENGTH = ("caf", "flac", "matroska", "mov", "ogg", "w64", "wav")
-"""Those whose length comes from the container, not from a guess at the bit rate."""
+"""Demuxers whose duration comes from the container, not from an estimate by bit rate."""
 
 CODECS = (
     "aac,aac_latm,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_swf,adpcm_yamaha,alac,amrnb,"
@@ -38,7 +38,7 @@ CODECS = (
     "pcm_u16be,pcm_u16le,pcm_u24be,pcm_u24le,pcm_u32be,pcm_u32le,pcm_u8,speex,truehd,vorbis,"
     "wavpack,wmalossless,wmapro,wmav1,wmav2"
 )
-"""FFmpeg's decoders that we use. No picture is ever decoded, not even to find out what it is."""
+"""Allowed FFmpeg decoders. Pictures are never decoded."""
 
 MAX_CHANNELS = 64
 
@@ -47,14 +47,14 @@ ACCEPTED = "Send WAV, FLAC, MP3, M4A/AAC, Ogg, WebM, or a video (MP4, Matroska) 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedFormats:
-    """What `open_media` takes, and the words for it."""
+    """What `open_media` accepts, and wording for its errors."""
 
     demuxer: str | None = None
-    """The only one, which is then not guessed; None = any of `FORMATS`, by how the source begins."""
+    """The only allowed demuxer; None = any of `FORMATS`, detected from the source's start."""
     codecs: str = CODECS
     max_tracks: int = 100
     options: Mapping[str, str] = field(default_factory=dict)
-    """More of FFmpeg's."""
+    """Further FFmpeg options."""
     noun: str = "file"
     advice: str = ACCEPTED
 
@@ -66,7 +66,7 @@ _MAGIC = (
     *(b"OggS", b"\x1aE\xdf\xa3", b"0&\xb2u", b"FLV", b"#!AMR", b"ID3"),
     *(b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"\x0bw"),
 )
-"""How files of these formats begin: what cannot be opened though it begins so is damaged, not something else."""
+"""First bytes of these formats: a file that starts so but cannot be opened is damaged, not another format."""
 
 
 @dataclass(slots=True)
@@ -77,9 +77,9 @@ class Media:
     stream: AudioStream
     reader: GuardedReader
     damaged_packets: int = 0
-    """How much of it could not be decoded."""
+    """Number of packets that could not be decoded."""
     broke_off: bool = False
-    """The demuxer gave up before the end."""
+    """Whether the demuxer failed before the end."""
 
     @property
     def format(self) -> str:
@@ -89,13 +89,13 @@ class Media:
 
     @property
     def start_s(self) -> float | None:
-        """When its earliest track begins, by its own timestamps."""
+        """Start of its earliest track, by its own timestamps."""
         start = self.container.start_time
         return None if start is None else start / 1e6
 
     @property
     def claimed_s(self) -> float | None:
-        """The track's length as the file states it. (Matroska and Ogg state the time of its end.)"""
+        """The track's duration as stated by the file. (Matroska and Ogg state the time of its end.)"""
         if self.stream.duration is not None and self.stream.time_base is not None:
             duration_s = float(self.stream.duration * self.stream.time_base)
         else:
@@ -107,7 +107,7 @@ class Media:
 
     @property
     def exact_s(self) -> float | None:
-        """`claimed_s`, where it is more than an estimate (FFmpeg checks WAV's against the size, if it can seek)."""
+        """`claimed_s` if it is not an estimate (FFmpeg checks WAV's against the file size, if it can seek)."""
         exact = self.reader.seekable() and self.container.format.name.split(",")[0] in EXACT_LENGTH
         return self.claimed_s if exact else None
 
@@ -117,7 +117,7 @@ class Media:
         return sum(float(packet.duration or 0) * base for packet in self._packets())
 
     def frames(self) -> Iterator[AudioFrame]:
-        """Decoded frames. Damaged packets are counted and left out; where the file breaks off, it ends."""
+        """Decoded frames. Damaged packets are counted and skipped; if the file is truncated, iteration ends."""
         from av import FFmpegError
 
         for packet in self._packets():
@@ -137,8 +137,8 @@ class Media:
             try:
                 packet = next(packets, None)
             except IndexError:
-                # At the end PyAV also flushes tracks that appeared after the file was opened (MPEG-TS), but it looks
-                # them up in a list that it made before. Our track has been flushed by then: it comes first.
+                # At the end PyAV also flushes tracks that appeared after opening (MPEG-TS), but looks them up in a
+                # list made before. This track comes first, so it has been flushed by then.
                 packet = None
             except FFmpegError:
                 self.damaged_packets += 1
@@ -183,7 +183,7 @@ def open_media(
         **accepted.options,
     }
     if reader.head.startswith(b"FLV"):
-        options["fflags"] = "+ignidx"  # else 9 KB can take 2 GB, for a table of key frames
+        options["fflags"] = "+ignidx"  # otherwise 9 KB can cost 2 GB for a table of key frames
     try:
         container = av.open(
             reader,
@@ -202,11 +202,11 @@ def open_media(
 
 
 class _OtherFileError(Exception):
-    """The file named another one to be opened."""
+    """The file refers to another file."""
 
 
 def _refuse_to_open(_url: str, _flags: int, _options: dict[str, Any]) -> NoReturn:
-    """What FFmpeg gets in place of `open`: the second lock, should a demuxer ever look for another file."""
+    """Replaces `open` for FFmpeg: a second safeguard if a demuxer tries to open another file."""
     raise _OtherFileError
 
 
@@ -215,9 +215,9 @@ def _unreadable(head: bytes, accepted: AcceptedFormats) -> AudioError:
         return EmptyAudioError(f"The {accepted.noun} is empty.")
     if head.startswith(_MAGIC) or head[4:8] == b"ftyp":
         return UndecodableAudioError(
-            f"The {accepted.noun} begins like audio, but is damaged or incomplete: its header cannot be read."
+            f"The {accepted.noun} starts like audio, but is damaged or incomplete: its header cannot be read."
         )
-    return NotAudioError(f"This is not an audio {accepted.noun} of a kind that we read. {accepted.advice}")
+    return NotAudioError(f"This is not an audio {accepted.noun} in a supported format. {accepted.advice}")
 
 
 def _audio_track(container: InputContainer, accepted: AcceptedFormats, track: str | None) -> AudioStream:
@@ -227,10 +227,10 @@ def _audio_track(container: InputContainer, accepted: AcceptedFormats, track: st
     candidates = tracks if track is None else _named(tracks, track)
     readable = [stream for stream in candidates if _is_readable(stream, accepted)]
     if not readable:
-        raise UndecodableAudioError(f"The audio track is in a codec that we do not read. {accepted.advice}")
+        raise UndecodableAudioError(f"{accepted.advice}")
     stream = next((stream for stream in readable if _is_default(stream)), readable[0])
     context = stream.codec_context
-    if context.sample_rate and context.layout.nb_channels:  # else only the frames will tell
+    if context.sample_rate and context.layout.nb_channels:  # otherwise only the frames have it
         check_shape(context.sample_rate, context.layout.nb_channels)
     return stream
 
@@ -269,10 +269,10 @@ def _is_readable(stream: AudioStream, accepted: AcceptedFormats) -> bool:
 
 
 def check_shape(sample_rate: int, channels: int) -> None:
-    """Refuse what no recording has, before anything is allocated for it."""
+    """Refuse implausible rates and channel counts before anything is allocated for them."""
     if not MIN_RATE <= sample_rate <= MAX_RATE:
         raise UndecodableAudioError(
-            f"The audio claims a sample rate of {sample_rate} Hz; we read {MIN_RATE} to {MAX_RATE}."
+            f"The audio claims a sample rate of {sample_rate} Hz; supported are {MIN_RATE} to {MAX_RATE}."
         )
     if not 1 <= channels <= MAX_CHANNELS:
-        raise UndecodableAudioError(f"The audio claims {channels} channels; we read 1 to {MAX_CHANNELS}.")
+        raise UndecodableAudioError(f"The audio claims {channels} channels; supported are 1 to {MAX_CHANNELS}.")

@@ -1,4 +1,4 @@
-"""Decoded frames to mono at `SAMPLE_RATE`, as a stream."""
+"""Streaming conversion of decoded frames to mono at `SAMPLE_RATE`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Converter:
-    """Mixes and resamples frames, whose rate may change on the way; values in [-1, 1]."""
+    """Mixes and resamples frames, whose rate may change; values in [-1, 1]."""
 
     def __init__(self) -> None:
         self._mixer = Mixer()
         self._resampler: Resampler | None = None
 
     def convert(self, frame: AudioFrame) -> Audio:
-        """Raises UndecodableAudioError: the frame claims a rate or channels that no recording has."""
+        """Raises UndecodableAudioError: the frame's rate or channel count is not supported."""
         rest = None
         check_shape(frame.sample_rate, frame.layout.nb_channels)
         if self._resampler is None or self._resampler.rate != frame.sample_rate:
@@ -33,13 +33,13 @@ class Converter:
         return audio if rest is None else np.concatenate([rest, audio])
 
     def flush(self) -> Audio:
-        """What the resampler holds back. The next frame begins a new stream in it."""
+        """The samples held back by the resampler. The next frame starts a new stream."""
         if self._resampler is None:
             return np.zeros(0, np.float32)
         return _clipped(self._resampler.flush())
 
 
 def _clipped(audio: Audio) -> Audio:
-    """The resampler overshoots."""
+    """Clip the resampler's overshoot."""
     clipped: Audio = np.clip(audio, -1, 1)
     return clipped

@@ -1,8 +1,8 @@
-"""Whatever people upload, as float32 mono at `SAMPLE_RATE`, piece by piece.
+"""Decodes uploaded media to float32 mono at `SAMPLE_RATE`, in chunks.
 
     bytes → GuardedReader → FFmpeg (demux, decode) → Mixer → Timeline → Resampler → chunks
 
-Everything is pulled: nothing runs ahead of the consumer, and memory is bounded by a constant, not by the file.
+The consumer pulls (back-pressure): nothing runs ahead of it, and memory is bounded by a constant, not by the file.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 __all__ = ["DecodeCancelled", "MediaInfo", "decode", "probe"]
 
 HEADER_SLACK_S = 1.0
-"""Packets may hold padding that is not decoded: only past this is a file refused before it is decoded."""
+"""Tolerance when a duration is checked before decoding: packets may include padding that is not decoded."""
 
 MISSING_S = 1.0
-"""A file that ends earlier than its header says by more than this was cut off."""
+"""A file that ends earlier than its header says by more than this is truncated."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a file says about the audio track that is decoded."""
+    """A file's header data of the audio track that is decoded."""
 
     container: str
     codec: str
     sample_rate: int
     channels: int
     duration_s: float | None
-    """As the header has it, or estimated from the bit rate; None = unknown."""
+    """From the header, or estimated by bit rate; None = unknown."""
 
 
 def probe(source: BinaryIO | Path) -> MediaInfo:
@@ -67,20 +67,20 @@ def decode(
 ) -> Iterator[Audio]:
     """Yield an audio track of `source` in chunks of `chunk_s`, the last one shorter; values in [-1, 1].
 
-    In this process, which a damaged file may crash or exhaust: for strangers' files there is `sandbox.decoder_pool`.
-    `on_open` is called with what the header says, before any audio; `on_warning` with a sentence for each kind of
-    damage, behind all audio.
-    A seekable `source` is read from its beginning; it is not closed. Closing the generator releases all the rest.
+    Runs in this process, which a damaged file may crash or exhaust: use `sandbox.decoder_pool` for untrusted files.
+    `on_open` is called with the header's data, before any audio; `on_warning` with a sentence for each kind of damage,
+    after all audio.
+    A seekable `source` is read from its start; it is not closed. Closing the generator releases everything else.
     Times in the output are times in a player (`Timeline`); all channels are mixed (`Mixer`). The links of a chained Ogg
     file follow each other (`ogg_links`).
 
-    A file that is damaged in the middle or breaks off yields what can be decoded. A WAV file cut short is not noticed:
-    its length field is wrong in too many good ones. What a header says of the length is a hint: where it says too much,
-    the packets are counted before the file is refused.
+    Damaged or truncated files yield what can be decoded. A truncated WAV file is not detected: the length field of many
+    intact ones is wrong. A header's duration is a hint: if it exceeds `max_seconds`, the packets are counted before the
+    file is refused.
 
     Raises, at the first `next` or later:
-        NotAudioError: it is something else, or a video without an audio track.
-        UndecodableAudioError: nothing of it can be decoded.
+        NotAudioError: the format is not supported, or there is no audio track.
+        UndecodableAudioError: nothing can be decoded.
         EmptyAudioError: it has no samples.
         AudioTooLongError: longer than `max_seconds`.
         AudioTrackNotFoundError: there is no such `track`.
@@ -202,7 +202,7 @@ def _info_of(media: Media) -> MediaInfo:
 
 
 def _mono(media: Media, timeline: Timeline) -> Iterator[tuple[int, Audio]]:
-    """(sample rate, samples), with silence where the timeline has gaps: a second at a time."""
+    """(sample rate, samples), with silence in gaps of the timeline, at most 1 s at a time."""
     mixer = Mixer()
     for frame in media.frames():
         rate = frame.sample_rate
@@ -214,7 +214,7 @@ def _mono(media: Media, timeline: Timeline) -> Iterator[tuple[int, Audio]]:
 
 
 def _resampled(parts: Iterator[tuple[int, Audio]]) -> Iterator[Audio]:
-    """At `SAMPLE_RATE`. The rate may change on the way: recordings get appended to each other."""
+    """At `SAMPLE_RATE`. The rate may change: recordings may have been appended to each other."""
     resampler: Resampler | None = None
     for rate, audio in parts:
         if resampler is None or resampler.rate != rate:
@@ -227,16 +227,16 @@ def _resampled(parts: Iterator[tuple[int, Audio]]) -> Iterator[Audio]:
 
 
 def _chunks(parts: Iterator[Audio], size: int) -> Iterator[Audio]:
-    """The same samples in arrays of `size`, each its own memory. The resampler's overshoot is clipped."""
+    """The same samples in arrays of `size`, each in its own memory. The resampler's overshoot is clipped."""
     if size < 1:
         raise ValueError("chunk_s must be at least one sample")
     chunk, filled = np.empty(size, np.float32), 0
     for part in parts:
-        taken = 0
-        while taken < len(part):
-            count = min(size - filled, len(part) - taken)
-            chunk[filled : filled + count] = part[taken : taken + count]
-            taken, filled = taken + count, filled + count
+        consumed = 0
+        while consumed < len(part):
+            count = min(size - filled, len(part) - consumed)
+            chunk[filled : filled + count] = part[consumed : consumed + count]
+            consumed, filled = consumed + count, filled + count
             if filled == size:
                 yield np.clip(chunk, -1, 1, out=chunk)
                 chunk, filled = np.empty(size, np.float32), 0
@@ -245,4 +245,4 @@ def _chunks(parts: Iterator[Audio], size: int) -> Iterator[Audio]:
 
 
 def _too_long(max_seconds: float) -> AudioTooLongError:
-    return AudioTooLongError(f"The audio is longer than {max_seconds:g} s, the most that is accepted here; split it.")
+    return AudioTooLongError(f"The audio is longer than {max_seconds:g} s, the maximum of this server; split it.")

@@ -1,7 +1,7 @@
-"""The bytes of a live client's messages to float32 mono at `SAMPLE_RATE`.
+"""Decodes a live client's messages to float32 mono at `SAMPLE_RATE`.
 
-However the bytes are split into messages, the audio is the same. What a message gives comes out before the next one is
-needed, so nothing piles up, and comes in pieces of a second at most, so that a large message needs no large memory.
+The audio does not depend on how the bytes are split into messages. The audio of a message is returned before the next
+one is needed (back-pressure), in pieces of at most 1 s, so that a large message needs little memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from steno.audio.resample import Resampler
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.stream_decoder import StreamDecoder
 from steno.errors import AudioError, NotAudioError, UndecodableAudioError
+from steno.types import BYTES_PER_SAMPLE
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -32,19 +33,19 @@ _ADVICE = "Send WebM, Ogg or fragmented MP4, as browsers record it, or raw PCM."
 _DEMUXERS: dict[Container, str] = {"webm": "matroska", "ogg": "ogg", "mp4": "mov"}
 _NAMES: dict[Container, str] = {"webm": "WebM", "ogg": "Ogg", "mp4": "MP4"}
 
-MAX_UNDECODED: dict[Container, int] = {"webm": 1 << 19, "ogg": 1 << 17, "mp4": 1 << 19}
-"""Bytes without any audio, at the beginning or later, that are still put up with. A recorder's header has some hundred,
-a picture of a video that comes along up to some hundred thousand; nobody sends live video in Ogg. More would cost:
-FFmpeg compares each comment in a header with all before it, and takes 10 s for 1 MB of them."""
+MAX_UNDECODED_BYTES: dict[Container, int] = {"webm": 1 << 19, "ogg": 1 << 17, "mp4": 1 << 19}
+"""Max bytes without any audio, at the start or later. A recorder's header has some hundred; a picture of a video track
+up to some hundred thousand, but not in Ogg. More would be costly: FFmpeg compares each comment in a header with all
+before it, and takes 10 s for 1 MB of them."""
 
 MAX_FAILURES = 8
-"""Recordings of one stream that may be damaged; then no more are begun. Each may cost a new decoder process."""
+"""Max damaged recordings of one stream; later ones are ignored. Each may cost a new decoder process."""
 
 _EBML = b"\x1aE\xdf\xa3"
-"""Begins a Matroska or WebM file, and nothing inside of one (RFC 8794, 8.1)."""
+"""Start of a Matroska or WebM file; does not occur inside one (RFC 8794, 8.1)."""
 
 _OGG = b"OggS\0"
-"""Begins every page of an Ogg stream; a flag in the next byte tells the first one (RFC 3533, 6)."""
+"""Start of every page of an Ogg stream; a flag in the next byte marks the first one (RFC 3533, 6)."""
 
 _OGG_FIRST_PAGE = 2
 
@@ -61,13 +62,13 @@ class Intake(Protocol):
     """Turns messages into audio. One call at a time."""
 
     def feed(self, data: bytes) -> AsyncIterator[Audio]:
-        """What can be had now, in arrays of shape [n], n ≤ `SAMPLE_RATE`, with values in [-1, 1].
+        """The audio that is complete now, in arrays of shape [n], n ≤ `SAMPLE_RATE`, with values in [-1, 1].
 
-        To be iterated to its end: what is given up loses the rest of its message.
+        Iterate it to its end: otherwise the rest of the message is lost.
         """
 
     async def flush(self) -> Audio:
-        """What was held back to look ahead. The stream may go on."""
+        """The samples held back by filters. The stream may continue."""
 
     async def aclose(self) -> None:
         """Release everything. May be called again, and while a `feed` is waiting."""
@@ -112,7 +113,7 @@ class PcmIntake:
                 yield audio
 
     async def flush(self) -> Audio:
-        """The resampler's rest; half a sample stays, for the next `feed`."""
+        """The resampler's rest; bytes of an incomplete sample stay for the next `feed`."""
         begun, self._head = self._head, None
         first = self._resampler.feed(self._decoder.feed(begun)) if begun else np.zeros(0, np.float32)
         rest: Audio = np.clip(np.concatenate([first, self._resampler.flush()]), -1, 1)
@@ -127,20 +128,20 @@ class ContainerIntake:
 
     Safari's is MP4 with AAC; others send Opus. Vorbis, FLAC and PCM are read as well.
 
-    A message that begins as a file does is a recorder that was started anew: the audio before it is finished, then
-    that of the new one follows. Gaps in the timestamps are not filled.
+    A message that starts like a file is from a restarted recorder: the audio before it is finished, then that of the
+    new one follows. Gaps in the timestamps are not filled.
 
-    `feed` raises, once for each time:
-        NotAudioError: the stream begins otherwise, or has no audio track.
-        UndecodableAudioError: it is damaged, in a codec that we do not read, or without audio for too long.
-        OverloadedError, UnavailableError: there is no decoder for it now.
-    Then bytes are dropped until a message begins as a file does; after `MAX_FAILURES` damaged ones, all are.
+    `feed` raises, once per failure:
+        NotAudioError: the stream does not start like an allowed container, or has no audio track.
+        UndecodableAudioError: it is damaged, its codec is not supported, or it has no audio for too long.
+        OverloadedError, UnavailableError: no decoder is available now.
+    Then bytes are dropped until a message starts like a file; after `MAX_FAILURES` damaged ones, all are.
 
     Needs the running event loop, and a thread and a decoder process from the first message to `aclose`.
     """
 
     def __init__(self, decoders: DecoderPool, container: Container | None = None) -> None:
-        """`container` is the only one that is accepted; None = any."""
+        """`container` is the only one that is allowed; None = any."""
         if container not in (None, *CONTAINERS):
             raise ValueError(f"container must be one of {', '.join(CONTAINERS)}, got {container!r}")
         self._decoders = decoders
@@ -155,12 +156,12 @@ class ContainerIntake:
         if self._closed:
             raise RuntimeError("the intake is closed")
         data, self._held = self._held + data, b""
-        if _may_begin(data):
+        if _is_undecidable(data):
             self._held = data
             return
-        begun = _begun(data)
-        if begun is not None and self._is_new(begun):
-            async for piece in self._begin(begun):
+        started = _container_of(data)
+        if started is not None and self._is_new(started):
+            async for piece in self._start(started):
                 yield piece
         if self._decoder is None:
             self._refuse(data)
@@ -185,19 +186,19 @@ class ContainerIntake:
         if self._decoder is not None:
             await self._decoder.aclose()
 
-    def _is_new(self, begun: Container) -> bool:
-        """An Ogg file may begin with several first pages, of a track each: before there is audio, it is still one."""
-        if begun not in self._allowed or self._failures >= MAX_FAILURES:
+    def _is_new(self, started: Container) -> bool:
+        """Whether a new recording starts. An Ogg file may have several first pages, one per track, before any audio."""
+        if started not in self._allowed or self._failures >= MAX_FAILURES:
             return False
-        return self._decoder is None or self._decoder.finished or begun != "ogg" or self._decoded
+        return self._decoder is None or self._decoder.finished or started != "ogg" or self._decoded
 
-    async def _begin(self, begun: Container) -> AsyncGenerator[Audio, None]:
+    async def _start(self, started: Container) -> AsyncGenerator[Audio, None]:
         if self._decoder is not None:
             async for piece in self._decoder.finish():
                 yield piece
         if not self._closed:
-            self._decoder = StreamDecoder(self._decoders, _accepted(begun), MAX_UNDECODED[begun])
-            self._boxes = BoxHeaders() if begun == "mp4" else None
+            self._decoder = StreamDecoder(self._decoders, _accepted(started), MAX_UNDECODED_BYTES[started])
+            self._boxes = BoxHeaders() if started == "mp4" else None
             self._decoded = False
 
     def _refuse(self, data: bytes) -> None:
@@ -205,27 +206,27 @@ class ContainerIntake:
             return
         self._refused = True
         if data.startswith(_OGG) and "ogg" in self._allowed:
-            raise UndecodableAudioError("The stream begins in the middle of an Ogg stream: start the recording anew.")
+            raise UndecodableAudioError("The stream starts in the middle of an Ogg stream: restart the recording.")
         *others, last = (_NAMES[container] for container in self._allowed)
         names = f"{', '.join(others)} or {last}" if others else last
-        raise NotAudioError(f"The stream does not begin as {names} does. {_ADVICE}")
+        raise NotAudioError(f"The stream does not start like {names}. {_ADVICE}")
 
 
 def _accepted(container: Container) -> AcceptedFormats:
     return AcceptedFormats(
         demuxer=_DEMUXERS[container],
         codecs="opus,libopus,vorbis,flac,pcm_f32le,pcm_s16le" + (",aac,alac" if container == "mp4" else ""),
-        # A recorder makes one or two. Each can cost 30 MB before FFmpeg has seen whether it makes sense.
+        # A recorder creates one or two. Each can cost 30 MB before FFmpeg validates it.
         max_tracks=4,
-        # Never read ahead to learn more of a video that comes along.
+        # Never read ahead to analyse a video track.
         options={"analyzeduration": "1", "probesize": "32"},
         noun="stream",
         advice=_ADVICE,
     )
 
 
-def _begun(data: bytes) -> Container | None:
-    """Which file `data` is the beginning of; None = of none."""
+def _container_of(data: bytes) -> Container | None:
+    """The container that `data` is the start of; None = no start."""
     if data.startswith(_EBML):
         return "webm"
     if data[4:8] == _FTYP:
@@ -234,8 +235,8 @@ def _begun(data: bytes) -> Container | None:
     return "ogg" if first_page else None
 
 
-def _may_begin(data: bytes) -> bool:
-    """More bytes are needed to tell: MediaRecorder's first message can be a single one."""
+def _is_undecidable(data: bytes) -> bool:
+    """Whether more bytes are needed to decide: MediaRecorder's first message can be a single byte."""
     if len(data) < _SNIFF_BYTES and b"\0\0\0".startswith(data[:3]) and _FTYP.startswith(data[4:]):
         return True
     return _OGG.startswith(data) or (data != _EBML and _EBML.startswith(data))

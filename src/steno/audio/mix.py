@@ -1,4 +1,4 @@
-"""Frames of any sample format and channel layout to one channel."""
+"""Mixes frames of any sample format and channel layout to mono."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ CHANNEL_WEIGHTS = {
 
 
 MAX_PLANES = 7
-"""Planar channels that PyAV reads safely. FFmpeg keeps an array of 8 pointers to planes, or a longer one; PyAV's
-`AudioFrame.planes` goes on to the first empty pointer, so with 8 or more it reads what lies behind the array."""
+"""Max planar channels that PyAV reads safely. FFmpeg keeps an array of 8 pointers to planes, or a longer one; PyAV's
+`AudioFrame.planes` continues to the first null pointer, so with 8 or more it reads beyond the array."""
 
 
 CANCELLED = 0.03
@@ -47,12 +47,12 @@ MEMORY_S = 2.0
 
 
 class Mixer:
-    """Mixes to mono by a weighted mean, so that the result can never leave [-1, 1] and needs no limiter.
+    """Mixes to mono by a weighted mean, so that the result stays in [-1, 1] and needs no limiter.
 
-    Stereo is the plain mean: one silent channel costs 6 dB. In 5.1 the centre, where dialogue is, counts most.
-    A layout that is unknown (a WAV file of six microphones) is the plain mean. Float samples beyond [-1, 1] are
-    clipped; samples that are not numbers are silence. Channels that cancel each other out (a balanced cable that is
-    wired wrongly) are not mixed (`CancellationGuard`).
+    Stereo is mixed by the plain mean: one silent channel costs 6 dB. In 5.1 the centre, which has the dialogue, has the
+    largest weight. Unknown layouts (a WAV file of six microphones) are mixed by the plain mean. Float samples beyond
+    [-1, 1] are clipped; non-finite ones become 0. Channels that cancel each other out (a balanced cable with swapped
+    wires) are not mixed (`CancellationGuard`).
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Raw audio frames, as live clients send them, to and from float32."""
+"""PCM conversion: raw encodings of live clients to and from float32."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 
 class PcmDecoder:
-    """Decodes mono frames of any size; a sample may be split between two of them. Not thread-safe."""
+    """Decodes mono frames of any size; a sample may be split between frames. Not thread-safe."""
 
     def __init__(self, encoding: Encoding) -> None:
         if encoding not in ENCODINGS:
             raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {encoding!r}")
         self.encoding = encoding
         self._width = BYTES_PER_SAMPLE[encoding]
-        self._rest = b""
+        self._incomplete = b""
 
     @property
     def pending(self) -> int:
-        """Bytes of a sample whose end has not come yet. Not 0 at the end of a stream: the client cut it."""
-        return len(self._rest)
+        """Bytes of an incomplete sample. If not 0 at the end of a stream, the client truncated it."""
+        return len(self._incomplete)
 
     def feed(self, data: bytes) -> Audio:
-        """All samples that are complete by now, shape [n], in [-1, 1]."""
-        data = self._rest + data
+        """The samples that are complete now, shape [n], in [-1, 1]."""
+        data = self._incomplete + data
         whole = len(data) - len(data) % self._width
-        self._rest = data[whole:]
+        self._incomplete = data[whole:]
         return decode_pcm(data[:whole], self.encoding)
 
     def reset(self) -> None:
-        self._rest = b""
+        self._incomplete = b""
 
 
 def decode_pcm(data: bytes, encoding: Encoding) -> Audio:
     """Whole samples to float32, shape [n], in [-1, 1].
 
-    Float samples beyond that are clipped, and those that are not numbers are silence: one NaN would stay in every
-    filter and model state after it.
+    Float samples beyond that are clipped, and non-finite ones become 0: one NaN would persist in every filter and
+    model state after it.
     """
     match encoding:
         case "pcm_s16le":
@@ -63,7 +63,7 @@ def decode_pcm(data: bytes, encoding: Encoding) -> Audio:
 
 
 def to_s16le(audio: Audio) -> bytes:
-    """16-bit samples; what came from `pcm_s16le` comes out the same. Values beyond [-1, 1] are clipped."""
+    """Convert to 16-bit samples; the inverse of `pcm_s16le` decoding. Values beyond [-1, 1] are clipped."""
     samples: NDArray[np.int16] = np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype("<i2")
     return samples.tobytes()
 

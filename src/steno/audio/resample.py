@@ -1,4 +1,4 @@
-"""Any rate to `SAMPLE_RATE`, as a stream."""
+"""Streaming resampling from any rate to `SAMPLE_RATE`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 MIN_RATE = 4_000
 MAX_RATE = 384_000
-"""Hz. What lies outside is no sound that anybody recorded."""
+"""Hz. Rates outside these are implausible."""
 
 
 class Resampler:
     """Turns mono float32 audio at `rate` into `SAMPLE_RATE`, with soxr's HQ filter.
 
-    However the input is split, the output is the same to the bit. n samples become n · 16000 / rate, rounded. The
-    filter looks ahead, so what `feed` returns lags behind what it got, and `flush` gives the rest.
-    Audio that is at `SAMPLE_RATE` passes through untouched. Not thread-safe.
+    The output is bit-identical for any split of the input. n samples become n · 16000 / rate, rounded. The filter looks
+    ahead, so the output of `feed` lags behind its input, and `flush` returns the rest. Audio at `SAMPLE_RATE` passes
+    through unchanged. Not thread-safe.
     """
 
     def __init__(self, rate: int) -> None:
@@ -35,13 +35,13 @@ class Resampler:
             self._stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
 
     def feed(self, audio: Audio) -> Audio:
-        """Take `audio`, shape [n]; return what is ready, which may be nothing."""
+        """Take `audio`, shape [n]; return the output that is ready, possibly empty."""
         if self._stream is None or not len(audio):
             return audio
         return self._process(audio, last=False)
 
     def flush(self) -> Audio:
-        """End the stream and return the rest of it. The next `feed` begins another."""
+        """End the stream and return its rest. The next `feed` starts a new one."""
         rest = np.zeros(0, np.float32)
         if self._stream is None:
             return rest

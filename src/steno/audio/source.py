@@ -1,4 +1,4 @@
-"""The bytes of an upload as FFmpeg gets to see them."""
+"""A safe file-like object through which FFmpeg reads an upload."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ MAX_TAGS = 1000
 
 
 class DecodeCancelled(Exception):
-    """The caller set `cancelled`. Not a `StenoError`: whoever set it expects this, and nobody is told."""
+    """The caller set `cancelled`. Not a `StenoError`: the caller expects it, and no client is notified."""
 
 
 class MediaSource(Protocol):
-    """What can be opened: any binary file, or what reads like one. Only a seekable one is ever moved."""
+    """A binary file or file-like object. `seek` is called only if it is seekable."""
 
     def read(self, size: int, /) -> bytes | None: ...
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
@@ -35,14 +35,14 @@ def opened(source: MediaSource | Path) -> Iterator[MediaSource]:
 
 
 class GuardedReader:
-    """A file-like object around `source` that FFmpeg cannot hurt and that can stop FFmpeg.
+    """A file-like object around `source` that never raises into FFmpeg and can stop it.
 
     - It has no name, so neither a path nor a misleading extension reaches FFmpeg.
-    - Nothing is ever raised into FFmpeg's callbacks (PyAV parks such an exception per thread, where a later, unrelated
-      call may find it): a failed read and a cancellation look like the end of the file, which ends even probing
-      at once, and `check` raises what happened.
-    - A seekable source is read from its beginning, wherever it stood. It is never closed.
-    - ID3v2 tags before a seekable file are not shown: 200 KB with compressed frames can take 2.3 GB and 17 s.
+    - Nothing is ever raised into FFmpeg's callbacks (PyAV stores such an exception per thread, where a later, unrelated
+      call may raise it): a failed read and a cancellation look like the end of the file, which also ends probing at
+      once, and `check` raises the cause.
+    - A seekable source is read from its start, whatever its position. It is never closed.
+    - ID3v2 tags before a seekable file are hidden: 200 KB with compressed frames can cost 2.3 GB and 17 s.
     """
 
     def __init__(self, source: MediaSource, cancelled: threading.Event | None = None) -> None:
@@ -51,7 +51,7 @@ class GuardedReader:
         self._failure: Exception | None = None
         self._seekable = source.seekable()
         self.head = b""
-        """The first bytes that were read: enough to tell what the file claims to be."""
+        """The first bytes that were read, for format detection."""
         self._start = _after_tags(source) if self._seekable else 0
         if self._seekable:
             source.seek(self._start)
@@ -59,7 +59,7 @@ class GuardedReader:
             self.head = b"ID3"
 
     def check(self) -> None:
-        """Raise `DecodeCancelled`, or what the source raised."""
+        """Raise `DecodeCancelled`, or the source's exception."""
         if self._cancelled is not None and self._cancelled.is_set():
             raise DecodeCancelled
         if self._failure is not None:
@@ -97,7 +97,7 @@ class GuardedReader:
 
 
 def _after_tags(source: MediaSource) -> int:
-    """Where the file begins behind its ID3v2 tags (id3.org, ID3v2.4.0 structure, 3.1)."""
+    """Offset of the file behind its ID3v2 tags (id3.org, ID3v2.4.0 structure, 3.1)."""
     start = 0
     for _ in range(MAX_TAGS):
         source.seek(start)

@@ -1,29 +1,29 @@
-"""Where decoded frames lie in time."""
+"""Positions of decoded frames in time; gaps become silence."""
 
 from __future__ import annotations
 
 MIN_GAP_S = 0.1
-"""Below this a difference is jitter (containers round to milliseconds); `aresample=async` draws the line here too."""
+"""Smaller differences are jitter (containers round to milliseconds); `aresample=async` uses the same threshold."""
 
 MAX_GAP_S = 600.0
-"""A longer gap is taken for a clock that jumped."""
+"""A longer gap is treated as a clock jump."""
 
 MAX_SILENCE_S = 3600.0
-"""All gaps of a file together: a small file cannot become days of silence."""
+"""Max total silence of a file, so that a small file cannot become days of silence."""
 
 MAX_STEP_BACK_S = 1.0
-"""Further back is another recording appended to the first, or a clock that was set."""
+"""A larger step back means an appended recording or a clock change."""
 
 
 class Timeline:
-    """Says how much silence belongs before each frame, so that times in the output are times in a player.
+    """Computes the silence before each frame, so that times in the output are times in a player.
 
-    - 0 is where the earliest track of the file begins, whatever its timestamps say there: what Chrome and mpv show.
-      Audio that starts 2 s after its video starts at 2 s; audio alone starts at 0.
-    - Where timestamps run ahead of the samples by `MIN_GAP_S` or more, the difference is filled: packets that were
-      lost or never recorded. No sample is ever dropped to catch up.
-    - Timestamps are not believed blindly. Past `MAX_GAP_S` for one gap, `MAX_SILENCE_S` for all, or
-      `MAX_STEP_BACK_S` backwards, the frame follows the one before it, and times go on from there.
+    - 0 is the start of the file's earliest track, whatever its timestamps are, as in Chrome and mpv. Audio that starts
+      2 s after its video starts at 2 s; audio alone starts at 0.
+    - If timestamps run ahead of the samples by `MIN_GAP_S` or more, the difference is filled with silence: packets were
+      lost or never recorded. Samples are never dropped to catch up.
+    - Implausible timestamps are ignored: beyond `MAX_GAP_S` for one gap, `MAX_SILENCE_S` in total, or
+      `MAX_STEP_BACK_S` backwards, the frame follows the one before it, and times continue from there.
     """
 
     def __init__(self, origin_s: float | None) -> None:
@@ -32,7 +32,7 @@ class Timeline:
         self._position_s = 0.0
         self._silence_s = 0.0
         self.jumps = 0
-        """How often the timestamps were not believed."""
+        """How often timestamps were ignored."""
 
     def silence_before(self, start_s: float | None, duration_s: float) -> float:
         """Seconds of silence before a frame of `duration_s` that claims to start at `start_s`."""

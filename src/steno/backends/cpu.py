@@ -1,4 +1,4 @@
-"""The processors that this process may use, and how uploads leave them to live work."""
+"""CPU cores that this process may use, and the priority of upload work below live work."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import sys
 import threading
 
 UPLOAD_NICE = 5
-"""Threads and processes that work on uploads yield the CPU to those of live streams: three to one. (At 10 it is nine to
-one, and uploads starve beside a busy neighbour.)"""
+"""Niceness of threads and processes for uploads: live streams get three times their CPU share. (At 10 it is nine times,
+and uploads starve next to a busy process.)"""
 
 
 def usable_cores() -> int:
-    """How many; fewer than the machine has where the process is pinned."""
+    """Number of cores that this process may use; fewer than the machine's if it is pinned."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def yield_to_live_work() -> None:
-    """For a thread that works on uploads, at its start. On Linux a thread has a priority of its own: it is lowered from
-    the one that the server was started with. Elsewhere uploads and live streams share the CPU evenly."""
+    """Lower the calling thread's priority from the server's own; for upload threads, at their start. Only Linux has
+    per-thread priorities; elsewhere uploads and live streams share the CPU evenly."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        with contextlib.suppress(OSError):  # a sandbox may forbid it
+        with contextlib.suppress(OSError):  # a sandbox may deny it
             os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + UPLOAD_NICE)

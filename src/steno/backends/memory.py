@@ -1,4 +1,4 @@
-"""Returns memory to the operating system and to the GPU's driver, which Python, malloc and torch would keep."""
+"""Returns memory to the operating system and the GPU driver that Python, malloc and torch would keep."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import gc
 import sys
 
 M_MMAP_THRESHOLD = -3
-"""Of glibc's malloc.h."""
+"""From glibc's malloc.h."""
 LARGE_BLOCK_BYTES = 256 * 1024
 
 
 def map_large_blocks() -> None:
-    """Have malloc take each large block from the system, and give it back when it is freed. Call before loading.
+    """Make malloc map each large block separately, so that it returns to the system when freed. Call before loading.
 
-    glibc raises its threshold for this to 32 MB by itself, as soon as a large block is freed. Weights and activations
-    then lie between small objects that stay: of 170 MB that Moonshine takes, 40 MB were not given back.
+    glibc otherwise raises its threshold for this to 32 MB as soon as a large block is freed. Weights and activations
+    then lie between small objects that stay: of Moonshine's 170 MB, 40 MB were not returned.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # musl has no mallopt
@@ -24,7 +24,7 @@ def map_large_blocks() -> None:
 
 
 def release_memory() -> None:
-    """Free what nothing refers to any more, now. Slow: only for unloading a model, never between two requests."""
+    """Return unused memory now. Slow: only for unloading a model, never between requests."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

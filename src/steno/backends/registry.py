@@ -1,4 +1,4 @@
-"""The backends there are, which of them can run here, and how to make one. A backend is imported when it is made."""
+"""The registry of backends: which exist, which can run here, and how to create one. Backends are imported lazily."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
-    """What a factory is told. It takes what concerns it and ignores the rest."""
+    """Options for all factories. Each uses those that apply to it."""
 
     model_id: str | None = None
-    """A folder, or a name on Hugging Face; None = the backend's default."""
+    """A folder, or a model id of the Hugging Face hub; None = the backend's default."""
     workers: int | None = None
-    """Processes that work at once; None = as many as fit the machine."""
+    """Concurrent processes or threads; None = by the number of cores."""
     revision: str | None = None
-    """Of a hub model; None = its main branch."""
+    """Revision of a hub model; None = its main branch."""
     allowlist: tuple[str, ...] = ("Qwen/*",)
     """Patterns of hub ids that may be loaded."""
     hf_home: Path | None = None
-    """Where hub models are kept; None = where Hugging Face's libraries keep them."""
+    """Folder for hub models; None = the default of Hugging Face's libraries."""
     device: str = "auto"
     """`auto`, `cpu`, `mps`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
@@ -36,17 +36,17 @@ class BackendOptions:
     quantize: str = "none"
     """`none` or `int8`."""
     slots: int | None = None
-    """Pieces decoded together; None = as many as fit."""
+    """Max requests in the KV cache; None = the default for the device."""
     aligner_id: str | None = None
-    """A folder, or a name on Hugging Face; None = no forced aligner."""
+    """A folder, or a model id of the Hugging Face hub; None = no forced aligner."""
     incremental: bool = True
-    """Whether what was computed for a live utterance serves its next step."""
+    """Whether a live utterance's steps reuse cached state."""
     fast_model_id: str | None = None
-    """The small model, where there are two; None = the backend's default."""
+    """The draft model of a cascade; None = the backend's default."""
     speculative: bool = False
-    """The small model drafts for the large one."""
+    """Whether a draft model drafts for the target model."""
     dual: bool = False
-    """Partials are the small model's."""
+    """Whether partials are the draft model's."""
     gpu_memory_mb: int | None = None
     """What weights and slots may take of a GPU; None = most of what is free."""
     cuda_graphs: bool = False
@@ -60,21 +60,21 @@ Factory: TypeAlias = Callable[[BackendOptions], AsyncBackend | StepBackend]
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """A backend that is known by name.
+    """A backend and how to create it.
 
     Args:
-        module: where it lives; imported by `create`.
-        requires: packages without which it cannot run, by the name that is imported.
+        module: its module, imported by `create`.
+        requires: required packages, by import name.
         install: the command that installs them.
-        summary: for lists: what it is.
-        factory: the function in `module` that makes one from `BackendOptions`.
-        check: `module:function`, light to import, which tells of a `MODEL_ID` (or None) what else is missing, or None.
-        not_for_auto: `module:function`, light to import, which tells of a `MODEL_ID` (or None) why `auto` should pass
-            the backend over although it could run, or None.
-        models: what `MODEL_ID` may be; None = the factory checks it.
-        serves: `module:function`, light to import, which tells whether a `MODEL_ID` is one of this backend's alone.
+        summary: one line for lists.
+        factory: the function in `module` that creates it from `BackendOptions`.
+        check: `module:function`, light to import: for a `MODEL_ID` (or None), what else is missing, or None.
+        not_for_auto: `module:function`, light to import: for a `MODEL_ID` (or None), why `auto` does not choose the
+            backend although it could run, or None.
+        models: valid `MODEL_ID`s; None = the factory checks them.
+        serves: `module:function`, light to import: whether a `MODEL_ID` belongs to this backend only.
         auto: whether `auto` may choose it.
-        public: whether users are told of it.
+        public: whether lists and errors mention it.
     """
 
     name: str
@@ -133,12 +133,12 @@ SPECS: tuple[BackendSpec, ...] = (
         module="steno.backends.scripted",
         requires=(),
         install="",
-        summary="known text at a known cost: for tests and benchmarks",
+        summary="fixed text at a fixed cost: for tests and benchmarks",
         auto=False,
         public=False,
     ),
 )
-"""`auto` takes the first that can run and serve the model."""
+"""`auto` chooses the first that can run and serve the model."""
 
 _BETTER_ON_A_GPU = (
     "for other languages and better accuracy {how} on a machine with a GPU and set MODEL_ID=Qwen/Qwen3-ASR-0.6B"
@@ -155,7 +155,7 @@ class Availability:
 
 @dataclass(frozen=True, slots=True)
 class ChosenBackend:
-    """A backend that can run here, why this one, and what would recognise better, if anything."""
+    """A backend that can run here, why it was chosen, and how to get a more accurate one, if there is one."""
 
     name: str
     reason: str
@@ -163,29 +163,29 @@ class ChosenBackend:
 
 
 def public_names() -> list[str]:
-    """The backends that users choose from, the best first."""
+    """The backends that users can choose, the best first."""
     return [spec.name for spec in SPECS if spec.public]
 
 
 def spec_of(name: str) -> BackendSpec:
-    """Raises SettingsError naming the known ones."""
+    """Raises SettingsError, which names the valid ones."""
     for spec in SPECS:
         if spec.name == name:
             return spec
     known = ", ".join([AUTO, *public_names()])
-    raise SettingsError(f"there is no backend {name!r}; known are {known}", param="ASR_BACKEND")
+    raise SettingsError(f"invalid value {name!r} for ASR_BACKEND; expected one of {known}", param="ASR_BACKEND")
 
 
 def availability(name: str, model_id: str | None = None) -> Availability:
-    """Whether the backend `name` and all that it needs (for `model_id`) are installed; looked for, not imported."""
+    """Whether the backend `name` and all that it requires (for `model_id`) are installed. Imports none of it."""
     return _availability(spec_of(name), model_id)
 
 
 def choose(requested: str, model_id: str | None = None) -> ChosenBackend:
-    """The backend for `requested`: a name, or `auto` for the best that can run here and is fit to.
+    """The backend for `requested`: a name, or `auto` for the best one that can run here.
 
     Args:
-        model_id: what `MODEL_ID` is; `auto` heeds it.
+        model_id: the value of `MODEL_ID`, which `auto` takes into account.
 
     Raises:
         SettingsError: an unknown name.
@@ -196,11 +196,11 @@ def choose(requested: str, model_id: str | None = None) -> ChosenBackend:
     found = availability(requested, model_id)
     if not found.ok:
         raise BackendUnavailableError(f"backend {requested!r} cannot run here: {found.reason}")
-    return ChosenBackend(requested, "it was asked for", _better(requested))
+    return ChosenBackend(requested, "it was requested", _better(requested))
 
 
 def create(name: str, options: BackendOptions) -> AsyncBackend | StepBackend:
-    """Import the backend's module and make one; nothing is loaded yet.
+    """Import the backend's module and create one; no model is loaded yet.
 
     Raises:
         SettingsError: an unknown name, or a `MODEL_ID` that is not for this backend.
@@ -216,13 +216,11 @@ def create(name: str, options: BackendOptions) -> AsyncBackend | StepBackend:
 
 
 def check_model(name: str, model_id: str | None) -> None:
-    """Raises SettingsError where the backend `name` cannot serve `model_id`."""
+    """Raises SettingsError if the backend `name` does not support `model_id`."""
     models = spec_of(name).models
     if model_id is None or models is None or model_id in models:
         return
-    raise SettingsError(
-        f"MODEL_ID={model_id!r} is not something the {name} backend can serve; {_instead()}", param="MODEL_ID"
-    )
+    raise SettingsError(f"MODEL_ID={model_id!r} is not supported by the {name} backend; {_instead()}", param="MODEL_ID")
 
 
 def _best(specs: tuple[BackendSpec, ...], model_id: str | None) -> ChosenBackend:
@@ -249,14 +247,14 @@ def _is_model_of(spec: BackendSpec, model_id: str) -> bool:
 
 
 def _availability(spec: BackendSpec, model_id: str | None) -> Availability:
-    if not _is_there(spec.module):
-        return Availability(False, "is not part of this version of steno yet")
-    missing = [package for package in spec.requires if not _is_there(package)]
+    if not _is_installed(spec.module):
+        return Availability(False, "is not part of this version of steno")
+    missing = [package for package in spec.requires if not _is_installed(package)]
     if missing:
         return Availability(False, f"needs {' and '.join(missing)}: {spec.install}")
-    lacking = _ask(spec.check, model_id)
-    if lacking:
-        return Availability(False, lacking)
+    missing_part = _ask(spec.check, model_id)
+    if missing_part:
+        return Availability(False, missing_part)
     return Availability(True, spec.summary)
 
 
@@ -269,8 +267,8 @@ def _ask(function: str | None, *arguments: str | None) -> str | None:
     return answer(*arguments)
 
 
-def _is_there(module: str) -> bool:
-    """`find_spec` imports the parents of a dotted name: ours are empty, and one that is missing means no."""
+def _is_installed(module: str) -> bool:
+    """`find_spec` imports the parents of a dotted name, which are empty here; a missing parent raises."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
@@ -278,16 +276,14 @@ def _is_there(module: str) -> bool:
 
 
 def _instead() -> str:
-    """What to do about a `MODEL_ID` that the backend cannot serve."""
+    """What to do about a `MODEL_ID` that the backend does not support."""
     qwen = spec_of("qwen")
-    if not _is_there(qwen.module):
-        return "unset it: Qwen3-ASR is not part of this version of steno yet"
     how = "" if _availability(qwen, None).ok else f"{qwen.install} and "
     return f"unset it, or for a Qwen3-ASR model {how}set ASR_BACKEND=qwen"
 
 
 def _better(name: str) -> str | None:
-    """What would recognise better than the embedded backend `name`, and how to get it."""
+    """A more accurate backend than the embedded backend `name`, and how to get it."""
     if name not in ("moonshine", "sphinx"):
         return None
     qwen, moonshine = spec_of("qwen"), spec_of("moonshine")

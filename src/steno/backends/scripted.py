@@ -1,7 +1,7 @@
-"""A `StepBackend` without a model: fixed cost a step, known text. For tests and benchmarks of everything around it.
+"""A `StepBackend` without a model: fixed cost per step, fixed text. For tests and benchmarks of everything around it.
 
-It hears one word in each half second of audio: `w0 w1 w2 …`. A piece of work takes one step to prefill and one for
-each word, as a real decoder would; a step costs the same however many slots are occupied.
+It returns one word per 0.5 s of audio: `w0 w1 w2 …`. A piece of work takes one prefill step and one step per word, as
+with a real decoder; a step costs the same for any number of occupied slots.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ScriptedBackend:
     """See the module.
 
     Args:
-        step_s: what a step costs; spent in `sleep`, which tests in virtual time replace.
+        step_s: duration of a step, spent in `sleep`, which tests in virtual time replace.
     """
 
     name = "scripted"
@@ -77,7 +77,7 @@ class ScriptedBackend:
         self._occupied = [slot for slot in self._occupied if slot.work is not work]
 
     def forget(self, utterance: str) -> None:
-        """Nothing is kept between two calls."""
+        """No-op: nothing is cached."""
 
 
 def _words(work: Recognize) -> tuple[Word, ...]:
@@ -91,13 +91,15 @@ def _result(work: Recognize) -> Hypothesis:
 
 
 def create(options: BackendOptions) -> ScriptedBackend:
-    """For the registry. `workers` are its slots; a `model_id` of `scripted@50ms` makes a step cost 50 ms.
+    """For the registry. `workers` is the number of slots; `model_id` `scripted@50ms` makes a step take 50 ms.
 
     Raises:
         SettingsError: another `model_id`.
     """
-    asked = re.fullmatch(r"scripted(?:@(\d+)ms)?", options.model_id or "scripted")
-    if asked is None:
-        raise SettingsError(f"MODEL_ID={options.model_id!r}: the scripted backend has only 'scripted@Nms'")
-    step_s = int(asked[1]) / 1000 if asked[1] else 0.005
+    match = re.fullmatch(r"scripted(?:@(\d+)ms)?", options.model_id or "scripted")
+    if match is None:
+        raise SettingsError(
+            f"invalid value {options.model_id!r} for MODEL_ID; expected 'scripted@Nms' for the scripted backend"
+        )
+    step_s = int(match[1]) / 1000 if match[1] else 0.005
     return ScriptedBackend(slots=options.workers or 8, step_s=step_s)

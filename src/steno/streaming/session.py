@@ -4,8 +4,8 @@ in; and events out at every stage. Nothing here waits or reads the time: the str
     feed(audio) → frames      observe(probabilities) → events      due() → steps      apply(step, hypothesis) → events
 
 `flush`, `reset`, `configure` and `finish` take effect at the point of the stream where they were called: once the
-frames fed before have been observed. The finals do not depend on how the audio was split or in which order results come; they
-are emitted in order, one for each segment.
+frames fed before have been observed. The finals do not depend on how the audio was split or in which order results
+come; they are emitted in order, one for each segment.
 """
 
 from __future__ import annotations

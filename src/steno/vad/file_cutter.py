@@ -21,8 +21,8 @@ Reason: TypeAlias = Literal["pause", "cut", "silence", "flush"]
 class SpeechPiece:
     """Samples [start, end) for the recogniser.
 
-    `reason`, why it ends: `pause` (speech starts after a long pause), `cut` (maximum length), `silence`
-    (digital silence follows), `flush` (end of the file). `voiced`: the first and the last sample that VAD detects as speech.
+    `reason`, why it ends: `pause` (speech starts after a long pause), `cut` (maximum length), `silence` (digital
+    silence follows), `flush` (end of the file). `voiced`: the first and the last sample that VAD detects as speech.
     `voiced_frames`: how many of its frames VAD detects as speech.
     """
 

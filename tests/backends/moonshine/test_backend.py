@@ -12,7 +12,7 @@ import pytest
 
 from bystander import Bystander
 from steno.backends.base import AsyncBackend, Recognize, UsesDrafts
-from steno.backends.moonshine.backend import MoonshineBackend, create, is_text, without_notes
+from steno.backends.moonshine.backend import MoonshineBackend, create, is_text, remove_notes
 from steno.backends.registry import BackendOptions
 from steno.errors import (
     AudioTooLongError,
@@ -94,9 +94,13 @@ async def test_too_little_to_be_a_word_is_no_text_and_no_error(
 @pytest.mark.parametrize(
     ("work", "error", "message"),
     [
-        (Recognize(np.zeros(1600, np.float32), language="de"), UnsupportedLanguageError, "speaks en only, not de"),
+        (Recognize(np.zeros(1600, np.float32), language="de"), UnsupportedLanguageError, "supports en only, not de"),
         (Recognize(np.zeros(1600, np.float32), context="Steno"), UnsupportedFeatureError, "no prompt and no hot words"),
-        (Recognize(np.zeros(31 * SAMPLE_RATE, np.float32)), AudioTooLongError, "takes 30 s at once, this is 31.0 s"),
+        (
+            Recognize(np.zeros(31 * SAMPLE_RATE, np.float32)),
+            AudioTooLongError,
+            "takes at most 30 s of audio; this is 31.0 s",
+        ),
     ],
 )
 async def test_what_it_lacks_is_refused_by_name(
@@ -160,7 +164,7 @@ async def test_constructing_it_loads_nothing_and_it_is_of_use_again_after_unload
 
 
 def test_settings_that_do_not_fit_are_refused_by_name() -> None:
-    with pytest.raises(SettingsError, match="MODEL_LANGUAGE='Klingon' is not a known language"):
+    with pytest.raises(SettingsError, match="invalid value 'Klingon' for MODEL_LANGUAGE"):
         create(BackendOptions(language="Klingon"))
     with pytest.raises(SettingsError, match="moonshine-tiny-en is English"):
         create(BackendOptions(language="de"))
@@ -178,4 +182,4 @@ def test_notes_punctuation_and_in_english_other_scripts_are_no_text(text: str, l
 
 
 def test_notes_around_words_are_left_out_and_the_words_keep_their_places() -> None:
-    assert without_notes("♪ La la ♪ land", [1, 4, 7, 9, 14]) == ("La la land", [0, 2, 5, 5, 10])
+    assert remove_notes("♪ La la ♪ land", [1, 4, 7, 9, 14]) == ("La la land", [0, 2, 5, 5, 10])

@@ -34,7 +34,7 @@ def test_without_the_wheel_it_says_what_to_install(tmp_path: Path) -> None:
 def test_a_wheel_of_a_later_version_has_no_weights_and_is_named(tmp_path: Path) -> None:
     lacking = installed.missing(path=distribution(tmp_path, "0.1.5", with_weights=False))
     assert lacking is not None
-    assert "0.1.5 does not bring the weights" in lacking
+    assert "0.1.5 does not contain the weights" in lacking
 
 
 def test_a_wheel_with_its_weights_is_complete(tmp_path: Path) -> None:

@@ -27,48 +27,48 @@ def work(seconds: float, value: float, utterance: str, *, stream: str | None = "
 def test_an_utterance_goes_behind_those_before_it_as_far_as_they_fit() -> None:
     context = StreamContext()
     for n, (seconds, token) in enumerate(((4.0, ONE), (2.0, TWO), (2.0, THREE))):
-        context.keep(work(seconds, n + 1, f"s/{n}"), (token,), is_good=True)
-    prompted = context.prompted(work(3.0, 9, "s/3", final=False), VOCABULARY)
-    assert prompted.draft.lead == (TWO, THREE)
-    assert len(prompted.audio) == 7 * SAMPLE_RATE
-    assert [prompted.audio[round(at * SAMPLE_RATE)] for at in (0, 2, 4, 6.9)] == [2, 3, 9, 9]
-    longer = context.prompted(work(5.0, 9, "s/3", final=False), VOCABULARY)
+        context.store(work(seconds, n + 1, f"s/{n}"), (token,), is_reliable=True)
+    with_context = context.with_context(work(3.0, 9, "s/3", final=False), VOCABULARY)
+    assert with_context.draft.lead == (TWO, THREE)
+    assert len(with_context.audio) == 7 * SAMPLE_RATE
+    assert [with_context.audio[round(at * SAMPLE_RATE)] for at in (0, 2, 4, 6.9)] == [2, 3, 9, 9]
+    longer = context.with_context(work(5.0, 9, "s/3", final=False), VOCABULARY)
     assert longer.draft.lead == (THREE,), "as the utterance grows, the oldest context goes first"
-    assert context.prompted(work(8.0, 9, "s/3", final=False), VOCABULARY).draft.lead == ()
+    assert context.with_context(work(8.0, 9, "s/3", final=False), VOCABULARY).draft.lead == ()
 
 
 def test_streams_do_not_mix_and_what_stands_alone_has_no_context() -> None:
     context = StreamContext()
-    context.keep(work(1.0, 1, "s/0"), (ONE,), is_good=True)
-    assert context.prompted(work(1.0, 9, "t/0", stream="t"), VOCABULARY).draft.lead == ()
-    assert context.prompted(Recognize(np.ones(100, np.float32)), VOCABULARY).draft.lead == ()
-    assert context.prompted(work(1.0, 9, "s/1"), VOCABULARY).draft.lead == (ONE,)
+    context.store(work(1.0, 1, "s/0"), (ONE,), is_reliable=True)
+    assert context.with_context(work(1.0, 9, "t/0", stream="t"), VOCABULARY).draft.lead == ()
+    assert context.with_context(Recognize(np.ones(100, np.float32)), VOCABULARY).draft.lead == ()
+    assert context.with_context(work(1.0, 9, "s/1"), VOCABULARY).draft.lead == (ONE,)
 
 
 def test_a_final_that_may_be_noise_is_no_context() -> None:
     context = StreamContext()
-    context.keep(work(1.0, 1, "s/0"), (ONE,), is_good=False)
-    assert context.prompted(work(1.0, 9, "s/1"), VOCABULARY).draft.lead == ()
+    context.store(work(1.0, 1, "s/0"), (ONE,), is_reliable=False)
+    assert context.with_context(work(1.0, 9, "s/1"), VOCABULARY).draft.lead == ()
 
 
 def test_no_more_is_kept_of_a_stream_than_can_be_of_use() -> None:
     context = StreamContext()
     for n in range(50):
-        context.keep(work(1.0, n, f"s/{n}"), (ONE,), is_good=True)
+        context.store(work(1.0, n, f"s/{n}"), (ONE,), is_reliable=True)
     assert sum(len(said.audio) for said in context._said["s"]) <= BUDGET
-    context.keep(work(10.0, 1, "s/50"), (TWO,), is_good=True)
-    assert context.prompted(work(0.5, 9, "s/51"), VOCABULARY).draft.lead == (), "what lies further back is too far"
+    context.store(work(10.0, 1, "s/50"), (TWO,), is_reliable=True)
+    assert context.with_context(work(0.5, 9, "s/51"), VOCABULARY).draft.lead == (), "what lies further back is too far"
 
 
 def test_a_forgotten_stream_or_utterance_leaves_nothing() -> None:
     context = StreamContext()
-    context.keep(work(1.0, 1, "s/0"), (ONE,), is_good=True)
-    context.keep(work(1.0, 1, "s/1", final=False), (TWO,), is_good=True)
-    assert context.prompted(work(1.5, 1, "s/1", final=False), VOCABULARY).draft.tokens == (TWO,)
+    context.store(work(1.0, 1, "s/0"), (ONE,), is_reliable=True)
+    context.store(work(1.0, 1, "s/1", final=False), (TWO,), is_reliable=True)
+    assert context.with_context(work(1.5, 1, "s/1", final=False), VOCABULARY).draft.tokens == (TWO,)
     for key in ("s/1", "s", "unknown"):
         context.forget(key)
-    prompted = context.prompted(work(1.5, 1, "s/1", final=False), VOCABULARY)
-    assert (prompted.draft.tokens, prompted.draft.lead) == ((), ())
+    with_context = context.with_context(work(1.5, 1, "s/1", final=False), VOCABULARY)
+    assert (with_context.draft.tokens, with_context.draft.lead) == ((), ())
     assert not context._said
     assert not context._hypotheses
 

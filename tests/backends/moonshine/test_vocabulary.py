@@ -28,16 +28,16 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Vocabulary:
 
 
 def test_tokens_are_spelt_and_each_knows_where_it_ends(small: Vocabulary) -> None:
-    assert small.spell([IT, WAS, CAF, C3, A9, DOT]) == ("It was café.", [2, 6, 10, 10, 11, 12])
-    assert small.spell([]) == ("", [])
+    assert small.decode([IT, WAS, CAF, C3, A9, DOT]) == ("It was café.", [2, 6, 10, 10, 11, 12])
+    assert small.decode([]) == ("", [])
 
 
 def test_control_tokens_spell_nothing(small: Vocabulary) -> None:
-    assert small.spell([1, IT, CONTROL, WAS, 2])[0] == "It was"
+    assert small.decode([1, IT, CONTROL, WAS, 2])[0] == "It was"
 
 
 def test_half_a_character_is_left_out(small: Vocabulary) -> None:
-    assert small.spell([IT, C3]) == ("It", [2, 2])
+    assert small.decode([IT, C3]) == ("It", [2, 2])
 
 
 @pytest.mark.parametrize(

@@ -127,9 +127,13 @@ async def test_audio_past_full_scale_is_clipped_and_not_wrapped(backend: SphinxB
 @pytest.mark.parametrize(
     ("work", "error", "message"),
     [
-        (Recognize(np.zeros(1600, np.float32), language="de"), UnsupportedLanguageError, "speaks en only, not de"),
+        (Recognize(np.zeros(1600, np.float32), language="de"), UnsupportedLanguageError, "supports en only, not de"),
         (Recognize(np.zeros(1600, np.float32), context="Steno"), UnsupportedFeatureError, "no prompt and no hot words"),
-        (Recognize(np.zeros(61 * SAMPLE_RATE, np.float32)), AudioTooLongError, "takes 60 s at once, this is 61.0 s"),
+        (
+            Recognize(np.zeros(61 * SAMPLE_RATE, np.float32)),
+            AudioTooLongError,
+            "takes at most 60 s of audio; this is 61.0 s",
+        ),
     ],
 )
 async def test_what_it_lacks_is_refused_by_name(

@@ -22,7 +22,7 @@ async def pool() -> AsyncIterator[ChildPool]:
 
 
 async def pid_after_a_call(pool: ChildPool, key: str | None = None) -> int:
-    async with pool.place(key) as place:
+    async with pool.lease(key) as place:
         if key and place.growing is None:
             place.growing = PartialUtterance(key, 16_000, 16_000)
         await place.child.call({"op": "recognise"}, SECOND, timeout_s=30)
@@ -40,7 +40,7 @@ async def test_children_start_when_they_are_needed_and_are_used_again(pool: Chil
 
 
 async def test_there_are_never_more_than_the_bound_and_the_next_one_waits(pool: ChildPool) -> None:
-    async with pool.place() as first, pool.place() as second:
+    async with pool.lease() as first, pool.lease() as second:
         third = asyncio.ensure_future(pid_after_a_call(pool))
         await asyncio.sleep(0.05)
         assert not third.done()
@@ -50,13 +50,13 @@ async def test_there_are_never_more_than_the_bound_and_the_next_one_waits(pool: 
 
 
 async def test_a_waiting_call_that_is_cancelled_takes_no_place_with_it(pool: ChildPool) -> None:
-    async with pool.place(), pool.place():
+    async with pool.lease(), pool.lease():
         waiting = asyncio.ensure_future(pid_after_a_call(pool))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    async with pool.place(), pool.place():
+    async with pool.lease(), pool.lease():
         assert len(pool.pids) == 2
 
 
@@ -71,9 +71,9 @@ async def test_an_utterance_finds_its_child_again_and_others_leave_it_alone(pool
 async def test_the_utterance_that_waited_longest_gives_way_where_all_places_are_taken(pool: ChildPool) -> None:
     old, new = await pid_after_a_call(pool, "old"), await pid_after_a_call(pool, "new")
     assert await pid_after_a_call(pool) == old
-    async with pool.place("new") as place:
+    async with pool.lease("new") as place:
         assert (place.child.pid, place.growing and place.growing.key) == (new, "new")
-    async with pool.place("old") as place:
+    async with pool.lease("old") as place:
         assert (place.child.pid, place.growing) == (old, None)
 
 
@@ -81,12 +81,12 @@ async def test_a_forgotten_utterance_frees_its_child(pool: ChildPool) -> None:
     mine = await pid_after_a_call(pool, "a")
     pool.forget("a")
     pool.forget("never heard of")
-    async with pool.place() as place:
+    async with pool.lease() as place:
         assert (place.child.pid, place.growing) == (mine, None)
-    async with pool.place("b") as place:
+    async with pool.lease("b") as place:
         place.growing = PartialUtterance("b", 1, 1)
         pool.forget("b")
-    async with pool.place("b") as place:
+    async with pool.lease("b") as place:
         assert place.growing is None
 
 
@@ -120,7 +120,7 @@ async def test_a_child_that_died_while_idle_is_not_lent(pool: ChildPool) -> None
 
 async def test_closing_ends_all_children_and_fails_the_calls_that_still_run(pool: ChildPool) -> None:
     async def long_call() -> None:
-        async with pool.place() as place:
+        async with pool.lease() as place:
             await place.child.call({"op": "recognise"}, SECOND * 60, timeout_s=60)
 
     await asyncio.gather(pid_after_a_call(pool), pid_after_a_call(pool))

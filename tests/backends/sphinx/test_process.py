@@ -64,7 +64,7 @@ async def test_a_cancelled_call_gives_its_cpu_back_at_once(child: Child) -> None
 
 
 async def test_an_error_in_the_child_reaches_the_caller_and_ends_the_child(child: Child) -> None:
-    with pytest.raises(BackendError, match=r"^the decoder failed; try again, and .* the server's log has the reason$"):
+    with pytest.raises(BackendError, match=r"^the decoder failed; try again; the server's log has the reason$"):
         await child.call({"op": "sing"}, timeout_s=30)
     assert not child.usable
 

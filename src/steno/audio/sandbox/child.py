@@ -1,8 +1,7 @@
 """A decoder process: `python -m steno.audio.sandbox.child CONNECTION LIMITS`.
 
-It decodes one file or stream after the other and ends when its parent does: the end of the connection tells it.
-Ctrl-C is the parent's business. What a file makes it do (crash, run out of memory or CPU time) ends this process and
-nothing else.
+It decodes one file or stream after the other and exits when the connection to its parent ends. It ignores Ctrl-C; the
+parent handles it. A file that crashes it, or exhausts its memory or CPU time, ends this process and nothing else.
 """
 
 from __future__ import annotations
@@ -43,20 +42,21 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 BLOCK_BYTES = 1 << 17
-"""What is asked of a source that can seek: FFmpeg itself asks for 32 KiB at a time, each a round trip."""
+"""Read size for a seekable source: FFmpeg itself reads 32 KiB at a time, each a round trip."""
 
 MAX_JOBS = 200
+"""Jobs after which the process is not reused."""
 MAX_RESIDENT_BYTES = 128 * 2**20
-"""After so many jobs, or with so much memory (45 MiB are normal), the process is not used again: FFmpeg and the
-allocator keep what damaged files left behind."""
+"""Resident memory (normally 45 MiB) above which the process is not reused, because FFmpeg and the allocator keep memory
+of damaged files."""
 
 MAX_MESSAGE_CHARS = 1000
 
-TOO_MUCH_MEMORY = "The audio is damaged: reading it takes more memory than any recording needs."
+TOO_MUCH_MEMORY = "The audio is damaged: reading it exceeds the memory limit."
 
 
 class ParentGoneError(Exception):
-    """The connection ended: nothing waits for this process any more."""
+    """The connection to the parent ended."""
 
 
 class Parent:
@@ -96,7 +96,7 @@ class Parent:
 
 
 class SeekableSource:
-    """A source that the parent can seek in, read in blocks."""
+    """A seekable source, read in blocks through the parent."""
 
     def __init__(self, parent: Parent, size: int) -> None:
         self._parent = parent
@@ -129,14 +129,14 @@ class SeekableSource:
 
 
 class LiveSource:
-    """A source that brings what there is, and cannot seek."""
+    """A source that returns available bytes and cannot seek."""
 
     def __init__(self, parent: Parent, converter: Converter | None = None) -> None:
         self._parent = parent
         self._converter = converter
 
     def read(self, size: int, /) -> bytes:
-        """Called by FFmpeg, which has handed out all frames by then: nothing else uses the converter now."""
+        """Called by FFmpeg after it has returned all frames, so that nothing else uses the converter."""
         while True:
             self._parent.send(MessageKind.READ, READ.pack(0, size))
             kind, data = self._parent.receive()
@@ -156,7 +156,7 @@ class LiveSource:
 
 
 def emit(parent: Parent, audio: Audio) -> None:
-    """Send `audio`, of any length, a second at a time."""
+    """Send `audio` of any length, 1 s at a time."""
     for start in range(0, len(audio), SAMPLE_RATE):
         parent.send(MessageKind.AUDIO, audio[start : start + SAMPLE_RATE].tobytes())
 
@@ -181,7 +181,7 @@ def decoded_file(parent: Parent, job: DecodeJob) -> Iterator[Audio]:
 
 
 def decoded_stream(parent: Parent, job: DecodeJob) -> Iterator[Audio]:
-    """The audio of a live stream, as soon as its bytes are there. Gaps are not filled."""
+    """The audio of a live stream, as soon as its bytes arrive. Gaps are not filled."""
     assert job.live is not None
     converter = Converter()
     with open_media(LiveSource(parent, converter), None, job.live) as media:
@@ -195,7 +195,7 @@ def decoded_stream(parent: Parent, job: DecodeJob) -> Iterator[Audio]:
 
 
 def outcome_of(parent: Parent, job: DecodeJob, budget: CpuBudget) -> Header:
-    """Do the job; what it came to, for `DONE`. The process's outermost boundary: no file gets past it."""
+    """Run the job; returns the payload of `DONE`. The process's outermost boundary: no file's error passes it."""
     budget.renew()
     try:
         for audio in decoded_file(parent, job) if job.live is None else decoded_stream(parent, job):
@@ -225,7 +225,7 @@ def main(connection: socket.socket, limits: DecoderLimits) -> None:
     parent = Parent(connection)
     logger.remove()
     logger.add(parent.log, level="WARNING", format="{message}")
-    import av  # noqa: F401 - what a first job would wait for
+    import av  # noqa: F401 - preloaded for the first job
     import soxr  # noqa: F401
 
     limit_memory(limits.memory_mb)
@@ -234,12 +234,12 @@ def main(connection: socket.socket, limits: DecoderLimits) -> None:
     for done in range(1, MAX_JOBS + 1):
         _, payload = parent.receive()
         outcome = outcome_of(parent, DecodeJob.unpack(payload), budget)
-        worn = bool(outcome.get("is_worn")) or done == MAX_JOBS or resident_bytes() > MAX_RESIDENT_BYTES
-        parent.send(MessageKind.DONE, pack_json({**outcome, "is_worn": worn}))
+        is_worn = bool(outcome.get("is_worn")) or done == MAX_JOBS or resident_bytes() > MAX_RESIDENT_BYTES
+        parent.send(MessageKind.DONE, pack_json({**outcome, "is_worn": is_worn}))
 
 
 def inherited(descriptor: str) -> socket.socket:
-    """The connection that the parent passed on: a descriptor, or on Windows a share that comes on standard input."""
+    """The connection inherited from the parent: a descriptor, or on Windows a share read from standard input."""
     if sys.platform == "win32":
         return socket.fromshare(sys.stdin.buffer.read())
     return socket.socket(fileno=int(descriptor))

@@ -1,4 +1,4 @@
-"""What the parent says while a decoder process does a job: it answers the process's questions and passes audio on."""
+"""The parent's side of a job: serves a decoder process's read requests and passes its audio on."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from steno.errors import (
 if TYPE_CHECKING:
     from steno.types import Audio
 
-WIND_DOWN_S = 1.0
-"""A decoder that waits for bytes when its stream is given up gets so long to end its job; then it is killed."""
+CANCEL_GRACE_S = 1.0
+"""How long a decoder may take to end a cancelled job before it is killed."""
 
 MAX_LOG_LINES = 20
-"""Of one job."""
+"""Max log lines per job."""
 
 _ERRORS: dict[str, type[AudioError]] = {
     error.__name__: error
@@ -43,8 +43,8 @@ class FlushableSource(Protocol):
     """A live stream's bytes."""
 
     def read(self, size: int, /) -> bytes | None:
-        """What there is, `size` bytes at most; waits where there is nothing. Empty = the end. None = emit first what
-        the resampler holds back."""
+        """At most `size` available bytes; blocks if there are none. Empty = the end. None = flush: first emit what the
+        resampler holds back."""
 
 
 def converse(
@@ -55,29 +55,29 @@ def converse(
     on_open: Callable[[MediaInfo], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
 ) -> Generator[Audio, None, None]:
-    """Have `process` do `job` and yield its audio, a second at most at a time.
+    """Run `job` in `process` and yield its audio, at most 1 s at a time.
 
-    Ended early, by an error of any kind or by closing the generator, it leaves the process busy: not to be used again.
+    If it ends early, by any error or by closing the generator, the process stays busy and must not be used again.
 
     Raises:
-        AudioError: what the decoder found, or an UndecodableAudioError where it died.
+        AudioError: of the decoder; an UndecodableAudioError if it died.
         DecodeCancelled: `cancelled` was set.
-    and whatever reading `source` raises.
+        Exception: any exception of reading `source`.
     """
     noun = "file" if job.live is None else job.live.noun
     try:
-        yield from _talk(process, job, source, cancelled, on_open, on_warning)
+        yield from _exchange(process, job, source, cancelled, on_open, on_warning)
     except DecoderDiedError as death:
         logger.warning("the decoder process of a {} died: {}", noun, death)
         raise UndecodableAudioError(
-            f"The {noun} is damaged: its decoder crashed, or took more time or memory than any recording needs."
+            f"The {noun} is damaged: its decoder crashed, or exceeded its time or memory limit."
         ) from None
     except SandboxProtocolError as error:
-        logger.error("a decoder process sent something else than a message: {}", error)
+        logger.error("a decoder process sent an invalid message: {}", error)
         raise UndecodableAudioError(f"The {noun} cannot be decoded.") from None
 
 
-def _talk(
+def _exchange(
     process: DecoderProcess,
     job: DecodeJob,
     source: MediaSource | FlushableSource,
@@ -96,7 +96,7 @@ def _talk(
             case MessageKind.READ:
                 data = _read(source, payload, seekable=job.size is not None)
                 if cancelled is not None and cancelled.is_set():
-                    _wind_down(process)
+                    _cancel_job(process)
                     raise DecodeCancelled
                 process.send(MessageKind.FLUSH if data is None else MessageKind.DATA, data or b"")
             case MessageKind.INFO if on_open is not None:
@@ -134,9 +134,9 @@ def _end(process: DecoderProcess, payload: bytearray) -> None:
         raise kind(str(outcome["message"]), param=outcome.get("param"))
 
 
-def _wind_down(process: DecoderProcess) -> None:
-    """It waits for bytes, and gets no more: then it ends its job, most times, and can be used again."""
-    deadline = time.monotonic() + WIND_DOWN_S
+def _cancel_job(process: DecoderProcess) -> None:
+    """Send no more bytes to a decoder that waits for them: it usually ends its job and can be used again."""
+    deadline = time.monotonic() + CANCEL_GRACE_S
     with suppress(DecoderDiedError, SandboxProtocolError):
         process.send(MessageKind.DATA)
         while (left_s := deadline - time.monotonic()) > 0:

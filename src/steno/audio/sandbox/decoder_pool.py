@@ -1,9 +1,9 @@
-"""Where strangers' media is decoded: in processes of their own, so that a file can harm nothing but its own decoding.
+"""A pool of sandboxed decoder processes for untrusted media, so that a file can harm only its own decoding.
 
     thread ── DecoderPool.decode / stream ── DecoderProcess ═ socket ═ child: FFmpeg → Mixer → Resampler
 
-A decoder that crashes, takes too much memory or CPU time, or stalls is an `UndecodableAudioError` for its file, and the
-process is gone. One that ended its job is kept for the next, for `idle_s`.
+A decoder that crashes, exceeds its memory or CPU limit, or stalls raises an `UndecodableAudioError` for its file, and
+the process is killed. One that has finished its job is reused within `idle_s`.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ IDLE_S = 60.0
 
 @dataclass(slots=True)
 class _Processes:
-    """All that a pool has started. On its own, so that a finalizer can end them without holding the pool."""
+    """The processes of a pool. A separate object, so that a finalizer can end them without a reference to the pool."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     idle: list[DecoderProcess] = field(default_factory=list)
-    """Longest unused first."""
-    lent: set[DecoderProcess] = field(default_factory=set)
+    """Least recently used first."""
+    leased: set[DecoderProcess] = field(default_factory=set)
     starting: int = 0
     started: int = 0
     closed: bool = False
@@ -52,9 +52,9 @@ class _Processes:
 
 
 class DecoderPool:
-    """Lends decoder processes, `size` at most; more are refused, never queued. Making one starts nothing.
+    """Leases at most `size` decoder processes; further requests are refused, never queued. The constructor starts none.
 
-    Blocking and thread-safe. `close` ends everything; so does the end of this process, however it comes.
+    Blocking and thread-safe. `close` ends all processes, and so does the end of this process.
     """
 
     def __init__(self, size: int = SIZE, limits: DecoderLimits | None = None, idle_s: float = IDLE_S) -> None:
@@ -66,13 +66,13 @@ class DecoderPool:
 
     @property
     def pids(self) -> list[int]:
-        """Of all processes, idle and lent."""
+        """Process ids, idle and leased."""
         with self._processes.lock:
-            return [process.pid for process in (*self._processes.idle, *self._processes.lent)]
+            return [process.pid for process in (*self._processes.idle, *self._processes.leased)]
 
     @property
     def started(self) -> int:
-        """Processes started since the pool was made."""
+        """Number of processes started so far."""
         return self._processes.started
 
     def decode(
@@ -89,39 +89,40 @@ class DecoderPool:
         """As `steno.audio.decode.decode`, in a decoder process. Closing the generator early kills the process.
 
         Raises, besides what `decode` does:
-            OverloadedError: as many files as may be are being decoded.
-            UnavailableError: no process can be started.
+            OverloadedError: all decoders are in use.
+            UnavailableError: a process cannot be started.
         """
         with opened(source) as file:
             size = _size_of(file)
             job = DecodeJob(size, max_seconds, chunk_s, track)
-            with self._lent(cancelled) as process:
+            with self._lease(cancelled) as process:
                 yield from converse(process, job, file, cancelled, on_open, on_warning)
 
     def stream(
         self, source: FlushableSource, accepted: AcceptedFormats, cancelled: threading.Event
     ) -> Generator[Audio, None, None]:
-        """The audio of a live stream, as soon as `source` brings its bytes. Raises as `decode` does."""
-        with self._lent(cancelled) as process:
+        """The audio of a live stream, as soon as `source` has its bytes. Raises as `decode` does."""
+        with self._lease(cancelled) as process:
             yield from converse(process, DecodeJob(None, live=accepted), source, cancelled)
 
     def close(self) -> None:
-        """End all processes. Jobs that still run fail; nothing can be lent any more."""
+        """End all processes. Running jobs fail; no process can be leased any more."""
         _end_all(self._processes)
 
     @contextmanager
-    def _lent(self, cancelled: threading.Event | None) -> Iterator[DecoderProcess]:
+    def _lease(self, cancelled: threading.Event | None) -> Iterator[DecoderProcess]:
         process = self._take() or self._start()
         try:
             yield process
         finally:
-            self._put_back(process)
+            self._return(process)
 
     def _take(self) -> DecoderProcess | None:
-        """An idle process; None = one may be started.
+        """An idle process; None = start one.
 
         Raises:
-            OverloadedError, UnavailableError: neither.
+            OverloadedError: all processes are in use.
+            UnavailableError: the pool is closed.
         """
         processes = self._processes
         dead: list[DecoderProcess] = []
@@ -132,11 +133,11 @@ class DecoderPool:
                 while processes.idle:
                     process = processes.idle.pop()
                     if process.is_alive:
-                        processes.lent.add(process)
+                        processes.leased.add(process)
                         return process
                     dead.append(process)
-                if len(processes.lent) + processes.starting >= self.size:
-                    raise OverloadedError(f"{self.size} recordings or streams are being decoded, the most at once")
+                if len(processes.leased) + processes.starting >= self.size:
+                    raise OverloadedError(f"{self.size} recordings or streams are being decoded, which is the maximum")
                 processes.starting += 1
                 return None
         finally:
@@ -152,27 +153,27 @@ class DecoderPool:
                 processes.starting -= 1
         with processes.lock:
             processes.started += 1
-            processes.lent.add(process)
+            processes.leased.add(process)
             if processes.closed:
                 process.kill()  # its job fails
         return process
 
-    def _put_back(self, process: DecoderProcess) -> None:
+    def _return(self, process: DecoderProcess) -> None:
         processes = self._processes
         with processes.lock:
-            processes.lent.discard(process)
-            is_kept = not processes.closed and not process.is_busy and process.is_alive
-            if is_kept:
+            processes.leased.discard(process)
+            is_reusable = not processes.closed and not process.is_busy and process.is_alive
+            if is_reusable:
                 process.idle_since = time.monotonic()
                 processes.idle.append(process)
                 _watch_idle(processes, self._idle_s)
-        if not is_kept:
+        if not is_reusable:
             process.kill()
             process.close()
 
 
 def _watch_idle(processes: _Processes, idle_s: float) -> None:
-    """Have `_end_idle` run when the first idle process is due. The lock is held."""
+    """Schedule `_end_idle` for the first idle process. The lock must be held."""
     if processes.timer is not None or not processes.idle:
         return
     due_s = max(processes.idle[0].idle_since + idle_s - time.monotonic(), 0.0)
@@ -182,7 +183,7 @@ def _watch_idle(processes: _Processes, idle_s: float) -> None:
 
 
 def _end_idle(processes: _Processes, idle_s: float) -> None:
-    """In the timer's thread."""
+    """End processes that were idle for `idle_s`. Runs in the timer's thread."""
     with processes.lock:
         processes.timer = None
         due = [process for process in processes.idle if time.monotonic() - process.idle_since >= idle_s]
@@ -196,12 +197,12 @@ def _end_all(processes: _Processes) -> None:
     with processes.lock:
         processes.closed = True
         idle, processes.idle = processes.idle, []
-        for process in processes.lent:
+        for process in processes.leased:
             process.kill()
         if processes.timer is not None:
             processes.timer.cancel()
     for process in idle:
-        process.kill()  # it holds nothing that is worth a farewell
+        process.kill()  # it holds no state
         process.close()
 
 

@@ -1,4 +1,4 @@
-"""One decoder process as its parent sees it. All of it blocks: it is called in threads, never on an event loop."""
+"""The parent's handle on one decoder process. All calls block: use it in threads, never on an event loop."""
 
 from __future__ import annotations
 
@@ -21,38 +21,37 @@ from steno.audio.source import DecodeCancelled
 from steno.errors import UnavailableError
 
 START_TIMEOUT_S = 30.0
-"""A start takes 0.25 s; thirty on a machine that has much else to do."""
+"""A start takes 0.25 s, but up to this on a busy machine."""
 
 STALL_TIMEOUT_S = 120.0
-"""A decoder that sends nothing for so long while it should is killed. The limit on its CPU time ends it sooner, except
-where it does not run at all."""
+"""A decoder that sends nothing for this long is killed. Its CPU limit ends it sooner, unless it does not run at all."""
 
 STOP_TIMEOUT_S = 5.0
-"""An idle process ends within milliseconds of the end of its connection."""
+"""An idle process exits within milliseconds of the end of its connection."""
 
 POLL_S = 0.05
-"""How late a cancellation may be noticed while a decoder works."""
+"""Max delay until a cancellation is noticed while a decoder works."""
 
 _INHERITED = (
     *("PATH", "PYTHON", "LD_", "DYLD_", "LANG", "LC_", "TMP", "TEMP", "HOME"),
     *("SYSTEMROOT", "APPDATA", "USERPROFILE", "VIRTUAL_ENV", "COVERAGE"),
 )
-"""How the environment variables begin that a decoder gets: what Python needs, and no keys."""
+"""Prefixes of environment variables that a decoder inherits: those Python needs, and no secrets."""
 
 
 class DecoderDiedError(Exception):
-    """The process ended in the middle of a job, or was ended because it stalled. Says how."""
+    """The process ended during a job, or was killed because it stalled."""
 
 
 class DecoderProcess:
-    """Does one job at a time, for one thread at a time; `kill` may be called by any."""
+    """Runs one job at a time, for one thread at a time; any thread may call `kill`."""
 
     def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
         self._process = process
         self._connection = connection
         self._killed = False
         self.is_busy = False
-        """Whether it has a job that has not ended: only an idle process can be used again."""
+        """Whether a job has not ended: only an idle process can be reused."""
         self.idle_since = time.monotonic()
 
     @classmethod
@@ -105,20 +104,20 @@ class DecoderProcess:
         Raises:
             DecoderDiedError: the process has ended, or sent nothing for `timeout_s`.
             DecodeCancelled: `cancelled` was set.
-            ProtocolError: it sent something else.
+            SandboxProtocolError: it sent an invalid message.
         """
         deadline = time.monotonic() + timeout_s
         kind, size = unpack_head(self._exactly(HEAD_BYTES, cancelled, deadline))
         return kind, self._exactly(size, cancelled, deadline)
 
     def kill(self) -> None:
-        """End it at once, whatever it does. `close` reaps it."""
+        """Kill it at once. `close` reaps it."""
         self._killed = True
         with suppress(ProcessLookupError):
             self._process.kill()
 
     def close(self) -> None:
-        """End an idle process, or one that was killed, and wait until it is gone."""
+        """End an idle or killed process, and wait for its exit."""
         self._connection.close()
         try:
             self._process.wait(STOP_TIMEOUT_S)
@@ -153,7 +152,7 @@ class DecoderProcess:
         return data
 
     def _cause(self) -> str:
-        """How it ended, for the log."""
+        """How it ended, as text for the log."""
         try:
             status = self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -162,10 +161,10 @@ class DecoderProcess:
 
 
 def _spawn(theirs: socket.socket, limits: DecoderLimits) -> subprocess.Popen[bytes]:
-    """Start Python with its end of the connection. Standard error is ours: an unforeseen trace is there."""
+    """Start Python with its end of the connection. It inherits stderr, for unforeseen tracebacks."""
     module = [sys.executable, "-P", "-m", "steno.audio.sandbox.child"]  # -P: no modules from the current folder
     options = json.dumps(asdict(limits))
-    # The BLAS of numpy would keep a thread for each core, and address space for each thread.
+    # numpy's BLAS would allocate a thread per core, and address space per thread.
     single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     inherited = {name: value for name, value in os.environ.items() if name.upper().startswith(_INHERITED)}
     environment = {**inherited, **single}
@@ -186,10 +185,10 @@ def _spawn(theirs: socket.socket, limits: DecoderLimits) -> subprocess.Popen[byt
         stdout=subprocess.DEVNULL,
         env=environment,
         pass_fds=(theirs.fileno(),),
-        start_new_session=True,  # Ctrl-C must not reach it while Python starts and it can't yet ignore it
+        start_new_session=True,  # Ctrl-C must not reach it while Python starts and cannot ignore it yet
     )
 
 
 def _cannot_start(error: Exception) -> UnavailableError:
     logger.error("a decoder process cannot be started: {}", error)
-    return UnavailableError("no process to decode the audio can be started now; try again", retry_after_s=5.0)
+    return UnavailableError("no decoder process can be started now; try again", retry_after_s=5.0)

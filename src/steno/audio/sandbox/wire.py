@@ -1,21 +1,21 @@
-"""What travels between this process and a decoder process, over a socket: a kind, a size and a payload.
+"""The protocol between the server and a decoder process, over a socket: a kind, a size and a payload.
 
     kind u8 │ payload size u32 │ payload        sizes big-endian
 
     parent                          decoder process
                      ◀── READY ───  imports are done, limits are set
     JOB  ──────────────────────▶    what to decode, and how (JSON)
-                     ◀── READ ────  wants bytes of the source: offset u64, size u32
-    DATA ──────────────────────▶    up to that many; empty = the end of the source
-    FLUSH ─────────────────────▶    in place of DATA: emit what the resampler holds back, then ask again
-                     ◀── INFO ────  what the header says (JSON)
+                     ◀── READ ────  requests bytes of the source: offset u64, size u32
+    DATA ──────────────────────▶    at most that many; empty = the end of the source
+    FLUSH ─────────────────────▶    instead of DATA: emit what the resampler holds back, then request again
+                     ◀── INFO ────  the header's data (JSON)
                      ◀── AUDIO ───  float32 samples, mono at `SAMPLE_RATE`
                      ◀── LOG ─────  a line for the log (JSON)
                      ◀── WARNING ─  what of the file is damaged, for its sender (JSON)
                      ◀── DONE ────  the end of the job (JSON): ready for another
 
-The decoder process never opens a file. Its parent reads the source, so that a source can be anything that Python can
-read, and what reading raises stays in the parent.
+The decoder process never opens a file. Its parent reads the source, so that a source can be any Python file-like
+object, and exceptions of reading stay in the parent.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 Header: TypeAlias = dict[str, Any]
 
 MAX_PAYLOAD_BYTES = 1 << 20
-"""A second of audio has 64,000; a header of a damaged file may be quoted in an error."""
+"""1 s of audio has 64,000 bytes; an error may quote a damaged file's header."""
 
 READ = struct.Struct(">QI")
-"""Offset from the source's beginning (0 where it cannot seek) and size, in bytes."""
+"""Offset from the source's start (0 if it cannot seek) and size, in bytes."""
 
 _HEAD = struct.Struct(">BI")
 
 
 class MessageKind(IntEnum):
-    """What a message is."""
+    """The type of a message."""
 
     READY = 1
     JOB = 2
@@ -58,7 +58,7 @@ class MessageKind(IntEnum):
 
 
 class SandboxProtocolError(Exception):
-    """The other side sent something else than a message."""
+    """The other side sent an invalid message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,13 @@ class DecodeJob:
     """One file or one live stream."""
 
     size: int | None
-    """Of the source, in bytes; None = it cannot seek."""
+    """Size of the source in bytes; None = it cannot seek."""
     max_seconds: float | None = None
     chunk_s: float = 1.0
     track: str | None = None
     """As in `open_media`."""
     live: AcceptedFormats | None = None
-    """None = a file: its gaps are filled, its header is believed. Else a live stream, and what it may be."""
+    """The accepted formats of a live stream; None = a file, whose gaps are filled and whose header is used."""
 
     def pack(self) -> bytes:
         return pack_json(asdict(self))
@@ -85,21 +85,21 @@ class DecodeJob:
 
 
 def send(connection: socket.socket, kind: MessageKind, payload: bytes = b"") -> None:
-    """Send one message; blocks as long as the socket's time-out lets it. Raises OSError."""
+    """Send one message; blocks for at most the socket's timeout. Raises OSError."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise SandboxProtocolError(f"a payload of {len(payload)} bytes; {MAX_PAYLOAD_BYTES} at most")
+        raise SandboxProtocolError(f"a payload of {len(payload)} bytes exceeds {MAX_PAYLOAD_BYTES}")
     connection.sendall(_HEAD.pack(kind, len(payload)) + payload)
 
 
 def unpack_head(head: bytes | bytearray) -> tuple[MessageKind, int]:
-    """Kind and payload size. Raises ProtocolError."""
+    """Kind and payload size. Raises SandboxProtocolError."""
     number, size = _HEAD.unpack(head)
     if size > MAX_PAYLOAD_BYTES:
-        raise SandboxProtocolError(f"a payload of {size} bytes; {MAX_PAYLOAD_BYTES} at most")
+        raise SandboxProtocolError(f"a payload of {size} bytes exceeds {MAX_PAYLOAD_BYTES}")
     try:
         return MessageKind(number), size
     except ValueError:
-        raise SandboxProtocolError(f"no message has the kind {number}") from None
+        raise SandboxProtocolError(f"invalid message kind {number}") from None
 
 
 HEAD_BYTES = _HEAD.size
@@ -110,7 +110,7 @@ def pack_json(header: Header) -> bytes:
 
 
 def unpack_json(payload: bytes | bytearray) -> Header:
-    """Raises ProtocolError."""
+    """Raises SandboxProtocolError."""
     try:
         parsed = json.loads(payload)
     except ValueError as error:

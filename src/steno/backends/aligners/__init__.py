@@ -1,7 +1,7 @@
 """Aligners: when each word of a known text is spoken.
 
-    base.py      the protocol, and what goes in and comes out
-    registry.py  the aligners there are, which of them can run here, and which one `ALIGNER` names
+    base.py      the protocol, its input and output
+    registry.py  which aligners exist and can run here, and which one `ALIGNER` selects
     qwen.py      Qwen3-ForcedAligner, in a thread of its own
     sphinx.py    PocketSphinx's aligner (US English), in child processes
 

@@ -1,4 +1,4 @@
-"""What an aligner is: it finds when each word of a given text is spoken."""
+"""The aligner protocol: an aligner finds the times of the words of a given text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Align:
     language: str | None = None
     """ISO 639-1; None = unknown."""
     is_live: bool = False
-    """A live client waits for it: uploads' alignments yield the CPU to it."""
+    """Whether a live client waits for it; alignments of uploads yield the CPU to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Aligner(Protocol):
 
     @property
     def name(self) -> str:
-        """As `ALIGNER` calls it."""
+        """Its name in `ALIGNER`."""
 
     @property
     def model_id(self) -> str: ...
@@ -47,17 +47,17 @@ class Aligner(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many calls of uploads it runs at once."""
+        """Max concurrent calls of uploads."""
 
     @property
     def live_workers(self) -> int:
-        """How many further calls it runs for live work."""
+        """Further concurrent calls for live work."""
 
     async def load(self, progress: Progress) -> None:
         """Raises StenoError: it cannot be loaded."""
 
     async def unload(self) -> None:
-        """Give all memory back. Nothing is running when it is called; `load` may follow."""
+        """Free all memory. Called only while no call is running; `load` may follow."""
 
     async def align(self, work: Align) -> Alignment:
         """Cancelling the call aborts it.

@@ -1,4 +1,4 @@
-"""Qwen3-ForcedAligner in a thread of its own: alignments that wait at the same moment share a forward pass."""
+"""Qwen3-ForcedAligner in its own thread; waiting alignments are batched."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 DEFAULT_ID = "Qwen/Qwen3-ForcedAligner-0.6B"
 
 BATCH: dict[Scale, int] = {"cuda": 4, "cpu": 1}
-"""Alignments in one forward pass. On a CPU a batch takes as long as its parts."""
+"""Aligner batch size. On a CPU a batch takes as long as its parts one by one."""
 
 
 @dataclass(eq=False, slots=True)
@@ -54,7 +54,7 @@ class QwenAligner:
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[_Request] = []
         self._running: asyncio.Task[None] | None = None
-        self._is_abandoned = False
+        self._is_cancelled = False
 
     @property
     def workers(self) -> int:
@@ -63,17 +63,17 @@ class QwenAligner:
 
     async def load(self, progress: Progress) -> None:
         """Raises ModelLoadError."""
-        self._is_abandoned = False
+        self._is_cancelled = False
 
         def report(done: float, what: str) -> None:
-            if self._is_abandoned:  # a thread cannot be cancelled; the process would wait for it
+            if self._is_cancelled:  # a thread cannot be cancelled; the process would wait for it
                 raise DrainingError
             progress(done, what)
 
         try:
             self._model = await self._in_thread(self._load, report)
         except asyncio.CancelledError:
-            self._is_abandoned = True
+            self._is_cancelled = True
             raise
         progress(1.0, "ready")
 
@@ -96,11 +96,11 @@ class QwenAligner:
         try:
             return await request.future
         finally:
-            if request in self._waiting:  # the caller has gone
+            if request in self._waiting:  # the caller was cancelled
                 self._waiting.remove(request)
 
     async def _run(self) -> None:
-        """Align batch after batch. A request whose caller has gone is skipped."""
+        """Align batch after batch. Requests of cancelled callers are skipped."""
         while self._waiting:
             pending = [request for request in self._waiting if not request.future.done()]
             batch, self._waiting = pending[: self._batch], pending[self._batch :]
@@ -111,7 +111,7 @@ class QwenAligner:
                 _settle(request, outcome)
 
     def _align(self, works: Sequence[Align]) -> list[Alignment | StenoError]:
-        """In the thread. The outermost boundary: an error is logged, and each caller gets one of its own."""
+        """Runs in the thread. The outermost boundary: an error is logged, and each caller gets its own copy."""
         try:
             if self._model is None:
                 raise BackendUnavailableError(f"the aligner {self.model_id} is not loaded")

@@ -1,4 +1,4 @@
-"""The aligners there are, which of them can run here, and which one `ALIGNER` names."""
+"""The registry of aligners: which exist, which can run here, and which one `ALIGNER` selects."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Factory: TypeAlias = "Callable[[BackendOptions], Aligner]"
 
 @dataclass(frozen=True, slots=True)
 class AlignerSpec:
-    """An aligner that is known by name.
+    """An aligner and how to create it.
 
     Args:
-        module: where it lives; imported by `create`.
-        backend: the recogniser whose packages it needs.
-        summary: for lists: what it is.
+        module: its module, imported by `create`.
+        backend: the backend whose packages it requires.
+        summary: one line for lists.
     """
 
     name: str
@@ -53,8 +53,8 @@ class ChosenAligner:
 def choose(requested: str, recogniser: Capabilities, forced_aligner_id: str | None) -> ChosenAligner:
     """The aligner for `requested`: a name, `none`, or `auto` for the best that suits the recogniser.
 
-    `auto` takes none where the recogniser times its words itself; else Qwen3-ForcedAligner where `FORCED_ALIGNER_ID`
-    names one, else PocketSphinx's where the recogniser speaks English.
+    `auto` chooses none if the recogniser returns word times; else Qwen3-ForcedAligner if `FORCED_ALIGNER_ID` is set,
+    else PocketSphinx's if the recogniser supports English.
 
     Raises:
         SettingsError: an unknown name.
@@ -66,12 +66,12 @@ def choose(requested: str, recogniser: Capabilities, forced_aligner_id: str | No
         _check_available(spec_of(requested))
         return ChosenAligner(requested, "ALIGNER names it")
     if recogniser.word_times:
-        return ChosenAligner(None, "the recogniser times its words itself")
+        return ChosenAligner(None, "the recogniser returns word times")
     if forced_aligner_id:
         _check_available(spec_of("qwen"))
         return ChosenAligner("qwen", "FORCED_ALIGNER_ID names it")
     if recogniser.languages is not None and "en" not in recogniser.languages:
-        return ChosenAligner(None, "no aligner without a download speaks the recogniser's languages")
+        return ChosenAligner(None, "no aligner without a download supports the recogniser's languages")
     sphinx = registry.availability(spec_of("sphinx").backend)
     if not sphinx.ok:
         return ChosenAligner(None, f"sphinx {sphinx.reason}")
@@ -79,18 +79,18 @@ def choose(requested: str, recogniser: Capabilities, forced_aligner_id: str | No
 
 
 def create(name: str, options: BackendOptions) -> Aligner:
-    """Import the aligner's module and make one; nothing is loaded yet. Raises SettingsError: an unknown name."""
+    """Import the aligner's module and create one; no model is loaded yet. Raises SettingsError: an unknown name."""
     factory = cast("Factory", importlib.import_module(spec_of(name).module).create)
     return factory(options)
 
 
 def spec_of(name: str) -> AlignerSpec:
-    """Raises SettingsError naming the known ones."""
+    """Raises SettingsError, which names the valid ones."""
     for spec in SPECS:
         if spec.name == name:
             return spec
     known = ", ".join([AUTO, *(spec.name for spec in SPECS), NONE])
-    raise SettingsError(f"there is no aligner {name!r}; known are {known}", param="ALIGNER")
+    raise SettingsError(f"invalid value {name!r} for ALIGNER; expected one of {known}", param="ALIGNER")
 
 
 def _check_available(spec: AlignerSpec) -> None:

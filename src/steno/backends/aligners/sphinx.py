@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from steno.backends.aligners.base import Alignment
 from steno.backends.cpu import usable_cores
-from steno.backends.sphinx.calls import MIN_SAMPLES, check, patience_s, pcm_of, retrying, start_pools
+from steno.backends.sphinx.calls import MIN_SAMPLES, call_timeout_s, check, pcm_of, start_pools, with_retry
 from steno.errors import BackendError, BackendUnavailableError, UnsupportedFeatureError
 from steno.types import SAMPLE_RATE, Word
 
@@ -22,7 +22,7 @@ Span: TypeAlias = tuple[float, float]
 """Start and end, in seconds from the start of the audio."""
 
 MAX_TEXT_CHARS = 6_000
-"""A hundred a second of the longest audio, four times the fastest speech."""
+"""100 characters per second of the longest audio, four times the fastest speech."""
 
 
 class SphinxAligner:
@@ -30,7 +30,7 @@ class SphinxAligner:
 
     Args:
         workers: child processes for uploads; None = one for each core that this process may use.
-        live_workers: calls for live work that run beside those of uploads; live work has children of its own.
+        live_workers: additional calls for live work, which has its own children.
     """
 
     name = "sphinx"
@@ -44,7 +44,7 @@ class SphinxAligner:
 
     @property
     def pids(self) -> list[int]:
-        """Of the children that are ready for use."""
+        """Process ids of usable children."""
         return self._pools.pids if self._pools else []
 
     async def load(self, progress: Progress) -> None:
@@ -57,8 +57,8 @@ class SphinxAligner:
             await pools.close()
 
     async def align(self, work: Align) -> Alignment:
-        """Find the times of every token of the text. A token without a sound in English gets those of the gap that it
-        stands in.
+        """Find the times of every token of the text. A token without an English pronunciation gets the times of
+        the gap around it.
 
         Raises:
             UnsupportedLanguageError, AudioTooLongError, UnsupportedFeatureError: the work is not supported.
@@ -67,12 +67,12 @@ class SphinxAligner:
         check(work.audio, work.language)
         if len(work.text) > MAX_TEXT_CHARS:
             raise UnsupportedFeatureError(
-                f"aligner 'sphinx' takes {MAX_TEXT_CHARS} characters at most, this text has {len(work.text)}"
+                f"aligner 'sphinx' takes at most {MAX_TEXT_CHARS} characters; this text has {len(work.text)}"
             )
         tokens = work.text.split()
         if not tokens:
             return Alignment(())
-        spans = await retrying(lambda: self._spans(work, tokens))
+        spans = await with_retry(lambda: self._spans(work, tokens))
         if spans is None:
             seconds = f"{len(work.audio) / SAMPLE_RATE:.1f} s"
             raise BackendError(f"the text ({len(tokens)} words) could not be found in the audio ({seconds})")
@@ -85,8 +85,8 @@ class SphinxAligner:
         if self._pools is None:
             raise BackendUnavailableError("aligner 'sphinx' is not loaded")
         pcm = await pcm_of(audio)
-        async with self._pools.of(is_live=work.is_live).place() as place:
-            reply = await place.child.call({"op": "align", "tokens": tokens}, pcm, timeout_s=patience_s(audio))
+        async with self._pools.of(is_live=work.is_live).lease() as lease:
+            reply = await lease.child.call({"op": "align", "tokens": tokens}, pcm, timeout_s=call_timeout_s(audio))
             spans: list[Span | None] | None = reply["spans"]
             return spans
 

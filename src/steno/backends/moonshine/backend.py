@@ -1,4 +1,4 @@
-"""Moonshine as an `AsyncBackend`: inference in threads, for ONNX Runtime releases the GIL."""
+"""Moonshine as an `AsyncBackend`: inference in threads, because ONNX Runtime releases the GIL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_AUDIO_S = 30.0
-"""The encoder attends to all of the audio at once: twice the audio takes three times as long."""
+"""Max audio per call. The encoder attends to all of the audio at once: twice the audio takes three times as long."""
 
 MIN_SAMPLES = SAMPLE_RATE // 10
 """No word is shorter, and the encoder's convolutions need 55 ms."""
@@ -44,23 +44,23 @@ TOKENS_PER_S = 6.5
 MIN_TOKENS = 8
 
 NOISE_CONFIDENCE = 0.72
-"""On noise, rain and animals Moonshine writes `Thank you for watching!` with a confidence of 0.42 to 0.71, on clear
-speech 0.77 to 0.95."""
+"""On noise, rain and animals Moonshine hallucinates `Thank you for watching!` with a confidence of 0.42 to 0.71; on
+clear speech its confidence is 0.77 to 0.95."""
 
 CONTEXT_CONFIDENCE = 0.6
-"""A final with less is no context for what follows. The VAD has found speech in it: it need not be told from noise."""
+"""Min confidence of a final that becomes context for the next utterances. Lower than above: VAD has detected speech."""
 
-NOTES = frozenset("♩♪♫♬")
+MUSIC_NOTES = frozenset("♩♪♫♬")
 
 
 class MoonshineBackend:
-    """See `Capabilities` for what it can do.
+    """See `Capabilities` for what it supports.
 
     Args:
         model_id: None or `moonshine-tiny-en` for the model in the wheel, or a folder of the same layout.
-        language: ISO 639-1, what the model was trained on.
+        language: the model's language, ISO 639-1.
         workers: threads for uploads; None = one for each core that this process may use.
-        live_workers: how many further threads live utterances may have; None = one for each two cores.
+        live_workers: additional threads for live utterances; None = one for each two cores.
     """
 
     name = "moonshine"
@@ -121,17 +121,19 @@ class MoonshineBackend:
         if len(work.audio) < MIN_SAMPLES or not work.audio.any():
             decoding = Decoding()
         else:
-            prompted = self._context.prompted(work, loaded.vocabulary)
-            limit = max(token_limit(len(work.audio) / SAMPLE_RATE), prompted.draft.forced)
+            contextual = self._context.with_context(work, loaded.vocabulary)
+            max_tokens = max(token_limit(len(work.audio) / SAMPLE_RATE), contextual.draft.forced)
             decoding = await loaded.run(
-                lambda cancellation: transcribe(loaded.model, prompted.audio, prompted.draft, limit, cancellation),
+                lambda cancellation: transcribe(
+                    loaded.model, contextual.audio, contextual.draft, max_tokens, cancellation
+                ),
                 is_live=work.utterance is not None,
             )
-        before = self._drafts
-        self._drafts = Drafts(before.proposed + decoding.proposed, before.accepted + decoding.accepted)
+        totals = self._drafts
+        self._drafts = Drafts(totals.proposed + decoding.proposed, totals.accepted + decoding.accepted)
         hypothesis = self._hypothesis(decoding, loaded.vocabulary)
-        is_good = not hypothesis.repetition and (hypothesis.confidence or 0.0) >= CONTEXT_CONFIDENCE
-        self._context.keep(work, tuple(decoding.tokens), is_good=is_good)
+        is_reliable = not hypothesis.repetition and (hypothesis.confidence or 0.0) >= CONTEXT_CONFIDENCE
+        self._context.store(work, tuple(decoding.tokens), is_reliable=is_reliable)
         return hypothesis
 
     def forget(self, utterance: str) -> None:
@@ -139,16 +141,18 @@ class MoonshineBackend:
 
     def _check(self, work: Recognize) -> None:
         if work.language not in (None, self._language):
-            text = f"backend 'moonshine' speaks {self._language} only, not {work.language}"
+            text = f"backend 'moonshine' supports {self._language} only, not {work.language}"
             raise UnsupportedLanguageError(text, param="language")
         if work.context:
-            raise UnsupportedFeatureError("backend 'moonshine' takes no prompt and no hot words", param="prompt")
+            raise UnsupportedFeatureError("backend 'moonshine' does not support a prompt or hot words", param="prompt")
         if len(work.audio) > MAX_AUDIO_S * SAMPLE_RATE:
             seconds = len(work.audio) / SAMPLE_RATE
-            raise AudioTooLongError(f"backend 'moonshine' takes {MAX_AUDIO_S:.0f} s at once, this is {seconds:.1f} s")
+            raise AudioTooLongError(
+                f"backend 'moonshine' takes at most {MAX_AUDIO_S:.0f} s of audio; this is {seconds:.1f} s"
+            )
 
     def _hypothesis(self, decoding: Decoding, vocabulary: Vocabulary) -> Hypothesis:
-        text, ends = without_notes(*vocabulary.spell(decoding.tokens))
+        text, ends = remove_notes(*vocabulary.decode(decoding.tokens))
         if not is_text(text, self._language):
             return Hypothesis("", None, repetition=decoding.repetition)
         scores = tuple(Score(end, math.exp(logprob)) for end, logprob in zip(ends, decoding.logprobs, strict=True))
@@ -188,12 +192,12 @@ class _Loaded:
         return cls(model, vocabulary, workers, live_workers)
 
     async def run(self, call: Callable[[Cancellation], T], *, is_live: bool) -> T:
-        """Run `call` in a thread. Where the caller is cancelled, the call is aborted and waited for: it takes
-        milliseconds, and until then its thread is not free."""
+        """Run `call` in a thread. If the caller is cancelled, abort the call and wait for its end, which takes
+        milliseconds: its thread is not free before."""
         cancellation = self.model.cancellation()
         executor = self._live if is_live else self._uploads
         future = asyncio.get_running_loop().run_in_executor(executor, call, cancellation)
-        # Seen, also where the caller is cancelled a second time while it waits for the thread.
+        # Retrieve the exception even if the caller is cancelled again while it waits for the thread.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             return await asyncio.shield(future)
@@ -203,7 +207,7 @@ class _Loaded:
             raise
 
     def close(self) -> None:
-        """End the threads. Nothing is running."""
+        """End the threads. No call may be running."""
         self._uploads.shutdown()
         self._live.shutdown()
 
@@ -212,11 +216,14 @@ def create(options: BackendOptions) -> MoonshineBackend:
     """For the registry.
 
     Raises:
-        SettingsError: `MODEL_ID` is no folder of Moonshine's layout, or `MODEL_LANGUAGE` is no language.
+        SettingsError: `MODEL_ID` is not a folder in Moonshine's layout, or `MODEL_LANGUAGE` is not a language.
     """
     language = code_of(options.language)
     if language is None:
-        raise SettingsError(f"MODEL_LANGUAGE={options.language!r} is not a known language", param="MODEL_LANGUAGE")
+        raise SettingsError(
+            f"invalid value {options.language!r} for MODEL_LANGUAGE; expected a language code or name",
+            param="MODEL_LANGUAGE",
+        )
     if options.model_id not in (None, MODEL_ID):
         files.find(options.model_id)
     elif language != "en":
@@ -225,23 +232,23 @@ def create(options: BackendOptions) -> MoonshineBackend:
 
 
 def token_limit(seconds: float) -> int:
-    """Tokens that so much audio can hold."""
+    """Max tokens of text for `seconds` of audio."""
     return MIN_TOKENS + round(TOKENS_PER_S * seconds)
 
 
-def without_notes(text: str, ends: list[int]) -> tuple[str, list[int]]:
-    """`text` without musical notes, and where each token ends in it."""
-    if not NOTES & set(text):
+def remove_notes(text: str, ends: list[int]) -> tuple[str, list[int]]:
+    """`text` without musical notes, and the end of each token in it."""
+    if not MUSIC_NOTES & set(text):
         return text, ends
-    return _spoken_part(text), [len(_spoken_part(text[:end])) for end in ends]
+    return _without_notes(text), [len(_without_notes(text[:end])) for end in ends]
 
 
 def is_text(text: str, language: str) -> bool:
-    """Whether `text` can be speech: musical notes and punctuation are not, nor is another script in English."""
+    """Whether `text` can be speech: not only notes or punctuation; in English, not only another script."""
     if language == "en":
         return any(char.isascii() and char.isalnum() for char in text)
     return any(char.isalnum() for char in text)
 
 
-def _spoken_part(text: str) -> str:
-    return " ".join("".join(char for char in text if char not in NOTES).split())
+def _without_notes(text: str) -> str:
+    return " ".join("".join(char for char in text if char not in MUSIC_NOTES).split())

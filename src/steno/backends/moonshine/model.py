@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, NDArray[Any]]
 
-SHRINK = "memory.enable_memory_arena_shrinkage"
-"""ONNX Runtime keeps what a run has taken. Half a minute of audio takes 150 MB: with this it is given back after the
-run, at the price of a tenth of the encoder's time."""
+SHRINK_ARENA_KEY = "memory.enable_memory_arena_shrinkage"
+"""Run option that frees memory after each run; ONNX Runtime otherwise keeps it, 150 MB for 30 s of audio. It costs 10 %
+of the encoder's time."""
 
 
 class CancelledRunError(Exception):
@@ -55,7 +55,7 @@ class MoonshineModel:
     """The loaded sessions.
 
     Raises:
-        ModelLoadError: a file is no ONNX model, or not one of Moonshine's.
+        ModelLoadError: a file is not an ONNX model, or not one of Moonshine's.
     """
 
     def __init__(self, files: ModelFiles) -> None:
@@ -65,18 +65,18 @@ class MoonshineModel:
         inputs = {tensor.name: tensor.shape for tensor in self._decoder.get_inputs()}
         pasts = {name: shape for name, shape in inputs.items() if name.startswith("past_key_values.")}
         if not pasts or "use_cache_branch" not in inputs:
-            raise ModelLoadError(f"{files.decoder.name} is not a merged decoder of Moonshine's: it has no KV cache")
+            raise ModelLoadError(f"{files.decoder.name} is not Moonshine's merged decoder: it has no KV cache")
         self._takes_encoder_mask = "encoder_attention_mask" in inputs
         self._empty = {name: np.zeros((1, shape[1], 0, shape[3]), np.float32) for name, shape in pasts.items()}
         self._presents = [tensor.name.replace("present", "past_key_values") for tensor in self._decoder.get_outputs()]
 
     def cancellation(self) -> Cancellation:
-        """For one call of `start` and of its `DecoderState.extend`."""
+        """A cancellation for one `start` and its `DecoderState.extend` calls."""
         import onnxruntime
 
         options = onnxruntime.RunOptions()
-        options.add_run_config_entry(SHRINK, "cpu:0")
-        options.log_severity_level = 4  # it would write an error to stderr for each run that is cancelled
+        options.add_run_config_entry(SHRINK_ARENA_KEY, "cpu:0")
+        options.log_severity_level = 4  # otherwise each cancelled run writes an error to stderr
         return Cancellation(options)
 
     def start(self, audio: Audio, cancellation: Cancellation) -> DecoderState:
@@ -106,7 +106,7 @@ class DecoderState:
         self._constant = constant
         self._cancellation = cancellation
         self._cross: Tensors = {}
-        """Keys and values of the audio: computed in the first pass, the same in all that follow."""
+        """Cross-attention keys and values of the audio: computed in the first pass, reused in later ones."""
         self._self: Tensors | None = None
         self._length = 0
 
@@ -134,10 +134,10 @@ class DecoderState:
 
 
 def warm_up(model: MoonshineModel, vocabulary: Vocabulary) -> None:
-    """Run both models once, on a second of noise: the first run allocates.
+    """Run both models once, on 1 s of noise: the first run allocates memory.
 
     Raises:
-        ModelLoadError: the two models, or the decoder and the vocabulary, do not belong together.
+        ModelLoadError: the two models, or the decoder and the vocabulary, do not match.
     """
     noise = np.random.default_rng(0).normal(0, 0.01, 16_000).astype(np.float32)
     try:
@@ -148,7 +148,7 @@ def warm_up(model: MoonshineModel, vocabulary: Vocabulary) -> None:
         logger.error("Moonshine's encoder and decoder do not work together: {}", error)
         raise ModelLoadError("Moonshine's encoder and decoder do not work together; the log has the reason") from error
     if logits.ndim != 2 or logits.shape[1] != len(vocabulary):
-        raise ModelLoadError(f"the decoder writes {logits.shape[-1]} tokens, and the tokenizer has {len(vocabulary)}")
+        raise ModelLoadError(f"the decoder has {logits.shape[-1]} tokens, but the tokenizer has {len(vocabulary)}")
 
 
 def _session(file: Path) -> ort.InferenceSession:
@@ -157,7 +157,7 @@ def _session(file: Path) -> ort.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # lengths differ in every call
+    options.enable_mem_pattern = False  # lengths differ between calls
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -1,8 +1,8 @@
-"""What is kept of live streams between two calls: the last hypothesis of an utterance, and what was said before it.
+"""Cache of live streams: the last hypothesis of each utterance, and earlier utterances as context.
 
-Moonshine recognises a short utterance better behind the one before it: `As not.` becomes `Ask not.` behind `And so my
-fellow Americans.` (benchmarks.embedded: half of the errors of live streams). So the audio of earlier utterances of the
-stream goes before that of the present one, and their tokens are forced.
+Moonshine recognises a short utterance better with the one before it as context: `As not.` becomes `Ask not.` after `And
+so my fellow Americans.` (benchmarks.embedded: half of the errors of live streams). So the audio of the stream's earlier
+utterances is prepended to the current one, and their tokens are forced.
 """
 
 from __future__ import annotations
@@ -22,76 +22,76 @@ if TYPE_CHECKING:
     from steno.backends.moonshine.vocabulary import Vocabulary
     from steno.types import Audio
 
-BUDGET = 8 * SAMPLE_RATE
-"""Samples of an utterance and its context together. More context costs more and was not seen to help; an utterance that
-is as long as this by itself needs none."""
+MAX_SAMPLES = 8 * SAMPLE_RATE
+"""Max samples of an utterance and its context together. More context costs time and did not reduce errors; an utterance
+of this length needs none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextualInput:
-    """What the model gets for a piece of work."""
+    """The model's input for a piece of work."""
 
     audio: Audio
     draft: Draft
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Said:
+class _EarlierUtterance:
     audio: Audio
     tokens: Ids
 
 
 class StreamContext:
-    """Keeps at most `BUDGET` samples for each stream, and the tokens of one hypothesis for each utterance."""
+    """Holds at most `MAX_SAMPLES` samples per stream, and the tokens of one hypothesis per utterance."""
 
     def __init__(self) -> None:
         self._hypotheses: dict[str, Ids] = {}
-        self._said: dict[str, deque[_Said]] = {}
+        self._earlier: dict[str, deque[_EarlierUtterance]] = {}
 
-    def prompted(self, work: Recognize, vocabulary: Vocabulary) -> ContextualInput:
-        """`work` with the draft and the context that there are for it."""
+    def with_context(self, work: Recognize, vocabulary: Vocabulary) -> ContextualInput:
+        """The input for `work`, with its draft and context, if any."""
         tokens = self._hypotheses.get(work.utterance, ()) if work.utterance is not None else ()
         forced = vocabulary.covered(tokens, work.stable) if work.stable else 0
-        before = self._before(work)
-        if not before:
+        context = self._fitting_context(work)
+        if not context:
             return ContextualInput(work.audio, Draft(tokens, forced))
-        lead = tuple(token for said in before for token in said.tokens)
+        lead = tuple(token for earlier in context for token in earlier.tokens)
         return ContextualInput(
-            np.concatenate([*(said.audio for said in before), work.audio]), Draft(tokens, forced, lead)
+            np.concatenate([*(earlier.audio for earlier in context), work.audio]), Draft(tokens, forced, lead)
         )
 
-    def keep(self, work: Recognize, tokens: Ids, *, is_good: bool) -> None:
-        """Note the hypothesis of `work`. `is_good`: whether a final may be the context of what follows."""
+    def store(self, work: Recognize, tokens: Ids, *, is_reliable: bool) -> None:
+        """Store the hypothesis of `work`. `is_reliable`: whether a final may become context."""
         if work.utterance is None:
             return
         if not work.final:
             self._hypotheses[work.utterance] = tokens
             return
         self.forget(work.utterance)
-        if work.stream is None or len(work.audio) > BUDGET:
-            self._said.pop(work.stream or "", None)
-        elif is_good:
-            said = self._said.setdefault(work.stream, deque())
-            said.append(_Said(work.audio, tokens))
-            while sum(len(each.audio) for each in said) > BUDGET:
-                said.popleft()
+        if work.stream is None or len(work.audio) > MAX_SAMPLES:
+            self._earlier.pop(work.stream or "", None)
+        elif is_reliable:
+            earlier = self._earlier.setdefault(work.stream, deque())
+            earlier.append(_EarlierUtterance(work.audio, tokens))
+            while sum(len(one.audio) for one in earlier) > MAX_SAMPLES:
+                earlier.popleft()
 
     def forget(self, key: str) -> None:
-        """Drop what is kept of an utterance or a stream. Unknown keys are fine."""
+        """Drop the cache of an utterance or a stream. No-op for unknown keys."""
         self._hypotheses.pop(key, None)
-        self._said.pop(key, None)
+        self._earlier.pop(key, None)
 
     def clear(self) -> None:
         self._hypotheses.clear()
-        self._said.clear()
+        self._earlier.clear()
 
-    def _before(self, work: Recognize) -> list[_Said]:
-        """The last utterances of the stream, as many as fit."""
-        room = BUDGET - len(work.audio)
-        fitting: list[_Said] = []
-        for said in reversed(self._said.get(work.stream, ()) if work.stream is not None else ()):
-            room -= len(said.audio)
-            if room < 0:
+    def _fitting_context(self, work: Recognize) -> list[_EarlierUtterance]:
+        """The last utterances of the stream that fit into the budget."""
+        free = MAX_SAMPLES - len(work.audio)
+        fitting: list[_EarlierUtterance] = []
+        for earlier in reversed(self._earlier.get(work.stream, ()) if work.stream is not None else ()):
+            free -= len(earlier.audio)
+            if free < 0:
                 break
-            fitting.insert(0, said)
+            fitting.insert(0, earlier)
         return fitting

@@ -1,4 +1,4 @@
-"""Tokens → text."""
+"""The vocabulary: tokens → text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _CONTROL = re.compile(rb"<unk>|<s>|</s>|<<ST_\d+>>")
 
 
 class Vocabulary:
-    """What each token spells.
+    """Decodes tokens.
 
     Args:
-        pieces: by token, its UTF-8 bytes, or a part of a character's; control tokens spell nothing.
+        pieces: by token, its UTF-8 bytes, which may be part of a character; control tokens decode to nothing.
     """
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
@@ -33,23 +33,23 @@ class Vocabulary:
 
     @classmethod
     def load(cls, file: Path) -> Vocabulary:
-        """Read `tokenizer.bin` or `tokenizer.json`. Raises ModelLoadError: it cannot be read."""
+        """Read `tokenizer.bin` or `tokenizer.json`. Raises ModelLoadError if it cannot be read."""
         try:
             if file.suffix == ".json":
                 return cls(_pieces_of_json(json.loads(file.read_text(encoding="utf-8"))))
             return cls(_pieces_of_bin(file.read_bytes()))
         except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ModelLoadError(f"{file.name} is not a vocabulary of Moonshine's: {error}") from error
+            raise ModelLoadError(f"{file.name} is not a Moonshine vocabulary: {error}") from error
 
-    def spell(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
-        """The text of `tokens`, and for each of them where it ends, in characters of the text.
+    def decode(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
+        """The text of `tokens`, and the end of each token in characters of the text.
 
-        A token that ends within a character ends before it. White space at both ends of the text is left out.
+        A token that ends within a character ends before it. White space at both ends is stripped.
         """
         data = b"".join(self._pieces[token] for token in tokens)
-        spelled = data.decode(errors="ignore")
-        text = spelled.strip()
-        before = len(spelled) - len(spelled.lstrip())
+        decoded = data.decode(errors="ignore")
+        text = decoded.strip()
+        before = len(decoded) - len(decoded.lstrip())
         ends: list[int] = []
         for end in accumulate(len(self._pieces[token]) for token in tokens):
             at = len(data[:end].decode(errors="ignore")) - before
@@ -57,17 +57,17 @@ class Vocabulary:
         return text, ends
 
     def covered(self, tokens: Sequence[int], stable: str) -> int:
-        """How many of `tokens`, from the first, spell nothing but the beginning of `stable`."""
-        text, ends = self.spell(tokens)
+        """How many leading tokens are covered by the `stable` text."""
+        text, ends = self.decode(tokens)
         count = sum(1 for end in ends if end <= len(stable) and text[:end] == stable[:end])
-        # A token that ends within a character adds none: whether it is right is known when the character is complete.
+        # A token that ends within a multi-byte character counts only once the character is complete.
         while count and ends[count - 1] == (ends[count - 2] if count > 1 else 0):
             count -= 1
         return count
 
 
 def _pieces_of_bin(data: bytes) -> list[bytes]:
-    """Moonshine's own format: for each token its length (a byte below 128, or two: b0 − 128 + 128·b1) and its bytes."""
+    """Moonshine's own format: for each token its length (a byte below 128, or two: b0 − 128 + 128·b1) and bytes."""
     pieces: list[bytes] = []
     at = 0
     while at < len(data):
@@ -87,10 +87,10 @@ def _pieces_of_bin(data: bytes) -> list[bytes]:
 
 def _pieces_of_json(document: Any) -> list[bytes]:
     """Hugging Face's tokenizers: the vocabulary of a BPE model with byte fallback, and added tokens."""
-    known: dict[str, int] = dict(document["model"]["vocab"])
+    vocab: dict[str, int] = dict(document["model"]["vocab"])
     added = {token["id"]: token for token in document.get("added_tokens", ())}
-    pieces = [b""] * (max([*known.values(), *added]) + 1)
-    for text, token in known.items():
+    pieces = [b""] * (max([*vocab.values(), *added]) + 1)
+    for text, token in vocab.items():
         byte = _BYTE.fullmatch(text)
         pieces[token] = bytes([int(byte[1], 16)]) if byte else text.encode()
     for token, description in added.items():

@@ -1,4 +1,4 @@
-"""When each token of a text is spoken, in a child process."""
+"""Word times of a given text, computed in a child process."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from steno.backends.sphinx.recogniser import SpokenWord, words_of
 from steno.backends.sphinx.spelling import spoken
 
 Span: TypeAlias = tuple[float, float]
-"""Start and end, in seconds from the start of the audio. (The decoder's probabilities say nothing here: it only ever
-compares two pronunciations of the words that it was told.)"""
+"""Start and end, in seconds from the start of the audio. (The decoder's probabilities mean nothing here: it
+only compares pronunciations of the given words.)"""
 
 _SEARCH = {"lm": None, "bestpath": False, "beam": 1e-120, "pbeam": 1e-120, "wbeam": 1e-100}
-"""Beams so wide that a name with the wrong sounds does not lose the rest of the text, for a fifth more time. The search
-for the best path through the lattice, which is made for language models, leaves out words at the end."""
+"""Wide beams, so that a mispronounced name does not lose the rest of the text; they take 20 % longer. `bestpath`, the
+lattice search for language models, drops words at the end."""
 
 _HISSES = {"S", "Z", "SH", "ZH", "CH", "JH"}
 _VOICELESS = {"P", "T", "K", "F", "TH"}
 
 
 class AlignmentDecoder:
-    """A decoder without a language model: the text says what comes, only the times are searched for."""
+    """A decoder without a language model: the words are given, only their times are searched."""
 
     def __init__(self) -> None:
         self._decoder = Decoder(samprate=16_000, loglevel="FATAL", **_SEARCH)
 
     def align(self, pcm: bytes, tokens: list[str]) -> list[Span | None] | None:
-        """The span of each token, None for one without sounds; None as a whole = the audio does not hold the text."""
-        said = [[word for word in spoken(token, self._knows) if self._can_say(word)] for token in tokens]
-        text = " ".join(word for words in said for word in words)
+        """The span of each token, None for one without phones. Returns None if the text was not found."""
+        spoken_words = [
+            [word for word in spoken(token, self._in_dictionary) if self._ensure_pronounceable(word)]
+            for token in tokens
+        ]
+        text = " ".join(word for words in spoken_words for word in words)
         if not text:
             return [None] * len(tokens)
         self._decoder.reinit_feat()
@@ -42,14 +45,14 @@ class AlignmentDecoder:
         found = words_of(self._decoder, done=True) if self._decoder.hyp() else []
         if [word for word, *_ in found] != text.split():
             return None
-        return [_span([found.pop(0) for _ in words]) for words in said]
+        return [_span([found.pop(0) for _ in words]) for words in spoken_words]
 
-    def _knows(self, word: str) -> bool:
+    def _in_dictionary(self, word: str) -> bool:
         return self._decoder.lookup_word(word) is not None
 
-    def _can_say(self, word: str) -> bool:
-        """Make sure that the dictionary has `word`; False where no letter of it sounds."""
-        if self._knows(word):
+    def _ensure_pronounceable(self, word: str) -> bool:
+        """Add `word` to the dictionary if it is missing; False if it has no phones."""
+        if self._in_dictionary(word):
             return True
         phones = self._phones(word)
         if phones:

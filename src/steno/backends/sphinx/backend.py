@@ -1,4 +1,4 @@
-"""PocketSphinx as an `AsyncBackend`: small, offline, US English; the default where no better one can run."""
+"""PocketSphinx as an `AsyncBackend`: small, offline, US English; the default where no better backend can run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from steno.backends.sphinx.calls import (
     MIN_SAMPLES,
     RECYCLE_AFTER,
     ChildPools,
+    call_timeout_s,
     check,
-    patience_s,
     pcm_of,
-    retrying,
     start_pools,
+    with_retry,
 )
 from steno.backends.sphinx.pool import PartialUtterance, PooledChild
 from steno.errors import BackendUnavailableError, UnsupportedFeatureError
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from steno.backends.registry import BackendOptions
     from steno.types import Audio
 
-Row: TypeAlias = tuple[str, float, float, float | None]
+WordRow: TypeAlias = tuple[str, float, float, float | None]
 """word, start and end in seconds, probability"""
 
 MIN_LIVE_SAMPLES = SAMPLE_RATE * 4 // 10
-"""A live utterance is decoded from here on: of less, the cepstral mean says nothing."""
+"""Shortest live utterance that is decoded: the cepstral mean of less audio is not usable."""
 
 NORMALISED_ENOUGH = SAMPLE_RATE * 2
-"""Until the mean of a live utterance comes from this much, decoding starts over each time its audio has doubled."""
+"""Until its cepstral mean is computed from this much audio, an utterance is decoded again whenever it has doubled."""
 
 
 class SphinxBackend:
-    """See `Capabilities` for what it can do.
+    """See `Capabilities` for what it supports.
 
     Args:
         workers: child processes for uploads; None = one for each core that this process may use.
-        live_workers: calls for live utterances that run beside those of uploads; live work has children of its own.
-        recycle_after: calls after which a child is replaced by a fresh one.
+        live_workers: additional calls for live utterances; live work has its own children.
+        recycle_after: calls after which a child is replaced.
     """
 
     name = "sphinx"
@@ -74,7 +74,7 @@ class SphinxBackend:
 
     @property
     def pids(self) -> list[int]:
-        """Of the children that are ready for use."""
+        """Process ids of usable children."""
         return self._pools.pids if self._pools else []
 
     async def load(self, progress: Progress) -> None:
@@ -89,23 +89,23 @@ class SphinxBackend:
             await pools.close()
 
     async def recognize(self, work: Recognize) -> Hypothesis:
-        """Decode a piece, or what is new of a live utterance.
+        """Decode a piece, or the new audio of a live utterance.
 
-        The final result of an utterance that was decoded as it grew may differ from that of the same audio as one
-        piece: the one is normalised by the mean of its first seconds, the other by that of all.
+        The final text of an utterance that was decoded incrementally may differ from that of the same audio as one
+        piece: the former is normalised by the mean of its first seconds, the latter by the mean of all.
         """
         check(work.audio, work.language)
         if work.context:
-            raise UnsupportedFeatureError("backend 'sphinx' takes no prompt and no hot words", param="prompt")
+            raise UnsupportedFeatureError("backend 'sphinx' does not support a prompt or hot words", param="prompt")
         is_growing = work.utterance is not None and not work.final
-        least = MIN_LIVE_SAMPLES if is_growing else MIN_SAMPLES
-        if len(work.audio) < least or not work.audio.any():
-            rows: Sequence[Row] = ()
+        min_samples = MIN_LIVE_SAMPLES if is_growing else MIN_SAMPLES
+        if len(work.audio) < min_samples or not work.audio.any():
+            rows: Sequence[WordRow] = ()
         elif work.utterance is None:
-            rows = await retrying(lambda: self._whole(work.audio))
+            rows = await with_retry(lambda: self._recognise_whole(work.audio))
         else:
             key = work.utterance
-            rows = await retrying(lambda: self._part(work.audio, key, work.final))
+            rows = await with_retry(lambda: self._recognise_growing(work.audio, key, work.final))
         if work.utterance is not None and work.final:
             self.forget(work.utterance)
         return _hypothesis(rows, len(work.audio) / SAMPLE_RATE)
@@ -114,23 +114,23 @@ class SphinxBackend:
         if self._pools:
             self._pools.live.forget(utterance)
 
-    async def _whole(self, audio: Audio) -> list[Row]:
+    async def _recognise_whole(self, audio: Audio) -> list[WordRow]:
         pcm = await pcm_of(audio)
-        async with self._loaded().uploads.place() as place:
-            return await _words(place, "recognise", pcm, audio)
+        async with self._loaded().uploads.lease() as lease:
+            return await _words(lease, "recognise", pcm, audio)
 
-    async def _part(self, audio: Audio, key: str, final: bool) -> list[Row]:
-        async with self._loaded().live.place(key) as place:
-            growing = place.growing
+    async def _recognise_growing(self, audio: Audio, key: str, final: bool) -> list[WordRow]:
+        async with self._loaded().live.lease(key) as lease:
+            growing = lease.growing
             if growing is None or _starts_over(growing, len(audio)):
                 pcm = await pcm_of(audio)
                 if final:
-                    return await _words(place, "recognise", pcm, audio)
-                place.growing = PartialUtterance(key, samples=len(audio), normalised_on=len(audio))
-                return await _words(place, "begin", pcm, audio)
+                    return await _words(lease, "recognise", pcm, audio)
+                lease.growing = PartialUtterance(key, samples=len(audio), normalised_on=len(audio))
+                return await _words(lease, "begin", pcm, audio)
             pcm = await pcm_of(audio[growing.samples :])
-            growing.samples = len(audio)  # before the call: where that fails, the child ends and this with it
-            return await _words(place, "finish" if final else "feed", pcm, audio)
+            growing.samples = len(audio)  # before the call: if it fails, the child ends and this state with it
+            return await _words(lease, "finish" if final else "feed", pcm, audio)
 
     def _loaded(self) -> ChildPools:
         if self._pools is None:
@@ -144,18 +144,18 @@ def create(options: BackendOptions) -> SphinxBackend:
 
 
 def _starts_over(growing: PartialUtterance, samples: int) -> bool:
-    """Whether the audio is another than the child holds, or so much longer that its mean is worth finding again."""
-    grew_twofold = growing.normalised_on < NORMALISED_ENOUGH and samples >= 2 * growing.normalised_on
-    return samples < growing.samples or grew_twofold
+    """Whether the audio is not the child's, or so much longer that its mean should be computed again."""
+    has_doubled = growing.normalised_on < NORMALISED_ENOUGH and samples >= 2 * growing.normalised_on
+    return samples < growing.samples or has_doubled
 
 
-async def _words(place: PooledChild, op: str, pcm: bytes, audio: Audio) -> list[Row]:
-    reply = await place.child.call({"op": op}, pcm, timeout_s=patience_s(audio))
-    words: list[Row] = reply["words"]
+async def _words(lease: PooledChild, op: str, pcm: bytes, audio: Audio) -> list[WordRow]:
+    reply = await lease.child.call({"op": op}, pcm, timeout_s=call_timeout_s(audio))
+    words: list[WordRow] = reply["words"]
     return words
 
 
-def _hypothesis(rows: Sequence[Row], duration_s: float) -> Hypothesis:
+def _hypothesis(rows: Sequence[WordRow], duration_s: float) -> Hypothesis:
     words = tuple(
         Word(text, min(start_s, duration_s), min(end_s, duration_s), confidence)
         for text, start_s, end_s, confidence in rows
@@ -164,7 +164,7 @@ def _hypothesis(rows: Sequence[Row], duration_s: float) -> Hypothesis:
 
 
 def _confidence(words: Sequence[Word]) -> float | None:
-    """The mean of the words' probabilities, each for as long as it lasts."""
+    """The mean of the words' probabilities, weighted by duration."""
     weighted = [(word.confidence, word.end_s - word.start_s) for word in words if word.confidence is not None]
     total_s = sum(length_s for _, length_s in weighted)
     return sum(confidence * length_s for confidence, length_s in weighted) / total_s if total_s else None

@@ -1,4 +1,4 @@
-"""What the recogniser and the aligner have in common: pools, PCM, a time limit in proportion to the audio, a retry."""
+"""What the recogniser and the aligner share: child pools, PCM conversion, timeouts, a retry."""
 
 from __future__ import annotations
 
@@ -26,37 +26,38 @@ T = TypeVar("T")
 MAX_AUDIO_S = 60.0
 
 MIN_SAMPLES = SAMPLE_RATE // 10
-"""No word is shorter, and the front end makes NaN of less than a frame."""
+"""No word is shorter, and the front end computes NaN from less than a frame."""
 
 RECYCLE_AFTER = 1_000
+"""Calls after which a child is replaced."""
 RECYCLE_RSS_MB = 512.0
-"""A recogniser takes 105 to 155 MB, an aligner a third of that, and neither was seen to grow: this is for the day one
-does."""
+"""A child above this is replaced. A recogniser takes 105 to 155 MB, an aligner a third of that; neither is known to
+leak."""
 
 
 def check(audio: Audio, language: str | None) -> None:
     """Raises UnsupportedLanguageError, AudioTooLongError."""
     if language not in (None, "en"):
-        raise UnsupportedLanguageError(f"PocketSphinx speaks en only, not {language}", param="language")
+        raise UnsupportedLanguageError(f"PocketSphinx supports en only, not {language}", param="language")
     if len(audio) > MAX_AUDIO_S * SAMPLE_RATE:
         raise AudioTooLongError(
-            f"PocketSphinx takes {MAX_AUDIO_S:.0f} s at once, this is {len(audio) / SAMPLE_RATE:.1f} s"
+            f"PocketSphinx takes at most {MAX_AUDIO_S:.0f} s of audio; this is {len(audio) / SAMPLE_RATE:.1f} s"
         )
 
 
-async def retrying(call: Callable[[], Awaitable[T]]) -> T:
-    """Every call brings all of its audio, so one whose child dies is tried again, once, in a fresh child."""
+async def with_retry(call: Callable[[], Awaitable[T]]) -> T:
+    """Call, and retry once in a fresh child if the child dies: every call sends all of its audio."""
     try:
         return await call()
     except DecodingTimeoutError:
         raise
     except BackendCrashedError as error:
-        logger.warning("{}; trying once more in a fresh one", error)
+        logger.warning("{}; retrying in a fresh one", error)
         return await call()
 
 
-def patience_s(audio: Audio) -> float:
-    """Decoding takes a quarter of the audio's time on an idle core; this is for a machine twenty times as busy."""
+def call_timeout_s(audio: Audio) -> float:
+    """Timeout of a call. On an idle core decoding takes a quarter of the audio's duration; this is 20 times that."""
     return 10.0 + 5.0 * len(audio) / SAMPLE_RATE
 
 
@@ -68,7 +69,7 @@ async def pcm_of(audio: Audio) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ChildPools:
-    """Children for uploads, of low priority, and children for live work. A process cannot get its priority back."""
+    """Low-priority children for uploads, and children for live work: a process cannot raise its priority again."""
 
     uploads: ChildPool
     live: ChildPool
@@ -78,29 +79,29 @@ class ChildPools:
 
     @property
     def pids(self) -> list[int]:
-        """Of the children that are ready for use."""
+        """Process ids of usable children."""
         return [*self.uploads.pids, *self.live.pids]
 
     async def close(self) -> None:
-        """End all children and wait until they are gone. Calls that still run fail."""
+        """End all children and wait for their exit. Running calls fail."""
         await asyncio.gather(self.uploads.close(), self.live.close())
 
 
 async def start_pools(
     owner: str, workers: int, live_workers: int, role: Role, progress: Progress, recycle_after: int = RECYCLE_AFTER
 ) -> ChildPools:
-    """Pools with one child, whose decoder is ready. Further ones start when they are needed.
+    """Start both pools with one ready child. Further children start on demand.
 
     Args:
         owner: for errors: `backend 'sphinx'` or `aligner 'sphinx'`.
-        workers: children for uploads at most. Live work may have as many, or `live_workers` where those are more.
+        workers: max children for uploads. Live work gets as many, or `live_workers` if that is more.
 
     Raises:
         BackendUnavailableError: pocketsphinx or a part of its model is missing, or it does not start.
     """
-    lacking = installed.missing()
-    if lacking:
-        raise BackendUnavailableError(f"{owner} {lacking}")
+    missing = installed.missing()
+    if missing:
+        raise BackendUnavailableError(f"{owner} {missing}")
     progress(0.0, "starting a decoder")
 
     def pool(size: int, niceness: int) -> ChildPool:
@@ -108,7 +109,7 @@ async def start_pools(
 
     pools = ChildPools(pool(workers, UPLOAD_NICE), pool(max(workers, live_workers), 0))
     try:
-        async with pools.uploads.place():
+        async with pools.uploads.lease():
             pass
     except BackendCrashedError as error:
         await pools.close()

@@ -1,4 +1,4 @@
-"""Whether pocketsphinx and the model in its wheel are there. Both are looked for, neither is imported."""
+"""Whether pocketsphinx and the model in its wheel are installed. Imports neither."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PARTS = {
     "language model": "en-us/en-us.lm.bin",
     "dictionary": "en-us/cmudict-en-us.dict",
 }
-"""Of the US English model, by what they are: where, below its folder."""
+"""Parts of the US English model, and their paths in its folder."""
 
 
 def missing(model_id: str | None = None) -> str | None:
-    """What the backend lacks and what to do about it, put so that its name goes before it; None = nothing.
+    """What the backend is missing and how to install it, as a phrase that follows its name; None = nothing.
 
-    Clients are told this, so the folder is only in the log.
+    Clients get this text, so the folder is only in the log.
     """
     package = importlib.util.find_spec("pocketsphinx")
     if package is None or not package.submodule_search_locations:
@@ -28,7 +28,7 @@ def missing(model_id: str | None = None) -> str | None:
     folder = Path(chosen or Path(package.submodule_search_locations[0]) / "model")
     for name, part in PARTS.items():
         if not (folder / part).is_file():
-            logger.warning("backend 'sphinx' lacks its {}: there is no {}", name, folder / part)
+            logger.warning("backend 'sphinx' lacks its {}: {} does not exist", name, folder / part)
             what_to_do = (
                 "unset POCKETSPHINX_PATH or correct it" if chosen else "pip install --force-reinstall pocketsphinx"
             )

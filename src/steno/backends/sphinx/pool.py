@@ -1,4 +1,4 @@
-"""The child processes: started on demand up to a bound, reused, recycled, reaped."""
+"""A bounded pool of child processes: started on demand, reused, recycled, reaped."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from steno.errors import BackendUnavailableError
 
 @dataclass(slots=True, eq=False)
 class PartialUtterance:
-    """What a child has decoded of a live utterance."""
+    """A live utterance that a child has partly decoded."""
 
     key: str
     samples: int
-    """How many it has been given."""
+    """Samples that the child has received."""
     normalised_on: int
-    """How many of them its cepstral mean was found from."""
+    """Samples from which its cepstral mean was computed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,12 +31,11 @@ class PooledChild:
 
 
 class ChildPool:
-    """Lends children of one role and priority, one user each, at most `size` at once; later callers wait in order of
-    arrival.
+    """Leases children of one role and priority, one caller each, at most `size` at once; later callers wait in order.
 
-    A child that holds a live utterance is kept for it. Where `size` is reached and another needs a place, the
-    utterance that was not decoded for the longest time loses its: its next call brings all of its audio and starts
-    over in another child. So more streams than places cost time, and nothing else.
+    A child that holds a live utterance is reserved for it. If all `size` children are reserved, the least recently
+    used utterance is evicted: its next call sends all of its audio to another child. More streams than children
+    therefore cost time only.
     """
 
     def __init__(self, size: int, role: Role, *, recycle_after: int, recycle_rss_mb: float, niceness: int = 0) -> None:
@@ -47,20 +46,20 @@ class ChildPool:
         self._recycle_rss_mb = recycle_rss_mb
         self._permits = asyncio.Semaphore(size)
         self._idle: list[PooledChild] = []
-        """Longest unused first. With those lent and starting, for each of which a permit is held, `size` at most."""
-        self._lent: set[PooledChild] = set()
+        """Least recently used first. Idle, leased and starting children are at most `size`."""
+        self._leased: set[PooledChild] = set()
         self._starting = 0
         self._stopping: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
     def pids(self) -> list[int]:
-        """Of the children that are there to be used."""
-        return [place.child.pid for place in (*self._idle, *self._lent) if place.child.usable]
+        """Process ids of usable children."""
+        return [lease.child.pid for lease in (*self._idle, *self._leased) if lease.child.usable]
 
     @asynccontextmanager
-    async def place(self, key: str | None = None) -> AsyncIterator[PooledChild]:
-        """Lend the child that holds the utterance `key`, or else any.
+    async def lease(self, key: str | None = None) -> AsyncIterator[PooledChild]:
+        """Lease the child that holds the utterance `key`, or else any.
 
         Raises:
             BackendUnavailableError: the pool is closed.
@@ -68,27 +67,27 @@ class ChildPool:
         """
         async with self._permits:
             self._check_open()
-            place = self._take(key) or await self._start()
-            self._lent.add(place)
+            lease = self._take_idle(key) or await self._start()
+            self._leased.add(lease)
             try:
                 self._check_open()
-                yield place
+                yield lease
             finally:
-                self._lent.discard(place)
-                self._put_back(place)
+                self._leased.discard(lease)
+                self._return(lease)
 
     def forget(self, key: str) -> None:
-        """Free the child that holds the utterance `key`, once it is idle."""
-        for place in (*self._idle, *self._lent):
-            if place.growing and place.growing.key == key:
-                place.growing = None
+        """Release the child that holds the utterance `key` for other work."""
+        for lease in (*self._idle, *self._leased):
+            if lease.growing and lease.growing.key == key:
+                lease.growing = None
 
     async def close(self) -> None:
-        """End all children and wait until they are gone. Calls that still run fail."""
+        """End all children and wait for their exit. Running calls fail."""
         self._closed = True
-        for place in self._lent:
-            place.child.kill()
-        for _ in range(self._size):  # until whoever holds a place, or waits for one, has left
+        for lease in self._leased:
+            lease.child.kill()
+        for _ in range(self._size):  # until all callers that hold or wait for a child have left
             await self._permits.acquire()
         for _ in range(self._size):
             self._permits.release()
@@ -101,14 +100,14 @@ class ChildPool:
         if self._closed:
             raise BackendUnavailableError("the recogniser was unloaded")
 
-    def _take(self, key: str | None) -> PooledChild | None:
-        """An idle place: the utterance's own, a free one, or (with all places taken) one that must give way."""
-        for place in [place for place in self._idle if not place.child.usable]:
-            self._idle.remove(place)
-            self._stop(place)
-        own = [place for place in self._idle if key is not None and place.growing and place.growing.key == key]
-        free = [place for place in self._idle if place.growing is None]
-        is_full = len(self._idle) + len(self._lent) + self._starting >= self._size
+    def _take_idle(self, key: str | None) -> PooledChild | None:
+        """An idle child: the utterance's own, a free one, or (if the pool is full) that of an evicted utterance."""
+        for lease in [lease for lease in self._idle if not lease.child.usable]:
+            self._idle.remove(lease)
+            self._stop(lease)
+        own = [lease for lease in self._idle if key is not None and lease.growing and lease.growing.key == key]
+        free = [lease for lease in self._idle if lease.growing is None]
+        is_full = len(self._idle) + len(self._leased) + self._starting >= self._size
         chosen = own or free[-1:] or (self._idle[:1] if is_full else [])
         if not chosen:
             return None
@@ -124,15 +123,15 @@ class ChildPool:
         finally:
             self._starting -= 1
 
-    def _put_back(self, place: PooledChild) -> None:
-        child = place.child
-        is_worn = child.calls >= self._recycle_after or child.rss_mb >= self._recycle_rss_mb
-        if self._closed or not child.usable or (is_worn and place.growing is None):
-            self._stop(place)
+    def _return(self, lease: PooledChild) -> None:
+        child = lease.child
+        is_due_for_recycling = child.calls >= self._recycle_after or child.rss_mb >= self._recycle_rss_mb
+        if self._closed or not child.usable or (is_due_for_recycling and lease.growing is None):
+            self._stop(lease)
         else:
-            self._idle.append(place)
+            self._idle.append(lease)
 
-    def _stop(self, place: PooledChild) -> None:
-        task = asyncio.create_task(place.child.stop(), name=f"stop sphinx child {place.child.pid}")
+    def _stop(self, lease: PooledChild) -> None:
+        task = asyncio.create_task(lease.child.stop(), name=f"stop sphinx child {lease.child.pid}")
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)

@@ -1,4 +1,4 @@
-"""One child process as its parent sees it."""
+"""The parent's handle on one child process."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from steno.backends.sphinx.protocol import ChildProtocolError, Header, Message, 
 from steno.errors import BackendCrashedError, BackendError
 
 Role: TypeAlias = Literal["recognise", "align"]
-"""What a child does: it holds the decoder for that alone."""
+"""What a child does; it loads only the decoder for that."""
 
 START_TIMEOUT_S = 30.0
-"""A start takes 0.2 to 0.4 s; thirty on a machine that has much else to do."""
+"""A start takes 0.2 to 0.4 s, but up to this on a busy machine."""
 
 STOP_GRACE_S = 1.0
-"""An idle child ends within milliseconds of the end of its input."""
+"""An idle child exits within milliseconds of the end of its input."""
 
 
 class DecodingTimeoutError(BackendCrashedError):
-    """The child was killed because it did not answer in time: trying again would take as long."""
+    """The child was killed because it did not answer in time. Not retried: that would take as long."""
 
     may_pass = False
 
 
 class Child:
-    """Answers one call at a time. A call that is cancelled, times out or finds the child dead leaves it killed.
+    """Handles one call at a time. A call that is cancelled, times out or finds the child dead kills it.
 
-    Whoever started a child ends it with `stop`, killed or not: only then is the process reaped and its pipes closed.
+    `stop` must be called for every child, killed or not: it reaps the process and closes its pipes.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -48,21 +48,21 @@ class Child:
         """Start a child and wait until its decoder is ready.
 
         Args:
-            niceness: what its priority is lowered by.
+            niceness: by how much its priority is lowered.
 
         Raises:
-            BackendCrashedError: it ended, or was not ready in time. Its standard error is ours: the trace is there.
+            BackendCrashedError: it exited, or was not ready in time. It inherits stderr, which has the traceback.
         """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",  # what lies in the current folder is none of its modules
+            "-P",  # no modules from the current folder
             "-m",
             "steno.backends.sphinx.worker",
             role,
             str(niceness),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C must not reach it while Python starts and it can't yet ignore it
+            start_new_session=True,  # Ctrl-C must not reach it while Python starts and cannot ignore it yet
         )
         child = cls(process)
         try:
@@ -86,37 +86,35 @@ class Child:
         Raises:
             BackendCrashedError: the child died.
             DecodingTimeoutError: it did not answer within `timeout_s`.
-            BackendError: it answered that something went wrong.
+            BackendError: it returned an error.
         """
         self.calls += 1
         reply = await self._reply(pack(Message(header, payload)), timeout_s)
         self.rss_mb = reply.get("rss_mb", 0.0)
         if "error" in reply:
-            self.kill()  # whatever its decoder was in the middle of is not known
+            self.kill()  # its decoder's state is unknown
             logger.error("a decoding process failed: {}", reply["error"])
-            raise BackendError(
-                "the decoder failed; try again, and where that does not help, the server's log has the reason"
-            )
+            raise BackendError("the decoder failed; try again; the server's log has the reason")
         return reply
 
     def kill(self) -> None:
-        """Give its CPU back at once. The process is reaped by `stop`."""
+        """Kill the process at once. `stop` reaps it."""
         self._killed = True
         with suppress(ProcessLookupError):
             self._process.kill()
 
     async def stop(self) -> None:
-        """Let it end by itself, kill it where it does not, and reap it."""
+        """Let it exit, kill it if it does not, and reap it."""
         self._stdin.close()
         try:
             async with asyncio.timeout(STOP_GRACE_S):
-                await self._gone()
+                await self._wait_for_exit()
         except TimeoutError:
             self.kill()
-            await self._gone()
+            await self._wait_for_exit()
 
-    async def _gone(self) -> None:
-        # Reading up to the end lets the pipe's transport close: without it, an unread reply would hold `wait` for ever.
+    async def _wait_for_exit(self) -> None:
+        # Reading to the end lets the pipe's transport close: an unread reply would block `wait` forever.
         with suppress(ConnectionError):
             await self._stdout.read()
         await self._process.wait()
@@ -136,14 +134,14 @@ class Child:
         except (ConnectionError, asyncio.IncompleteReadError):
             raise BackendCrashedError(f"a decoding process died ({await self._cause()})") from None
         except ChildProtocolError as error:
-            logger.error("a decoding process sent something else than a reply: {}", error)
-            raise BackendCrashedError("a decoding process sent something else than a reply") from error
+            logger.error("a decoding process sent an invalid message: {}", error)
+            raise BackendCrashedError("a decoding process sent an invalid message") from error
         finally:
             if not answered:
                 self.kill()
 
     async def _cause(self) -> str:
-        """How it ended, for people: its pipes are closed, so its exit status comes at once."""
+        """How it ended, as text. Its pipes are closed, so its exit status is available at once."""
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_GRACE_S):
                 status = await self._process.wait()

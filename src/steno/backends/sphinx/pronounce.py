@@ -1,9 +1,9 @@
-"""English letters to sounds, for words that the dictionary lacks: mostly names.
+"""English letters to phones, for words missing in the dictionary: mostly names.
 
-Rules after the idea of Elovitz, Johnson, McHugh and Shore, "Automatic Translation of English Text to Phonetics by Means
-of Letter-to-Sound Rules" (NRL Report 7948, 1976): at each place of the word the first rule that fits its letters and
-their surroundings gives the sounds, and the next place is behind those letters. The table is our own, for the 39
-phones of the CMU dictionary, and was tuned on one half of it.
+Rules after Elovitz, Johnson, McHugh and Shore, "Automatic Translation of English Text to Phonetics by Means of
+Letter-to-Sound Rules" (NRL Report 7948, 1976): at each position of the word the first rule that matches its letters
+and their context gives the phones, and matching continues behind those letters. The table is written for this project,
+for the 39 phones of the CMU dictionary, and was tuned on one half of it.
 
 On 4,000 words of the other half 14.7 % of the phones are wrong (substitutions, deletions and insertions over the
 dictionary's; `tests/backends/sphinx/test_pronounce.py`), most of them one vowel for another, which costs a forced
@@ -23,10 +23,10 @@ _CLASSES = {
     "+": "[eiy]",
     "%": "(?:e|es|ed|er|ers|ely|ing|ings)_",
 }
-"""What the signs in a rule's surroundings stand for; `_` is the edge of the word, a letter is itself.
+"""Character classes in a rule's context; `_` is a word boundary, a letter stands for itself.
 
-`#` vowels, `:` any consonants or none, `^` one consonant, `.` one voiced consonant, `+` a front vowel, `%` a suffix
-that leaves the vowel before it long.
+`#` vowels, `:` zero or more consonants, `^` one consonant, `.` one voiced consonant, `+` a front vowel, `%` a suffix
+that keeps the vowel before it long.
 """
 
 _RULES = """
@@ -109,10 +109,10 @@ t[z] S ; [zz] Z ; [z] Z
 
 @cache
 def _rules() -> dict[str, list[tuple[re.Pattern[str], int, tuple[str, ...]]]]:
-    """First letter → its rules in order: what must stand around the place, how many letters it takes, the phones.
+    """First letter → its rules in order: pattern of letters and context, number of letters consumed, phones.
 
-    A pattern is matched against the word with a mark at the place: `#:[ing]_` is looked for as `#:@ing_`, with the
-    signs spelt out.
+    A pattern is matched against the word with a mark at the position: `#:[ing]_` is searched as `#:@ing_`, with the
+    classes expanded.
     """
     table: dict[str, list[tuple[re.Pattern[str], int, tuple[str, ...]]]] = {}
     for rule in filter(None, map(str.strip, re.split("[;\n]", _RULES))):
@@ -124,7 +124,7 @@ def _rules() -> dict[str, list[tuple[re.Pattern[str], int, tuple[str, ...]]]]:
 
 
 def pronounce(word: str) -> tuple[str, ...]:
-    """The phones (ARPAbet without stress, as the CMU dictionary has them) of `word`, which is of a–z in lower case."""
+    """The phones (ARPAbet without stress, as the CMU dictionary has them) of `word`, lower-case a–z."""
     phones: list[str] = []
     rules, padded, place = _rules(), f"_{word}_", 1
     while place < len(padded) - 1:

@@ -1,9 +1,9 @@
-"""What travels between the parent and a child: a header in JSON and, behind it, samples.
+"""Messages between the parent and a child: a JSON header followed by samples.
 
     header size u32 │ payload size u32 │ header │ payload        sizes big-endian, payload 16-bit PCM
 
-Both sizes are checked before anything is read or allocated for them: a child that lost its place in the stream, or
-printed into it, is an error at once and not a read of four gigabytes.
+Both sizes are checked before anything is read or allocated: a desynchronised stream, or output printed into it, is an
+error at once and not a read of 4 GB.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Header: TypeAlias = dict[str, Any]
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_PAYLOAD_BYTES = 4 << 20
-"""Two minutes of audio: twice what one call takes."""
+"""Two minutes of audio: twice the maximum of a call."""
 
 _SIZES = struct.Struct(">II")
 
 
 class ChildProtocolError(Exception):
-    """The other side sent something else."""
+    """The other side sent an invalid message."""
 
 
 class Message(NamedTuple):
@@ -34,14 +34,14 @@ class Message(NamedTuple):
 
 
 def pack(message: Message) -> bytes:
-    """The bytes of `message`. Raises ProtocolError where the other side would refuse it for its size."""
+    """The bytes of `message`. Raises ChildProtocolError if it exceeds the maximum sizes."""
     header = json.dumps(message.header, ensure_ascii=True, separators=(",", ":")).encode()
     _check(len(header), len(message.payload))
     return b"".join((_SIZES.pack(len(header), len(message.payload)), header, message.payload))
 
 
 def read(stream: BinaryIO) -> Message | None:
-    """The next message, blocking. None = the other side has gone."""
+    """Read the next message; blocks. None = the other side has closed the connection."""
     sizes = stream.read(_SIZES.size)
     if len(sizes) < _SIZES.size:
         return None
@@ -53,7 +53,7 @@ def read(stream: BinaryIO) -> Message | None:
 
 
 async def receive(stream: asyncio.StreamReader) -> Message:
-    """The next message. Raises asyncio.IncompleteReadError where the other side has gone."""
+    """Read the next message. Raises asyncio.IncompleteReadError if the other side has closed the connection."""
     header_size, payload_size = _unpack(await stream.readexactly(_SIZES.size))
     body = await stream.readexactly(header_size + payload_size)
     return Message(_parse(body[:header_size]), body[header_size:])
@@ -68,7 +68,7 @@ def _unpack(sizes: bytes) -> tuple[int, int]:
 def _check(header_size: int, payload_size: int) -> None:
     if header_size > MAX_HEADER_BYTES or payload_size > MAX_PAYLOAD_BYTES:
         raise ChildProtocolError(
-            f"a message of {header_size} + {payload_size} bytes, {MAX_HEADER_BYTES} + {MAX_PAYLOAD_BYTES} at most"
+            f"a message of {header_size} + {payload_size} bytes exceeds {MAX_HEADER_BYTES} + {MAX_PAYLOAD_BYTES}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Samples → words, in a child process."""
+"""Recognition in a child process: samples → words."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ FRAMES_PER_S = 100
 
 BEAM = 1e-60
 """Wider than PocketSphinx's 1e-48: WER on fifteen sentences in flite's voices 8.0 → 6.2 %, on eight variants (level,
-padding) of one address of 1961 43 → 26 %, for a fifth more time. Small samples, and the address is on a knife's edge.
+padding) of one address of 1961 43 → 26 %, for a fifth more time. Small samples.
 At this beam 1e-64 and `lw` 6 change nothing, dithering costs the address 6 points, and without `bestpath` both get
 worse (8.9 and 36 %). Without the model's `remove_noise` the address gets better (21 %), but the sentences (8.0 %) and
 four with noise at 15 dB (64 → 80 %) worse."""
 
 _VARIANT = re.compile(r"\(\d+\)$")
-"""The dictionary's mark of a second pronunciation: `and(2)`."""
+"""The dictionary's suffix of alternative pronunciations: `and(2)`."""
 
 
 class Recogniser:
     """One decoder: whole pieces, and one growing utterance at a time.
 
-    The front end's noise tracker survives from one utterance to the next (the same audio gave other probabilities,
-    and other words at the edge), and digital zeros or less than a frame of audio leave a mean of NaN behind: so every
-    utterance begins with a fresh front end, which takes 25 µs.
+    The front end's noise tracker persists across utterances (the same audio yielded other probabilities, and other
+    words at its edge), and digital zeros or less than a frame of audio leave a mean of NaN: so every utterance starts
+    with a fresh front end, which takes 25 µs.
     """
 
     def __init__(self) -> None:
@@ -43,9 +43,9 @@ class Recogniser:
         return words_of(self._decoder, done=True)
 
     def begin(self, pcm: bytes) -> list[SpokenWord]:
-        """Start an utterance whose audio so far is `pcm`; what was growing before is abandoned.
+        """Start an utterance whose audio so far is `pcm`; the one before it is abandoned.
 
-        Decoding as it grows, the decoder can't know the mean of what is still to come. With PocketSphinx's default
+        While the utterance grows, the decoder cannot know the mean of audio to come. With PocketSphinx's default
         for it the WER on the address of 1961 was 93 % (at its default beam: 35 % with the mean of the first second).
         At our beam it is 31 % with the mean of the first four, and 26 % for whole pieces.
         """
@@ -73,13 +73,13 @@ class Recogniser:
         return words_of(self._decoder, done=True)
 
     def abandon(self) -> None:
-        """End what is growing: an utterance that was forgotten, or whose place another one needs."""
+        """End the growing utterance: it was forgotten or evicted."""
         if self._growing:
             self._growing = False
             self._decoder.end_utt()
 
     def _mean_of(self, pcm: bytes) -> str:
-        """The cepstral mean of `pcm`, found by aligning it with one short word: 2 ms a second of audio."""
+        """The cepstral mean of `pcm`, computed by aligning it with one short word: 2 ms per second of audio."""
         self._decoder.reinit_feat()
         self._decoder.set_align_text("a")
         self._decode_whole(pcm)
@@ -94,7 +94,7 @@ class Recogniser:
 
 
 def words_of(decoder: Decoder, *, done: bool) -> list[SpokenWord]:
-    """The words of the decoder's best path, without its silences and noises. Probabilities are real once it is done."""
+    """The words of the decoder's best path, without silences and noises. Probabilities are valid once it is done."""
     words: list[SpokenWord] = []
     for segment in decoder.seg() or ():
         if segment.word.startswith(("<", "[")):

@@ -1,6 +1,6 @@
-"""A token of a text → the English words that are said for it: `$3.50` → three dollars and fifty cents.
+"""A token of a text → the English words that are spoken for it: `$3.50` → three dollars and fifty cents.
 
-The words come in lower case, of a–z and apostrophes. A token without any sound (`—`, emoji, other scripts) gives none.
+Words consist of lower-case a–z and apostrophes. A token without a pronunciation (`—`, emoji, other scripts) gives none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LETTERS = str.maketrans(
     {"’": "'", "‘": "'", "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
     | {"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i"}
 )
-"""What NFKD does not take apart."""
+"""Letters that NFKD does not decompose."""
 
 _SIGNS = {
     "&": ["and"],
@@ -39,7 +39,7 @@ _SHORT_FORMS = {
     "jr": ["junior"],
     "sr": ["senior"],
 }
-"""Said otherwise than written; the dictionary has some of them as something else (`dr.` is a drive there)."""
+"""Abbreviations. The dictionary reads some of them differently (`dr.` is a drive there)."""
 
 _MONEY = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent")}
 
@@ -59,14 +59,14 @@ _PART = re.compile(
 _PUNCTUATION = '.,;:!?"()[]{}«»“”…'
 
 _IN_DICTIONARY = re.compile("[a-z'-]+")
-"""What is looked up as a whole: `well-known` has an entry; `and(2)` is the dictionary's own mark, and no word."""
+"""Tokens that are looked up as a whole: `well-known` has an entry; `and(2)` is not a word."""
 
 _DIGITS_AS_NUMBER = 12
-"""Longer numbers, and those with a zero in front, are read digit by digit."""
+"""Longer numbers, and those with a leading zero, are read digit by digit."""
 
 
 def spoken(token: str, known: Known) -> list[str]:
-    """The words that are said for `token`, which is a stretch of text without white space."""
+    """The words spoken for `token`, a run of text without white space."""
     plain = _plain(token)
     whole = plain.lower().strip(_PUNCTUATION)
     if _IN_DICTIONARY.fullmatch(whole) and whole not in _SHORT_FORMS and known(whole):

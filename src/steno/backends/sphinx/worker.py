@@ -1,7 +1,7 @@
-"""A child process that decodes: `python -m steno.backends.sphinx.worker ROLE NICENESS`; ROLE is `recognise` or `align`.
+"""The child process: `python -m steno.backends.sphinx.worker ROLE NICENESS`; ROLE is `recognise` or `align`.
 
-It answers one request after the other and ends when its standard input does, which is also how it notices that its
-parent was killed. Ctrl-C is the parent's business.
+It answers requests one by one and exits at the end of its standard input, which also happens when its parent is
+killed. It ignores Ctrl-C; the parent handles it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _own_stdout() -> BinaryIO:
-    """Standard output for replies only: what a library prints goes to standard error from here on."""
+    """Reserve standard output for replies; from here on, libraries print to standard error."""
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return replies
@@ -68,14 +68,14 @@ def _aligning() -> Callable[[Message], Header]:
 def _answer(serve: Callable[[Message], Header], request: Message) -> Header:
     try:
         reply = serve(request)
-    except Exception as error:  # noqa: BLE001  the outermost boundary: whoever asked gets it, and stderr has the trace
+    except Exception as error:  # noqa: BLE001 - the outermost boundary: sent to the caller, and stderr has the traceback
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}"}
     return {**reply, "rss_mb": _rss_mb()}
 
 
 def _rss_mb() -> float:
-    """Resident memory now. Not `ru_maxrss` where it can be helped: on Linux a child inherits its parent's peak."""
+    """Resident memory now. Not `ru_maxrss` on Linux, where a child inherits its parent's peak."""
     if sys.platform == "linux":
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -95,5 +95,5 @@ def _send(replies: BinaryIO, header: Header) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except BrokenPipeError:  # the parent went away while it was waiting for this reply
+    except BrokenPipeError:  # the parent exited before it read this reply
         os._exit(0)
