@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from audio.encode import FLAC, OPUS, WEBM, Kind, encode, tone, wav16
 from steno.audio.decode import decode
-from steno.audio.intake import MAX_FAILURES, MAX_UNDECODED, Container, ContainerIntake, Intake, PcmIntake
+from steno.audio.intake import MAX_FAILURES, MAX_UNDECODED_BYTES, Container, ContainerIntake, Intake, PcmIntake
 from steno.audio.pcm import ENCODINGS, Encoding
 from steno.audio.sandbox.decoder_pool import DecoderPool
-from steno.audio.stream_decoder import MAX_READY, THREAD_NAME, ThreadPipe
+from steno.audio.stream_decoder import MAX_READY_SAMPLES, THREAD_NAME, ThreadPipe
 from steno.errors import AudioError, NotAudioError, OverloadedError, UndecodableAudioError
 from steno.types import BYTES_PER_SAMPLE, SAMPLE_RATE
 
@@ -259,7 +259,7 @@ BEGINNINGS: dict[Container, bytes] = {
 @pytest.mark.parametrize("filler", [bytes(100_000), b"\xff" * 100_000, random.Random(4).randbytes(100_000)])
 async def test_a_header_that_never_ends_is_refused_within_the_limit(container: Container, filler: bytes) -> None:
     intake = ContainerIntake(DECODERS, container)
-    endless = [filler] * (2 + MAX_UNDECODED[container] // len(filler))
+    endless = [filler] * (2 + MAX_UNDECODED_BYTES[container] // len(filler))
     error = await refusal(intake, b"".join([BEGINNINGS[container], *endless]))
     assert type(error) is UndecodableAudioError
     assert len(await hear(intake, endless)) == 0
@@ -331,7 +331,7 @@ def test_a_decoder_that_runs_ahead_waits_until_its_audio_is_taken() -> None:
     thread.start()
     for taken in range(100):
         assert news.acquire(timeout=10)
-        assert len(offered) <= taken + MAX_READY // SAMPLE_RATE + 1
+        assert len(offered) <= taken + MAX_READY_SAMPLES // SAMPLE_RATE + 1
         assert len(pipe.take()) == SAMPLE_RATE
     thread.join()
 

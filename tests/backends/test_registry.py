@@ -103,7 +103,7 @@ def test_a_machine_without_a_gpu_is_told_how_to_have_qwen_all_the_same(monkeypat
     monkeypatch.setattr("steno.backends.qwen.model.device.has_gpu", lambda: False)
     choice = registry.choose("auto")
     assert choice.reason == (
-        "the best that can run here; qwen would be slow without a GPU: to have it all the same set ASR_BACKEND=qwen"
+        "the best that can run here; qwen is slow without a GPU; to use it anyway, set ASR_BACKEND=qwen"
     )
     assert choice.better is not None
     assert "MODEL_ID=Qwen/Qwen3-ASR-0.6B" in choice.better

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from captions.timed import shown, words_of
-from steno.captions.cues import Cue, CueStyle, cues_of, rebreak, reworded
+from steno.captions.cues import Cue, CueStyle, cues_of, rebreak, with_text
 from steno.types import Segment, Word
 
 STYLE = CueStyle()
@@ -256,7 +256,7 @@ def test_a_translation_takes_as_few_lines_as_it_needs_and_more_than_the_box_has_
 
 def test_a_reworded_cue_keeps_its_times() -> None:
     cue = Cue(1.25, 3.5, ("Good morning.",), "Good morning.", (Word("Good", 1.25, 2), Word("morning.", 2, 3)), "en")
-    assert reworded(cue, " 早上 \n好。", STYLE, "zh") == Cue(1.25, 3.5, ("早上 好。",), "早上 好。", (), "zh")
+    assert with_text(cue, " 早上 \n好。", STYLE, "zh") == Cue(1.25, 3.5, ("早上 好。",), "早上 好。", (), "zh")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captions.timed import SCRIPTS, spoken_segments, styles, tokens, visible, wild_segments
-from steno.captions.cues import Cue, CueStyle, cues_of, rebreak, reworded
+from steno.captions.cues import Cue, CueStyle, cues_of, rebreak, with_text
 from steno.types import Segment
 
 MS = 0.0005
@@ -124,7 +124,7 @@ def test_a_text_without_times_is_broken_into_lines_that_fit_and_loses_nothing(
     assert all(columns(line) <= style.max_line_chars or len(list(wcwidth.iter_graphemes(line))) == 1 for line in lines)
     assert all(line for line in lines)
     cue = Cue(1.0, 2.5, ("a",), "a")
-    again = reworded(cue, text, style, "fr")
+    again = with_text(cue, text, style, "fr")
     assert (again.start_s, again.end_s, again.lines, again.language) == (1.0, 2.5, lines, "fr")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steno.captions.endings import BreakRank, ending
+from steno.captions.endings import BreakRank, break_rank
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ from steno.captions.endings import BreakRank, ending
     ],
 )
 def test_what_ends_with_a_word(text: str, following: str, expected: BreakRank) -> None:
-    assert ending(text, following, spaced=True, cased=True) is expected
+    assert break_rank(text, following, spaced=True, cased=True) is expected
 
 
 def test_in_a_text_without_capitals_a_full_stop_ends_the_sentence_all_the_same() -> None:
-    assert ending("day.", "then", spaced=True, cased=False) is BreakRank.SENTENCE
+    assert break_rank("day.", "then", spaced=True, cased=False) is BreakRank.SENTENCE

@@ -12,8 +12,8 @@ def parts(text: str, *words: str) -> list[tuple[str, float]]:
     """Each part of the text with the number of the word it is."""
     timed = tuple(Word(word, float(n), n + 1.0) for n, word in enumerate(words))
     found = locate(Segment(0, 0.0, 99.0, text, None, timed))
-    assert "".join(found.text[place.begin : place.end] for place in found.places) == found.text
-    return [(found.text[place.begin : place.end], place.start_s) for place in found.places]
+    assert "".join(found.text[span.begin : span.end] for span in found.spans) == found.text
+    return [(found.text[span.begin : span.end], span.start_s) for span in found.spans]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llm_server import Answer, Lines, LlmServer, as_json, good, question_of, translated
 from steno.translation.check import problem_with
 from steno.translation.llm import Llm, LlmSettings
-from steno.translation.translator import BATCHES, LanguagePair, TranslatedLine, Translator
+from steno.translation.translator import BATCH_SIZES, LanguagePair, TranslatedLine, Translator
 from translation.misbehaviours import BAD, HARMLESS
 
 TEXTS = [f"This is line number {n} of the talk, and it says something of its own." for n in range(30)]
@@ -83,7 +83,7 @@ def test_an_llm_that_never_learns_costs_bounded_requests_and_no_text(name: str) 
         else:
             assert line.text == source
     assert any(line.problem for line in lines)
-    most = sum(-(-len(TEXTS) // size) + 1 for size in BATCHES)
+    most = sum(-(-len(TEXTS) // size) + 1 for size in BATCH_SIZES)
     assert len(llm.requests) <= most
 
 
@@ -220,7 +220,7 @@ def test_whatever_an_llm_does_line_n_stays_line_n(seed: int, count: int) -> None
     assert len(lines) == count
     for line, source in zip(lines, texts, strict=True):
         assert line.text == (source if line.problem else translated(source, target))
-    assert len(llm.requests) <= sum(-(-count // size) + 1 for size in BATCHES)
+    assert len(llm.requests) <= sum(-(-count // size) + 1 for size in BATCH_SIZES)
 
 
 @pytest.mark.parametrize(

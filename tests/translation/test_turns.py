@@ -19,7 +19,7 @@ async def work(turns: PriorityLimiter, seconds: float, *, is_live: bool = False)
 
 def test_other_work_leaves_the_kept_turns_to_live_work() -> None:
     async def main() -> None:
-        turns = PriorityLimiter(size=3, kept=1)
+        turns = PriorityLimiter(size=3, reserved=1)
         others = [asyncio.create_task(work(turns, 60.0)) for _ in range(10)]
         await asyncio.sleep(1.0)
         assert await work(turns, 2.0, is_live=True) == 3.0
@@ -30,7 +30,7 @@ def test_other_work_leaves_the_kept_turns_to_live_work() -> None:
 
 def test_live_work_that_waits_is_next() -> None:
     async def main() -> None:
-        turns = PriorityLimiter(size=1, kept=0)
+        turns = PriorityLimiter(size=1, reserved=0)
         others = [asyncio.create_task(work(turns, 10.0)) for _ in range(3)]
         await asyncio.sleep(1.0)
         assert await work(turns, 1.0, is_live=True) == 11.0
@@ -41,7 +41,7 @@ def test_live_work_that_waits_is_next() -> None:
 
 def test_live_work_may_hold_every_turn() -> None:
     async def main() -> None:
-        turns = PriorityLimiter(size=3, kept=1)
+        turns = PriorityLimiter(size=3, reserved=1)
         assert await asyncio.gather(*(work(turns, 1.0, is_live=True) for _ in range(6))) == [1, 1, 1, 2, 2, 2]
 
     run(main())
@@ -51,7 +51,7 @@ def test_live_work_may_hold_every_turn() -> None:
 def test_whatever_is_cancelled_no_turn_is_lost(seed: int) -> None:
     async def main() -> None:
         dice = random.Random(seed)
-        turns = PriorityLimiter(size=2, kept=1)
+        turns = PriorityLimiter(size=2, reserved=1)
         tasks: list[asyncio.Task[float]] = []
         for _ in range(200):
             is_live = dice.random() < 0.5

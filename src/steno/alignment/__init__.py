@@ -1,1 +1,1 @@
-"""When each word was said: a guess that costs nothing, where no recogniser or aligner knows it."""
+"""Word times and confidences without a model: estimated by text, repaired, or derived from token scores."""

@@ -1,4 +1,4 @@
-"""How sure a recogniser was of each word, from how sure it was of the parts of its text."""
+"""Word confidences from the probabilities of the tokens (logprobs) of a text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from steno.types import Score, Word
 
-LEAST = 1e-9
+MIN_PROBABILITY = 1e-9
 
 
 def scored(words: Sequence[Word], text: str, scores: Sequence[Score]) -> tuple[Word, ...]:
-    """`words` with the geometric mean of the probabilities of what each is made of.
+    """`words` with confidences: the geometric mean of the probabilities of each word's parts.
 
-    `scores` are those of `text`; words that are not found in it, in order, stay as they are.
+    `scores` are those of `text`; words that are not found in it, in order, stay unchanged.
     """
     if not scores:
         return tuple(words)
@@ -30,7 +30,7 @@ def scored(words: Sequence[Word], text: str, scores: Sequence[Score]) -> tuple[W
 
 
 def within(scores: Sequence[Score], start: int, end: int) -> tuple[Score, ...]:
-    """The scores of `text[start:end]`, counted from its beginning."""
+    """The scores of `text[start:end]`, relative to `start`."""
     begins = [0, *(score.end for score in scores)]
     return tuple(
         Score(min(score.end, end) - start, score.probability)
@@ -40,7 +40,7 @@ def within(scores: Sequence[Score], start: int, end: int) -> tuple[Score, ...]:
 
 
 def mean(scores: Sequence[Score]) -> float | None:
-    """The geometric mean of their probabilities; None where there are none."""
+    """The geometric mean of the probabilities; None if there are none."""
     if not scores:
         return None
-    return math.exp(sum(math.log(max(score.probability, LEAST)) for score in scores) / len(scores))
+    return math.exp(sum(math.log(max(score.probability, MIN_PROBABILITY)) for score in scores) / len(scores))

@@ -1,4 +1,4 @@
-"""What ends with a piece of text: a sentence, a clause, a phrase, or nothing."""
+"""Ranks a break after a piece of text: end of a sentence, of a clause, of a phrase, or none."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from steno.captions.script import kind
 
 
 class BreakRank(IntEnum):
-    """The better a place for a break, the higher."""
+    """Rank of a break; higher is better."""
 
     INSIDE = 0
-    """In the middle of a word that is too long for a line."""
+    """Within a word that is too long for a line."""
     PLAIN = 1
     PHRASE = 2
-    """What follows begins with a conjunction, a preposition, a bracket or a quotation."""
+    """Before a conjunction, a preposition, a bracket or a quotation."""
     CLAUSE = 3
     SENTENCE = 4
 
@@ -41,23 +41,24 @@ _LINKS = """
     quando onde quem em com sem até di da che ma perché dove per tra fra
 """
 LINKS = frozenset(_LINKS.split())
-"""Conjunctions and prepositions: a line may well end before one, not after. One set for all: a clash does no harm."""
+"""Conjunctions and prepositions: a line may end before one, but not after. One set for all languages: clashes are
+harmless."""
 
 
-def ending(text: str, following: str, *, spaced: bool, cased: bool) -> BreakRank:
-    """What ends with `text`, when `following` comes next.
+def break_rank(text: str, following: str, *, spaced: bool, cased: bool) -> BreakRank:
+    """Rank of a break after `text`, before `following`.
 
     Args:
         spaced: whether there is a space between the two.
-        cased: whether the text has capital letters, so that a small one means that the sentence goes on.
+        cased: whether the text has capital letters, so that a lower-case one means that the sentence continues.
     """
-    bare = text.rstrip(_CLOSERS)
-    last = bare[-1:]
+    stripped = text.rstrip(_CLOSERS)
+    last = stripped[-1:]
     if last == "." or last in _FULL_STOPS:
-        if last == "." and _is_abbreviation(bare, following):
+        if last == "." and _is_abbreviation(stripped, following):
             return BreakRank.PLAIN
-        return BreakRank.CLAUSE if cased and _goes_on(following) else BreakRank.SENTENCE
-    if last in _CLAUSE_MARKS or (len(bare) < len(text) and text[-1] not in "\"'’"):
+        return BreakRank.CLAUSE if cased and _continues(following) else BreakRank.SENTENCE
+    if last in _CLAUSE_MARKS or (len(stripped) < len(text) and text[-1] not in "\"'’"):
         return BreakRank.CLAUSE
     if spaced and _without_spaces(text[-1]) and _without_spaces(following[:1]):
         return BreakRank.CLAUSE
@@ -72,11 +73,11 @@ def _is_abbreviation(text: str, following: str) -> bool:
     return _ABBREVIATION.search(text) is not None
 
 
-def _goes_on(following: str) -> bool:
+def _continues(following: str) -> bool:
     letter = following.lstrip("\"'“‘«‹([{「『（")[:1]
     return letter.islower()
 
 
 def _without_spaces(char: str) -> bool:
-    """In such scripts a space is a mark of punctuation."""
+    """Whether the script has no spaces, so that a space acts as punctuation."""
     return bool(char) and (kind(char).ideographic or kind(char).south_east_asian)

@@ -23,13 +23,13 @@ class Write(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A way to write cues down."""
+    """A subtitle file format."""
 
     name: FormatName
     write: Write
     media_type: str
     extension: str
-    """With its dot."""
+    """Includes the dot."""
 
 
 FORMATS: Mapping[FormatName, Format] = MappingProxyType(
@@ -43,10 +43,10 @@ FORMATS: Mapping[FormatName, Format] = MappingProxyType(
 
 
 def render(name: FormatName, cues: Iterable[Cue], *, language: str | None = None) -> str:
-    """Cues as the text of a file.
+    """The text of a subtitle file.
 
     Args:
-        language: a code, for formats that name it (WebVTT).
+        language: a code, for formats that include it (WebVTT).
     """
     if name == "vtt":
         return vtt(cues, language=language)

@@ -1,4 +1,4 @@
-"""A subtitle file that is written while people speak: each segment's cues, ready to be appended."""
+"""Live subtitle files: each segment's cues, ready to be appended."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ RUNNING_FORMATS: tuple[RunningFormat, ...] = get_args(RunningFormat)
 
 
 class IncrementalCaptions:
-    """What `add` returned, joined, is a file.
+    """The results of `add`, joined, are a subtitle file.
 
     Args:
-        first: the number of the next cue. Above 1, the file was begun before: no header comes.
+        first: number of the next cue. Above 1 the file is continued: no header is written.
     """
 
     def __init__(self, name: RunningFormat, style: CueStyle, *, first: int = 1) -> None:
@@ -26,7 +26,7 @@ class IncrementalCaptions:
         self._next = first
 
     def add(self, segment: Segment, end_s: float) -> str:
-        """The segment's cues. None of them stays on screen after `end_s`, where the next may begin."""
+        """The segment's cues. None ends after `end_s`, where the next segment may start."""
         cues = cues_of([segment], self._style, audio_end_s=end_s)
         if not cues:
             return ""

@@ -1,4 +1,4 @@
-"""Pieces on lines: as few as hold them, as equal as can be, broken where a reader would pause."""
+"""Line breaking: as few lines as possible, balanced, broken by syntax."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from itertools import accumulate, pairwise
 from steno.captions.endings import LINKS, BreakRank
 from steno.captions.script import single_spaced
 from steno.captions.style import CueStyle
-from steno.captions.text_units import TextUnit, pieces_of
+from steno.captions.text_units import TextUnit, units_of
 
-LINE = 10_000.0
-"""What a line costs: more than anything else, so that there are as few as possible."""
-UNEVEN = 60.0
-"""What it costs if a line differs from the mean by its full width; squared, so that a little costs next to nothing."""
-BREAKS = {
+LINE_COST = 10_000.0
+"""Cost of a line: larger than all others, so that there are as few as possible."""
+UNEVEN_COST = 60.0
+"""Cost of a line that differs from the mean by its full width; squared, so that small differences cost little."""
+BREAK_COSTS = {
     BreakRank.INSIDE: 80.0,
     BreakRank.PLAIN: 14.0,
     BreakRank.PHRASE: 10.0,
     BreakRank.CLAUSE: 3.0,
     BreakRank.SENTENCE: -6.0,
 }
-CLINGING = 6.0
-"""More for a break after a word that belongs to what follows."""
+CLINGING_COST = 6.0
+"""Additional cost of a break after a word that belongs to the next one."""
 
 
 def rebreak(text: str, style: CueStyle, language: str | None = None) -> tuple[str, ...]:
-    """A text that has no times of its own, a translation for example, on lines of at most `max_line_chars` columns.
+    """Break a text without times, for example a translation, into lines of at most `max_line_chars` columns.
 
-    There are as few lines as hold it, of about the same width. What does not fit into `max_lines` gets more lines and
-    not wider ones: a player can show a third line, but cuts or wraps a long one as it likes. No line is empty; a text
-    without anything to see has no lines.
+    As few lines as possible, of about equal width. A text that does not fit into `max_lines` gets more lines, not wider
+    ones: a player can show a third line, but truncates or wraps a long one. No line is empty; a text without visible
+    characters has no lines.
     """
-    pieces = pieces_of(single_spaced(text), style.max_line_chars, language)
+    pieces = units_of(single_spaced(text), style.max_line_chars, language)
     return lines_of(pieces, style.max_line_chars)
 
 
 def lines_of(pieces: Sequence[TextUnit], max_width: int) -> tuple[str, ...]:
-    """The pieces on as few lines as hold them."""
+    """The pieces on as few lines as possible."""
     if not pieces:
         return ()
-    count = fewest_lines(pieces, max_width)
+    count = min_lines(pieces, max_width)
     if count == 1:
         return (text_of(pieces),)
-    begins = _best_begins(pieces, max_width, count)
-    return tuple(text_of(pieces[one:other]) for one, other in pairwise([*begins, len(pieces)]))
+    starts = _best_line_starts(pieces, max_width, count)
+    return tuple(text_of(pieces[one:other]) for one, other in pairwise([*starts, len(pieces)]))
 
 
 def text_of(pieces: Sequence[TextUnit]) -> str:
-    """The pieces in a row."""
+    """The pieces joined."""
     return pieces[0].text + "".join(" " + piece.text if piece.spaced else piece.text for piece in pieces[1:])
 
 
-def fewest_lines(pieces: Sequence[TextUnit], max_width: int) -> int:
+def min_lines(pieces: Sequence[TextUnit], max_width: int) -> int:
     count, filled = 1, 0
     for n, piece in enumerate(pieces):
         wider = filled + piece.spaced + piece.width if n else piece.width
@@ -64,41 +64,41 @@ def fewest_lines(pieces: Sequence[TextUnit], max_width: int) -> int:
     return count
 
 
-def clings(piece: TextUnit) -> bool:
-    """Whether it belongs to what follows: a preposition, another very short word, or one character of Chinese."""
+def belongs_to_next(piece: TextUnit) -> bool:
+    """Whether a piece belongs to the next one: a preposition, a very short word, or one Chinese character."""
     if piece.ends > BreakRank.PHRASE or not piece.text.isalnum():
         return False
     return piece.width <= 3 or piece.text.lower() in LINKS
 
 
-def _best_begins(pieces: Sequence[TextUnit], max_width: int, count: int) -> list[int]:
-    """The pieces with which `count` lines begin, where no fewer hold them, by dynamic programming."""
+def _best_line_starts(pieces: Sequence[TextUnit], max_width: int, count: int) -> list[int]:
+    """First pieces of `count` lines, the minimum that fits, by dynamic programming."""
     last = len(pieces)
-    reached = list(accumulate((piece.width + piece.spaced for piece in pieces), initial=0))
-    mean = (reached[-1] - pieces[0].spaced - (count - 1)) / count
+    columns_to = list(accumulate((piece.width + piece.spaced for piece in pieces), initial=0))
+    mean = (columns_to[-1] - pieces[0].spaced - (count - 1)) / count
     cost = [0.0, *[math.inf] * last]
     used = [0] * (last + 1)
     came_from = [0] * (last + 1)
     for first in range(last):
         if cost[first] == math.inf:
             continue
-        begin = reached[first] + pieces[first].spaced
+        begin = columns_to[first] + pieces[first].spaced
         for end in range(first + 1, last + 1) if used[first] + 1 < count else (last,):
-            wide = reached[end] - begin
-            if wide > max_width and end > first + 1:
+            line_width = columns_to[end] - begin
+            if line_width > max_width and end > first + 1:
                 break
-            total = cost[first] + LINE + UNEVEN * ((wide - mean) / max_width) ** 2
+            total = cost[first] + LINE_COST + UNEVEN_COST * ((line_width - mean) / max_width) ** 2
             if end < last:
                 total += break_after(pieces[end - 1])
             if total < cost[end]:
                 cost[end], came_from[end], used[end] = total, first, used[first] + 1
-    begins, at = [], last
+    starts, at = [], last
     while at:
         at = came_from[at]
-        begins.append(at)
-    return begins[::-1]
+        starts.append(at)
+    return starts[::-1]
 
 
 def break_after(piece: TextUnit) -> float:
-    """What a line break after a piece costs."""
-    return BREAKS[piece.ends] + (CLINGING if clings(piece) else 0.0)
+    """Cost of a line break after a piece."""
+    return BREAK_COSTS[piece.ends] + (CLINGING_COST if belongs_to_next(piece) else 0.0)

@@ -1,8 +1,8 @@
-"""Which part of a segment's text each of its words is.
+"""Locates a segment's words in its text.
 
-The text is what people read; words have the times. Usually the words are the text, cut at its spaces. But recognisers
-drop punctuation from words, aligners change the case or spell numbers out. Then both are compared token by token, as
-`diff` does; what differs between two tokens that agree is shared out in order.
+The text is shown; the words have the times. Usually the words are the text split at spaces. But recognisers drop
+punctuation from words, and aligners change case or spell numbers out. Then both are compared token by token, like
+`diff`; differing tokens between two matches are assigned in order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TOKEN = regex.compile(r"[\p{lb=ID}\p{lb=CJ}\p{lb=SA}]|[\p{L}\p{N}\p{M}--[\p{lb=
 
 @dataclass(frozen=True, slots=True)
 class TextSpan:
-    """Characters `begin` to `end` of the text, and what is known of their time."""
+    """Characters `begin` to `end` of the text, and their time."""
 
     begin: int
     end: int
@@ -35,16 +35,16 @@ class TextSpan:
 
 @dataclass(frozen=True, slots=True)
 class LocatedText:
-    """A text without white space around it, and places that together are all of it, in order."""
+    """A stripped text, and consecutive spans that cover all of it."""
 
     text: str
-    places: tuple[TextSpan, ...]
+    spans: tuple[TextSpan, ...]
 
 
 def locate(segment: Segment) -> LocatedText:
-    """The text of a segment (that of its words, if it has none of its own) and where its words are in it.
+    """The text of a segment (or of its words, if it has none) and the spans of its words.
 
-    A segment without words is one place.
+    A segment without words is one span.
     """
     words = [word for word in segment.words if word.text.strip()]
     text = single_spaced(segment.text) or single_spaced(joined([word.text.strip() for word in words]))
@@ -52,60 +52,60 @@ def locate(segment: Segment) -> LocatedText:
         return LocatedText("", ())
     found = _in_sequence(text, words) or _by_difference(text, words)
     if not found:
-        return LocatedText(text, (_all(text, segment, words),))
-    return LocatedText(text, tuple(_tiled(text, found)))
+        return LocatedText(text, (_whole(text, segment, words),))
+    return LocatedText(text, tuple(_fill_gaps(text, found)))
 
 
-def _all(text: str, segment: Segment, words: Sequence[Word]) -> TextSpan:
+def _whole(text: str, segment: Segment, words: Sequence[Word]) -> TextSpan:
     if words:
         return TextSpan(0, len(text), words[0].start_s, words[-1].end_s)
     return TextSpan(0, len(text), segment.start_s, segment.end_s)
 
 
 def _in_sequence(text: str, words: Sequence[Word]) -> list[TextSpan]:
-    """Each word as it stands, with nothing but white space and punctuation between; empty if that is not so."""
-    places: list[TextSpan] = []
+    """The words found verbatim with only white space and punctuation between them; empty if they are not."""
+    spans: list[TextSpan] = []
     cursor = 0
     for word in words:
-        wanted = single_spaced(word.text)
-        begin = text.find(wanted, cursor)
+        target = single_spaced(word.text)
+        begin = text.find(target, cursor)
         if begin < 0 or _LETTER.search(text, cursor, begin):
             return []
-        cursor = begin + len(wanted)
-        places.append(TextSpan(begin, cursor, word.start_s, word.end_s))
-    return [] if _LETTER.search(text, cursor) else places
+        cursor = begin + len(target)
+        spans.append(TextSpan(begin, cursor, word.start_s, word.end_s))
+    return [] if _LETTER.search(text, cursor) else spans
 
 
 def _by_difference(text: str, words: Sequence[Word]) -> list[TextSpan]:
-    here = [match.span() for match in _TOKEN.finditer(text)]
-    there = [(token, n) for n, word in enumerate(words) for token in _TOKEN.findall(word.text.casefold())]
-    if not here or not there:
+    text_tokens = [match.span() for match in _TOKEN.finditer(text)]
+    word_tokens = [(token, n) for n, word in enumerate(words) for token in _TOKEN.findall(word.text.casefold())]
+    if not text_tokens or not word_tokens:
         return []
-    matcher = SequenceMatcher(None, [text[a:b].casefold() for a, b in here], [token for token, _ in there])
+    matcher = SequenceMatcher(None, [text[a:b].casefold() for a, b in text_tokens], [token for token, _ in word_tokens])
     owners: list[int] = []
     for what, a, b, c, d in matcher.get_opcodes():
         if what in ("equal", "replace"):
-            owners += (there[c + n * (d - c) // (b - a)][1] for n in range(b - a))
+            owners += (word_tokens[c + n * (d - c) // (b - a)][1] for n in range(b - a))
         elif what == "delete":
             owners += [owners[-1] if owners else 0] * (b - a)
-    places = []
-    for owner, tokens in groupby(zip(owners, here, strict=True), key=itemgetter(0)):
+    spans = []
+    for owner, tokens in groupby(zip(owners, text_tokens, strict=True), key=itemgetter(0)):
         extents = [extent for _, extent in tokens]
-        places.append(TextSpan(extents[0][0], extents[-1][1], words[owner].start_s, words[owner].end_s))
-    return places
+        spans.append(TextSpan(extents[0][0], extents[-1][1], words[owner].start_s, words[owner].end_s))
+    return spans
 
 
-def _tiled(text: str, places: Sequence[TextSpan]) -> Iterator[TextSpan]:
-    """The places grown over what is between and around them."""
+def _fill_gaps(text: str, spans: Sequence[TextSpan]) -> Iterator[TextSpan]:
+    """The spans extended over the text between and around them."""
     begin = 0
-    for place, following in zip(places, [*places[1:], None], strict=True):
-        end = len(text) if following is None else _border(text, place.end, following.begin)
-        yield TextSpan(begin, end, place.start_s, place.end_s)
+    for span, following in zip(spans, [*spans[1:], None], strict=True):
+        end = len(text) if following is None else _boundary(text, span.end, following.begin)
+        yield TextSpan(begin, end, span.start_s, span.end_s)
         begin = end
 
 
-def _border(text: str, end: int, begin: int) -> int:
-    """Where the next place begins: after the last space between the two, else before marks that open something."""
+def _boundary(text: str, end: int, begin: int) -> int:
+    """Start of the next span: after the last space between the two, else before opening marks."""
     spaces = [space.end() for space in SPACES.finditer(text, end, begin)]
     if spaces:
         return spaces[-1]

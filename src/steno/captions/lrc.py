@@ -1,7 +1,7 @@
-"""LRC, the format of lyrics: `[mm:ss.xx]` and a line. A line stays until the next one, so an empty one clears it.
+"""LRC, the format of lyrics: `[mm:ss.xx]` and a line. A line stays until the next one; an empty one clears it.
 
-There is no way to escape. A bracket that could begin a time within the text (`[12:30`, or `<12:30` of the format's
-extension for words) becomes a full-width one; others, as in `[Music]`, stay.
+It has no escapes. A bracket that could start a time within the text (`[12:30`, or `<12:30` of the word extension)
+becomes a full-width one; others, as in `[Music]`, stay.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from steno.captions.cues import Cue
 from steno.captions.payload import shown_text, times_ms
 
 CLEAR_AFTER_MS = 1000
-"""A line is cleared where nothing is said for this long after it."""
+"""A line is cleared if the next one starts this much later."""
 _TAG = re.compile(r"[\[<](?=\s*\d+\s*:)")
 _WIDE = {"[": "［", "<": "＜"}
 
 
 def lrc(cues: Iterable[Cue]) -> str:
-    """The file's text. Cues with nothing to show are left out."""
+    """The file's text. Cues without visible text are skipped."""
     lines: list[str] = []
     ended_ms: int | None = None
     for cue in cues:
@@ -37,7 +37,7 @@ def lrc(cues: Iterable[Cue]) -> str:
 
 
 def _tag(time_ms: int) -> str:
-    """Rounded to hundredths; minutes go beyond 59, for there are no hours."""
+    """Rounded to hundredths; minutes exceed 59, because there are no hours."""
     seconds, hundredths = divmod((time_ms + 5) // 10, 100)
     minutes, seconds = divmod(seconds, 60)
     return f"[{minutes:02}:{seconds:02}.{hundredths:02}]"

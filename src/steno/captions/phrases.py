@@ -1,7 +1,7 @@
-"""Where a reader of Chinese, Japanese or Thai would break a line: between phrases, which no space marks.
+"""Phrase boundaries of Chinese, Japanese and Thai, where lines may break although there are no spaces.
 
-BudouX is a small classifier over neighbouring characters (Apache 2.0, 30 to 60 KB a language); it is loaded when the
-first such text comes by. Its phrases are a preference, never a condition: it errs now and then.
+BudouX is a small classifier over neighbouring characters (Apache 2.0, 30 to 60 KB per language); it is loaded with the
+first such text. Its phrases are a preference, never a condition, because it makes errors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _THAI = regex.compile(r"\p{Thai}")
 
 
 def phrase_starts(text: str, language: str | None) -> frozenset[int] | None:
-    """Positions at which a phrase begins; None where the text is in none of the scripts that need this."""
+    """Positions at which a phrase starts; None if the text is not in one of these scripts."""
     model = _model(text, language)
     if model is None:
         return None

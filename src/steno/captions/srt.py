@@ -1,7 +1,7 @@
-"""SubRip, as players read it: numbered cues, a comma before the milliseconds, an empty line after each cue.
+"""SubRip (SRT), as players read it: numbered cues, a comma before the milliseconds, an empty line after each cue.
 
-It has no standard and no way to escape. Players take `<i>` and the like for markup; that is left as it was said. An
-arrow `-->` becomes `->`, as in Whisper's files, lest a reader take its line for a time.
+It has no standard and no escapes. Players interpret `<i>` and the like as markup; the text is left unchanged. An arrow
+`-->` becomes `->`, as in Whisper's files, so that parsers do not read its line as a time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from steno.captions.payload import clock, shown_lines, times_ms
 
 
 def srt(cues: Iterable[Cue], *, first: int = 1) -> str:
-    """The file's text, its cues numbered from `first` on. Cues with nothing to show are left out."""
+    """The file's text, its cues numbered from `first` on. Cues without visible text are skipped."""
     blocks: list[str] = []
     for cue in cues:
         if lines := [line.replace("-->", "->") for line in shown_lines(cue)]:

@@ -1,4 +1,4 @@
-"""How cues are to look."""
+"""Limits of cues: columns, lines, durations, gaps."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CueStyle:
-    """Limits of a cue. Raises `ValueError`, which names the field, where they make no sense.
+    """Limits of a cue. Raises `ValueError`, which names the field, for invalid values.
 
-    The defaults are what broadcasters and streaming services ask for. Netflix's Timed Text Style Guide has 42
+    The defaults follow broadcasters and streaming services: Netflix's Timed Text Style Guide has 42
     characters in 2 lines, 5/6 s to 7 s, two frames between cues, and 17 characters a second for children's programmes.
     """
 
     max_line_chars: int = 42
-    """Columns of a line. Ideographs, kana, Hangul and emoji take two: 42 columns are 21 Chinese characters."""
+    """Max columns per line. Ideographs, kana, Hangul and emoji take two: 42 columns are 21 Chinese characters."""
     max_lines: int = 2
     max_cps: float = 17.0
-    """Columns to read in a second, spaces counted: 8.5 Chinese characters."""
+    """Max reading speed in columns per second, including spaces: 8.5 Chinese characters."""
     min_duration_s: float = 0.833
     max_duration_s: float = 7.0
     gap_s: float = 0.083
-    """Free time between two cues, so that the change is seen."""
+    """Min gap between two cues, so that the change is visible."""
     pause_s: float = 0.5
-    """A silence that ends a cue; shorter ones between two cues are closed up to `gap_s`."""
+    """Silence that ends a cue; shorter gaps between two cues are closed up to `gap_s`."""
 
     def __post_init__(self) -> None:
-        for name, least in (("max_line_chars", 2), ("max_lines", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
+        for name, minimum in (("max_line_chars", 2), ("max_lines", 1)):
+            if getattr(self, name) < minimum:
+                raise ValueError(f"{name} must be {minimum} or more, got {getattr(self, name)}")
         for name in ("max_cps", "min_duration_s", "max_duration_s", "pause_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")

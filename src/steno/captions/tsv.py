@@ -9,7 +9,7 @@ from steno.captions.payload import shown_text, times_ms
 
 
 def tsv(cues: Iterable[Cue]) -> str:
-    """The file's text. Cues with nothing to show are left out."""
+    """The file's text. Cues without visible text are skipped."""
     rows = ["start\tend\ttext\n"]
     for cue in cues:
         if text := shown_text(cue):

@@ -11,7 +11,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def vtt(cues: Iterable[Cue], *, language: str | None = None) -> str:
-    """The file's text, with a `Language` line in its header if one is given. Cues with nothing to show are left out."""
+    """The file's text, with a `Language` line in its header if one is given. Cues without visible text are skipped."""
     blocks = ["WEBVTT\n" + (f"Language: {' '.join(language.split())}\n" if language else "")]
     for cue in cues:
         if lines := shown_lines(cue):

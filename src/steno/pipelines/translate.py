@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from steno.captions.cues import Cue, CueStyle, reworded
+from steno.captions.cues import Cue, CueStyle, with_text
 from steno.captions.script import joined
 from steno.engine.ticket import Ticket
 from steno.errors import TranslationNotConfiguredError
@@ -100,7 +100,7 @@ async def _lines(
 def _translated(cue: Cue, line: TranslatedLine, style: CueStyle, target: str, bilingual: bool) -> Cue:
     if line.problem is not None or line.text == cue.text:
         return cue
-    translated = reworded(cue, line.text, style, target)
+    translated = with_text(cue, line.text, style, target)
     if not bilingual:
         return translated
     return replace(translated, lines=(*translated.lines, *cue.lines), text=f"{translated.text} / {cue.text}")

@@ -1,1 +1,1 @@
-"""Lines of text in another language, through any OpenAI-compatible LLM. Knows nothing of cues, times or formats."""
+"""Translates lines of text through any OpenAI-compatible LLM. Independent of cues, times and formats."""

@@ -1,4 +1,4 @@
-"""Whether an LLM's answer is a translation of what it was asked: line by line, and nothing is believed."""
+"""Validates an LLM's answer line by line: whether each line is a translation of its source."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "hi": ("DEVANAGARI",),
     "th": ("THAI",),
 }
-"""How the names of their letters begin in Unicode."""
+"""Prefixes of the Unicode names of each language's letters."""
 
 LATIN = frozenset([
     "cs", "da", "de", "en", "es", "et", "fi", "fil", "fr", "hr", "hu", "id", "it", "lt", "lv", "ms", "nl", "no", "pl",
     "pt", "ro", "sk", "sl", "sv", "sw", "tr", "vi",
 ])  # fmt: skip
-"""Written in Latin letters. A language that is in neither list may be written in any."""
+"""Languages in Latin script. A language in neither list may have any script."""
 
-ENOUGH_LETTERS = 12
-"""Less may be a name, which stays as it is in any language."""
+MIN_LETTERS = 12
+"""Fewer letters may be a name, which is not translated."""
 
 _FENCE = re.compile(r"^\s*```|```\s*$")
 _TIMESTAMP = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?[.,]\d{2,3}|-->")
@@ -45,9 +45,9 @@ _APOLOGY = re.compile(
 
 
 def lines_of(answer: str) -> dict[int, str]:
-    """The lines that an answer holds, by index; an index that comes twice is none, an answer that is no JSON is empty.
+    """The lines of an answer by index. A duplicate index is dropped; an answer that is not JSON has no lines.
 
-    A fence around all of the JSON, or words before and after it, are forgiven: some servers have no structured output.
+    A fence around the JSON, or text before and after it, is tolerated: some servers have no structured output.
     """
     try:
         document = json.loads(_outermost(answer))
@@ -55,18 +55,18 @@ def lines_of(answer: str) -> dict[int, str]:
         return {}
     entries = document.get("lines") if isinstance(document, dict) else document
     found: dict[int, str] = {}
-    doubled: set[int] = set()
+    duplicates: set[int] = set()
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, dict) or type(entry.get("i")) is not int or not isinstance(entry.get("text"), str):
             continue
         if entry["i"] in found:
-            doubled.add(entry["i"])
+            duplicates.add(entry["i"])
         found[entry["i"]] = entry["text"]
-    return {index: text for index, text in found.items() if index not in doubled}
+    return {index: text for index, text in found.items() if index not in duplicates}
 
 
 def problem_with(text: str, source: str, target: str, glossary: Mapping[str, str]) -> str | None:
-    """What is wrong with `text` as the translation of `source` into `target` (a code), or None."""
+    """Why `text` is not a valid translation of `source` into `target` (a code); None if it is."""
     if not text.strip():
         return "empty"
     if any("\ud800" <= char <= "\udfff" for char in text):
@@ -81,11 +81,15 @@ def problem_with(text: str, source: str, target: str, glossary: Mapping[str, str
         return "apology"
     if not _plausible_length(text, source):
         return "length"
-    if _unchanged(text, source):
+    if _is_unchanged(text, source):
         return "unchanged"
-    if not _in_script(text, source, target):
+    if not _is_in_script(text, source, target):
         return "language"
-    missing = [term for term, wanted in glossary.items() if _says(source, term) and wanted.lower() not in text.lower()]
+    missing = [
+        term
+        for term, translation in glossary.items()
+        if _contains_term(source, term) and translation.lower() not in text.lower()
+    ]
     return f"glossary: {missing[0]}" if missing else None
 
 
@@ -96,32 +100,32 @@ def _outermost(answer: str) -> str:
 
 
 def _plausible_length(text: str, source: str) -> bool:
-    """In columns: a CJK character is worth about two Latin ones, and languages differ by less than four times."""
-    wide, base = _columns(text), _columns(source)
-    return wide <= 4 * base + 40 and 4 * wide + 12 >= base
+    """Compared in columns: a CJK character counts as two Latin ones, and languages differ by a factor below four."""
+    columns, base = _columns(text), _columns(source)
+    return columns <= 4 * base + 40 and 4 * columns + 12 >= base
 
 
 def _columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text.strip())
 
 
-def _unchanged(text: str, source: str) -> bool:
+def _is_unchanged(text: str, source: str) -> bool:
     words = source.split()
     return len(words) >= 5 and text.split() == words
 
 
-def _in_script(text: str, source: str, target: str) -> bool:
+def _is_in_script(text: str, source: str, target: str) -> bool:
     letters = [char for char in text if char.isalpha()]
-    if len(letters) < ENOUGH_LETTERS and sum(char.isalpha() for char in source) < ENOUGH_LETTERS:
+    if len(letters) < MIN_LETTERS and sum(char.isalpha() for char in source) < MIN_LETTERS:
         return True
     base = target.partition("-")[0].lower()
-    wanted = SCRIPTS.get(base, ("LATIN",) if base in LATIN else ())
-    if not wanted:
+    translation = SCRIPTS.get(base, ("LATIN",) if base in LATIN else ())
+    if not translation:
         return True
-    fitting = sum(unicodedata.name(char, "").startswith(wanted) for char in letters)
-    enough = len(letters) // 2 if wanted == ("LATIN",) else 1  # other scripts quote Latin names and brands freely
-    return not letters or fitting >= enough
+    fitting = sum(unicodedata.name(char, "").startswith(translation) for char in letters)
+    minimum = len(letters) // 2 if translation == ("LATIN",) else 1  # other scripts quote Latin names and brands freely
+    return not letters or fitting >= minimum
 
 
-def _says(source: str, term: str) -> bool:
+def _contains_term(source: str, term: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(term)}(?!\w)", source, re.IGNORECASE) is not None

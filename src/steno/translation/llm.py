@@ -1,7 +1,7 @@
-"""The LLM, behind the `openai` client: the one place that knows its API and its errors.
+"""The LLM client: the only module that uses the `openai` package and its errors.
 
-Retries with back-off, `Retry-After` and time-outs are the client's own. Structured output is asked for as the server
-has it: a JSON schema, else a JSON object, else by words alone; what it refused once is not asked for again.
+Retries with back-off, `Retry-After` and timeouts are the package's own. Structured output is requested as the server
+supports it: a JSON schema, else a JSON object, else by the prompt alone; a refused format is not requested again.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 
-STRUCTURES: tuple[dict[str, Any] | None, ...] = (
+RESPONSE_FORMATS: tuple[dict[str, Any] | None, ...] = (
     {"type": "json_schema", "json_schema": {"name": "lines", "strict": True, "schema": SCHEMA}},
     {"type": "json_object"},
     None,
 )
-"""From the strictest on; the answer is checked all the same."""
+"""Response formats, the strictest first. The answer is validated in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class LlmSettings:
-    """Where the LLM is and how patient to be with it.
+    """The LLM's address, timeout and retries.
 
-    `retries` are for each request, on connection errors, time-outs, 408, 409, 429 and 5xx, with growing pauses.
+    `retries` apply to each request, on connection errors, timeouts, 408, 409, 429 and 5xx, with growing pauses.
     """
 
     base_url: str | None
@@ -56,15 +56,15 @@ class LlmSettings:
 
 
 class Llm:
-    """One LLM. The client is made at the first call; `aclose` ends its connections."""
+    """One LLM. The client is created at the first call; `aclose` closes its connections."""
 
     def __init__(self, settings: LlmSettings) -> None:
         self._settings = settings
         self._client: AsyncOpenAI | None = None
-        self._structure = 0
+        self._format_index = 0
 
     async def ask(self, instructions: str, question: str, temperature: float) -> str:
-        """The answer's text; it may be anything.
+        """The answer's text, not validated.
 
         Raises:
             TranslationError: no answer, after all retries.
@@ -72,24 +72,29 @@ class Llm:
         import openai
 
         while True:
-            structure = self._structure
+            format_index = self._format_index
             try:
-                return await self._ask(instructions, question, temperature, STRUCTURES[structure])
+                return await self._ask(instructions, question, temperature, RESPONSE_FORMATS[format_index])
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                if STRUCTURES[structure] is None:
-                    raise _translated(error) from error
-                logger.warning("the LLM refuses response_format {}; doing without", STRUCTURES[structure])
-                self._structure = max(self._structure, structure + 1)
+                if RESPONSE_FORMATS[format_index] is None:
+                    raise _to_translation_error(error) from error
+                logger.warning(
+                    "the LLM does not support response_format {}; falling back to a weaker one",
+                    RESPONSE_FORMATS[format_index],
+                )
+                self._format_index = max(self._format_index, format_index + 1)
             except Exception as error:
-                raise _translated(error) from error
+                raise _to_translation_error(error) from error
 
     async def aclose(self) -> None:
         if self._client is not None:
             await self._client.close()
 
-    async def _ask(self, instructions: str, question: str, temperature: float, structure: dict[str, Any] | None) -> str:
+    async def _ask(
+        self, instructions: str, question: str, temperature: float, response_format: dict[str, Any] | None
+    ) -> str:
         client = self._client = self._client or self._connect()
-        options: dict[str, Any] = {"response_format": structure} if structure else {}
+        options: dict[str, Any] = {"response_format": response_format} if response_format else {}
         answer = await client.chat.completions.create(
             model=self._settings.model,
             messages=[{"role": "system", "content": instructions}, {"role": "user", "content": question}],
@@ -111,8 +116,8 @@ class Llm:
         )
 
 
-def _translated(error: Exception) -> TranslationError:
-    """What went wrong, without what was sent: the transcript is not for error messages."""
+def _to_translation_error(error: Exception) -> TranslationError:
+    """The error without the request: transcripts must not appear in error messages."""
     status = getattr(error, "status_code", None)
     what = f"it answered {status}" if status else type(error).__name__
     return TranslationError(f"the LLM at OPENAI_BASE_URL gave no translation: {what}")

@@ -281,7 +281,7 @@ def test_a_process_that_cannot_be_started_is_the_server_s_fault(
     pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    with pytest.raises(UnavailableError, match="no process to decode the audio"):
+    with pytest.raises(UnavailableError, match="no decoder process"):
         samples(pool, SMALL)
     monkeypatch.undo()
     assert samples(pool, SMALL) == 2 * SAMPLE_RATE

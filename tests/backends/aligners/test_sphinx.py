@@ -57,13 +57,13 @@ async def recogniser() -> AsyncIterator[SphinxBackend]:
 @pytest.mark.parametrize(
     ("work", "error", "message"),
     [
-        (Align(np.zeros(1600, np.float32), "x", language="de"), UnsupportedLanguageError, "speaks en only, not de"),
+        (Align(np.zeros(1600, np.float32), "x", language="de"), UnsupportedLanguageError, "supports en only, not de"),
         (
             Align(np.zeros(61 * SAMPLE_RATE, np.float32), "x"),
             AudioTooLongError,
             "takes at most 60 s of audio; this is 61.0 s",
         ),
-        (Align(np.zeros(1600, np.float32), "x" * 6001), UnsupportedFeatureError, "6000 characters at most"),
+        (Align(np.zeros(1600, np.float32), "x" * 6001), UnsupportedFeatureError, "at most 6000 characters"),
     ],
 )
 async def test_what_it_lacks_is_refused_by_name(

@@ -95,7 +95,7 @@ async def test_too_little_to_be_a_word_is_no_text_and_no_error(
     ("work", "error", "message"),
     [
         (Recognize(np.zeros(1600, np.float32), language="de"), UnsupportedLanguageError, "supports en only, not de"),
-        (Recognize(np.zeros(1600, np.float32), context="Steno"), UnsupportedFeatureError, "no prompt and no hot words"),
+        (Recognize(np.zeros(1600, np.float32), context="Steno"), UnsupportedFeatureError, "does not support a prompt"),
         (
             Recognize(np.zeros(31 * SAMPLE_RATE, np.float32)),
             AudioTooLongError,

@@ -128,7 +128,7 @@ async def test_audio_past_full_scale_is_clipped_and_not_wrapped(backend: SphinxB
     ("work", "error", "message"),
     [
         (Recognize(np.zeros(1600, np.float32), language="de"), UnsupportedLanguageError, "supports en only, not de"),
-        (Recognize(np.zeros(1600, np.float32), context="Steno"), UnsupportedFeatureError, "no prompt and no hot words"),
+        (Recognize(np.zeros(1600, np.float32), context="Steno"), UnsupportedFeatureError, "does not support a prompt"),
         (
             Recognize(np.zeros(61 * SAMPLE_RATE, np.float32)),
             AudioTooLongError,
@@ -230,7 +230,7 @@ async def test_a_call_whose_child_dies_is_tried_once_more(
     (await running(call, backend)).kill()
     assert word_error_rate("market.flac", (await call).text) == 0
     assert [line for line in logs if line.startswith("WARNING")] == [
-        "WARNING a decoding process died (SIGKILL); trying once more in a fresh one"
+        "WARNING a decoding process died (SIGKILL); retrying in a fresh one"
     ]
 
 

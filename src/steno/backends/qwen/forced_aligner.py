@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from steno.alignment.repair import repaired
+from steno.alignment.repair import repair_times
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.errors import (
@@ -73,7 +73,7 @@ class ForcedAligner:
             if isinstance(own, StenoError):
                 outcomes.append(own)
             elif own:
-                spans = repaired(next(found), len(work.audio) / SAMPLE_RATE)
+                spans = repair_times(next(found), len(work.audio) / SAMPLE_RATE)
                 words = (Word(unit.text, *span) for unit, span in zip(own, spans, strict=True))
                 outcomes.append(Alignment(tuple(words)))
             else:
