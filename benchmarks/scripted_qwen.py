@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steno.backends.base import Recognize
+from steno.backends.drafts import Ids
 from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.model.decoder import SampledToken
 from steno.backends.qwen.model.model import AsrModel
-from steno.backends.qwen3_asr.prompt import Ids
-from steno.types import SAMPLE_RATE, Audio
+from steno.types import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from steno.types import Audio
 
 TOKENS_PER_S, REVISED = 3, 3
 END = 1

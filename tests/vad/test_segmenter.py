@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from steno.types import SAMPLE_RATE
 from steno.vad.config import SegmenterConfig
 from steno.vad.levels import frame_levels
-from steno.vad.segmenter import ClosedSpan, Event, Segmenter, SpeechOnset
+from steno.vad.segmenter import ClosedSpan, Segmenter, SegmenterEvent, SpeechOnset
 from steno.vad.silero import FRAME, SileroVad
 from vad.listen import recording
 
@@ -24,7 +24,7 @@ def frames(*runs: tuple[int, float]) -> np.ndarray:
     return np.concatenate([np.full(count, p, np.float32) for count, p in runs])
 
 
-def heard(segmenter: Segmenter, *runs: tuple[int, float]) -> list[Event]:
+def heard(segmenter: Segmenter, *runs: tuple[int, float]) -> list[SegmenterEvent]:
     return segmenter.feed(frames(*runs))
 
 
@@ -160,7 +160,7 @@ def streams(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 @given(streams(), st.integers(0, FRAME - 1))
 def test_the_spans_tile_the_stream(stream: tuple[np.ndarray, np.ndarray], rest: int) -> None:
     segmenter = Segmenter(SMALL)
-    events: list[Event] = []
+    events: list[SegmenterEvent] = []
     for p, level in zip(*stream, strict=True):
         events += segmenter.feed(np.array([p]), np.array([level]))
         last = max((event.end for event in events if isinstance(event, ClosedSpan)), default=0)

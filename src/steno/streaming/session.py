@@ -246,7 +246,9 @@ class Session:
         self._config = config
         self._segmenter.configure(config.segmenter)
 
-    def _take_spans(self, spans: Iterable[vad.Event], events: list[Event], flush_reason: Reason = "close") -> None:
+    def _take_spans(
+        self, spans: Iterable[vad.SegmenterEvent], events: list[Event], flush_reason: Reason = "close"
+    ) -> None:
         for item in spans:
             if isinstance(item, vad.SpeechOnset):
                 self._begin(item, events)

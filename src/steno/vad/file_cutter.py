@@ -14,7 +14,7 @@ from steno.vad.levels import quietest
 from steno.vad.silero import FRAME
 from steno.vad.speech_gate import SpeechGate
 
-Reason: TypeAlias = Literal["pause", "cut", "silence", "flush"]
+PieceReason: TypeAlias = Literal["pause", "cut", "silence", "flush"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class SpeechPiece:
 
     start: int
     end: int
-    reason: Reason
+    reason: PieceReason
     voiced: tuple[int, int] | None
     voiced_frames: int = 0
 
@@ -171,7 +171,7 @@ class FileCutter:
         return self._search_from + max(1, quietest(probabilities, levels))
 
     def _emit(
-        self, count: int, reason: Reason, out: list[SpeechPiece | DroppedSilence], end: int | None = None
+        self, count: int, reason: PieceReason, out: list[SpeechPiece | DroppedSilence], end: int | None = None
     ) -> None:
         """Close the open piece after `count` frames; the rest starts the next one."""
         first = self._start * FRAME

@@ -14,7 +14,7 @@ from steno.vad.levels import quietest
 from steno.vad.silero import FRAME
 from steno.vad.speech_gate import SpeechGate
 
-Reason: TypeAlias = Literal["endpoint", "onset", "cut", "flush"]
+SpanReason: TypeAlias = Literal["endpoint", "onset", "cut", "flush"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class ClosedSpan:
     kind: Literal["speech", "silence"]
     start: int
     end: int
-    reason: Reason
+    reason: SpanReason
     voiced: tuple[int, int] | None = None
     voiced_frames: int = 0
 
 
-Event: TypeAlias = SpeechOnset | ClosedSpan
+SegmenterEvent: TypeAlias = SpeechOnset | ClosedSpan
 
 
 class Segmenter:
@@ -119,23 +119,25 @@ class Segmenter:
         """Number of voiced frames of the open utterance."""
         return sum(frame.is_voiced for frame in self._frames)
 
-    def feed(self, probabilities: NDArray[np.float32], levels: NDArray[np.float32] | None = None) -> list[Event]:
+    def feed(
+        self, probabilities: NDArray[np.float32], levels: NDArray[np.float32] | None = None
+    ) -> list[SegmenterEvent]:
         """Take the next frames of `FRAME` samples: probabilities and, for better cuts, levels in dBFS."""
         if levels is None:
             levels = np.zeros(len(probabilities), np.float32)
-        events: list[Event] = []
+        events: list[SegmenterEvent] = []
         for probability, level in zip(probabilities.tolist(), levels.tolist(), strict=True):
             self._undecided.append((probability, level))
             for is_voiced in self._gate.feed(probability):
                 self._step(is_voiced, *self._undecided.pop(0), events)
         return events
 
-    def flush(self, end: int | None = None) -> list[Event]:
+    def flush(self, end: int | None = None) -> list[SegmenterEvent]:
         """Close the open span; the stream continues in silence from sample `end`.
 
         `end`: the end of the audio, if its last frame was partial and not fed.
         """
-        events: list[Event] = []
+        events: list[SegmenterEvent] = []
         for is_voiced in self._gate.flush():
             self._step(is_voiced, *self._undecided.pop(0), events)
         end = self._now if end is None else end
@@ -155,7 +157,7 @@ class Segmenter:
         self._frames: list[_Frame] = []
         """Frames of the open utterance so far; empty in silence."""
 
-    def _step(self, is_voiced: bool, probability: float, level: float, events: list[Event]) -> None:
+    def _step(self, is_voiced: bool, probability: float, level: float, events: list[SegmenterEvent]) -> None:
         self._now += FRAME
         if is_voiced and not self._in_speech:
             start = max(self._start, self._floor, self._now - FRAME - self._pre_roll)
@@ -171,7 +173,7 @@ class Segmenter:
             self._close(cut, "cut", events)
             self._open(cut, in_speech=False)
 
-    def _add_frame(self, frame: _Frame, events: list[Event]) -> None:
+    def _add_frame(self, frame: _Frame, events: list[SegmenterEvent]) -> None:
         self._frames.append(frame)
         self._unvoiced_frames = 0 if frame.is_voiced else self._unvoiced_frames + 1
         if frame.is_voiced:
@@ -180,7 +182,7 @@ class Segmenter:
             self._onset_emitted = True
             events.append(SpeechOnset(self._start, frame.start))
 
-    def _end_if_due(self, events: list[Event]) -> None:
+    def _end_if_due(self, events: list[SegmenterEvent]) -> None:
         if self._unvoiced_frames >= self._silence_frames:
             self._close(self._now, "endpoint", events)
             self._open(self._now, in_speech=False)
@@ -200,14 +202,14 @@ class Segmenter:
         levels = np.array([frame.level for frame in choice], np.float32)
         return choice[quietest(probabilities, levels)].start
 
-    def _cut_at(self, cut: int, events: list[Event]) -> None:
+    def _cut_at(self, cut: int, events: list[SegmenterEvent]) -> None:
         rest = [frame for frame in self._frames if frame.start >= cut]
         self._close(cut, "cut", events)
         self._open(cut, in_speech=True)
         for frame in rest:
             self._add_frame(frame, events)
 
-    def _close(self, end: int, reason: Reason, events: list[Event]) -> None:
+    def _close(self, end: int, reason: SpanReason, events: list[SegmenterEvent]) -> None:
         if end <= self._start:
             return
         voiced = [frame.start for frame in self._frames if frame.is_voiced and frame.start < end]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from steno.alignment.repair import Span
 from steno.backends.aligners.base import Alignment
 from steno.backends.cpu import usable_cores
 from steno.backends.sphinx.calls import MIN_SAMPLES, call_timeout_s, check, pcm_of, start_pools, with_retry
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from steno.backends.registry import BackendOptions
     from steno.backends.sphinx.calls import ChildPools
 
-Span: TypeAlias = tuple[float, float]
-"""Start and end, in seconds from the start of the audio."""
 
 MAX_TEXT_CHARS = 6_000
 """100 characters per second of the longest audio, four times the fastest speech."""

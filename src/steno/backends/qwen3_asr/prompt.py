@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from steno.backends.drafts import Ids
 
 if TYPE_CHECKING:
     from transformers import Qwen3ASRProcessor
@@ -57,8 +59,6 @@ MAX_CONTEXT_TOKENS = 512
 
 MAX_CONTEXT_CHARS = 16 * MAX_CONTEXT_TOKENS
 """Max characters of a context that are tokenised."""
-
-Ids: TypeAlias = tuple[int, ...]
 
 
 class PromptBuilder:

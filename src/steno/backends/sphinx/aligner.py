@@ -10,7 +10,7 @@ from steno.backends.sphinx.pronounce import pronounce
 from steno.backends.sphinx.recogniser import SpokenWord, words_of
 from steno.backends.sphinx.spelling import spoken
 
-Span: TypeAlias = tuple[float, float]
+WordTimes: TypeAlias = tuple[float, float]
 """Start and end, in seconds from the start of the audio. (The decoder's probabilities mean nothing here: it
 only compares pronunciations of the given words.)"""
 
@@ -28,7 +28,7 @@ class AlignmentDecoder:
     def __init__(self) -> None:
         self._decoder = Decoder(samprate=16_000, loglevel="FATAL", **_SEARCH)
 
-    def align(self, pcm: bytes, tokens: list[str]) -> list[Span | None] | None:
+    def align(self, pcm: bytes, tokens: list[str]) -> list[WordTimes | None] | None:
         """The span of each token, None for one without phones. Returns None if the text was not found."""
         spoken_words = [
             [word for word in spoken(token, self._in_dictionary) if self._ensure_pronounceable(word)]
@@ -68,5 +68,5 @@ class AlignmentDecoder:
         return phones
 
 
-def _span(parts: list[SpokenWord]) -> Span | None:
+def _span(parts: list[SpokenWord]) -> WordTimes | None:
     return (parts[0][1], parts[-1][2]) if parts else None

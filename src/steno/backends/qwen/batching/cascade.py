@@ -16,10 +16,10 @@ from loguru import logger
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
+    from steno.backends.drafts import Ids
     from steno.backends.qwen.batching.request import Request
     from steno.backends.qwen.batching.runner import ModelRunner
     from steno.backends.qwen.engine_options import CascadeName
-    from steno.backends.qwen3_asr.prompt import Ids
 
 SETTLE_EVERY_S = 1.5
 """New audio after which the target model recognises a live utterance again."""

@@ -9,9 +9,9 @@ from steno.errors import BackendError
 
 if TYPE_CHECKING:
     from steno.backends.base import Recognize
+    from steno.backends.drafts import Ids
     from steno.backends.qwen.batching.slot_allocator import CachedUtterance
     from steno.backends.qwen.model.audio_state import AudioState
-    from steno.backends.qwen3_asr.prompt import Ids
     from steno.errors import StenoError
     from steno.types import Hypothesis
 

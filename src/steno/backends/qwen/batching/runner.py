@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from loguru import logger
 
-from steno.backends.drafts import rest_of
+from steno.backends.drafts import Ids, rest_of
 from steno.backends.qwen.batching.prefill_queue import MAX_LIVE_PREFILL_TOKENS, PrefillQueue
 from steno.backends.qwen.batching.request import Request, nan_error, step_error
 from steno.backends.qwen.batching.slot_allocator import SlotAllocator
@@ -23,7 +23,6 @@ from steno.backends.repetition import cut_at
 
 if TYPE_CHECKING:
     from steno.backends.qwen.model.model import AsrModel
-    from steno.backends.qwen3_asr.prompt import Ids
     from steno.errors import StenoError
 
 MAX_LIVE_WINDOWS: dict[Scale, int] = {"cuda": 32, "cpu": 1}

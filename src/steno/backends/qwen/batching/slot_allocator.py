@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from steno.backends.drafts import Ids
     from steno.backends.qwen.model.audio_state import AudioState
-    from steno.backends.qwen3_asr.prompt import Ids
 
 
 @dataclass(slots=True, eq=False)

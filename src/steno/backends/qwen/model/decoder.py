@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from loguru import logger
 
+from steno.backends.drafts import Ids
 from steno.backends.qwen.model.cuda.graphs import GraphedStep, Step, graphs_unsupported
 from steno.backends.qwen.model.device import scale_of
 from steno.backends.qwen.model.kv_cache import KVCache, SlotRange, group_by_length
 from steno.backends.qwen.model.layers import Layers
-from steno.backends.qwen3_asr.prompt import Ids
 
 
 class SampledToken(NamedTuple):

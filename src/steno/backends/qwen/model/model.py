@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from steno.backends.drafts import Ids
 from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogniser
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
@@ -23,7 +24,7 @@ from steno.backends.qwen.model.frontend import Frontend
 from steno.backends.qwen.model.kv_cache import bytes_per_slot
 from steno.backends.qwen.model.memory_usage import weight_bytes
 from steno.backends.qwen3_asr.output import OutputParser
-from steno.backends.qwen3_asr.prompt import MAX_CONTEXT_TOKENS, Ids, PromptBuilder
+from steno.backends.qwen3_asr.prompt import MAX_CONTEXT_TOKENS, PromptBuilder
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
