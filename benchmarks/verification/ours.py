@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from steno.alignment.repair import Span, repaired
+from steno.alignment.repair import Span, repair_times
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Recognize
 from steno.backends.memory import release_memory
@@ -116,7 +116,7 @@ class Aligner:
 
     def align(self, work: Align) -> Aligned:
         """Raises StenoError: what it cannot align."""
-        with mock.patch.object(aligning, "repaired", wraps=repaired) as seen:
+        with mock.patch.object(aligning, "repair_times", wraps=repair_times) as seen:
             aligning.check(work)
             assert self._aligner is not None
             (outcome,) = self._aligner.align([work])

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install '
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
 from sdk.asking import NAMES, TINY, Answers, Clip, ask, clips_of
-from steno.alignment.repair import repaired
+from steno.alignment.repair import repair_times
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Recognize
 from steno.backends.qwen import forced_aligner as aligning
@@ -67,7 +67,7 @@ def test_word_times_are_those_of_the_sdk(layout: str, sdk: Answers, layouts: dic
         assert len(raw) == len(expected) == len(clip.text.split()), clip.name
         spans = [(start, end) for _, start, end in expected]
         assert flat(raw) == pytest.approx(flat(spans), abs=1e-3), clip.name
-        if repaired(spans, len(clip.audio) / 16_000) == spans:
+        if repair_times(spans, len(clip.audio) / 16_000) == spans:
             untouched += 1
             assert flat(words) == pytest.approx(flat(spans), abs=1e-3), clip.name
     assert untouched > 0, "every alignment needed repair"
@@ -96,7 +96,7 @@ def as_the_sdk(heard: Hypothesis) -> tuple[str, str]:
 
 def align(aligner: ForcedAligner, clip: Clip) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Word times as the model sees them, and as they are given out."""
-    with mock.patch.object(aligning, "repaired", wraps=repaired) as seen:
+    with mock.patch.object(aligning, "repaired", wraps=repair_times) as seen:
         (alignment,) = aligner.align([Align(clip.audio, clip.text, clip.language)])
     assert isinstance(alignment, Alignment)
     seen.assert_called_once()

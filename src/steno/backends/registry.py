@@ -48,11 +48,11 @@ class BackendOptions:
     dual: bool = False
     """Whether partials are the draft model's."""
     gpu_memory_mb: int | None = None
-    """What weights and slots may take of a GPU; None = most of what is free."""
+    """GPU memory for weights and KV cache together; None = most of what is free."""
     cuda_graphs: bool = False
     """Whether decoding iterations are captured as CUDA graphs."""
     language: str = "en"
-    """Of a Moonshine folder: what it was trained on."""
+    """The language of a Moonshine folder's model."""
 
 
 Factory: TypeAlias = Callable[[BackendOptions], AsyncBackend | StepBackend]

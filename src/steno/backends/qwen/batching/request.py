@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """What a model is asked, and how far prefill and decoding have come."""
+    """The parameters of one pass, and its progress through prefill and decoding."""
 
     work: Recognize
     """The engine's piece of work. Its result is returned under this identity, however many passes it takes."""
