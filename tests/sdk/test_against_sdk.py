@@ -96,7 +96,7 @@ def as_the_sdk(heard: Hypothesis) -> tuple[str, str]:
 
 def align(aligner: ForcedAligner, clip: Clip) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Word times as the model sees them, and as they are given out."""
-    with mock.patch.object(aligning, "repaired", wraps=repair_times) as seen:
+    with mock.patch.object(aligning, "repair_times", wraps=repair_times) as seen:
         (alignment,) = aligner.align([Align(clip.audio, clip.text, clip.language)])
     assert isinstance(alignment, Alignment)
     seen.assert_called_once()

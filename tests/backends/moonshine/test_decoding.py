@@ -93,7 +93,7 @@ def test_forced_tokens_stay_and_the_decoding_says_that_the_model_disagrees(
     forced = decode(model, audio, wrong, forced=4)
     assert tuple(forced.tokens[:4]) == wrong[:4]
     assert forced.diverged
-    assert "worst" in vocabulary.spell(forced.tokens)[0], "it goes on with what is said"
+    assert "worst" in vocabulary.decode(forced.tokens)[0], "it goes on with what is said"
 
 
 def test_every_token_has_its_log_probability(model: MoonshineModel, speech: dict[str, Audio]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from steno.backends.base import Recognize
 from steno.backends.moonshine.backend import MoonshineBackend
-from steno.backends.moonshine.stream_context import BUDGET, StreamContext
+from steno.backends.moonshine.stream_context import MAX_SAMPLES, StreamContext
 from steno.backends.moonshine.vocabulary import Vocabulary
 from steno.types import SAMPLE_RATE
 
@@ -55,7 +55,7 @@ def test_no_more_is_kept_of_a_stream_than_can_be_of_use() -> None:
     context = StreamContext()
     for n in range(50):
         context.store(work(1.0, n, f"s/{n}"), (ONE,), is_reliable=True)
-    assert sum(len(said.audio) for said in context._said["s"]) <= BUDGET
+    assert sum(len(said.audio) for said in context._earlier["s"]) <= MAX_SAMPLES
     context.store(work(10.0, 1, "s/50"), (TWO,), is_reliable=True)
     assert context.with_context(work(0.5, 9, "s/51"), VOCABULARY).draft.lead == (), "what lies further back is too far"
 
@@ -69,7 +69,7 @@ def test_a_forgotten_stream_or_utterance_leaves_nothing() -> None:
         context.forget(key)
     with_context = context.with_context(work(1.5, 1, "s/1", final=False), VOCABULARY)
     assert (with_context.draft.tokens, with_context.draft.lead) == ((), ())
-    assert not context._said
+    assert not context._earlier
     assert not context._hypotheses
 
 
