@@ -51,7 +51,7 @@ class Recogniser:
         self.load_s = time.perf_counter() - began
         model: Any = self._backend._loaded().main.model
         self.ends: frozenset[int] = model.stop_token_ids
-        self._parser = model.reader = _RecordingParser(model.reader)
+        self._parser = model.output_parser = _RecordingParser(model.output_parser)
 
     @property
     def loaded(self) -> LoadedCheckpoint:
@@ -83,7 +83,7 @@ class Recogniser:
 
 
 class _RecordingParser:
-    """A `Reader` that remembers which tokens became which hypothesis."""
+    """An `OutputParser` that remembers which tokens became which hypothesis."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
