@@ -102,7 +102,7 @@ def test_files_that_are_no_models_are_named(wheel: Path, tmp_path: Path) -> None
     (tmp_path / "encoder_model.ort").symlink_to(wheel / "encoder_model.ort")
     (tmp_path / "decoder_model_merged.ort").unlink()
     shutil.copy(wheel / "encoder_model.ort", tmp_path / "decoder_model_merged.ort")
-    with pytest.raises(ModelLoadError, match=r"^decoder_model_merged.ort is not a merged decoder of Moonshine's"):
+    with pytest.raises(ModelLoadError, match=r"^decoder_model_merged.ort is not Moonshine's merged decoder"):
         MoonshineModel(files.find(str(tmp_path)))
 
 
@@ -111,5 +111,5 @@ def test_a_model_is_run_once_before_it_is_used(model: MoonshineModel, vocabulary
 
 
 def test_a_vocabulary_of_another_model_is_found_out_at_the_start(model: MoonshineModel) -> None:
-    with pytest.raises(ModelLoadError, match="the decoder writes 32768 tokens, and the tokenizer has 100"):
+    with pytest.raises(ModelLoadError, match="the decoder has 32768 tokens, but the tokenizer has 100"):
         warm_up(model, Vocabulary([b" a"] * 100))

@@ -55,7 +55,7 @@ def test_what_is_stable_covers_whole_tokens(small: Vocabulary, stable: str, coun
 )  # fmt: skip
 def test_what_is_no_vocabulary_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ModelLoadError, match=f"^{name} is not a vocabulary of Moonshine's"):
+    with pytest.raises(ModelLoadError, match=f"^{name} is not a Moonshine vocabulary"):
         Vocabulary.load(tmp_path / name)
 
 
