@@ -227,7 +227,7 @@ def _audio_track(container: InputContainer, accepted: AcceptedFormats, track: st
     candidates = tracks if track is None else _named(tracks, track)
     readable = [stream for stream in candidates if _is_readable(stream, accepted)]
     if not readable:
-        raise UndecodableAudioError(f"{accepted.advice}")
+        raise UndecodableAudioError(f"The codec of the audio track is not supported. {accepted.advice}")
     stream = next((stream for stream in readable if _is_default(stream)), readable[0])
     context = stream.codec_context
     if context.sample_rate and context.layout.nb_channels:  # otherwise only the frames have it
