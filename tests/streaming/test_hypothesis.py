@@ -154,3 +154,68 @@ def test_a_hypothesis_that_agrees_is_passed_on_as_it_is(text: str) -> None:
     for at in (1.0, 2.0, 3.0):
         reading = agreement.update(said(text), at)
     assert (reading.text, reading.diverged) == (text.strip(), False)
+
+
+def timed(*words: tuple[str, float, float]) -> Hypothesis:
+    return said(" ".join(text for text, _, _ in words), *(Word(*word) for word in words))
+
+
+def test_a_word_that_moves_over_the_join_is_emitted_once() -> None:
+    agreement = LocalAgreement(hold_s=0.0)
+    for at in (1.0, 1.1):
+        agreement.update(timed(("clear", 0.0, 0.4), ("in", 0.4, 0.6), ("the", 0.6, 0.8)), at)
+    later = timed(("dear", 0.0, 0.35), ("in", 0.35, 0.7), ("a", 0.7, 0.78), ("the", 0.78, 1.0), ("morning", 1.0, 1.6))
+    assert agreement.update(later, 1.7).text == "clear in the morning"
+
+
+def test_words_of_the_moment_of_stable_ones_are_not_emitted_again() -> None:
+    agreement = LocalAgreement(hold_s=0.0)
+    for at in (1.5, 1.6):
+        agreement.update(timed(("in", 0.0, 0.2), ("the", 0.2, 0.4), ("morning", 0.4, 1.0)), at)
+    later = timed(("the", 0.0, 0.3), ("mining", 0.35, 0.95), ("with", 1.0, 1.2), ("a", 1.2, 1.3), ("little", 1.3, 1.7))
+    assert agreement.update(later, 1.8).text == "in the morning with a little"
+
+
+def test_a_word_that_is_spoken_twice_is_emitted_twice() -> None:
+    agreement = LocalAgreement(hold_s=0.0)
+    for at in (1.0, 1.1):
+        agreement.update(timed(("very", 0.0, 0.5)), at)
+    later = timed(("fairly", 0.0, 0.5), ("very", 1.1, 1.6), ("cold", 1.6, 2.0))
+    assert agreement.update(later, 2.1).text == "very very cold"
+
+
+WORDS = ("the", "a", "rain", "cold", "in", "morning")
+MISHEARD = ("thee", "ran", "coal", "mourning")
+"""Never equal to a neighbour: whether such a word is spoken twice or moved, times alone cannot tell."""
+
+
+@st.composite
+def _talks(draw: st.DrawFn) -> tuple[list[str], list[list[tuple[str, float, float]]]]:
+    """A sentence of unlike neighbours, half a second a word, and hypotheses of its growing beginning, each with words
+    misrecognised and times moved by up to a tenth of a second."""
+    said = draw(st.lists(st.sampled_from(WORDS), min_size=3, max_size=12))
+    sentence = [word for n, word in enumerate(said) if n == 0 or word != said[n - 1]]
+    hypotheses = []
+    for count in range(1, len(sentence) + 1):
+        hypothesis, after_s = [], 0.0
+        for n, word in enumerate(sentence[:count]):
+            text = MISHEARD[n % len(MISHEARD)] if draw(st.integers(0, 5)) == 0 else word
+            start_s = max(0.5 * n + draw(st.floats(-0.1, 0.1)), after_s)
+            after_s = max(0.5 * (n + 1) + draw(st.floats(-0.1, 0.1)), start_s + 0.05)
+            hypothesis.append((text, start_s, after_s))
+        hypotheses.append(hypothesis)
+    return sentence, hypotheses
+
+
+@given(_talks(), st.sampled_from([0.0, 0.5, 1.0]))
+def test_no_word_of_one_moment_is_emitted_twice_and_none_is_lost(
+    talk: tuple[list[str], list[list[tuple[str, float, float]]]], hold_s: float
+) -> None:
+    sentence, hypotheses = talk
+    agreement = LocalAgreement(hold_s)
+    for count, hypothesis in enumerate(hypotheses, 1):
+        reading = agreement.update(timed(*hypothesis), 0.5 * count)
+        assert len(reading.text.split()) == count, "each hypothesis has a word for each half second"
+        starts = [word.start_s for word in reading.words]
+        assert starts == sorted(starts)
+    assert len(agreement.finish(timed(*hypotheses[-1])).text.split()) == len(sentence)

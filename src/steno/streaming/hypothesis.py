@@ -2,7 +2,8 @@
 
 A token becomes stable once successive hypotheses agree on it, and on all before it, over `hold_s` of audio
 (LocalAgreement-2 of Liu et al. 2020, arXiv:2005.11185, with a time instead of a count). Stable text is never revised:
-a later hypothesis that starts differently is changed to start with it, by finding where the stable text ends in it.
+a later hypothesis that starts differently is changed to start with it, by finding where the stable text ends in it:
+by the times of words if the recogniser has them, else by the edit distance.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from steno.types import Hypothesis, Word
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _TOKEN = regex.compile(rf"\s*(?:[{_UNSPACED}]\p{{M}}*|[^\s{_UNSPACED}]+)")
+MAX_REPEATED_WORDS = 4
+SAME_MOMENT_S = 0.15
+"""A word that starts at most this long after the end of an equal stable word may be that word, recognised later."""
+
 _LETTERS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 
 
@@ -82,12 +87,15 @@ class LocalAgreement:
         if tokens[: self._stable] == stable:
             self._tokens, self._words = tokens, words
             return False
-        matched = _matching_prefix(stable, tokens)
+        kept_chars = len("".join(stable))
+        kept = [placed for placed in self._words if placed.end <= kept_chars]
+        if words and kept and kept[-1].end == kept_chars:
+            matched = _tokens_before(tokens, _join_by_time(kept, words))
+        else:
+            matched = _matching_prefix(stable, tokens)
         rest = tokens[matched:]
         if rest and stable and not rest[0][0].isspace() and needs_space(stable[-1][-1], rest[0][0]):
             rest[0] = " " + rest[0]
-        kept_chars = len("".join(stable))
-        kept = [placed for placed in self._words if placed.end <= kept_chars]
         dropped_chars = len(text) - len("".join(tokens[matched:]))
         shift = kept_chars + len("".join(rest)) - len(text)
         self._words = kept + _words_after(words, dropped_chars, shift, kept)
@@ -121,6 +129,42 @@ def _locate(text: str, words: Sequence[Word]) -> list[_PlacedWord]:
         position = start + len(word.text)
         found.append(_PlacedWord(word, start, position))
     return found
+
+
+def _join_by_time(stable: Sequence[_PlacedWord], words: Sequence[_PlacedWord]) -> int | None:
+    """The character at which the part of a hypothesis starts that follows the stable words; None = nothing follows.
+
+    A word belongs to the side of the boundary that its middle is on. Recognisers move words between hypotheses: words
+    that repeat the last stable ones at the same moment are those words, and are skipped.
+    """
+    boundary_s = stable[-1].word.end_s
+    first = next((n for n, placed in enumerate(words) if _middle_s(placed.word) >= boundary_s), len(words))
+    for count in range(min(MAX_REPEATED_WORDS, len(stable), len(words) - first), 0, -1):
+        pairs = zip(stable[-count:], words[first : first + count], strict=True)
+        if all(_is_same_moment(known.word, repeated.word) for known, repeated in pairs):
+            first += count
+            break
+    return words[first].start if first < len(words) else None
+
+
+def _tokens_before(tokens: Sequence[str], character: int | None) -> int:
+    """How many tokens start before `character`; all of them if it is None."""
+    if character is None:
+        return len(tokens)
+    position = 0
+    for count, token in enumerate(tokens):
+        position += len(token)
+        if position > character:
+            return count
+    return len(tokens)
+
+
+def _is_same_moment(known: Word, repeated: Word) -> bool:
+    return _normalised(known.text) == _normalised(repeated.text) and repeated.start_s < known.end_s + SAME_MOMENT_S
+
+
+def _middle_s(word: Word) -> float:
+    return (word.start_s + word.end_s) / 2
 
 
 def _words_after(

@@ -20,9 +20,9 @@ from steno.backends.base import Recognize
 from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
+from steno.backends.qwen.model.cuda.cuda_stream import CudaStream, copy_to_device
 from steno.backends.qwen.model.cuda.flash_attention import varlen
 from steno.backends.qwen.model.cuda.graphs import CapturedGraph, GraphedStep, Inputs, Step
-from steno.backends.qwen.model.cuda.stream import CudaStream, copy_to_device
 from steno.backends.qwen.model.kv_cache import SlotRange
 from steno.errors import ModelLoadError
 from stepping import Spied, outcomes_of, tokens_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from steno.backends.qwen.model.cuda.stream import copy_to_device
+from steno.backends.qwen.model.cuda.cuda_stream import copy_to_device
 
 if TYPE_CHECKING:
     from transformers import Qwen3ASRProcessor

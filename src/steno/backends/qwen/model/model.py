@@ -16,8 +16,8 @@ from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogni
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
 from steno.backends.qwen.model.audio_state import AudioState
+from steno.backends.qwen.model.cuda.cuda_stream import CudaStream
 from steno.backends.qwen.model.cuda.graphs import GraphedStep
-from steno.backends.qwen.model.cuda.stream import CudaStream
 from steno.backends.qwen.model.decoder import Decoder, PrefillRequest, SampledToken
 from steno.backends.qwen.model.encoder import Encoder
 from steno.backends.qwen.model.frontend import Frontend
