@@ -13,14 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.virtual import SleepingBackend, now
+from engine.virtual import run as virtually
 from recordings import wav
+from steno.audio.decode import MediaInfo
 from steno.backends.base import Finished
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
 from steno.pipelines.file import FileOptions, FileTranscription, Recognized
-from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
+from steno.pipelines.recording_reader import RecordingOpener, RecordingPiece, RecordingReaderSettings
 from steno.types import SAMPLE_RATE, Hypothesis
 
 PARALLEL = 3
@@ -244,3 +247,51 @@ def test_text_without_word_times_spans_the_speech_of_its_piece() -> None:
     (segment,) = segments_of(Hypothesis("hello", "en"), piece, 0)
     assert (segment.start_s, segment.end_s, segment.text) == (11.0, 19.0, "hello")
     assert segments_of(Hypothesis("", None), piece, 0) == ()
+
+
+class HoursOfSpeech:
+    """A reader of pieces of half a minute, which are there at once."""
+
+    decode_s = vad_s = 0.0
+    warnings: tuple[str, ...] = ()
+
+    def __init__(self, hours: float) -> None:
+        self._pieces = round(hours * 120)
+        self._read = 0
+        self.info = MediaInfo("wav", "pcm_s16le", SAMPLE_RATE, 1, 3600 * hours)
+
+    @property
+    def duration_s(self) -> float:
+        return 30.0 * self._read
+
+    async def read(self) -> RecordingPiece | None:
+        if self._read == self._pieces:
+            return None
+        self._read += 1
+        start_s = 30.0 * (self._read - 1)
+        audio = np.full(30 * SAMPLE_RATE, 0.1, np.float32)
+        return RecordingPiece(audio, start_s, start_s + 30, (start_s, start_s + 30), 30.0)
+
+    async def aclose(self) -> None: ...
+
+
+@pytest.mark.parametrize(("hours", "fits"), [(0.3, True), (4.0, False)])
+def test_a_recording_that_cannot_be_done_in_time_is_refused_soon_with_the_numbers(hours: float, fits: bool) -> None:
+    """A piece takes as long as its audio, four of them at once; a request may take ten minutes."""
+
+    async def main() -> tuple[float, str]:
+        limits = AdmissionLimits(request_timeout_s=600)
+        async with Engine(SleepingBackend(workers=4), limits) as engine, engine.admit() as ticket:
+            reader = HoursOfSpeech(hours)
+            async with FileTranscription.on(engine, reader, ticket, FileOptions()) as run:  # type: ignore[arg-type]
+                try:
+                    return now(), str(len((await run.transcript()).segments))
+                except AudioTooLongError as error:
+                    return now(), error.message
+
+    refused_s, message = virtually(main())
+    assert fits is (message == "36")
+    if not fits:
+        assert refused_s < 70
+        assert "14400 s long" in message
+        assert "REQUEST_TIMEOUT" in message

@@ -192,6 +192,7 @@ def test_the_same_holds_for_the_pieces_of_a_recording() -> None:
         """A reader of two pieces: a click, and speech."""
 
         duration_s, decode_s, vad_s = 4.0, 0.0, 0.0
+        info, warnings = None, ()
 
         def __init__(self) -> None:
             audio = np.full(2 * SAMPLE_RATE, 0.5, np.float32)
