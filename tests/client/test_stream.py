@@ -118,7 +118,9 @@ async def test_real_speech_is_understood(fixtures: Path) -> None:
     assert word_error_rate("market.flac", " ".join(text for _, text, *_ in finals_of(events))) <= 0.45
 
 
-@pytest.mark.parametrize("at", [0.1, 0.45, 0.8])
+@pytest.mark.parametrize(
+    "at", [pytest.param(0.1, marks=pytest.mark.slow), 0.45, pytest.param(0.8, marks=pytest.mark.slow)]
+)
 async def test_a_server_that_is_killed_and_started_anew_loses_and_doubles_nothing(speech: bytes, at: float) -> None:
     begun, past = asyncio.Event(), asyncio.Event()
     with RunningServer(ASR_BACKEND="scripted") as first:

@@ -82,7 +82,7 @@ def test_of_a_crowd_that_comes_at_once_nearly_all_get_in_when_they_were_told(
     run(main())
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_at_five_times_the_capacity_those_who_were_told_get_in_and_no_capacity_is_lost(seed: int) -> None:
     async def main() -> None:
         dice = random.Random(seed)

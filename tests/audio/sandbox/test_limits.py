@@ -32,6 +32,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no limit on CPU time")
 @pytest.mark.parametrize(("renew", "status"), [(True, 0), (False, -signal.SIGXCPU)], ids=["renewed", "used up"])
 def test_cpu_time_is_bounded_from_one_renewal_to_the_next(renew: bool, status: int) -> None:

@@ -119,7 +119,14 @@ def loaded(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
 
-@pytest.mark.parametrize(("slots", "count", "longest_s", "seed"), [(1, 3, 12, 1), (4, 8, 12, 2), (16, 16, 9, 3)])
+@pytest.mark.parametrize(
+    ("slots", "count", "longest_s", "seed"),
+    [
+        pytest.param(1, 3, 12, 1, marks=pytest.mark.slow),
+        (4, 8, 12, 2),
+        pytest.param(16, 16, 9, 3, marks=pytest.mark.slow),
+    ],
+)
 def test_every_step_says_what_it_would_say_from_nothing(
     loaded: Any, slots: int, count: int, longest_s: float, seed: int
 ) -> None:
@@ -135,6 +142,7 @@ def test_every_step_says_what_it_would_say_from_nothing(
     assert backend.runner.slot_allocator.unused == slots
 
 
+@pytest.mark.slow
 def test_utterances_of_thirty_seconds_and_more(loaded: Any) -> None:
     rng = random.Random(4)
     talks = [Talk.at_random(rng, f"u{n}", 1) for n in range(2)]
@@ -290,7 +298,7 @@ def test_what_is_stable_is_kept_whatever_the_model_thinks(trained: Any) -> None:
     assert outcome.confidence < 0.5
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_no_slot_is_lost_whatever_streams_do(trained: Any, seed: int) -> None:
     """Opened, stepped, ended, released, poisoned, forgotten: thousands of times, in any order."""
     rng = random.Random(seed)
@@ -458,7 +466,7 @@ class Life:
         )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_texts_are_those_of_starting_from_nothing_whatever_streams_do(trained: Any, seed: int) -> None:
     """They are reset, ended, released and forgotten, say the same again, change language and context; there are
     fewer slots than streams, and recordings beside them."""

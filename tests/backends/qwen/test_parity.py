@@ -63,7 +63,7 @@ def cut(tokens: list[int]) -> list[int]:
     return tokens[: next((start for start in loops if start is not None), len(tokens))]
 
 
-@pytest.mark.parametrize("slots", [1, 6])
+@pytest.mark.parametrize("slots", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_tokens_are_those_of_generate_whoever_else_is_decoded(loud: Any, works: list[Recognize], slots: int) -> None:
     backend = Spied(loud, slots)
     some = works if slots > 1 else works[:8]

@@ -67,6 +67,7 @@ async def running(call: asyncio.Task[object] | asyncio.Future[object], backend: 
 # --- recognition ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_it_hears_what_is_said(backend: SphinxBackend, recording: Recording) -> None:
     heard = {name: await backend.recognize(Recognize(recording(name))) for name in SENTENCES}
     rates = {name: word_error_rate(name, heard[name].text) for name in SENTENCES}
@@ -146,7 +147,9 @@ async def test_what_it_lacks_is_refused_by_name(
 # --- live utterances --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SENTENCES)
+@pytest.mark.parametrize(
+    "name", [name if name == "train.flac" else pytest.param(name, marks=pytest.mark.slow) for name in SENTENCES]
+)
 async def test_a_live_utterance_ends_with_nearly_the_text_of_the_whole_piece(
     backend: SphinxBackend, recording: Recording, name: str
 ) -> None:
@@ -159,6 +162,7 @@ async def test_a_live_utterance_ends_with_nearly_the_text_of_the_whole_piece(
     assert all(word.confidence is not None for word in final.words)
 
 
+@pytest.mark.slow
 async def test_a_partial_costs_what_is_new_and_not_what_went_before(
     backend: SphinxBackend, recording: Recording
 ) -> None:
@@ -175,6 +179,7 @@ async def test_a_partial_costs_what_is_new_and_not_what_went_before(
     assert growing_s < from_scratch_s * 0.6, "eight partials over 4 s cost less than one over all 16 s"
 
 
+@pytest.mark.slow
 async def test_more_utterances_than_places_all_end_with_their_text(
     backend: SphinxBackend, recording: Recording
 ) -> None:
@@ -199,6 +204,7 @@ async def test_an_utterance_that_got_shorter_starts_over(backend: SphinxBackend,
     assert word_error_rate("letter.flac", heard.text) == 0
 
 
+@pytest.mark.slow
 async def test_silence_before_the_first_word_does_no_harm(backend: SphinxBackend, recording: Recording) -> None:
     audio = np.concatenate([np.zeros(2 * SAMPLE_RATE, np.float32), recording("market.flac")])
     *partials, final = await grow(backend, audio, "a")
@@ -271,6 +277,7 @@ async def test_a_cancelled_call_frees_its_cpu_and_the_next_one_works(
     assert word_error_rate("market.flac", heard.text) == 0
 
 
+@pytest.mark.slow
 async def test_two_calls_run_side_by_side(backend: SphinxBackend, recording: Recording) -> None:
     audio = recording("market.flac")
     await asyncio.gather(*(backend.recognize(Recognize(recording("letter.flac"))) for _ in range(2)))
@@ -315,6 +322,7 @@ async def test_it_is_an_async_backend_and_constructing_it_starts_nothing() -> No
         await backend.recognize(Recognize(np.ones(SAMPLE_RATE, np.float32)))
 
 
+@pytest.mark.slow
 async def test_unloading_ends_every_child_and_loading_again_works(recording: Recording) -> None:
     before = psutil.Process().children()
     backend = SphinxBackend(workers=2)
