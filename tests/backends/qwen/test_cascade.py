@@ -59,7 +59,7 @@ def test_live_steps_are_drafted_too(trained: Any, small: Any) -> None:
         ends = [*range(12_000, len(clip.audio), 8000), len(clip.audio)]
         works = [Recognize(clip.audio[:end], utterance="u", final=end == ends[-1]) for end in ends]
         heard.append([tokens_of(backend, [work])[0] for work in works])
-        assert all(runner.slot_allocator.unused == 2 for runner in backend._loaded().runners)
+        assert all(runner.slot_allocator.unused == 2 for runner in backend.loaded().runners)
     assert heard[0] == heard[1]
 
 
@@ -67,7 +67,7 @@ def test_where_the_small_model_fails_the_large_one_goes_on(
     trained: Any, small: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = Spied(trained, 2, small=small)
-    fast = backend._loaded().fast
+    fast = backend.loaded().fast
     assert fast is not None
 
     def fails(*_: Any) -> None:
@@ -77,7 +77,7 @@ def test_where_the_small_model_fails_the_large_one_goes_on(
     work = Recognize(clips()["english-0"].audio)
     (outcome,) = outcomes_of(backend, [work]).values()
     assert outcome.text == clips()["english-0"].text
-    assert all(runner.slot_allocator.unused == 2 for runner in backend._loaded().runners)
+    assert all(runner.slot_allocator.unused == 2 for runner in backend.loaded().runners)
 
 
 def test_partials_of_two_models_are_the_small_one_s_and_settle_nothing(trained: Any, small: Any) -> None:
@@ -104,7 +104,7 @@ def test_partials_of_two_models_are_the_small_one_s_and_settle_nothing(trained: 
     assert 0 < settled <= len(clip.audio) / SAMPLE_RATE / 1.5
     assert heard.settles
     assert heard.text == clip.text
-    assert all(runner.slot_allocator.unused == 2 for runner in backend._loaded().runners)
+    assert all(runner.slot_allocator.unused == 2 for runner in backend.loaded().runners)
 
 
 def test_the_end_is_the_large_model_s_and_starts_from_the_last_partial(trained: Any, small: Any) -> None:
@@ -120,7 +120,7 @@ def test_the_end_is_the_large_model_s_and_starts_from_the_last_partial(trained: 
 
 def test_uploads_are_the_large_model_s_alone(trained: Any, small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Spied(trained, 2, small=small, dual=True)
-    fast = backend._loaded().fast
+    fast = backend.loaded().fast
     assert fast is not None
     monkeypatch.setattr(fast, "add_request", None)
     works = [Recognize(audio) for audio in said()]
@@ -154,7 +154,7 @@ def test_thousands_of_lives_with_two_models_leave_nothing(trained: Any, small: A
             running.remove(finished.work)  # type: ignore[arg-type]
     for n in range(5):
         backend.forget(f"u{n}")
-    assert all(runner.slot_allocator.unused == 3 and not runner.requests for runner in backend._loaded().runners)
+    assert all(runner.slot_allocator.unused == 3 and not runner.requests for runner in backend.loaded().runners)
 
 
 @pytest.mark.parametrize(("missing", "why"), [("nowhere", "could not be loaded"), ("other", "another vocabulary")])

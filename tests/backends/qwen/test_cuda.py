@@ -65,10 +65,10 @@ def test_shapes_that_are_rounded_up_say_the_same(trained: Any) -> None:
     works = [Recognize(clip.audio[: 30 * 16_000]) for clip in clips().values()]
     plain, graphed = Spied(trained, 6), Spied(trained, 6)
     decoder = graphed.model.decoder
-    decoder._cache.reserve(decoder._cache.max_length)
+    decoder.cache.reserve(decoder.cache.max_length)
     decoder._single_range = True  # as on CUDA
     shapes: set[tuple[int, int]] = set()
-    decoder.decode_step = GraphedStep(decoder._decode_step, 6, decoder._cache.max_length, captured_on_cpu(shapes))
+    decoder.decode_step = GraphedStep(decoder._decode_step, 6, decoder.cache.max_length, captured_on_cpu(shapes))
     assert tokens_of(graphed, works) == tokens_of(plain, works)
     assert shapes <= {(rows, seen) for rows in (1, 2, 4, 6) for seen in range(256, 2304, 256)}
     assert len(shapes) > 2

@@ -54,7 +54,7 @@ def test_where_memory_runs_out_it_stays_as_it_was(cache: KVCache, monkeypatch: p
     assert cache.length == GROWTH
     monkeypatch.undo()
     cache.reserve(300)
-    assert {tensor.shape[2] for tensor in (*cache._keys, *cache._values)} == {2 * GROWTH + SCRATCH}
+    assert {tensor.shape[2] for tensor in (*cache.keys, *cache.values)} == {2 * GROWTH + SCRATCH}
 
 
 def write(cache: KVCache, rows: list[int], start: int, width: int, value: float, attended: int = 0) -> Any:

@@ -98,7 +98,7 @@ def test_rows_that_begin_and_go_on_are_padded_beside_each_other(trained: Any) ->
     decoder.prefill([PrefillRequest(0, (tuple(said[0][:90]),)), PrefillRequest(4, (tuple(said[1][:3]),))])
     going_on = PrefillRequest(4, (tuple(said[1][:3]), tuple(said[1][3:50])), tail=(said[1][50],))
     decoder.prefill([going_on, PrefillRequest(2, (tuple(said[2][:60]),), tail=(said[2][60],))])
-    decoder._cache._keys[0][1] = decoder._cache._values[0][3] = 1e3  # what was left in slots that nobody holds
+    decoder.cache.keys[0][1] = decoder.cache.values[0][3] = 1e3  # what was left in slots that nobody holds
     found = decoder.verify({0: tuple(said[0][90:92]), 2: tuple(said[2][61:100]), 4: (said[1][51],)})
     for slot, tokens, new in ((0, said[0][:92], 2), (2, said[2], 39), (4, said[1][:52], 1)):
         likeliest, sure = chosen_by(trained.model, tokens, new)
@@ -126,7 +126,7 @@ def test_attention_of_another_kind_is_refused() -> None:
 
 def test_on_a_gpu_all_rows_are_attended_to_together(trained: Any) -> None:
     decoder = Decoder(trained.model, 20, 2000)
-    decoder._lengths[3], decoder._lengths[9] = 90, 450
+    decoder.lengths[3], decoder.lengths[9] = 90, 450
     assert decoder._ranges([9, 3]) == [SlotRange(range(3, 4), 91), SlotRange(range(9, 10), 451)]
     decoder._single_range = True
     assert decoder._ranges([9, 3]) == [SlotRange(range(10), 451)]

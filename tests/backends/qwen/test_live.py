@@ -268,7 +268,7 @@ def test_a_draft_that_is_wrong_changes_nothing(loaded: Any) -> None:
         for _ in range(rng.randrange(1, 5)):
             at = rng.randrange(len(draft) + 1)
             draft[at : at + rng.randrange(3)] = rng.choices(range(300), k=rng.randrange(3))
-        request = backend._new_request(work, backend._loaded())
+        request = backend._new_request(work, backend.loaded())
         request.proposed = tuple(draft)
         backend.runner.add_request(request)
         while not request.done:
@@ -408,7 +408,7 @@ def test_what_is_released_between_its_portions_leaves_nothing_behind(trained: An
     poisoned[5000] = np.nan
     upload = Recognize(poisoned)
     backend.admit(upload)
-    values = backend.model.decoder._cache._values
+    values = backend.model.decoder.cache.values
     for _ in range(20):
         backend.step()
         if any(torch.isnan(layer).any() for layer in values):

@@ -23,7 +23,7 @@ def steps_beside(loaded: Any, recordings: int) -> tuple[int, int]:
     backend = Spied(loaded, SLOTS)
     for _ in range(recordings):
         backend.admit(Recognize(clips()["talk"].audio.copy()))
-    while len(backend.runner._decoding) < recordings:
+    while len(backend.runner.decoding) < recordings:
         backend.step()
     sentence = Recognize(clips()["english-0"].audio)
     backend.admit(sentence)

@@ -28,7 +28,7 @@ def test_int8_hears_what_fp32_hears() -> None:
     while len(heard) < len(works):
         heard.update({done.work: done.outcome.text for done in backend.step()})  # type: ignore[union-attr, misc]
     assert word_error_rate([clip.text for clip in said], [heard[work] for work in works]) <= 0.05
-    layers = backend._loaded().main.model.decoder._layers._layers
+    layers = backend.loaded().main.model.decoder._layers._layers
     parts = [part for layer in layers for part in (layer._query, layer._key, layer._value, layer._out, layer._mlp)]
     linear = [module for part in parts for module in part.modules() if type(module) is torch.nn.Linear]
     assert not linear, "every linear layer is quantised"

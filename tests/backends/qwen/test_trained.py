@@ -132,13 +132,13 @@ def test_a_context_that_was_not_spoken_does_not_come_out(backend: QwenBackend, m
     """A model that repeats its context is heard again without one; what it says then is what was said."""
     clip = clips()["english-1"]
     context = "Anna paints two boats."
-    read = backend._loaded().main.model.output_parser.read
+    read = backend.loaded().main.model.output_parser.read
     leaked = iter([Hypothesis(context, "en")])
 
     def leaky(*args: object) -> Hypothesis:
         return next(leaked, None) or read(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(backend._loaded().main.model.output_parser, "read", leaky)
+    monkeypatch.setattr(backend.loaded().main.model.output_parser, "read", leaky)
     heard = hear(backend, clip.audio, context=context)
     assert word_error_rate([clip.text], [heard.text]) <= 0.2
 
@@ -158,7 +158,7 @@ def test_what_is_released_gives_its_slot_back(backend: QwenBackend) -> None:
             finished += backend.step()
         for work in works:
             backend.release(work)
-        assert len(backend._loaded().main.slot_allocator._free) == backend.slots
+        assert len(backend.loaded().main.slot_allocator._free) == backend.slots
         assert not backend.step()
     assert hear(backend, works[0].audio).text == clips()["english-0"].text
 
@@ -200,7 +200,7 @@ def test_a_batch_that_fails_fails_alone(backend: QwenBackend, monkeypatch: pytes
     backend.admit(running)
     backend.step()
     with monkeypatch.context() as broken:
-        broken.setattr(backend._loaded().main.model, "encode", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
+        broken.setattr(backend.loaded().main.model, "encode", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
         lost = Recognize(clips()["english-1"].audio)
         backend.admit(lost)
         outcomes = {done.work: done.outcome for _ in range(60) for done in backend.step()}
@@ -208,7 +208,7 @@ def test_a_batch_that_fails_fails_alone(backend: QwenBackend, monkeypatch: pytes
     while running not in outcomes:
         outcomes.update({done.work: done.outcome for done in backend.step()})
     assert outcomes[running].text == clip.text  # type: ignore[union-attr]
-    assert len(backend._loaded().main.slot_allocator._free) == backend.slots
+    assert len(backend.loaded().main.slot_allocator._free) == backend.slots
 
 
 def test_a_piece_that_computes_no_numbers_is_an_error_and_leaves_nothing_in_its_slot(backend: QwenBackend) -> None:
@@ -225,6 +225,6 @@ def test_a_piece_that_computes_no_numbers_is_an_error_and_leaves_nothing_in_its_
 
 
 def test_a_text_that_has_no_end_is_cut_off(backend: QwenBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend._loaded().main.model, "stop_token_ids", frozenset())
+    monkeypatch.setattr(backend.loaded().main.model, "stop_token_ids", frozenset())
     heard = hear(backend, clips()["english-0"].audio)
     assert 0 < len(heard.text) < 2000

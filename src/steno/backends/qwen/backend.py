@@ -114,7 +114,7 @@ class QwenBackend:
     def admit(self, work: Recognize) -> None:
         """Raises UnsupportedLanguageError, AudioTooLongError."""
         check(work)
-        cascade = self._loaded()
+        cascade = self.loaded()
         if not work.audio.any():
             self._done.append(Finished(work, Hypothesis("", None)))
             return
@@ -125,7 +125,7 @@ class QwenBackend:
     def step(self) -> Sequence[Finished]:
         finished, self._done = self._done, []
         if self._requests:
-            for runner in self._loaded().runners:
+            for runner in self.loaded().runners:
                 finished += self._step(runner)
         return finished
 
@@ -169,7 +169,7 @@ class QwenBackend:
 
     def _outcome(self, request: Request, runner: ModelRunner) -> Hypothesis | StenoError | Request:
         """The text, the error, or the next pass, which has been queued."""
-        following = self._loaded().add_next_pass(request, runner)
+        following = self.loaded().add_next_pass(request, runner)
         if following is not None:
             return following
         if request.failure is not None:
@@ -190,7 +190,7 @@ class QwenBackend:
 
         params, work = request.params, request.work
         hypothesis = runner.model.output_parser.read(request.tokens, request.logprobs, work.language)
-        settles = self._loaded().settles(runner)
+        settles = self.loaded().settles(runner)
         if request.diverged or request.repetition or not settles:
             hypothesis = replace(hypothesis, settles=settles, diverged=request.diverged, repetition=request.repetition)
         if request.doubted is not None:
@@ -205,7 +205,7 @@ class QwenBackend:
         runner.add_request(again)
         return again
 
-    def _loaded(self) -> Cascade:
+    def loaded(self) -> Cascade:
         if self._cascade is None:
             raise BackendUnavailableError("backend 'qwen' is not loaded")
         return self._cascade

@@ -50,7 +50,7 @@ class ModelRunner:
         self._incremental = incremental
         self._scale = scale_of(model.device)
         self._prefill_queue = PrefillQueue(self.slot_allocator, slots, reserved, self._scale)
-        self._decoding: list[Request] = []
+        self.decoding: list[Request] = []
         self._steps = 0
         self._has_prefilled = False
         self.proposed = 0
@@ -60,7 +60,7 @@ class ModelRunner:
 
     @property
     def requests(self) -> list[Request]:
-        return [*self._prefill_queue, *self._decoding]
+        return [*self._prefill_queue, *self.decoding]
 
     def add_request(self, request: Request) -> None:
         key = request.params.utterance
@@ -85,13 +85,13 @@ class ModelRunner:
         self._steps += 1
         # Without live utterances, prefill goes first for as long as there are free slots: a decoding iteration costs
         # much the same for few requests as for many.
-        must_decode = self._has_prefilled and self._decoding and self.slot_allocator.is_live
-        batch = [] if must_decode else self._prefill_queue.next_batch(self._decoding)
+        must_decode = self._has_prefilled and self.decoding and self.slot_allocator.is_live
+        batch = [] if must_decode else self._prefill_queue.next_batch(self.decoding)
         self._has_prefilled = bool(batch)
         if batch:
             return self._guarded(self._prefill, batch)
-        drafted = [request for request in self._decoding if request.draft]
-        plain = [request for request in self._decoding if not request.draft]
+        drafted = [request for request in self.decoding if request.draft]
+        plain = [request for request in self.decoding if not request.draft]
         done = self._guarded(self._verify, drafted) if drafted else []
         return done + (self._guarded(self._decode, plain) if plain else [])
 
@@ -126,7 +126,7 @@ class ModelRunner:
         for request, prefill, sampled in zip(encoded, prefills, self.model.prefill(prefills), strict=True):
             if prefill.needs_logits:
                 self._prefill_queue.remove(request)
-                self._decoding.append(request)
+                self.decoding.append(request)
                 done += self._take(request, sampled)
         return done
 
@@ -262,7 +262,7 @@ class ModelRunner:
 
     def _remove(self, request: Request) -> None:
         request.done = True
-        (self._prefill_queue if request in self._prefill_queue else self._decoding).remove(request)
+        (self._prefill_queue if request in self._prefill_queue else self.decoding).remove(request)
         cached, utterance = request.cached, request.params.utterance
         if cached is not None:
             cached.end_request()

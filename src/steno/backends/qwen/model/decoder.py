@@ -78,9 +78,9 @@ class Decoder:
         weight = self._embed.weight
         self._device, self._dtype = weight.device, weight.dtype
         self._single_range = scale_of(weight.device) == "cuda"
-        self._cache = KVCache(language_model.config, slots, max_length, weight.dtype, weight.device)
+        self.cache = KVCache(language_model.config, slots, max_length, weight.dtype, weight.device)
         self.decode_step: Step = self._decode_step
-        self._lengths = [0] * slots
+        self.lengths = [0] * slots
         self._blocks: list[list[Block]] = [[] for _ in range(slots)]
 
     def missing_tokens(self, slot: int, blocks: Sequence[Block]) -> int:
@@ -112,7 +112,7 @@ class Decoder:
         """Append tokens to slots; returns for each slot the token chosen behind each of them."""
         slots = sorted(tokens)
         inputs = [self._embedded([tokens[slot]]) for slot in slots]
-        hidden = self._forward(slots, [self._lengths[slot] for slot in slots], inputs)
+        hidden = self._forward(slots, [self.lengths[slot] for slot in slots], inputs)
         rows = [hidden[row, : len(tokens[slot])] for row, slot in enumerate(slots)]
         return dict(zip(slots, self._split(rows, [-1] * sum(map(len, rows))), strict=True))
 
@@ -124,13 +124,13 @@ class Decoder:
         """
         ranges = self._ranges(tokens)
         slots = [slot for slot_range in ranges for slot in slot_range.slots]
-        lengths = [self._lengths[slot] if slot in tokens else 0 for slot in slots]
-        self._cache.reserve(max(lengths) + 1)
+        lengths = [self.lengths[slot] if slot in tokens else 0 for slot in slots]
+        self.cache.reserve(max(lengths) + 1)
         is_active = torch.tensor([slot in tokens for slot in slots], device=self._device)
         given = self._tensor([tokens.get(slot, 0) for slot in slots])
         chosen_ids, logprobs = self.decode_step(given, self._tensor(lengths), is_active, ranges)
         for slot in tokens:
-            self._lengths[slot] += 1
+            self.lengths[slot] += 1
         chosen = dict(zip(slots, zip(chosen_ids.tolist(), logprobs.tolist(), strict=True), strict=True))
         return {slot: SampledToken(*chosen[slot], chosen[slot][0]) for slot in tokens}
 
@@ -139,15 +139,15 @@ class Decoder:
         if reason := graphs_unsupported(self._device):
             logger.warning("USE_CUDA_GRAPHS: {}; decoding without CUDA graphs", reason)
             return
-        self._cache.reserve(self._cache.max_length)
-        self.decode_step = GraphedStep(self._decode_step, self._cache.slots, self._cache.max_length)
+        self.cache.reserve(self.cache.max_length)
+        self.decode_step = GraphedStep(self._decode_step, self.cache.slots, self.cache.max_length)
 
     def _decode_step(
         self, tokens: torch.Tensor, lengths: torch.Tensor, is_active: torch.Tensor, ranges: Sequence[SlotRange]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append a token to each row. No shape and no address depends on a value, as CUDA graphs require."""
         positions = lengths[:, None]
-        cache = self._cache.prepare_write(ranges, positions, is_active[:, None])
+        cache = self.cache.prepare_write(ranges, positions, is_active[:, None])
         hidden = self._layers(self._embed(tokens[:, None]), positions, cache)
         logits = self._head(hidden[:, -1]).float()
         chosen_ids = logits.argmax(-1)
@@ -155,17 +155,17 @@ class Decoder:
 
     def rewind(self, slot: int, tokens: int) -> None:
         """Drop the last `tokens` of a slot."""
-        self._lengths[slot] -= tokens
+        self.lengths[slot] -= tokens
 
     def reset_slot(self, slot: int) -> None:
         """Mark the slot as empty: its contents are not reused."""
         self._blocks[slot] = []
-        self._lengths[slot] = 0
+        self.lengths[slot] = 0
 
     def zero_slot(self, slot: int) -> None:
         """Reset the slot and zero its memory, after a failure that may have left NaN there."""
         self.reset_slot(slot)
-        self._cache.zero_slot(slot)
+        self.cache.zero_slot(slot)
 
     def _shared_blocks(self, slot: int, blocks: Sequence[Block]) -> int:
         pairs = enumerate(zip(self._blocks[slot], blocks, strict=False))
@@ -175,20 +175,20 @@ class Decoder:
     def _forward(self, slots: Sequence[int], starts: Sequence[int], inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Run `inputs`, [tokens, hidden] each, in slots from `starts` on. Returns [rows, positions, hidden]."""
         ends = [start + len(one) for start, one in zip(starts, inputs, strict=True)]
-        self._cache.reserve(max(ends))
+        self.cache.reserve(max(ends))
         padded = torch.nn.utils.rnn.pad_sequence(list(inputs), batch_first=True)
         offsets = torch.arange(padded.shape[1], device=self._device)
         positions = self._tensor(starts)[:, None] + offsets
         wanted = positions < self._tensor(ends)[:, None]
         slot_range = SlotRange(slots, max(ends) if any(starts) else 0)
-        hidden = self._layers(padded, positions, self._cache.prepare_write([slot_range], positions, wanted))
+        hidden = self._layers(padded, positions, self.cache.prepare_write([slot_range], positions, wanted))
         for slot, end in zip(slots, ends, strict=True):
-            self._lengths[slot] = end
+            self.lengths[slot] = end
         return hidden
 
     def _ranges(self, slots: Iterable[int]) -> list[SlotRange]:
         """The ranges that a decoding step reads. On a GPU one range from slot 0 on: there, calls dominate the cost."""
-        needs = {slot: self._lengths[slot] + 1 for slot in sorted(slots)}
+        needs = {slot: self.lengths[slot] + 1 for slot in sorted(slots)}
         return [SlotRange(range(max(needs) + 1), max(needs.values()))] if self._single_range else group_by_length(needs)
 
     def _embedded(self, blocks: Sequence[Block]) -> torch.Tensor:

@@ -37,8 +37,8 @@ class KVCache:
         self.max_length = max_length
         self._kv_heads, self._head_dim = config.num_key_value_heads, config.head_dim
         self._like = {"dtype": dtype, "device": device}
-        self._keys = [self._zeros(0) for _ in range(config.num_hidden_layers)]
-        self._values = [self._zeros(0) for _ in range(config.num_hidden_layers)]
+        self.keys = [self._zeros(0) for _ in range(config.num_hidden_layers)]
+        self.values = [self._zeros(0) for _ in range(config.num_hidden_layers)]
         self._scratch = 0
         self._write_at: tuple[torch.Tensor, torch.Tensor] = (torch.zeros(0), torch.zeros(0))
         self._reads: list[tuple[slice | torch.Tensor, int]] = []
@@ -48,7 +48,7 @@ class KVCache:
     @property
     def length(self) -> int:
         """Positions that are allocated in every layer, without the scratch position."""
-        return max(min(tensor.shape[2] for tensor in (*self._keys, *self._values)) - SCRATCH, 0)
+        return max(min(tensor.shape[2] for tensor in (*self.keys, *self.values)) - SCRATCH, 0)
 
     def reserve(self, length: int) -> None:
         """Grow every slot to `length` positions at least. Raises ValueError beyond `max_length`."""
@@ -59,7 +59,7 @@ class KVCache:
         new_length = min(-(-length // GROWTH) * GROWTH, self.max_length) + SCRATCH
         # Layer by layer, so that only one is held twice. Where memory runs out halfway, `length` stays as it was; some
         # longer layers do no harm.
-        for pool in (self._keys, self._values):
+        for pool in (self.keys, self.values):
             for layer, tensor in enumerate(pool):
                 if tensor.shape[2] < new_length:
                     pool[layer] = torch.cat([tensor, self._zeros(new_length - tensor.shape[2])], dim=2)
@@ -67,7 +67,7 @@ class KVCache:
 
     def zero_slot(self, slot: int) -> None:
         """Zero a slot. Its old contents are masked for the next request, but a NaN would pass through the mask."""
-        for tensor in (*self._keys, *self._values):
+        for tensor in (*self.keys, *self.values):
             tensor[slot] = 0
 
     def prepare_write(self, ranges: Sequence[SlotRange], positions: torch.Tensor, is_token: torch.Tensor) -> KVCache:
@@ -91,7 +91,7 @@ class KVCache:
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Write a layer's states, [rows, new, kv_heads, head_dim]; returns what each range reads, [rows, kv_heads,
         attended, head_dim]."""
-        all_keys, all_values = self._keys[layer], self._values[layer]
+        all_keys, all_values = self.keys[layer], self.values[layer]
         rows, positions = self._write_at
         all_keys[rows, :, positions] = keys
         all_values[rows, :, positions] = values
