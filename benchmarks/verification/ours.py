@@ -49,7 +49,7 @@ class Recogniser:
         with mock.patch.object(model_module, "load_recogniser", self._keeping(model_module.load_recogniser)):
             self._backend.load(lambda *_: None)
         self.load_s = time.perf_counter() - began
-        model: Any = self._backend._loaded().main.model
+        model: Any = self._backend.loaded().main.model
         self.ends: frozenset[int] = model.stop_token_ids
         self._parser = model.output_parser = _RecordingParser(model.output_parser)
 
