@@ -35,8 +35,8 @@ from steno.engine.engine import Engine
 from steno.engine.queue import Priority
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.live_stream import LiveStream
 from steno.pipelines.live.notices import Notice
-from steno.pipelines.live.stream import LiveStream
 from steno.pipelines.live.vad_stage import VadStage
 from steno.server.live.dialects.base import ServerFacts
 from steno.server.live.dialects.native import NativeDialect
@@ -72,7 +72,7 @@ class Stages:
 
         return wrapped
 
-    def heard(self, streams: int, frames: int, busy_s: float) -> None:
+    def vad_ran(self, streams: int, frames: int, busy_s: float) -> None:
         """The VAD's telemetry."""
         self.add("vad", busy_s)
 
@@ -101,13 +101,13 @@ def main() -> None:
 
 async def _run(stages: Stages, sessions: int, seconds: float) -> None:
     pcm = speech.pattern(seconds)[: round(seconds * BYTES_PER_S)]
-    hearing = VadStage(stages)  # type: ignore[arg-type]
+    vad_stage = VadStage(stages)  # type: ignore[arg-type]
     async with Engine(ScriptedBackend(slots=64, step_s=0.001), AdmissionLimits(max_live=sessions)) as engine:
-        context = LiveContext(engine, hearing, LiveSettings(), CueStyle())
+        context = LiveContext(engine, vad_stage, LiveSettings(), CueStyle())
         async with asyncio.TaskGroup() as group:
             for n in range(sessions):
                 group.create_task(_stream(stages, context, f"stream {n}", pcm, FRAME_S * n / sessions))
-    await hearing.aclose()
+    await vad_stage.aclose()
 
 
 async def _stream(stages: Stages, context: LiveContext, name: str, pcm: bytes, begin_s: float) -> None:
@@ -138,24 +138,24 @@ async def _stream(stages: Stages, context: LiveContext, name: str, pcm: bytes, b
 
 def _instrument(stream: LiveStream, stages: Stages) -> None:
     """Times what the stream calls, where it calls it."""
-    session, intake, ear = stream._session, stream._intake, stream._ear
+    session, intake, vad_stream = stream._session, stream._intake, stream._vad_stream
     for name in ("feed", "observe", "due", "apply"):
         setattr(session, name, stages.timed("session", getattr(session, name)))
     decode = intake._decoder.feed  # type: ignore[attr-defined]
     intake._decoder.feed = stages.timed("decode", decode)  # type: ignore[attr-defined]
-    hear = ear.hear
+    detect = vad_stream.detect
     recognize = stream._ticket.recognize
 
-    async def timed_hear(frames: Any) -> Any:
+    async def timed_detect(frames: Any) -> Any:
         with stages.of("vad_wait"):
-            return await hear(frames)
+            return await detect(frames)
 
     async def counted(*args: Any, **kwargs: Any) -> Any:
         result = await recognize(*args, **kwargs)
         stages.times["jobs of " + stream._name] += 1
         return result
 
-    ear.hear = timed_hear  # type: ignore[method-assign]
+    vad_stream.detect = timed_detect  # type: ignore[method-assign]
     stream._ticket.recognize = counted  # type: ignore[method-assign]
 
 

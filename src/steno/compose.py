@@ -131,8 +131,8 @@ def live_of(
     return LiveService(LiveContext(engine, VadStage(telemetry), live, style, translator, telemetry, decoders))
 
 
-def pieces_of(settings: Settings, engine: Engine) -> RecordingOpener:
-    """How recordings are read and cut: in pieces that the engine's backend can take. Close it."""
+def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
+    """Create the opener of recordings, which cuts them into pieces that the engine's backend accepts. Close it."""
     size = settings.max_decoders or max(LEAST_DECODERS, DECODERS_PER_CORE * (os.cpu_count() or 1))
     decoders = DecoderPool(size, _decoder_limits_of(settings, FILE_NICENESS))
     return RecordingOpener(

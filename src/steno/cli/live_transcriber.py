@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from steno import client, compose
 from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.live_stream import LiveStream
 from steno.pipelines.live.notices import Failed, Lagging
-from steno.pipelines.live.stream import LiveStream
 from steno.streaming.events import Final, Partial
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ def _event_of(item: LiveEvent | Notice) -> client.Event | None:
 class _Unmeasured:
     """Nobody measures a single stream."""
 
-    def told(self, what: str, lag_s: float) -> None: ...
+    def emitted(self, what: str, lag_s: float) -> None: ...
 
     def diverged(self) -> None: ...
 
-    def heard(self, streams: int, frames: int, busy_s: float) -> None: ...
+    def vad_ran(self, streams: int, frames: int, busy_s: float) -> None: ...

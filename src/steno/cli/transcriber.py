@@ -39,12 +39,12 @@ async def here(settings: Settings, *, words: bool = True) -> AsyncIterator[Trans
     from steno import compose
 
     engine = compose.engine_of(settings)
-    pieces = compose.pieces_of(settings, engine)
+    recordings = compose.recordings_of(settings, engine)
     try:
         async with engine:
-            yield _Here(engine, pieces, words)
+            yield _Here(engine, recordings, words)
     finally:
-        await pieces.aclose()
+        await recordings.aclose()
 
 
 @asynccontextmanager
@@ -57,9 +57,9 @@ async def at_server(url: str, api_key: str | None) -> AsyncIterator[Transcriber]
 
 
 class _Here:
-    def __init__(self, engine: Engine, pieces: RecordingOpener, words: bool) -> None:
+    def __init__(self, engine: Engine, recordings: RecordingOpener, words: bool) -> None:
         self._engine = engine
-        self._pieces = pieces
+        self._recordings = recordings
         self._words = words
 
     @property
@@ -72,7 +72,7 @@ class _Here:
 
         engine = self._engine
         options = FileOptions(check_language(language, engine.capabilities, engine.backend.name), words=self._words)
-        reader = self._pieces.open(recording.path)
+        reader = self._recordings.open(recording.path)
         async with (
             engine.admit() as ticket,
             FileTranscription.on(engine, reader, ticket, options) as transcription,

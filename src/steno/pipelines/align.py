@@ -1,4 +1,4 @@
-"""Word times for what was heard, where the recogniser has none and an aligner does."""
+"""Word times from the aligner, for hypotheses whose recogniser gives none."""
 
 from __future__ import annotations
 
@@ -19,27 +19,29 @@ if TYPE_CHECKING:
 
 async def with_words(
     ticket: Ticket,
-    heard: Hypothesis,
+    hypothesis: Hypothesis,
     audio: Audio,
     priority: Priority | None = None,
     timeout_s: float | None = None,
 ) -> Hypothesis:
-    """`heard`, in `audio`, with the times of its words as the aligner finds them.
+    """Align `hypothesis` with `audio` and return it with word times.
 
-    Without them where the aligner is not ready, fails on this piece or does not speak its language: the times are
-    guessed later. A failure is logged.
+    Returns it unchanged if the aligner is not loaded, fails, or does not support the language; word times are then
+    estimated later. A failure is logged.
     """
-    if not heard.text:
-        return heard
+    if not hypothesis.text:
+        return hypothesis
     is_live = priority is not None and priority.is_live
     try:
-        alignment = await ticket.align(Align(audio, heard.text, heard.language, is_live=is_live), priority, timeout_s)
+        alignment = await ticket.align(
+            Align(audio, hypothesis.text, hypothesis.language, is_live=is_live), priority, timeout_s
+        )
     except DrainingError:
         raise
     except (ModelLoadError, UnsupportedLanguageError) as error:
-        logger.debug("word times are guessed: {}", error.message)
-        return heard
+        logger.debug("word times are estimated, not aligned: {}", error.message)
+        return hypothesis
     except StenoError as error:
-        logger.warning("word times are guessed: {}", error.message)
-        return heard
-    return replace(heard, words=scored(alignment.words, heard.text, heard.scores))
+        logger.warning("word times are estimated, not aligned: {}", error.message)
+        return hypothesis
+    return replace(hypothesis, words=scored(alignment.words, hypothesis.text, hypothesis.scores))

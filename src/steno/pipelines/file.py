@@ -1,6 +1,6 @@
-"""One file, end to end: decode and cut in a thread, recognise pieces side by side, give back segments in order.
+"""Transcribes one file: decodes and cuts it in a thread, recognises pieces in parallel, yields segments in order.
 
-Nothing holds the whole recording: a piece is decoded when there is room for it, and gone when its text is out.
+The whole recording is never in memory: a piece is decoded when a worker is free, and released once it has its text.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from steno.pipelines.segments import segments_of
 from steno.types import Hypothesis, Segment, Transcript
 
 PACE_AFTER_S = 10.0
-"""Seconds after which the pace of a transcription is believed."""
+"""The pace of a transcription is checked only after this many seconds."""
 
 PACE_AFTER_ROUNDS = 2
 
 PACE_MARGIN = 1.5
-"""A transcription may need so many times the time that is left: load comes and goes."""
+"""A transcription is refused if it needs this many times the time left. Above 1 because load varies."""
 
 ALIGNMENT_SHARE = 0.3
-"""Of a request's time that is left: so long the times of a piece's words are waited for. No text is lost for them."""
+"""Max share of a request's remaining time that aligning one piece may take, so that alignment never costs text."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """What is wanted of a recording."""
+    """Options of one file transcription."""
 
     language: str | None = None
     """ISO 639-1; None = detect."""
@@ -49,7 +49,7 @@ class FileOptions:
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """The recording is done up to `end_s`; `segments` are what this part of it added, none for silence."""
+    """The recording is recognised up to `end_s`. `segments` are those of the last piece; empty for silence."""
 
     end_s: float
     segments: tuple[Segment, ...]
@@ -60,9 +60,9 @@ class FileTranscription:
 
     Args:
         reader: the recording.
-        parallel: pieces under way at once.
-        align: find the times of words, where they are wanted, with the engine's aligner.
-        noise_confidence: of the recogniser, as in its `Capabilities`.
+        parallel: max pieces in progress.
+        align: get word times from the engine's aligner, if `options.words`.
+        noise_confidence: the recogniser's `Capabilities.noise_confidence`.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class FileTranscription:
         self._noise_confidence = noise_confidence
         self._first: RecordingPiece | None = None
         self._opened = False
-        self._under_way: deque[tuple[RecordingPiece, asyncio.Task[Hypothesis] | None]] = deque()
+        self._in_progress: deque[tuple[RecordingPiece, asyncio.Task[Hypothesis] | None]] = deque()
         self._segments: list[Segment] = []
 
     @classmethod
     def on(cls, engine: Engine, reader: RecordingReader, ticket: Ticket, options: FileOptions) -> FileTranscription:
-        """With what suits the engine and its backend."""
+        """Create a transcription with the settings of the engine and its backend."""
         return cls(
             reader,
             ticket,
@@ -108,46 +108,46 @@ class FileTranscription:
 
     async def aclose(self) -> None:
         """Stop. Idempotent."""
-        tasks = [task for _, task in self._under_way if task is not None]
-        self._under_way.clear()
+        tasks = [task for _, task in self._in_progress if task is not None]
+        self._in_progress.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._reader.aclose()
 
     async def open(self) -> None:
-        """Decode the first piece, so that audio which cannot be used is found out before anything is answered.
+        """Decode the first piece, so that unusable audio is reported before the response starts.
 
         Raises:
-            AudioError: of the kind that befits it.
+            AudioError: the audio cannot be used.
         """
         if not self._opened:
             self._first = await self._read()
             self._opened = True
 
     async def run(self) -> AsyncGenerator[Recognized, None]:
-        """Recognise, in order, as fast as pieces come back.
+        """Recognise all pieces and yield their segments in order, each as soon as it is available.
 
         Raises:
-            StenoError: what `open` or the engine raises; what was given out before stands.
+            StenoError: what `open` or the engine raises. Segments that were yielded before remain valid.
         """
         await self.open()
         piece = self._first
-        while piece is not None or self._under_way:
-            while piece is not None and len(self._under_way) < self._parallel:
-                self._under_way.append((piece, self._start(piece)))
+        while piece is not None or self._in_progress:
+            while piece is not None and len(self._in_progress) < self._parallel:
+                self._in_progress.append((piece, self._start(piece)))
                 piece = await self._read()
-            done, task = self._under_way[0]
+            done, task = self._in_progress[0]
             added = segments_of(await task, done, len(self._segments)) if task is not None else ()
-            self._under_way.popleft()
+            self._in_progress.popleft()
             self._segments.extend(added)
             yield Recognized(done.end_s, added)
 
     async def transcript(self) -> Transcript:
-        """Run to the end and give everything.
+        """Run to the end and return the whole transcript.
 
         Raises:
-            AudioTooLongError: at its present pace it would not be done in the request's time.
+            AudioTooLongError: at its present pace the transcription would exceed the request's time limit.
         """
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -160,7 +160,7 @@ class FileTranscription:
         return self.so_far()
 
     def _check_pace(self, done_s: float, took_s: float) -> None:
-        """Rather soon than when the time is up: nobody gets the text of a request that was not done."""
+        """Fail early: a request that times out returns no text."""
         total_s = self._reader.info.duration_s if self._reader.info is not None else None
         left_s = self._ticket.time_left_s()
         if total_s is None or left_s is None or took_s < PACE_AFTER_S or done_s <= 0:
@@ -174,7 +174,7 @@ class FileTranscription:
             )
 
     def so_far(self) -> Transcript:
-        """What has been recognised up to now, with the seconds that each stage has taken."""
+        """The transcript up to now, with the seconds that each stage has taken."""
         segments = self._segments if self._options.words else [replace(s, words=()) for s in self._segments]
         language = self._options.language or next((s.language for s in segments if s.language), None)
         return Transcript(
@@ -198,7 +198,7 @@ class FileTranscription:
             return await self._reader.read()
 
     def _start(self, piece: RecordingPiece) -> asyncio.Task[Hypothesis] | None:
-        """None where the VAD finds no speech in the piece: recognisers write text for tones and noise."""
+        """Start recognition; None if the VAD found no speech, because recognisers emit text for tones and noise."""
         if piece.speech is None:
             return None
         return asyncio.create_task(self._recognise(piece), name="piece")

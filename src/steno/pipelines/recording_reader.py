@@ -1,8 +1,8 @@
-"""A recording as pieces of at most half a minute: decoded by a process of its own, cut in a thread, on demand.
+"""Reads a recording as pieces of at most half a minute: a child process decodes it, a thread cuts it, on demand.
 
     DecoderPool (chunks) → SileroVad (probabilities) → PieceCutter (where to cut) → Piece (audio)
 
-Pulled from the event loop, one piece at a time: what is not asked for is not decoded, so nothing piles up.
+The event loop pulls one piece at a time. Audio is decoded only when a piece is requested, so memory stays bounded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecordingReaderSettings:
-    """How recordings are read and cut."""
+    """Settings of reading and cutting recordings."""
 
     max_audio_s: float = 4 * 3600.0
     """A longer recording is refused."""
@@ -41,37 +41,37 @@ class RecordingReaderSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordingPiece:
-    """A stretch of the recording; times are seconds from its beginning."""
+    """A range of the recording; times are seconds from its beginning."""
 
     audio: Audio
     start_s: float
     end_s: float
     speech: tuple[float, float] | None
-    """From the first to the last sound that the VAD takes for speech; None where it finds none."""
+    """Start of the first and end of the last detected speech; None = no speech."""
     speech_s: float = 0.0
-    """How much of it the VAD takes for speech."""
+    """Seconds of detected speech."""
 
     @property
     def extent(self) -> tuple[float, float]:
-        """Where its text belongs: the speech in it, or all of it where the VAD hears none."""
+        """Time range of the text: `speech`, or the whole piece if the VAD detected none."""
         return self.speech or (self.start_s, self.end_s)
 
 
 VAD_THREADS = 4
-"""Recordings that are in the VAD at the same moment, however many are decoded: live streams need the CPU too."""
+"""Max recordings in the VAD at once, however many are decoded: live streams need the CPU too."""
 
 TURN_S = 60.0
-"""Audio after which a decoder gives its thread back, whether it has found a piece or not: silence has none."""
+"""Audio after which a decoder releases its thread even if no piece is complete: silence gives none."""
 
 
 class RecordingOpener:
-    """Opens recordings. Holds the VAD's weights, loaded at the first one, the decoders, and a thread for each of them.
+    """Opens recordings. Owns the decoders, a thread for each, and the VAD's weights, loaded with the first recording.
 
-    Recordings beyond the decoders wait for one in the order in which they were opened.
+    If all decoders are in use, recordings wait for one in the order in which they were opened.
     """
 
     def __init__(self, settings: RecordingReaderSettings, decoders: DecoderPool | None = None) -> None:
-        """`decoders`: a pool that nothing else lends from; None = one of the default size."""
+        """`decoders`: a pool that nothing else uses; None = one of the default size."""
         self._settings = settings
         self._decoders = decoders or DecoderPool()
         self._vad: SileroVad | None = None
@@ -81,19 +81,19 @@ class RecordingOpener:
             decoders=self._decoders,
             free=asyncio.Semaphore(size),
             threads=ThreadPoolExecutor(size, "decode", initializer=yield_to_live_work),
-            make_vad=self._fresh_vad,
-            vad_turns=threading.Semaphore(VAD_THREADS),
+            make_vad=self._new_vad,
+            vad_slots=threading.Semaphore(VAD_THREADS),
         )
 
     def open(self, recording: BinaryIO | Path, track: str | None = None) -> RecordingReader:
-        """Begin to read; nothing is touched until the first `read`. `track`: as in `decode`."""
+        """Create a reader. It opens the recording at its first `read`. `track`: as in `decode`."""
         return RecordingReader(recording, self._settings, self._shared, track)
 
     async def aclose(self) -> None:
-        """End all decoders. No recording can be opened any more."""
+        """End all decoders. No recording can be opened afterwards."""
         await asyncio.to_thread(self._decoders.close)
 
-    def _fresh_vad(self) -> SileroVad:
+    def _new_vad(self) -> SileroVad:
         from steno.vad.silero import SileroVad
 
         with self._lock:
@@ -103,33 +103,33 @@ class RecordingOpener:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReaderResources:
-    """What the recordings of one `RecordingOpener` share."""
+    """Resources that the recordings of one `RecordingOpener` share."""
 
     decoders: DecoderPool
     free: asyncio.Semaphore
-    """Counts the decoders that no recording has."""
+    """Counts the idle decoders."""
     threads: Executor
-    """As many as decoders: each may have to wait for its own."""
+    """One thread per decoder, because each may block on its decoder."""
     make_vad: Callable[[], SileroVad]
-    vad_turns: threading.Semaphore
+    vad_slots: threading.Semaphore
 
 
-class DecoderTurn:
-    """One recording's right to a decoder, from its first piece until all of it is decoded."""
+class DecoderSlot:
+    """One recording's reservation of a decoder, from its first piece until it is fully decoded."""
 
     def __init__(self, free: asyncio.Semaphore) -> None:
         self._free = free
-        self._is_held = self._is_over = False
+        self._is_held = self._is_released = False
 
-    async def begin(self) -> None:
-        """Wait for it, unless it has begun before."""
-        if not self._is_held and not self._is_over:
+    async def acquire(self) -> None:
+        """Wait for a free decoder. No-op after the first call."""
+        if not self._is_held and not self._is_released:
             await self._free.acquire()
             self._is_held = True
 
-    def end(self) -> None:
-        """Let the next one have it. Idempotent."""
-        self._is_over = True
+    def release(self) -> None:
+        """Release the decoder. Idempotent."""
+        self._is_released = True
         if self._is_held:
             self._is_held = False
             self._free.release()
@@ -149,36 +149,36 @@ class RecordingReader:
         self._track = track
         self._settings = settings
         self._shared = shared
-        self._turn = DecoderTurn(shared.free)
+        self._decoder_slot = DecoderSlot(shared.free)
         self._cancelled = threading.Event()
         self._pieces = self._cut()
-        self._reading: asyncio.Future[RecordingPiece | _Turn | None] | None = None
+        self._reading: asyncio.Future[RecordingPiece | _Pause | None] | None = None
         self._is_decoded = False
         self.info: MediaInfo | None = None
-        """What the header says; there with the first piece."""
+        """Contents of the header; set with the first piece."""
         self.warnings: list[str] = []
-        """What of the recording is damaged; complete at its end."""
+        """Damage found in the recording; complete at its end."""
         self.duration_s = 0.0
-        """Of what has been decoded so far."""
+        """Seconds decoded so far."""
         self.decode_s = 0.0
         self.vad_s = 0.0
 
     async def read(self) -> RecordingPiece | None:
-        """The next piece, or None at the end. May be cancelled at any time, and `aclose` is due then.
+        """The next piece, or None at the end. May be cancelled at any time; call `aclose` then.
 
         Raises:
             AudioError: as `DecoderPool.decode` does.
             UnavailableError: no decoder can be started.
         """
         loop = asyncio.get_running_loop()
-        await self._turn.begin()
+        await self._decoder_slot.acquire()
         while True:
             self._reading = loop.run_in_executor(self._shared.threads, next, self._pieces, None)
-            # Shielded: a thread cannot be interrupted, so that `aclose` must still be able to wait for it.
+            # Shielded, because a thread cannot be interrupted and `aclose` must still be able to wait for it.
             found = await asyncio.shield(self._reading)
             if self._is_decoded:
-                self._turn.end()
-            if not isinstance(found, _Turn):
+                self._decoder_slot.release()
+            if not isinstance(found, _Pause):
                 return found
 
     async def aclose(self) -> None:
@@ -187,14 +187,14 @@ class RecordingReader:
         if self._reading is not None:
             await asyncio.wait([self._reading])
             if not self._reading.cancelled():
-                self._reading.exception()  # seen by `read`, or of no interest any more
+                self._reading.exception()  # marks it as retrieved; `read` has raised it or was cancelled
         try:
             await asyncio.get_running_loop().run_in_executor(self._shared.threads, self._pieces.close)
         finally:
-            self._turn.end()
+            self._decoder_slot.release()
 
-    def _cut(self) -> Generator[RecordingPiece | _Turn, None, None]:
-        """In a worker thread."""
+    def _cut(self) -> Generator[RecordingPiece | _Pause, None, None]:
+        """Yield pieces, and a `_Pause` after each `TURN_S` of audio. Runs in a worker thread."""
         from steno.vad.config import SegmenterConfig
         from steno.vad.file_cutter import FileCutter
         from steno.vad.file_cutter import SpeechPiece as Span
@@ -221,7 +221,7 @@ class RecordingReader:
         )
         for chunk in self._timed(chunks):
             buffer.append(chunk)
-            with self._shared.vad_turns:
+            with self._shared.vad_slots:
                 began = time.perf_counter()
                 probabilities = vad.feed(chunk)
                 until = observed + len(probabilities) * FRAME
@@ -232,7 +232,7 @@ class RecordingReader:
             buffer.forget_before(min(cutter.settled, observed))
             if self.duration_s - turn_began_s >= TURN_S:
                 turn_began_s = self.duration_s
-                yield _Turn()
+                yield _Pause()
         self._is_decoded = True
         yield from (_piece(span, buffer) for span in cutter.flush(buffer.end) if isinstance(span, Span))
 
@@ -250,8 +250,8 @@ class RecordingReader:
             yield chunk
 
 
-class _Turn:
-    """No piece yet; somebody else's turn."""
+class _Pause:
+    """No piece yet; releases the thread to other recordings."""
 
 
 def _piece(span: Span, buffer: AudioBuffer) -> RecordingPiece:

@@ -1,4 +1,4 @@
-"""A piece's hypothesis as segments on the recording's clock."""
+"""Splits a piece's hypothesis into segments with the recording's times."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ from steno.pipelines.recording_reader import RecordingPiece
 from steno.types import Hypothesis, Segment, Word
 
 PAUSE_S = 0.6
-"""A silence between two words that ends a segment."""
+"""Silence between two words that ends a segment."""
 SENTENCE_END = (".", "?", "!", "。", "？", "！", "…")
 
 
-def segments_of(heard: Hypothesis, piece: RecordingPiece, first_id: int) -> tuple[Segment, ...]:
-    """Segments of one piece, numbered from `first_id`.
+def segments_of(hypothesis: Hypothesis, piece: RecordingPiece, first_id: int) -> tuple[Segment, ...]:
+    """Split the hypothesis of one piece into segments, numbered from `first_id`.
 
-    A segment ends at the end of a sentence and, where word times are known, at a pause. Without word times the
-    sentences share the speech in the piece by their length, and their segments have no words. No text, no segment.
+    A segment ends at the end of a sentence and, if word times are known, at a pause. Without word times, the piece's
+    speech is divided among its sentences by length, and the segments have no words. Empty text gives no segment.
     """
-    if not heard.text.strip():
+    if not hypothesis.text.strip():
         return ()
-    if not heard.words:
-        return tuple(_sentences(heard, piece, first_id))
-    words = [_on_clock(word, piece) for word in heard.words]
+    if not hypothesis.words:
+        return tuple(_sentences(hypothesis, piece, first_id))
+    words = [_on_clock(word, piece) for word in hypothesis.words]
     groups = list(_groups(words))
-    texts = _texts(heard.text, groups)
+    texts = _texts(hypothesis.text, groups)
     return tuple(
         Segment(
             id=first_id + n,
             start_s=group[0].start_s,
             end_s=group[-1].end_s,
             text=text,
-            language=heard.language,
+            language=hypothesis.language,
             words=tuple(group),
             confidence=_confidence(group),
-            repetition=heard.repetition and n == len(groups) - 1,
+            repetition=hypothesis.repetition and n == len(groups) - 1,
         )
         for n, (group, text) in enumerate(zip(groups, texts, strict=True))
     )
 
 
-def _sentences(heard: Hypothesis, piece: RecordingPiece, first_id: int) -> Iterator[Segment]:
-    groups = list(_groups(spread(heard.text, *piece.extent, heard.language)))
+def _sentences(hypothesis: Hypothesis, piece: RecordingPiece, first_id: int) -> Iterator[Segment]:
+    groups = list(_groups(spread(hypothesis.text, *piece.extent, hypothesis.language)))
     at = 0
-    for n, (group, text) in enumerate(zip(groups, _texts(heard.text, groups), strict=True)):
-        start = max(heard.text.find(text, at), 0)
+    for n, (group, text) in enumerate(zip(groups, _texts(hypothesis.text, groups), strict=True)):
+        start = max(hypothesis.text.find(text, at), 0)
         at = start + len(text)
-        scores = within(heard.scores, start, at)
+        scores = within(hypothesis.scores, start, at)
         yield Segment(
             id=first_id + n,
             start_s=group[0].start_s,
             end_s=group[-1].end_s,
             text=text,
-            language=heard.language,
-            confidence=mean(scores) if scores else heard.confidence,
+            language=hypothesis.language,
+            confidence=mean(scores) if scores else hypothesis.confidence,
             scores=scores,
-            repetition=heard.repetition and n == len(groups) - 1,
+            repetition=hypothesis.repetition and n == len(groups) - 1,
         )
 
 
 def separator(before: str, after: str) -> str:
-    """What stands between two texts: a space or nothing."""
+    """The separator between two texts: a space, or nothing in scripts without spaces."""
     return " " if before and after and needs_space(before[-1], after[0]) else ""
 
 
 def _texts(text: str, groups: Sequence[Sequence[Word]]) -> list[str]:
-    """The part of `text` that belongs to each group: its own spacing is kept. Joined words where they are not in it."""
+    """The part of `text` for each group, with its spacing; the joined words if `text` does not contain them all."""
     begins = []
     position = 0
     for group in groups:
@@ -100,7 +100,7 @@ def _groups(words: Sequence[Word]) -> Iterator[list[Word]]:
 
 
 def _confidence(words: Sequence[Word]) -> float | None:
-    """Of the words that have one, weighted by duration."""
+    """Mean confidence of the words that have one, weighted by duration."""
     known = [(word.confidence, max(word.end_s - word.start_s, 0.01)) for word in words if word.confidence is not None]
     if not known:
         return None

@@ -1,4 +1,4 @@
-"""A transcript as subtitles: words with times, then cues, then a format."""
+"""Turns a transcript into cues: first word times, then line breaks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from steno.types import Segment, Transcript, Word
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How the words got their times; `reason`, where it is not the way that was asked for."""
+    """Source of the word times. `reason`: why `mode` differs from the requested one."""
 
     mode: TimingMode
     reason: str | None = None
@@ -22,16 +22,16 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Subtitles:
-    """What a transcript becomes."""
+    """Cues, and the source of their times."""
 
     cues: tuple[Cue, ...]
     timing: Timing
 
 
 def subtitles_of(transcript: Transcript, style: CueStyle, mode: TimingMode) -> Subtitles:
-    """Cues from the words as they were heard (`accurate`), or spread over each segment by their length (`fast`).
+    """Make cues from recognised word times (`accurate`), or from words spread over each segment by length (`fast`).
 
-    Segments without word times are spread in either mode, and the timing says so.
+    Segments without word times are spread in either mode; `timing` reports it.
     """
     timed = [segment if segment.words and mode == "accurate" else _spread(segment) for segment in transcript.segments]
     cues = tuple(cues_of(timed, style, audio_end_s=transcript.duration_s))
@@ -39,7 +39,7 @@ def subtitles_of(transcript: Transcript, style: CueStyle, mode: TimingMode) -> S
 
 
 def words_of(segments: Sequence[Segment]) -> list[Word]:
-    """The words of all segments; those of a segment without word times are spread over it."""
+    """The words of all segments. Words without times are spread over their segment."""
     return [word for segment in segments for word in (segment.words or _spread(segment).words)]
 
 

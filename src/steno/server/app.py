@@ -1,4 +1,4 @@
-"""The application: everything that a process needs to serve, made from settings, with nothing global."""
+"""Builds the application from settings. There is no global state."""
 
 from __future__ import annotations
 
@@ -33,46 +33,46 @@ from steno.server.page import routes
 from steno.server.services import Services
 from steno.settings import Settings
 
-DESCRIPTION = """Speech to text over OpenAI's API. `model` may be left out; errors come in OpenAI's shape
-with a request id that the server's log knows."""
+DESCRIPTION = """Speech to text over OpenAI's API. `model` is optional; errors have OpenAI's format
+and a request id that the server's log contains."""
 
 LOOP_PROBE_S = 0.5
 PRELOAD_PAUSES_S = (6.0, 15.0, 30.0, 60.0)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the app; its lifespan starts the engine and ends it.
+    """Build the app. Its lifespan starts and stops the engine.
 
     Raises:
-        BackendUnavailableError: the backend that was asked for cannot run here.
+        BackendUnavailableError: the configured backend cannot run on this machine.
     """
     metrics = Metrics()
     engine = compose.engine_of(settings, metrics)
     metrics.watch(engine)
     translator = compose.translator_of(settings)
     live = compose.live_of(settings, engine, translator, metrics)
-    pieces = compose.pieces_of(settings, engine)
+    recordings = compose.recordings_of(settings, engine)
     sites = AllowedSites(settings.allowed_origins, settings.host)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with engine:
-            helpers = [asyncio.create_task(_probe_loop(metrics), name="loop probe")]
+            background = [asyncio.create_task(_probe_loop(metrics), name="loop probe")]
             if settings.preload:
-                helpers.append(asyncio.create_task(_preload(engine), name="preload"))
+                background.append(asyncio.create_task(_preload(engine), name="preload"))
             try:
                 yield
             finally:
-                for task in helpers:
+                for task in background:
                     task.cancel()
-                await asyncio.gather(*helpers, return_exceptions=True)
+                await asyncio.gather(*background, return_exceptions=True)
                 await live.aclose()
-                await pieces.aclose()
+                await recordings.aclose()
                 if translator is not None:
                     await translator.aclose()
 
-    # Swagger UI comes from the package, not from a CDN: the docs work without a network.
+    # Swagger UI is served from the package, not from a CDN, so the docs work without a network.
     app = FastAPIOffline(
         title="steno",
         version=__version__,
@@ -84,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = Services(
         engine=engine,
         metrics=metrics,
-        pieces=pieces,
+        recordings=recordings,
         aliases=settings.model_aliases,
         style=partial(compose.caption_style_of, settings),
         translator=translator,
@@ -99,14 +99,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.include_router(status.router)
     app.include_router(routes.router())
-    # For the docs' "Authorize" button; `Auth` does the checking.
-    key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, where the server has some."))
+    # Adds the docs' "Authorize" button; `Auth` checks the key.
+    key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, if the server has any."))
     app.include_router(models.router, dependencies=[key])
     for audio in (transcriptions, subtitles, translations):
         app.include_router(audio.router, dependencies=[key])
     app.include_router(live_routes.router)
     error_response.install(app)
-    # The last one added is the outermost.
+    # The middleware added last is the outermost.
     app.add_middleware(OpenApiInThread, api=app)
     app.add_middleware(
         UploadAdmission, engine=engine, limits=_upload_limits(settings), receiving=metrics.receiving_uploads.set
@@ -127,7 +127,7 @@ def _upload_limits(settings: Settings) -> UploadLimits:
 
 
 async def _probe_loop(metrics: Metrics) -> None:
-    """Measure how late the event loop is: everything that blocks it shows here."""
+    """Measure the event loop's lag, which shows whatever blocks it."""
     loop = asyncio.get_running_loop()
     while True:
         expected = loop.time() + LOOP_PROBE_S
@@ -137,11 +137,11 @@ async def _probe_loop(metrics: Metrics) -> None:
 
 
 async def _preload(engine: Engine) -> None:
-    """Until it is there: nothing else would try again, for no request comes while `/ready` says 503."""
+    """Load the model, with retries: no request would retry it while `/ready` responds with 503."""
     for pause_s in chain(PRELOAD_PAUSES_S, repeat(PRELOAD_PAUSES_S[-1])):
         try:
             await engine.preload()
             return
         except StenoError as error:
-            logger.error("{}; next try in {:g} s", error.message, pause_s)
+            logger.error("{}; retrying in {:g} s", error.message, pause_s)
             await asyncio.sleep(pause_s)

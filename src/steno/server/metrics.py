@@ -1,4 +1,4 @@
-"""Prometheus metrics: what an operator asks at 3 a.m. One registry an app, no globals."""
+"""Prometheus metrics. Each app has a registry of its own."""
 
 from __future__ import annotations
 
@@ -26,87 +26,81 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
 
 
 class Metrics:
-    """Implements the engine's, the live streams' and the VAD's telemetry; routes and middleware add theirs."""
+    """All metrics. Implements the telemetry protocols of the engine, the live streams and the VAD."""
 
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second, unused series for each counter
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self.requests = Counter(
-            "steno_http_requests", "HTTP requests answered.", ["route", "status"], registry=registry
+            "steno_http_requests", "HTTP requests completed.", ["route", "status"], registry=registry
         )
         self.request_seconds = Histogram(
-            "steno_http_request_seconds", "From the request to the last byte of its answer.", ["route"],
+            "steno_http_request_seconds", "Time from the request to the last byte of its response.", ["route"],
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
         self.loop_lag = Gauge(
-            "steno_event_loop_lag_seconds", "How late the event loop ran its last timer.", registry=registry
+            "steno_event_loop_lag_seconds", "Delay of the event loop's last timer.", registry=registry
         )
         self.tasks = Gauge("steno_event_loop_tasks", "Tasks of the event loop, idle ones included.", registry=registry)
         self.receiving_uploads = Gauge(
-            "steno_receiving_uploads", "Uploads whose body is still coming.", registry=registry
+            "steno_receiving_uploads", "Uploads whose body is being received.", registry=registry
         )
         self._queue_wait = Histogram(
-            "steno_queue_wait_seconds", "From a job's submission to its start.", ["class"],
+            "steno_queue_wait_seconds", "Time from a job's submission to its start.", ["class"],
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
         self._batch = Histogram(
-            "steno_batch_size", "Pieces of work in one step of the backend.",
+            "steno_batch_size", "Requests in one step of the backend.",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=registry,
         )  # fmt: skip
-        self._step = Histogram("steno_step_seconds", "One step of the backend.", buckets=SECONDS, registry=registry)
+        self._step = Histogram("steno_step_seconds", "Time of a backend step.", buckets=SECONDS, registry=registry)
         self._rtf = Histogram(
-            "steno_real_time_factor", "Time the backend held a job, divided by its audio.",
+            "steno_real_time_factor", "Time of a job in the backend, divided by its audio.",
             buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5), registry=registry,
         )  # fmt: skip
         self._audio = Counter("steno_audio_seconds", "Audio recognised.", registry=registry)
-        self._aligned = Counter("steno_aligned_audio_seconds", "Audio in which words were timed.", registry=registry)
+        self._aligned = Counter("steno_aligned_audio_seconds", "Audio aligned with its text.", registry=registry)
         self._aligner_rtf = Histogram(
-            "steno_aligner_real_time_factor", "Time the aligner held a job, divided by its audio.",
+            "steno_aligner_real_time_factor", "Time of a job in the aligner, divided by its audio.",
             buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5), registry=registry,
         )  # fmt: skip
         self._repetitions = Counter(
-            "steno_repetitions", "Results in which the recogniser repeated itself without end, and was cut.",
+            "steno_repetitions", "Results whose repetition loop was cut.",
             registry=registry,
         )  # fmt: skip
-        self._failures = Counter(
-            "steno_job_failures", "Jobs that ended with an error, by its code.", ["code"], registry=registry
-        )
+        self._failures = Counter("steno_job_failures", "Jobs that failed, by error code.", ["code"], registry=registry)
         self._refusals = Counter(
-            "steno_refusals", "Requests and sessions not let in, by the error's code.", ["code"], registry=registry
+            "steno_refusals", "Requests and sessions not admitted, by error code.", ["code"], registry=registry
         )
-        self.live_sessions = Gauge(
-            "steno_live_sessions", "Live sessions that are open.", ["dialect"], registry=registry
-        )
+        self.live_sessions = Gauge("steno_live_sessions", "Open live sessions.", ["dialect"], registry=registry)
         self.live_endings = Counter(
-            "steno_live_endings", "Live sessions that are over, by how they ended.", ["dialect", "reason"],
+            "steno_live_endings", "Ended live sessions, by reason.", ["dialect", "reason"],
             registry=registry,
         )  # fmt: skip
-        self.live_audio = Counter(
-            "steno_live_audio_seconds", "Audio of live sessions that are over.", registry=registry
-        )
+        self.live_audio = Counter("steno_live_audio_seconds", "Audio of ended live sessions.", registry=registry)
         self._live_lag = Histogram(
-            "steno_live_lag_seconds", "From when a partial or final was due until it was told.", ["what"],
+            "steno_live_lag_seconds", "Time from when a partial or final was due until it was emitted.", ["what"],
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
         self._live_diverged = Counter(
-            "steno_live_diverged_finals", "Finals that would not have begun with what was stable, and were made to.",
+            "steno_live_diverged_finals", "Finals whose text contradicted stable text already sent.",
             registry=registry,
         )  # fmt: skip
         self._vad_batch = Histogram(
             "steno_vad_streams", "Live streams in one run of the VAD.",
             buckets=(1, 2, 4, 8, 16, 32, 64), registry=registry,
         )  # fmt: skip
-        self._vad_busy = Counter("steno_vad_busy_seconds", "Time the live VAD was at work.", registry=registry)
-        self._vad_frames = Counter("steno_vad_frames", "Frames of 32 ms that the live VAD heard.", registry=registry)
+        self._vad_busy = Counter("steno_vad_busy_seconds", "Time that the live VAD ran.", registry=registry)
+        self._vad_frames = Counter("steno_vad_frames", "32 ms frames that the live VAD processed.", registry=registry)
         for priority in Priority:
             self._queue_wait.labels(priority.name.lower())
 
     def watch(self, engine: Engine) -> None:
-        """Report the engine's present state whenever metrics are read."""
+        """Collect the engine's current state whenever metrics are rendered."""
         self._registry.register(_EngineCollector(engine))
 
     def render(self) -> bytes:
@@ -138,13 +132,13 @@ class Metrics:
     def refused(self, code: str) -> None:
         self._refusals.labels(code).inc()
 
-    def told(self, what: str, lag_s: float) -> None:
+    def emitted(self, what: str, lag_s: float) -> None:
         self._live_lag.labels(what).observe(lag_s)
 
     def diverged(self) -> None:
         self._live_diverged.inc()
 
-    def heard(self, streams: int, frames: int, busy_s: float) -> None:
+    def vad_ran(self, streams: int, frames: int, busy_s: float) -> None:
         self._vad_batch.observe(streams)
         self._vad_frames.inc(frames)
         self._vad_busy.inc(busy_s)
@@ -156,14 +150,14 @@ class _EngineCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         engine = self._engine
-        depth = GaugeMetricFamily("steno_queue_depth", "Jobs that wait, by class.", labels=["class"])
+        depth = GaugeMetricFamily("steno_queue_depth", "Queued jobs, by class.", labels=["class"])
         for priority, count in engine.queue_depth().items():
             depth.add_metric([priority.name.lower()], count)
         yield depth
-        yield GaugeMetricFamily("steno_active_requests", "Requests and sessions that are in.", engine.active)
-        yield GaugeMetricFamily("steno_running_jobs", "Jobs that the backend works on.", engine.running)
+        yield GaugeMetricFamily("steno_active_requests", "Admitted requests and sessions.", engine.active)
+        yield GaugeMetricFamily("steno_running_jobs", "Jobs in the backend.", engine.running)
         if engine.live_capacity is not None:
-            text = "Live sessions that fit, by what open ones cost."
+            text = "Live sessions that fit, by the measured load of open ones."
             yield GaugeMetricFamily("steno_live_sessions_fit", text, engine.live_capacity)
         loaded = engine.model_state is LifecycleState.READY
         yield GaugeMetricFamily("steno_model_loaded", "1 while the model is in memory.", float(loaded))
@@ -172,7 +166,7 @@ class _EngineCollector(Collector):
             yield GaugeMetricFamily("steno_aligner_loaded", "1 while the aligner is loaded.", aligner)
         if isinstance(engine.backend, UsesDrafts):
             drafts = engine.backend.drafts()
-            yield CounterMetricFamily("steno_draft_tokens", "Expected tokens that were verified.", drafts.proposed)
-            yield CounterMetricFamily("steno_draft_tokens_accepted", "Those that were right.", drafts.accepted)
+            yield CounterMetricFamily("steno_draft_tokens", "Draft tokens verified.", drafts.proposed)
+            yield CounterMetricFamily("steno_draft_tokens_accepted", "Draft tokens accepted.", drafts.accepted)
         yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(engine.worker_alive))
         yield GaugeMetricFamily("steno_draining", "1 while the server shuts down.", float(engine.draining))

@@ -1,4 +1,4 @@
-"""What routes work with, made once by `create_app`."""
+"""The objects that routes use, created once by `create_app`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from steno.translation.translator import Translator
 class Services:
     engine: Engine
     metrics: Metrics
-    pieces: RecordingOpener
+    recordings: RecordingOpener
     aliases: Sequence[str]
     style: Callable[[int, int], CueStyle]
-    """Caption rules for (columns of a line, lines of a cue)."""
+    """Makes a caption style from (max columns of a line, max lines of a cue)."""
     translator: Translator | None
     live: LiveService
     entry: LiveEntry
@@ -34,24 +34,24 @@ class Services:
     text_temperature: float
     caption_temperature: float
     wait_for_model: bool
-    """Whether `/ready` waits for the model: it does where the model is loaded at the start."""
+    """Whether `/ready` waits for the model; true if it is preloaded."""
     started: float = field(default_factory=time.monotonic)
 
     def check_model(self, model: str | None) -> str:
-        """The served model's id for a request's `model`.
+        """Return the served model's id if a request's `model` matches it.
 
         Raises:
-            UnknownModelError: it is neither the served id nor an alias.
+            UnknownModelError: `model` is neither the served id nor an alias.
         """
         served = self.engine.backend.model_id
         if not model or model == served or model in self.aliases or "*" in self.aliases:
             return served
         known = ", ".join([served, *self.aliases])
-        raise UnknownModelError(f"model {model[:100]!r} is not served here; use one of: {known}", param="model")
+        raise UnknownModelError(f"model {model[:100]!r} is not served; expected one of: {known}", param="model")
 
 
 def services_of(request: HTTPConnection) -> Services:
-    """For `Depends`."""
+    """The app's services. For `Depends`."""
     services = request.app.state.services
     assert isinstance(services, Services)
     return services

@@ -17,9 +17,9 @@ from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.live_stream import LiveStream
 from steno.pipelines.live.notices import LiveEvent, Notice
 from steno.pipelines.live.service import LiveService
-from steno.pipelines.live.stream import LiveStream
 from steno.pipelines.live.vad_stage import VadStage
 from steno.streaming.events import Final, Partial
 from steno.translation.translator import Translator
@@ -98,8 +98,8 @@ class OfflineBackend:
 
 
 def live_of(engine: Engine, *, translator: Translator | None = None, **settings: Any) -> LiveService:
-    hearing = VadStage(load=LoudnessVad, thread=AtOnce())
-    return LiveService(LiveContext(engine, hearing, LiveSettings(**settings), CueStyle(), translator))
+    vad_stage = VadStage(load=LoudnessVad, thread=AtOnce())
+    return LiveService(LiveContext(engine, vad_stage, LiveSettings(**settings), CueStyle(), translator))
 
 
 def offline_engine(backend: OfflineBackend, limits: AdmissionLimits | None = None) -> Engine:

@@ -22,8 +22,8 @@ from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
 from steno.engine.queue import Priority
 from steno.errors import BackendCrashedError, OverloadedError
+from steno.pipelines.live.live_stream import MAX_BEHIND_S, MAX_WAITING
 from steno.pipelines.live.notices import Lagging
-from steno.pipelines.live.stream import MAX_BEHIND_S, MAX_WAITING
 
 SENTENCES = pcm(("speech", 3), ("silence", 1), ("speech", 2), ("silence", 1))
 

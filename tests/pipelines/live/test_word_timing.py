@@ -191,8 +191,7 @@ def test_the_same_holds_for_the_pieces_of_a_recording() -> None:
     class Pieces:
         """A reader of two pieces: a click, and speech."""
 
-        duration_s, decode_s, vad_s = 4.0, 0.0, 0.0
-        info, warnings = None, ()
+        duration_s, decode_s, vad_s, info, warnings = 4.0, 0.0, 0.0, None, ()
 
         def __init__(self) -> None:
             audio = np.full(2 * SAMPLE_RATE, 0.5, np.float32)

@@ -1,1 +1,1 @@
-"""One live stream, from its bytes to its events."""
+"""Live streams: from audio bytes to events."""

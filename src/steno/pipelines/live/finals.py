@@ -1,4 +1,4 @@
-"""What a final gets before it is told: word times, a caption, a translation. In order, whatever takes how long."""
+"""Adds word times, a caption and a translation to finals, and emits them in order."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from steno.translation.translator import LanguagePair, Translator
 from steno.types import Segment, Word
 
 TRANSLATION_S = 10.0
-"""A live translation that takes longer is of no use: the final goes without it."""
+"""Time limit of a live translation. After it the final is emitted without a translation."""
 MAX_WAITING = 16
-"""Finals that may wait for a translation; beyond that they go without."""
+"""Max finals that wait for a translation. Further ones are emitted without."""
 
 
 class Finals:
-    """Takes finals as they come and tells them, dressed, in the same order. A stream's own."""
+    """Completes the finals of one stream and emits them in the order in which they came."""
 
-    def __init__(self, tell: Callable[[Final | Partial], None], style: CueStyle, translator: Translator | None) -> None:
-        self._tell = tell
+    def __init__(self, emit: Callable[[Final | Partial], None], style: CueStyle, translator: Translator | None) -> None:
+        self._emit = emit
         self._style = style
         self._translator = translator
         self._captions: IncrementalCaptions | None = None
@@ -38,21 +38,23 @@ class Finals:
         return len(self._waiting)
 
     async def done(self) -> None:
-        """Return once all that were taken have been told."""
+        """Return once all finals taken have been emitted."""
         while self._waiting:
             await asyncio.wait([self._waiting[0][1]])
             await asyncio.sleep(0)
 
     def take(self, final: Final, options: LiveOptions) -> None:
-        final = self._dressed(final, options)
+        final = self._complete(final, options)
         wants_translation = options.translate_to and final.text and not final.error and self._translator
         if not wants_translation and not self._waiting:
-            self._tell(final)
+            self._emit(final)
             return
-        # The caption is not held up: all of its text is told at once, and the final follows with the translation.
-        self._tell(_settled_partial(final))
+        # Emit the whole source text at once, as a partial; the final follows with the translation.
+        self._emit(_whole_text_partial(final))
         goes_without = not wants_translation or len(self._waiting) >= MAX_WAITING
-        task = asyncio.create_task(_nothing() if goes_without else self._translate(final, options), name="translate")
+        task = asyncio.create_task(
+            _no_translation() if goes_without else self._translate(final, options), name="translate"
+        )
         self._waiting.append((final, task))
         task.add_done_callback(lambda _: self._release())
 
@@ -68,16 +70,16 @@ class Finals:
         while self._waiting and self._waiting[0][1].done():
             final, task = self._waiting.popleft()
             translation = None if task.cancelled() or task.exception() else task.result()
-            self._tell(replace(final, translation=translation))
+            self._emit(replace(final, translation=translation))
 
     async def _translate(self, final: Final, options: LiveOptions) -> str | None:
         assert self._translator is not None
         assert options.translate_to is not None
-        wanted = LanguagePair(options.translate_to, final.language)
-        (line,) = await self._translator.translate([final.text], wanted, TRANSLATION_S, is_live=True)
+        languages = LanguagePair(options.translate_to, final.language)
+        (line,) = await self._translator.translate([final.text], languages, TRANSLATION_S, is_live=True)
         return None if line.problem else line.text
 
-    def _dressed(self, final: Final, options: LiveOptions) -> Final:
+    def _complete(self, final: Final, options: LiveOptions) -> Final:
         if not final.text:
             return final
         if options.words or options.captions:
@@ -99,11 +101,11 @@ def _guessed(final: Final) -> tuple[Word, ...]:
     return scored(words, final.text, final.scores)
 
 
-def _settled_partial(final: Final) -> Partial:
+def _whole_text_partial(final: Final) -> Partial:
     return Partial(
         final.segment_id, final.start_s, final.end_s, final.text, "", language=final.language, words=final.words
     )
 
 
-async def _nothing() -> None:
+async def _no_translation() -> None:
     return None

@@ -1,37 +1,35 @@
-"""Whether a stream has fallen behind, and when to say so."""
+"""Detects that recognition lags behind a stream's audio, and reports it at intervals."""
 
 from __future__ import annotations
 
 from steno.pipelines.live.notices import Lagging
 
 LAG_S = 3.0
-"""A client for whom there is no text for so long is told …"""
+"""A stream lags if this much of its audio has no text."""
 LAG_EVERY_S = 5.0
-"""… and again after this."""
-
-
+"""Min interval between two `Lagging` events."""
 MAX_RTF = 100.0
-"""Where nothing was recognised in between, the factor is no number."""
+"""Upper bound of the reported real-time factor, which is infinite if nothing was recognised in the interval."""
 
 
 class LagWatch:
-    """Says when a stream has fallen behind, and not too often."""
+    """Creates `Lagging` events for one stream."""
 
     def __init__(self) -> None:
-        self._told_at = float("-inf")
-        self._since: tuple[float, float] | None = None
-        """When it fell behind, and how much audio had its text then."""
+        self._emitted_at = float("-inf")
+        self._behind_since: tuple[float, float] | None = None
+        """Start of the measured interval, and seconds of audio that had text then. None = not lagging."""
 
-    def look(self, now: float, received_s: float, behind_s: float) -> Lagging | None:
+    def check(self, now: float, received_s: float, behind_s: float) -> Lagging | None:
         done_s = received_s - behind_s
         if behind_s < LAG_S:
-            self._since = None
+            self._behind_since = None
             return None
-        if self._since is None:
-            self._since = now, done_s
-        began, began_s = self._since
-        if now - self._told_at < LAG_EVERY_S or now == began:
+        if self._behind_since is None:
+            self._behind_since = now, done_s
+        began, began_s = self._behind_since
+        if now - self._emitted_at < LAG_EVERY_S or now == began:
             return None
-        self._told_at = now
-        self._since = now, done_s
+        self._emitted_at = now
+        self._behind_since = now, done_s
         return Lagging(behind_s, min((now - began) / max(done_s - began_s, 0.001), MAX_RTF))

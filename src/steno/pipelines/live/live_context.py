@@ -1,4 +1,4 @@
-"""What all live streams share, and what a stream's options make of it."""
+"""What all live streams share, and each stream's configuration from its options."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
 
 NEVER_MS = 3_600_000.0
-"""Silence that ends a segment where silence is not to end it."""
+"""Endpointing silence that is never reached; disables endpointing."""
 
 
 class LiveTelemetry(Protocol):
-    def told(self, what: str, lag_s: float) -> None:
-        """A `partial` or `final`, so long after it was due."""
+    def emitted(self, what: str, lag_s: float) -> None:
+        """`what` ("partial" or "final") was emitted `lag_s` after it was due."""
 
     def diverged(self) -> None:
-        """A final did not begin with what was stable, and was made to."""
+        """A final's text contradicted stable text already sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
-    """What holds where a client does not ask for anything else."""
+    """Defaults of live streams; a client's options override them."""
 
     segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
     step_s: float = 0.48
@@ -38,27 +38,27 @@ class LiveSettings:
 
 @dataclass(frozen=True, slots=True)
 class LiveContext:
-    """What all streams share."""
+    """Resources that all streams share."""
 
     engine: Engine
-    hearing: VadStage
+    vad_stage: VadStage
     settings: LiveSettings
     style: CueStyle
     translator: Translator | None = None
     telemetry: LiveTelemetry | None = None
     decoders: DecoderPool = field(default_factory=DecoderPool)
-    """Of containers; raw audio needs none."""
+    """Decode containers; raw audio needs none."""
 
 
 def intake_of(options: LiveOptions, decoders: DecoderPool) -> Intake:
-    """What decodes the audio that a client sends in the options' encoding."""
+    """Create the decoder for the options' encoding."""
     if options.encoding == "webm" or options.encoding == "ogg" or options.encoding == "mp4":
         return ContainerIntake(decoders)
     return PcmIntake(options.encoding, options.sample_rate)
 
 
 def session_config_of(options: LiveOptions, settings: LiveSettings) -> SessionConfig:
-    """The settings, with what the client asked for in their place."""
+    """Merge the client's options into the settings."""
     own = settings.segmenter
     threshold = own.threshold if options.threshold is None else options.threshold
     silence_ms = own.silence_ms if options.silence_ms is None else options.silence_ms
@@ -69,6 +69,6 @@ def session_config_of(options: LiveOptions, settings: LiveSettings) -> SessionCo
         release=min(own.release, 0.7 * threshold),
         silence_ms=silence_ms if options.endpointing else NEVER_MS,
         pre_roll_ms=pre_roll_ms,
-        drop_after_s=max(own.drop_after_s, 2 * pre_roll_ms / 1000),  # of files: it means nothing here
+        drop_after_s=max(own.drop_after_s, 2 * pre_roll_ms / 1000),  # used for files only; must pass validation
     )
     return SessionConfig(segmenter, settings.step_s, settings.hold_s, options.offset_s)

@@ -1,4 +1,4 @@
-"""What a live client may ask for, and the check that it makes sense here."""
+"""Options of a live stream, and their validation."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ MAX_OFFSET_S = 10 * 365 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
-    """Of one stream. None = the server's own."""
+    """Options of one stream. None = the server's default."""
 
     encoding: LiveEncoding = "pcm_s16le"
     sample_rate: int = 16_000
-    """Of raw audio, Hz; containers say for themselves."""
+    """Hz, of raw audio. Ignored for containers, which declare their own."""
     language: str | None = None
     prompt: str = ""
-    """A hint: where the backend takes none it is left out."""
+    """Context for recognition. Ignored if the backend does not support it."""
     hotwords: tuple[str, ...] = ()
-    """Refused where the backend takes none."""
+    """Terms to recognise. Refused if the backend does not support them."""
     words: bool = False
     endpointing: bool = True
-    """Whether silence ends a segment; if not, only the client does (and the longest segment's length)."""
+    """Whether silence ends a segment. If not, only a flush or the max segment length ends it."""
     silence_ms: float | None = None
     threshold: float | None = None
     """Probability above which a frame is speech."""
@@ -48,9 +48,9 @@ class LiveOptions:
     translate_to: str | None = None
     captions: RunningFormat | None = None
     first_cue: int = 1
-    """Number of the first cue; above 1 the file was begun before."""
+    """Number of the first cue. Above 1, the caption file continues an earlier one."""
     offset_s: float = 0.0
-    """What the stream's clock shows at its first sample."""
+    """Time of the stream's first sample, added to all times."""
 
     @property
     def context(self) -> str:
@@ -58,22 +58,24 @@ class LiveOptions:
 
 
 def check(options: LiveOptions, capabilities: Capabilities, backend: str, *, can_translate: bool) -> LiveOptions:
-    """The options as they will be used.
+    """Validate and normalise the options.
 
     Raises:
-        InvalidRequestError: one of them is wrong, or not to be had here; `param` names it.
-        TranslationNotConfiguredError: a translation, and no LLM.
+        InvalidRequestError: an option is invalid or not supported; `param` names it.
+        TranslationNotConfiguredError: a translation is requested, and no LLM is configured.
     """
     _check_audio(options)
     _check_numbers(options)
     if options.captions is not None and options.captions not in RUNNING_FORMATS:
         raise InvalidRequestError(f"captions must be one of {', '.join(RUNNING_FORMATS)}", param="captions")
     if len(options.context) > MAX_PROMPT:
-        raise InvalidRequestError(f"prompt and hot words take {MAX_PROMPT} characters at most", param="prompt")
+        raise InvalidRequestError(
+            f"prompt and hot words are too long; the maximum is {MAX_PROMPT} characters", param="prompt"
+        )
     if options.hotwords and not capabilities.context:
-        raise UnsupportedFeatureError(f"backend {backend!r} takes no hot words", param="hotwords")
+        raise UnsupportedFeatureError(f"backend {backend!r} does not support hot words", param="hotwords")
     if options.translate_to and not can_translate:
-        text = "this server has no LLM to translate with (OPENAI_BASE_URL and TRANSLATE_MODEL)"
+        text = "no LLM is configured for translation (OPENAI_BASE_URL and TRANSLATE_MODEL)"
         raise TranslationNotConfiguredError(text, param="translate_to")
     return replace(
         options,

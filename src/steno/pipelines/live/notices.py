@@ -1,4 +1,4 @@
-"""What a live client is told: the session's events, and what befalls the stream as a whole."""
+"""Events of a live stream: those of its session, and those that concern the whole stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from steno.streaming.events import Event
 
 @dataclass(frozen=True, slots=True)
 class Lagging:
-    """The server cannot keep up: so much audio has no text yet; `rtf` seconds pass for a second of it."""
+    """Recognition cannot keep up: `behind_s` of audio has no text yet. `rtf` is the real-time factor."""
 
     behind_s: float
     rtf: float
@@ -20,22 +20,22 @@ class Lagging:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Something went wrong that concerns no segment: the audio cannot be decoded, the model cannot be loaded."""
+    """A failure that concerns no segment, such as audio that cannot be decoded or a model that cannot be loaded."""
 
     error: StenoError
 
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """The server shuts down: the session ends with the utterance that is being spoken, or earlier if that is long."""
+    """The server shuts down. The session ends with the current utterance, or earlier if that is long."""
 
     error: DrainingError
-    """Why, as the client is told it when the session ends."""
+    """Sent to the client when the session ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What somebody else wants told to the client, in its place among the events."""
+    """A message of the server's own, sent in order with the events."""
 
     message: Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""What waits to be told to a live client. Bounded, because whoever fills it stops listening while it is full."""
+"""The bounded queue of events for a live client. The stream takes no audio while it is full."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CAPACITY = 256
 
 
 class Outbox:
-    """Events and asides, in order. Of a segment's partials only the newest is kept, and none beside its final;
-    the same goes for `AudioProgress`. One reader."""
+    """Events and notices, in order. A new partial or final replaces the segment's queued partial; a new
+    `AudioProgress` replaces the queued one. One reader."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -27,7 +27,7 @@ class Outbox:
         return len(self._items) >= self._capacity
 
     def put(self, item: LiveEvent | Notice) -> None:
-        """Never refuses: the bound is kept by `room`."""
+        """Append an item. Never refuses; callers enforce the bound by awaiting `room`."""
         if isinstance(item, Partial | Final):
             self._remove(Partial, item.segment_id)
         elif isinstance(item, AudioProgress):
@@ -47,18 +47,18 @@ class Outbox:
         return item
 
     async def room(self) -> None:
-        """Return once it is not full."""
+        """Return once the queue is not full."""
         while self.is_full:
             self._emptied.clear()
             await self._emptied.wait()
 
     def close(self) -> None:
-        """Nothing more will be put; the reader gets what is there and then None."""
+        """Accept no more items. The reader gets those queued and then None."""
         self._is_closed = True
         self._filled.set()
 
     def _remove(self, kind: type[Partial] | type[AudioProgress], segment_id: int | None) -> None:
-        """What is outdone is among the last few: the next event of its kind has come soon."""
+        """Remove the item that is replaced. It is among the last few, because events of a kind follow closely."""
         for n in range(len(self._items) - 1, max(len(self._items) - 9, -1), -1):
             item = self._items[n]
             if isinstance(item, kind) and (not isinstance(item, Partial) or item.segment_id == segment_id):

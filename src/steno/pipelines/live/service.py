@@ -1,4 +1,4 @@
-"""The way in for live streams: what they share, and a place in the engine for each."""
+"""Opens live streams, each with admission to the engine."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from contextlib import asynccontextmanager
 from steno.engine.queue import Priority
 from steno.pipelines.live.live_context import LiveContext
 from steno.pipelines.live.live_options import LiveOptions, check
-from steno.pipelines.live.stream import LiveStream
+from steno.pipelines.live.live_stream import LiveStream
 
 
 class LiveService:
-    """Opens streams. One for a server."""
+    """Opens live streams. One per server."""
 
     def __init__(self, context: LiveContext) -> None:
         self._context = context
 
     @property
     def max_segment_s(self) -> float:
-        """No segment is longer."""
+        """Max length of a segment."""
         return self._context.settings.segmenter.max_s
 
     def check(self, options: LiveOptions) -> LiveOptions:
-        """The options as they will be used. Raises what `options.check` does."""
+        """Validate and normalise the options, as `live_options.check` does."""
         backend = self._context.engine.backend
         can_translate = self._context.translator is not None
         return check(options, backend.capabilities, backend.name, can_translate=can_translate)
 
     @asynccontextmanager
     async def open(self, name: str, options: LiveOptions, client: str = "") -> AsyncIterator[LiveStream]:
-        """A stream with checked options. `name` is unique; leaving ends all that the stream started.
+        """Open a stream with validated options. `name` is unique. Leaving the context closes the stream.
 
         Args:
             client: its address, for `Engine.admit`.
 
         Raises:
-            OverloadedError, DrainingError: it is not let in.
+            OverloadedError, DrainingError: the engine does not admit it.
         """
         async with self._context.engine.admit(Priority.LIVE_PARTIAL, client=client) as ticket:
             stream = LiveStream(self._context, ticket, name, options)
@@ -47,6 +47,6 @@ class LiveService:
                 await stream.aclose()
 
     async def aclose(self) -> None:
-        """End what the streams share. No stream can be opened any more."""
-        await self._context.hearing.aclose()
+        """Close the shared resources. No stream can be opened afterwards."""
+        await self._context.vad_stage.aclose()
         await asyncio.to_thread(self._context.decoders.close)

@@ -1,4 +1,4 @@
-"""Who speaks when, for all live streams together: one VAD, off the event loop, a frame of many streams at a time."""
+"""The VAD of all live streams: runs in one thread and batches frames of many streams."""
 
 from __future__ import annotations
 
@@ -19,48 +19,49 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 256
 FRAMES_PER_TURN = 8
-"""A stream that brings more waits for its next turn: one that sends an hour at once holds nobody up."""
+"""Max frames of one stream per turn, so that a stream that sends an hour at once does not delay the others."""
 PAUSE_PER_STREAM_S = 0.0005
 MAX_PAUSE_S = 0.02
-"""Between two runs, so that frames of many streams meet in a batch: alone a frame costs 65 µs, among 32 it costs 29."""
+"""Max pause between two runs, which lets frames of many streams form a batch: a frame costs 65 µs alone and 29 µs in a
+batch of 32."""
 
 Probabilities = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Of each frame: how likely it is speech, in [0, 1], and its level in dBFS."""
+"""Per frame: the speech probability, in [0, 1], and the level in dBFS."""
 
 
 class FrameVad(Protocol):
-    """As `vad.silero.BatchedVad`, which it is."""
+    """A frame-wise VAD; `vad.silero.BatchedVad` outside tests."""
 
     def step(self, frames: NDArray[np.float32], states: Sequence[VadState]) -> NDArray[np.float32]: ...
 
 
 class VadTelemetry(Protocol):
-    def heard(self, streams: int, frames: int, busy_s: float) -> None:
-        """A run of the VAD over frames of so many streams."""
+    def vad_ran(self, streams: int, frames: int, busy_s: float) -> None:
+        """The VAD ran over `frames` frames of `streams` streams in `busy_s` seconds."""
 
 
 class VadStream:
-    """One stream's place; made by `VadStage.listen`. One call at a time."""
+    """The VAD of one stream; made by `VadStage.open_stream`. One call at a time."""
 
-    def __init__(self, hearing: VadStage) -> None:
-        self._hearing = hearing
+    def __init__(self, stage: VadStage) -> None:
+        self._stage = stage
         self.state: VadState | None = None
 
-    async def hear(self, frames: NDArray[np.float32]) -> Probabilities:
-        """`frames`: shape [n, 512], the stream's next. Returns two arrays of shape [n].
+    async def detect(self, frames: NDArray[np.float32]) -> Probabilities:
+        """Detect speech in the stream's next `frames`, shape [n, 512]. Returns two arrays of shape [n].
 
         Raises:
-            BackendError: they could not be judged.
+            BackendError: the VAD failed.
         """
-        return await self._hearing.hear(self, frames)
+        return await self._stage.detect(self, frames)
 
     def close(self) -> None:
-        self._hearing.forget(self)
+        self._stage.close_stream(self)
 
 
 @dataclass(slots=True, eq=False)
 class _VadRequest:
-    ear: VadStream
+    stream: VadStream
     frames: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     future: asyncio.Future[Probabilities]
@@ -69,11 +70,11 @@ class _VadRequest:
 
 
 class VadStage:
-    """The stage. Its weights are loaded at the first frame; its thread ends with `aclose`.
+    """Runs the VAD. Loads its weights at the first frame; its thread ends with `aclose`.
 
     Args:
         load: makes the VAD, in the thread.
-        thread: where it runs, one call at a time; by default a thread of its own. Tests in virtual time give another.
+        thread: runs the VAD, one call at a time; by default a thread of its own. Tests in virtual time replace it.
     """
 
     def __init__(
@@ -86,17 +87,17 @@ class VadStage:
         self._load = load or _load
         self._vad: FrameVad | None = None
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="vad")
-        self._ears: set[VadStream] = set()
+        self._streams: set[VadStream] = set()
         self._waiting: list[_VadRequest] = []
         self._running: asyncio.Task[None] | None = None
 
-    def listen(self) -> VadStream:
-        ear = VadStream(self)
-        self._ears.add(ear)
-        return ear
+    def open_stream(self) -> VadStream:
+        stream = VadStream(self)
+        self._streams.add(stream)
+        return stream
 
-    def forget(self, ear: VadStream) -> None:
-        self._ears.discard(ear)
+    def close_stream(self, stream: VadStream) -> None:
+        self._streams.discard(stream)
 
     async def aclose(self) -> None:
         if self._running is not None:
@@ -104,12 +105,12 @@ class VadStage:
             await asyncio.wait([self._running])
         self._thread.shutdown(wait=False)
 
-    async def hear(self, ear: VadStream, frames: NDArray[np.float32]) -> Probabilities:
+    async def detect(self, stream: VadStream, frames: NDArray[np.float32]) -> Probabilities:
         if not len(frames):
             nothing = np.zeros(0, np.float32)
             return nothing, nothing
         loop = asyncio.get_running_loop()
-        request = _VadRequest(ear, frames, np.empty(len(frames), np.float32), loop.create_future())
+        request = _VadRequest(stream, frames, np.empty(len(frames), np.float32), loop.create_future())
         self._waiting.append(request)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run(), name="vad")
@@ -122,7 +123,7 @@ class VadStage:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             try:
                 busy_s, frames = await loop.run_in_executor(self._thread, self._turn, batch)
-            except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered to those concerned
+            except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, delivered to the streams
                 logger.opt(exception=error).error("voice activity detection failed for {} streams", len(batch))
                 if self._vad is None:
                     _fail(batch)
@@ -131,24 +132,24 @@ class VadStage:
                 self._waiting += [request for request in batch if not _settle(request)]
                 continue
             if self._telemetry is not None and batch:
-                self._telemetry.heard(len(batch), frames, busy_s)
+                self._telemetry.vad_ran(len(batch), frames, busy_s)
             self._waiting += [request for request in batch if not _settle(request)]
             if not any(request.done for request in self._waiting):
-                await asyncio.sleep(min(len(self._ears) * PAUSE_PER_STREAM_S, MAX_PAUSE_S))
+                await asyncio.sleep(min(len(self._streams) * PAUSE_PER_STREAM_S, MAX_PAUSE_S))
 
     async def _turn_alone(self, batch: list[_VadRequest]) -> None:
-        """After a run that failed: each stream goes on by itself, from the frame that it had come to, so that only
-        those whose own frames fail end."""
+        """Retry a failed batch one stream at a time, from the frame that each had reached, so that only the streams
+        whose own frames fail get an error."""
         loop = asyncio.get_running_loop()
         for request in batch:
             try:
                 await loop.run_in_executor(self._thread, self._turn, [request])
-            except Exception as error:  # noqa: BLE001 - as in `_run`, which has logged how
+            except Exception as error:  # noqa: BLE001 - `_run` has logged the traceback
                 logger.error("voice activity detection failed for one stream: {}", type(error).__name__)
                 _fail([request])
 
     def _turn(self, batch: list[_VadRequest]) -> tuple[float, int]:
-        """In the thread: the next few frames of each. Returns the seconds and the frames it took."""
+        """Run the next few frames of each stream, in the thread. Returns the seconds and the number of frames."""
         import time
 
         from steno.vad.levels import frame_levels
@@ -159,7 +160,7 @@ class VadStage:
             self._vad = self._load()
         frames = 0
         for request in batch:
-            request.ear.state = request.ear.state or VadState()
+            request.stream.state = request.stream.state or VadState()
             if not request.done:
                 request.levels = frame_levels(request.frames.reshape(-1))
         for _ in range(FRAMES_PER_TURN):
@@ -167,8 +168,10 @@ class VadStage:
             if not going:
                 break
             next_frames = np.stack([request.frames[request.done] for request in going])
-            heard = self._vad.step(next_frames, [request.ear.state for request in going if request.ear.state])
-            for request, probability in zip(going, heard, strict=True):
+            probabilities = self._vad.step(
+                next_frames, [request.stream.state for request in going if request.stream.state]
+            )
+            for request, probability in zip(going, probabilities, strict=True):
                 request.probabilities[request.done] = probability
                 request.done += 1
             frames += len(going)
@@ -182,7 +185,7 @@ def _settle(request: _VadRequest) -> bool:
 
 
 def _fail(batch: list[_VadRequest]) -> None:
-    """Each gets an error of its own."""
+    """Fail each request with an error instance of its own."""
     for request in batch:
         if not request.future.done():
             request.future.set_exception(

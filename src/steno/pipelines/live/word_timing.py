@@ -1,4 +1,4 @@
-"""Gives finals the times of their words, in order, while recognition goes on."""
+"""Aligns finals in order, while recognition continues."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class _Held:
 
 
 class WordTiming:
-    """Forwards a stream's events in their order. A final with audio is aligned first, and what comes behind it is held
-    until it is done: of partials, and of `AudioProgress`, only the newest. `SpeechStarted` and `SpeechEnded` overtake.
+    """Forwards a stream's events in order. A final with audio is aligned first; later events are held until then, of
+    partials and `AudioProgress` only the newest. `SpeechStarted` and `SpeechEnded` are forwarded at once.
 
     Args:
-        forward: takes each event, with the options that it came with.
-        align: gives a final the times of its words. Bounded in time by itself; an error leaves the final as it is.
+        forward: takes each event with its options.
+        align: returns a final with word times. Has its own time limit; on an error the final is forwarded unchanged.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class WordTiming:
 
     @property
     def waiting(self) -> int:
-        """Events that are held."""
+        """Number of held events."""
         return len(self._held)
 
     def take(self, event: Event, options: LiveOptions, audio: Audio | None = None) -> None:
-        """Forward `event` in its turn. `audio`: of a final whose words are to be timed."""
+        """Forward `event` in order. `audio`: of a final that is to be aligned."""
         overtakes = isinstance(event, SpeechStarted | SpeechEnded)
         if overtakes or (audio is None and not self._held):
             self._forward(event, options)
@@ -62,14 +62,14 @@ class WordTiming:
             held.timing.add_done_callback(lambda _: self._release())
 
     async def done(self) -> None:
-        """Return once all that was taken has been forwarded."""
+        """Return once all events have been forwarded."""
         while self._held:
             tasks = [held.timing for held in self._held if held.timing is not None]
             await asyncio.wait(tasks)
             await asyncio.sleep(0)
 
     async def aclose(self) -> None:
-        """Cancel what is being aligned; nothing more is forwarded."""
+        """Cancel alignment. Nothing more is forwarded."""
         tasks = [held.timing for held in self._held if held.timing is not None]
         self._held.clear()
         for task in tasks:
@@ -85,7 +85,7 @@ class WordTiming:
             self._forward(timing.result() if timing is not None and is_timed else held.event, held.options)
 
     def _drop_older(self, kind: type[Event]) -> None:
-        """A newer event of its kind has come; what stands before the last final stays."""
+        """Drop the held event of the kind that a newer one replaces. Events before the last held final stay."""
         for held in reversed(self._held):
             if isinstance(held.event, Final):
                 return

@@ -1,4 +1,4 @@
-"""From an upload to a running transcription: the same for every route that takes a recording."""
+"""Starts the transcription of an upload, for all routes that take a recording."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import Request, UploadFile
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.server.http.forms import SubtitleForm, TranscriptionForm, TranslationForm
-from steno.server.middleware.upload_admission import place_of
+from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services
 
 Form: TypeAlias = TranscriptionForm | SubtitleForm | TranslationForm
@@ -27,37 +27,37 @@ _ALIASES = {
 
 
 async def begin(request: Request, file: UploadFile, options: FileOptions, services: Services) -> FileTranscription:
-    """Start, decode the first piece, load the model: what cannot work is found out before the answer begins.
+    """Decode the first piece and load the model, so that failures are reported before the response starts.
 
-    The transcription ends with the request (`Place.cleanup`).
+    The transcription is closed with the request (`AdmittedUpload.cleanup`).
 
     Raises:
-        AudioError: of the kind that befits the recording.
-        ModelLoadError: the model did not load.
+        AudioError: the recording cannot be used.
+        ModelLoadError: the model cannot be loaded.
     """
     if len((await request.form()).getlist("file")) > 1:
-        raise InvalidRequestError("one file at a time: the field 'file' was sent more than once", param="file")
-    place = place_of(request.scope)
+        raise InvalidRequestError("several files are not supported; expected one field 'file'", param="file")
+    admitted = admitted_upload_of(request.scope)
     transcription = FileTranscription.on(
-        services.engine, services.pieces.open(file.file, options.track), place.ticket, options
+        services.engine, services.recordings.open(file.file, options.track), admitted.ticket, options
     )
-    await place.cleanup.enter_async_context(transcription)
+    await admitted.cleanup.enter_async_context(transcription)
     await transcription.open()
-    await place.ticket.ready()
+    await admitted.ticket.ready()
     return transcription
 
 
 async def ignored(request: Request, form: Form, services: Services) -> dict[str, str]:
-    """A header that names what was sent and has no effect; none where there is nothing.
+    """The header that lists fields without effect; empty if there are none.
 
     Raises:
-        UnsupportedFeatureError: a field asks for speakers to be told apart, which changes what the answer means.
+        UnsupportedFeatureError: a field requests speaker diarisation. Ignoring it would change the result's meaning.
     """
     known = {_ALIASES.get(field.name, field.name) for field in fields(form)}
     unknown = [name for name in dict.fromkeys((await request.form()).keys()) if name not in known]
     for name in unknown:
         if name.startswith(_SPEAKERS):
-            raise UnsupportedFeatureError("speakers are not told apart here; leave the field out", param=name[:50])
+            raise UnsupportedFeatureError("speaker diarisation is not supported; omit the field", param=name[:50])
     harmless = [re.sub(r"[^\w\[\]-]", "_", name, flags=re.ASCII)[:50] for name in unknown[:MAX_UNKNOWN]]
     names = [*form.ignored(services.engine.capabilities), *harmless]
     return {"X-Steno-Ignored": ", ".join(names)} if names else {}

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from steno.errors import DrainingError, InvalidRequestError, SessionEndedError, SlowReaderError, StenoError
+from steno.pipelines.live.live_stream import LiveStream
 from steno.pipelines.live.notices import Draining, Notice
-from steno.pipelines.live.stream import LiveStream
 from steno.server.leaky_bucket import LeakyBucket
 from steno.server.live.connection import connection_of
 from steno.server.live.dialects.base import (

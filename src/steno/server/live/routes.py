@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from steno.errors import AuthenticationError, OverloadedError, RetryableError, StenoError, UnavailableError
-from steno.pipelines.live.stream import LiveStream
+from steno.pipelines.live.live_stream import LiveStream
 from steno.server.http.error_response import response_of, status_of
 from steno.server.live.connection import connection_of
 from steno.server.live.dialects.base import Dialect, DialectFactory, Handshake, ServerFacts

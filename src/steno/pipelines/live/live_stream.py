@@ -1,9 +1,9 @@
-"""A live stream. It drives three things that do not know each other:
+"""A live stream. It connects three parts that are independent of each other:
 
-    bytes → Intake (decode, resample) → Session (sans-IO) → Hearing (VAD, batched over all streams) → Session
+    bytes → Intake (decode, resample) → Session (sans-IO) → VadStage (VAD, batched over all streams) → Session
     Session → steps → engine → hypotheses → Session → events → Outbox
 
-Whoever feeds it is held up when recognition is far behind or nobody reads the events: nothing grows without bound.
+Feeding is back-pressured while recognition is far behind or the events are not read, so that memory stays bounded.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 MAX_STEP_S = 2.0
-"""Under load partials come less often, down to this."""
+"""Max interval of partials, reached under load."""
 MAX_BEHIND_S = 60.0
-"""Audio that may wait for its text; beyond that the client is not listened to."""
+"""Max audio without text; beyond it the client is back-pressured."""
 MAX_WAITING = 64
-"""Segments, silences and empty finals that may wait behind one that is being recognised; a client that flushes on and
-on is not listened to either."""
+"""Max segments, silences and empty finals that wait behind one in recognition; beyond it the client is
+back-pressured. It is reached by a client that flushes repeatedly."""
 PARTIAL_TIMEOUT_S = 10.0
-"""A final has the engine's own, as any request."""
+"""Time limit of a partial. A final has the engine's request timeout."""
 ALIGNMENT_TIMEOUT_S = 3.0
 """A final whose word times take longer is emitted with guessed ones. Later events of the stream wait behind it."""
 QUIET_S = 1.0
-"""A client that has sent nothing for so long has said what it had to say."""
+"""A client that sent no audio for this long has stopped speaking."""
 
 
 class LiveStream:
-    """Made by `Live.open`. `feed`, `flush`, `reset`, `configure` and `finish` are called one at a time, in the order
-    of the client's wishes; meanwhile another task reads the `outbox`."""
+    """Made by `LiveService.open`. One task calls `feed`, `flush`, `reset`, `configure` and `finish`, in the order of
+    the client's messages; another task reads the `outbox`."""
 
     def __init__(self, context: LiveContext, ticket: Ticket, name: str, options: LiveOptions) -> None:
         self._context = context
@@ -63,120 +63,120 @@ class LiveStream:
         self._options = options
         self._intake = intake_of(options, context.decoders)
         self._session = Session(session_config_of(options, context.settings))
-        self._ear = context.hearing.listen()
+        self._vad_stream = context.vad_stage.open_stream()
         self.outbox = Outbox()
-        self._finals = Finals(self._tell, context.style, context.translator)
-        self._timing = WordTiming(self._pass_on, self._aligned)
+        self._finals = Finals(self._emit, context.style, context.translator)
+        self._timing = WordTiming(self._forward, self._aligned)
         self._to_align: dict[int, Audio] = {}
-        """Audio of finals that are about to be applied, by segment."""
+        """Audio to align with finals that are about to be applied, by segment."""
         self._due_at: dict[int, float] = {}
-        """When a segment's final was due, on the event loop's clock."""
+        """Event loop time at which a segment's final was due."""
         self._finals_in_order = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._jobs: Counter[int] = Counter()
-        """Under way, by segment. The backend may keep something of each segment in here."""
+        self._pending: Counter[int] = Counter()
+        """Jobs in progress, by segment. The backend may hold cached state for each segment in here."""
         self._progress = asyncio.Event()
         self._turnaround_s = 0.0
         self._lag = LagWatch()
         self._is_loaded = False
         self.finals = 0
-        """How many there were."""
+        """Number of finals so far."""
         self._start(self._load(), "load")
         self._prepare_aligner()
 
     @property
     def audio_s(self) -> float:
-        """Audio received."""
+        """Seconds of audio received."""
         return self._session.received_s
 
     async def feed(self, data: bytes) -> None:
-        """Take audio in the options' encoding. What is no audio, or finds no decoder, is left out: `Failed` says so."""
+        """Take audio in the options' encoding. Data that cannot be decoded is skipped and reported by `Failed`."""
         try:
             async for audio in self._intake.feed(data):
-                await self._hear(audio)
+                await self._detect_speech(audio)
         except (AudioError, RetryableError) as error:
             self.outbox.put(Failed(error))
 
     async def flush(self) -> None:
-        """End the segment here: a `Final` with the reason `flush` will be told."""
-        await self._hear(await self._intake.flush())
+        """End the segment here. A `Final` with the reason `flush` will be emitted."""
+        await self._detect_speech(await self._intake.flush())
         self._take(self._session.flush())
 
     async def reset(self) -> None:
-        """Discard the segment that is being spoken."""
-        await self._hear(await self._intake.flush())
+        """Discard the open segment."""
+        await self._detect_speech(await self._intake.flush())
         dropped = self._session.open_segment
         self._take(self._session.reset())
-        if dropped is not None and not self._jobs[dropped]:
-            self._forget(dropped)
-        self._context.engine.forget(self._name)  # what was said before the reset is no context for what comes
+        if dropped is not None and not self._pending[dropped]:
+            self._release(dropped)
+        self._context.engine.forget(self._name)  # text before the reset is no context for what follows
 
     async def configure(self, options: LiveOptions) -> None:
-        """Go on with other options, which were checked, from here on."""
+        """Use other options, already validated, from here on."""
         before, self._options = self._options, replace(options, offset_s=self._options.offset_s)
         if (before.encoding, before.sample_rate) != (options.encoding, options.sample_rate):
-            await self._hear(await self._intake.flush())
+            await self._detect_speech(await self._intake.flush())
             await self._intake.aclose()
             self._intake = intake_of(options, self._context.decoders)
         self._prepare_aligner()
         self._take(self._session.configure(session_config_of(self._options, self._context.settings)))
 
     async def finish(self) -> None:
-        """The audio ends here. Returns once all of it has been told."""
-        await self._hear(await self._intake.flush())
+        """End the audio. Returns once all events have been emitted."""
+        await self._detect_speech(await self._intake.flush())
         self._take(self._session.finish())
         while not self._session.settled:
-            await self._changed()
+            await self._wait_for_progress()
         await self._timing.done()
         await self._finals.done()
 
     async def utterance_over(self) -> None:
-        """Return once no segment is being spoken, or no audio comes any more."""
+        """Return once no segment is open, or the client has stopped sending audio."""
         clock = asyncio.get_running_loop().time
         since, received_s = clock(), self.audio_s
         while self._session.open_segment is not None and clock() - since < QUIET_S:
             with suppress(TimeoutError):
                 async with asyncio.timeout(QUIET_S):
-                    await self._changed()
+                    await self._wait_for_progress()
             if self.audio_s > received_s:
                 since, received_s = clock(), self.audio_s
 
     async def aclose(self) -> None:
-        """End all that is under way. Idempotent."""
+        """Cancel all work and close the stream. Idempotent."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         try:
             if tasks:
                 await asyncio.wait(tasks)
-            self._ear.close()
+            self._vad_stream.close()
             await self._timing.aclose()
             await self._finals.aclose()
             await self._intake.aclose()
         finally:
-            for segment_id in list(self._jobs):
-                self._forget(segment_id)
+            for segment_id in list(self._pending):
+                self._release(segment_id)
             self._context.engine.forget(self._name)
             self.outbox.close()
 
-    async def _hear(self, audio: Audio) -> None:
+    async def _detect_speech(self, audio: Audio) -> None:
         await self.outbox.room()
         while self._is_far_behind:
-            await self._changed()
+            await self._wait_for_progress()
         frames = self._session.feed(audio)
-        self._take(self._session.observe(*await self._ear.hear(frames)))
+        self._take(self._session.observe(*await self._vad_stream.detect(frames)))
 
     @property
     def _is_far_behind(self) -> bool:
         waiting = self._session.waiting + self._timing.waiting + self._finals.waiting
         return self._session.behind_s > MAX_BEHIND_S or waiting > MAX_WAITING
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         self.outbox.put(event)
         self._progress.set()
 
     def _take(self, events: Iterable[Event]) -> None:
-        """Tell what happened, and begin what is due by now."""
+        """Emit events, and start the steps that are due."""
         for event in events:
             audio = None
             if isinstance(event, Final):
@@ -185,10 +185,10 @@ class LiveStream:
             self._timing.take(event, self._options, audio)
         if self._is_loaded:
             for step in self._session.due(self._step_s()):
-                self._jobs[step.segment_id] += 1
+                self._pending[step.segment_id] += 1
                 self._start(self._recognise(step), step.what)
         behind_s = self._session.behind_s
-        if lagging := self._lag.look(asyncio.get_running_loop().time(), self._session.received_s, behind_s):
+        if lagging := self._lag.check(asyncio.get_running_loop().time(), self._session.received_s, behind_s):
             self.outbox.put(lagging)
         self._progress.set()
 
@@ -200,12 +200,12 @@ class LiveStream:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _changed(self) -> None:
+    async def _wait_for_progress(self) -> None:
         self._progress.clear()
         await self._progress.wait()
 
     async def _load(self) -> None:
-        """Where the model cannot be loaded, each final says so, and tries again."""
+        """Wait for the model. If it cannot be loaded, each final retries and reports the error."""
         try:
             await self._ticket.ready()
         except StenoError as error:
@@ -214,7 +214,7 @@ class LiveStream:
         self._take([])
 
     async def _recognise(self, step: StepRequest) -> None:
-        """A task's boundary: whatever happens is logged, and told."""
+        """Recognise a step. This is a task's outermost boundary: every error is logged and emitted."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         events: list[Event] = []
@@ -232,10 +232,10 @@ class LiveStream:
         if events and not step.final:
             self._turnaround_s = lag_s
         self._measure_partials(events, lag_s)
-        self._jobs[step.segment_id] -= 1
+        self._pending[step.segment_id] -= 1
         self._take(events)
-        if not self._jobs[step.segment_id] and not self._session.is_open(step.segment_id):
-            self._forget(step.segment_id)
+        if not self._pending[step.segment_id] and not self._session.is_open(step.segment_id):
+            self._release(step.segment_id)
 
     async def _apply(self, step: StepRequest) -> list[Event]:
         options = self._options
@@ -252,23 +252,23 @@ class LiveStream:
         )
         if step.final:
             self._due_at[step.segment_id] = asyncio.get_running_loop().time()
-            hypothesis = self._checked(await self._final_of(work), step)
+            hypothesis = self._without_noise(await self._recognise_final(work), step)
             if wants_words and hypothesis.text and self._context.engine.aligns(hypothesis.language):
                 self._to_align[step.segment_id] = step.audio
         else:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_PARTIAL, PARTIAL_TIMEOUT_S)
-            hypothesis = self._checked(hypothesis, step)
+            hypothesis = self._without_noise(hypothesis, step)
         return self._session.apply(step, hypothesis)
 
-    async def _final_of(self, work: Recognize) -> Hypothesis:
-        """Finals run one after another where each is recognised behind those before it."""
+    async def _recognise_final(self, work: Recognize) -> Hypothesis:
+        """Recognise a final. Finals run one at a time if the backend uses earlier ones as context."""
         if not self._context.engine.capabilities.stream_context:
             return await self._ticket.recognize(work, Priority.LIVE_FINAL)
         async with self._finals_in_order:
             return await self._ticket.recognize(work, Priority.LIVE_FINAL)
 
     async def _aligned(self, final: Final, audio: Audio) -> Final:
-        """`final` with the times of its words, on the stream's clock; as it is where the aligner finds none."""
+        """`final` with word times on the stream's clock; unchanged if the aligner finds none."""
         text = Hypothesis(final.text, final.language, scores=final.scores)
         timed = await with_words(self._ticket, text, audio, Priority.LIVE_FINAL, ALIGNMENT_TIMEOUT_S)
         if not timed.words:
@@ -280,8 +280,8 @@ class LiveStream:
         )
         return replace(final, words=tuple(words))
 
-    def _pass_on(self, event: Event, options: LiveOptions) -> None:
-        """An event whose turn has come."""
+    def _forward(self, event: Event, options: LiveOptions) -> None:
+        """Forward an event whose turn it is."""
         if isinstance(event, Final):
             self._measure_final(event)
             self._finals.take(event, options)
@@ -289,7 +289,7 @@ class LiveStream:
             self.outbox.put(event)
         self._progress.set()
 
-    def _checked(self, hypothesis: Hypothesis, step: StepRequest) -> Hypothesis:
+    def _without_noise(self, hypothesis: Hypothesis, step: StepRequest) -> Hypothesis:
         if step.stable:
             return hypothesis
         return without_noise(hypothesis, step.speech_s, self._context.engine.capabilities.noise_confidence)
@@ -305,19 +305,19 @@ class LiveStream:
     def _measure_partials(self, events: Iterable[Event], lag_s: float) -> None:
         telemetry = self._context.telemetry
         if telemetry is not None and any(isinstance(event, Partial) for event in events):
-            telemetry.told("partial", lag_s)
+            telemetry.emitted("partial", lag_s)
 
     def _measure_final(self, final: Final) -> None:
         due_at = self._due_at.pop(final.segment_id, None)
         telemetry = self._context.telemetry
         if telemetry is None or due_at is None:
             return
-        telemetry.told("final", asyncio.get_running_loop().time() - due_at)
+        telemetry.emitted("final", asyncio.get_running_loop().time() - due_at)
         if final.diverged:
             telemetry.diverged()
 
-    def _forget(self, segment_id: int) -> None:
-        del self._jobs[segment_id]
+    def _release(self, segment_id: int) -> None:
+        del self._pending[segment_id]
         self._context.engine.forget(self._key(segment_id))
 
     def _key(self, segment_id: int) -> str:
