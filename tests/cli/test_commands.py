@@ -317,7 +317,7 @@ def test_a_server_s_words_make_the_same_files(server: RunningServer, fixtures: P
 def test_a_server_s_refusal_is_passed_on(server: RunningServer, fixtures: Path) -> None:
     ended = steno("transcribe", "--url", server.url, "--api-key", "wrong", fixtures / "train.flac")
     assert ended.returncode == 1
-    assert "the server says 401: the API key is not valid here" in ended.stderr
+    assert "the server says 401: the API key is invalid" in ended.stderr
 
 
 def test_a_server_that_is_not_there_is_named(fixtures: Path) -> None:

@@ -331,7 +331,7 @@ def test_a_file_on_standard_input_is_not_taken_for_samples(fixtures: Path) -> No
 
 def test_a_wrong_key_is_said(server: RunningServer, fixtures: Path) -> None:
     ended = live(fixtures / "letter.flac", "--url", server.url, "--api-key", "wrong")
-    assert (ended.returncode, ended.stderr) == (1, "steno: the API key is not valid here\n")
+    assert (ended.returncode, ended.stderr) == (1, "steno: the API key is invalid\n")
 
 
 def test_help_teaches() -> None:

@@ -440,7 +440,7 @@ def test_a_backend_that_cannot_run_is_a_sentence_and_not_a_traceback() -> None:
     ("options", "complaint"),
     [
         (["--host", "a..b"], "cannot listen on HOST=a..b"),
-        (["--ssl-certfile", __file__, "--ssl-keyfile", __file__], "SSL_CERTFILE and SSL_KEYFILE are no PEM"),
+        (["--ssl-certfile", __file__, "--ssl-keyfile", __file__], "invalid SSL_CERTFILE or SSL_KEYFILE"),
     ],
 )
 def test_bad_options_of_serve_are_named(options: list[str], complaint: str) -> None:

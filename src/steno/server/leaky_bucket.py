@@ -1,4 +1,4 @@
-"""How often something may happen: so many times at once, and so many more with each second."""
+"""A leaky bucket: limits the burst and the sustained rate of events."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 
 class LeakyBucket:
-    """Counts what happens, and forgets it at a constant rate.
+    """Counts events, and leaks them at a constant rate.
 
     Args:
-        capacity: how many may happen at once.
-        leak_per_s: how many are forgotten each second.
+        capacity: max events in a burst.
+        leak_per_s: sustained events per second.
         clock: monotonic seconds.
     """
 
@@ -22,7 +22,7 @@ class LeakyBucket:
         self._counted_at = clock()
 
     def add(self) -> bool:
-        """Count one more, if that is within the capacity; whether it is."""
+        """Count an event if capacity is left. Returns whether it was counted."""
         now = self._clock()
         self._level = max(0.0, self._level - (now - self._counted_at) * self._leak_per_s)
         self._counted_at = now

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from engine.virtual import SleepingBackend, run
 from steno.engine.admission import AdmissionLimits
 from steno.engine.engine import Engine
-from steno.server.middleware.upload_admission import UploadAdmission, place_of
+from steno.server.middleware.upload_admission import UploadAdmission, admitted_upload_of
 from steno.server.middleware.upload_limits import UploadLimits
 
 LIMITS = UploadLimits(max_bytes=1000, idle_s=30, least_bytes_per_s=0, max_per_client=2)
@@ -123,7 +123,7 @@ def test_a_client_that_leaves_cancels_what_it_asked_for() -> None:
 
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:
         await Request(scope, receive).body()
-        place_of(scope).cleanup.callback(ended.append, "cleaned up")
+        admitted_upload_of(scope).cleanup.callback(ended.append, "cleaned up")
         try:
             await asyncio.sleep(1000)
         except asyncio.CancelledError:
@@ -287,7 +287,7 @@ def test_the_time_that_a_body_takes_is_the_request_s() -> None:
 
     async def measuring(scope: Scope, receive: Receive, send: Send) -> None:
         await Request(scope, receive).body()
-        left.append(place_of(scope).ticket.time_left_s())
+        left.append(admitted_upload_of(scope).ticket.time_left_s())
         await PlainTextResponse("")(scope, receive, send)
 
     serve(Client((20, body(1, more=True)), (10, body(1, more=False))), measuring)

@@ -7,7 +7,7 @@ class Connection:
     def __init__(self) -> None:
         self.gave_way = False
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         self.gave_way = True
 
 
@@ -20,9 +20,9 @@ def filled(size: int) -> tuple[ConnectionPool, list[Connection]]:
 
 def test_the_connection_that_is_idle_the_longest_gives_way() -> None:
     pool, (first, second, third) = filled(3)
-    pool.is_busy(first)
-    pool.is_busy(second)
-    pool.is_idle(second)
+    pool.mark_busy(first)
+    pool.mark_busy(second)
+    pool.mark_idle(second)
     assert pool.add(Connection())
     assert [first.gave_way, second.gave_way, third.gave_way] == [False, False, True]
     assert pool.add(Connection())
@@ -32,12 +32,12 @@ def test_the_connection_that_is_idle_the_longest_gives_way() -> None:
 def test_where_all_are_busy_some_may_come_to_be_refused_in_words_and_no_more() -> None:
     pool, connections = filled(2)
     for connection in connections:
-        pool.is_busy(connection)
+        pool.mark_busy(connection)
     assert pool.is_full
     for _ in range(MAX_REFUSED):
         refused = Connection()
         assert pool.add(refused)
-        pool.is_busy(refused)
+        pool.mark_busy(refused)
     assert not pool.add(Connection())
     pool.remove(connections[0])
     assert pool.add(Connection())
@@ -45,9 +45,9 @@ def test_where_all_are_busy_some_may_come_to_be_refused_in_words_and_no_more() -
 
 def test_a_connection_that_is_gone_leaves_its_place() -> None:
     pool, (only,) = filled(1)
-    pool.is_busy(only)
+    pool.mark_busy(only)
     assert pool.is_full
     pool.remove(only)
     pool.remove(only)
-    pool.is_idle(only)
+    pool.mark_idle(only)
     assert not pool.is_full

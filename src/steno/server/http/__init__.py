@@ -1,1 +1,1 @@
-"""HTTP routes: each validates, calls a pipeline, and words the answer."""
+"""HTTP routes: each validates a request, calls a pipeline, and formats the response."""

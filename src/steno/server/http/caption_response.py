@@ -1,4 +1,4 @@
-"""Subtitles as an HTTP answer."""
+"""Subtitle files as HTTP responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steno.captions.formats import FORMATS, FormatName, render
 from steno.pipelines.subtitle import Timing
 
 UNSAFE = str.maketrans(dict.fromkeys(['"', "\\", "?", *map(chr, range(0x20)), "\x7f"], "_"))
-"""What would end the name, or the header: control characters are allowed in no header (RFC 9110, 5.5)."""
+"""Replaces characters that would end the quoted name or the header, such as control characters (RFC 9110, 5.5)."""
 
 
 def caption_response(
@@ -25,7 +25,7 @@ def caption_response(
     language: str | None,
     upload: str | None,
 ) -> Response:
-    """The file, named after the upload, and in `X-Timing-Mode` how its times were found."""
+    """The subtitle file, named after the upload. `X-Timing-Mode` reports the source of its times."""
     kind = FORMATS[form]
     headers = {**headers, "X-Timing-Mode": timing.mode, "Content-Disposition": _attachment(upload, kind.extension)}
     if timing.reason:
@@ -34,7 +34,7 @@ def caption_response(
 
 
 def _attachment(upload: str | None, extension: str) -> str:
-    """RFC 6266: a plain name for all, the real one for clients that read UTF-8."""
+    """RFC 6266: an ASCII name for all clients, and the full name in UTF-8."""
     stem = PurePosixPath((upload or "").replace("\\", "/")).stem[:150] or "transcript"
     plain = stem.encode("ascii", "replace").decode().translate(UNSAFE)
     encoded = quote((stem + extension).encode("utf-8", "replace"), safe="")

@@ -1,4 +1,4 @@
-"""What steno's errors mean in HTTP, and the one body that every error has."""
+"""Maps steno's errors to HTTP statuses and to one common body."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATUS: dict[type[StenoError], int] = {
     errors.UnavailableError: 503,
     errors.DeadlineExceededError: 504,
 }
-"""By class, the nearest base counts; what is not here is the server's fault: 500."""
+"""Status by error class; the nearest base class applies. Errors that are not listed are 500."""
 
 
 class ErrorDetail(BaseModel):
@@ -52,7 +52,7 @@ class ErrorContext(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """OpenAI's shape, and ours beside it."""
+    """OpenAI's error body, with steno's fields beside it."""
 
     error: ErrorDetail
     code: str
@@ -62,7 +62,7 @@ class ErrorBody(BaseModel):
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`: these statuses come with an `ErrorBody`."""
+    """OpenAPI `responses` of a route: these statuses have an `ErrorBody`."""
     return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
@@ -71,7 +71,7 @@ def status_of(error: StenoError) -> int:
 
 
 def response_of(error: StenoError, request_id: str) -> JSONResponse:
-    """The answer to a request that ended with `error`."""
+    """The response for `error`."""
     status = status_of(error)
     headers = {}
     if isinstance(error, errors.RetryableError):
@@ -82,12 +82,12 @@ def response_of(error: StenoError, request_id: str) -> JSONResponse:
 
 
 def body_of(error: StenoError, request_id: str) -> dict[str, Any]:
-    """`ErrorBody` as JSON; also sent in the middle of an event stream."""
+    """`ErrorBody` as JSON; also sent inside an event stream."""
     return _body(status_of(error), error.message, error.code, error.param, request_id)
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the app come out in the one shape."""
+    """Register handlers that give every error of the app an `ErrorBody`."""
 
     @app.exception_handler(StenoError)
     async def _steno(request: Request, error: StenoError) -> JSONResponse:
@@ -114,21 +114,21 @@ def install(app: FastAPI) -> None:
 
 
 def _about_file(request: Request, error: RequestValidationError) -> str:
-    """What is wrong with the way in which a recording was sent, and what is right."""
-    right = "send the recording as the form field 'file', with a file name (curl -F file=@talk.mp3)"
+    """Describe what is wrong with the field `file`, and how to send a recording."""
+    expected = "send the recording as the form field 'file', with a file name (curl -F file=@talk.mp3)"
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
-        return f"the body is {kind[:50] or 'of no type'}, where multipart/form-data is needed: {right}"
+        return f"invalid content type {kind[:50] or 'none'}; expected multipart/form-data: {expected}"
     given = next((problem.get("input") for problem in error.errors() if problem["loc"][-1] == "file"), None)
     if isinstance(given, str) and given.lstrip().startswith(("http://", "https://")):
-        return f"the field 'file' is a URL, and URLs are not fetched here: {right}"
+        return f"the field 'file' is a URL, which is not supported: {expected}"
     if isinstance(given, str):
-        return f"the field 'file' is text, or has no file name: {right}"
-    return f"the form has no field 'file': {right}"
+        return f"the field 'file' is text, or has no file name: {expected}"
+    return f"the form has no field 'file': {expected}"
 
 
 def unexpected(error: Exception, request_id: str) -> JSONResponse:
-    """For an error that was not foreseen: its details go to the log and not to the client."""
+    """The response for an unhandled error. Its details go to the log, not to the client."""
     logger.opt(exception=error).error("unhandled {}", type(error).__name__)
     message = f"the server failed; its log has the reason under request id {request_id}"
     return JSONResponse(_body(500, message, StenoError.code, None, request_id), 500)

@@ -1,4 +1,4 @@
-"""Multipart forms as clients write them: the names of repeated fields, and uploads that cannot be stored."""
+"""Reads multipart forms: normalises names of repeated fields, and reports uploads that cannot be stored."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from loguru import logger
 from starlette.datastructures import FormData
 
 REPEATED = ("timestamp_granularities", "include", "keywords", "languages")
-"""Fields with a list of values. SDKs write `name[]`; curl users write `name`, and some form libraries `name[0]`."""
+"""Fields with a list of values. SDKs send `name[]`, curl users `name`, and some form libraries `name[0]`."""
 
 _INDEXED = re.compile(rf"({'|'.join(REPEATED)})(\[\d*\])?")
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.EIO, errno.EFBIG)
-"""What an operating system says where a temporary file cannot be written."""
+"""Error numbers of an operating system that cannot write a temporary file."""
 
 
 class FormRequest(Request):
-    """A request whose repeated form fields are named `name[]`, whatever the client called them."""
+    """A request whose repeated form fields are renamed to `name[]`."""
 
-    _named: FormData | None = None
+    _form: FormData | None = None
 
     async def form(self, **limits: Any) -> FormData:  # type: ignore[override]
-        """Raises HTTPException: 507 where the upload cannot be stored."""
-        if self._named is None:
+        """Parse the form. Raises HTTPException 507 if the upload cannot be stored."""
+        if self._form is None:
             try:
                 sent = await super().form(**limits)
             except OSError as error:
-                raise _not_stored(error) from error
-            self._named = FormData([(_name(key), value) for key, value in sent.multi_items()])
-        return self._named
+                raise _storage_error(error) from error
+            self._form = FormData([(_field_name(key), value) for key, value in sent.multi_items()])
+        return self._form
 
 
 class FormRoute(APIRoute):
@@ -49,13 +49,13 @@ class FormRoute(APIRoute):
         return handle_form
 
 
-def _name(key: str) -> str:
+def _field_name(key: str) -> str:
     found = _INDEXED.fullmatch(key)
     return f"{found[1]}[]" if found else key
 
 
-def _not_stored(error: OSError) -> OSError | HTTPException:
+def _storage_error(error: OSError) -> OSError | HTTPException:
     if error.errno not in _STORAGE:
         return error
     logger.error("an upload cannot be stored: {} (the folder for temporary files is set by TMPDIR)", error)
-    return HTTPException(507, "the server has no room to store this upload; a smaller one may still work")
+    return HTTPException(507, "the server cannot store this upload: no space left; a smaller one may work")

@@ -1,4 +1,4 @@
-"""What requests may say, and what of it this server's backend can do."""
+"""Form fields of requests, and their checks against the backend's capabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from steno.pipelines.file import FileOptions
 from steno.pipelines.request_checks import TimingMode, check_language
 
 MAX_CONTEXT = 4000
-"""Characters of `prompt` and `hotwords`; more would crowd the audio out of a model's window."""
+"""Max characters of `prompt` and `hotwords`; more would displace the audio in a model's context window."""
 
 Format = Literal["json", "text", "verbose_json", "srt", "vtt", "lrc", "tsv"]
 CaptionFormat = Literal["srt", "vtt", "lrc", "tsv"]
@@ -22,42 +22,42 @@ Granularity = Literal["word", "segment"]
 
 
 Recording = Annotated[UploadFile, File(description="The recording: any audio or video file.")]
-Model = Annotated[str | None, Form(description="The served model, or an alias of it. May be left out.")]
+Model = Annotated[str | None, Form(description="The served model, or an alias of it. Optional.")]
 Spoken = Annotated[
-    str | None, Form(description="Spoken language: ISO 639-1 code (`en`) or name; `auto` or nothing = detect.")
+    str | None, Form(description="Spoken language: ISO 639-1 code (`en`) or name; `auto` or empty = detect.")
 ]
 Timing = Annotated[
-    TimingMode, Form(description="Subtitle times: from the words as they were heard, or spread by their length.")
+    TimingMode, Form(description="Subtitle times: from recognised word times, or estimated from the words' length.")
 ]
-LineChars = Annotated[int, Form(ge=10, le=200, description="Columns of a subtitle line; a CJK character takes two.")]
+LineChars = Annotated[int, Form(ge=10, le=200, description="Max columns of a subtitle line; a CJK character has two.")]
 Track = Annotated[
     str | None,
-    Form(max_length=50, description="Audio track of a file with several: its number, from 1, or its language."),
+    Form(max_length=50, description="Audio track of a multi-track file: its number, from 1, or its language."),
 ]
-Lines = Annotated[int, Form(ge=1, le=4, description="Lines of a subtitle.")]
+Lines = Annotated[int, Form(ge=1, le=4, description="Max lines of a subtitle.")]
 
 
 @dataclass(slots=True)
 class TranscriptionForm:
-    """The fields of OpenAI's API, then ours. For `Depends`."""
+    """OpenAI's fields, then steno's. For `Depends`."""
 
     file: Recording
     model: Model = None
     language: Spoken = None
     prompt: Annotated[str, Form(description="Context for the recogniser.", max_length=MAX_CONTEXT)] = ""
     response_format: Annotated[Format, Form()] = "json"
-    temperature: Annotated[float, Form(ge=0, le=1, description="Accepted; decoding is greedy.")] = 0.0
+    temperature: Annotated[float, Form(ge=0, le=1, description="Accepted and ignored; decoding is greedy.")] = 0.0
     granularities: Annotated[
         list[Granularity] | None, Form(alias="timestamp_granularities[]", description="For `verbose_json`.")
     ] = None
     include: Annotated[
         list[Literal["logprobs"]] | None, Form(alias="include[]", description="`logprobs`, for `json`.")
     ] = None
-    stream: Annotated[bool, Form(description="Answer with server-sent events, as text becomes known.")] = False
+    stream: Annotated[bool, Form(description="Respond with server-sent events, as segments are recognised.")] = False
     hotwords: Annotated[str, Form(description="Words to expect, comma-separated.", max_length=MAX_CONTEXT)] = ""
-    keywords: Annotated[list[str] | None, Form(alias="keywords[]", description="The same, one a field.")] = None
+    keywords: Annotated[list[str] | None, Form(alias="keywords[]", description="Hot words, one per field.")] = None
     languages: Annotated[
-        list[str] | None, Form(alias="languages[]", description="Languages that may be spoken; a single one is set.")
+        list[str] | None, Form(alias="languages[]", description="Expected languages; a single one sets `language`.")
     ] = None
     track: Track = None
     mode: Timing = "accurate"
@@ -70,23 +70,23 @@ class TranscriptionForm:
 
     @property
     def wants_words(self) -> bool:
-        """Whether the answer is made of words and cannot do without them; subtitles can."""
+        """Whether the response requires word times. Subtitles do not."""
         return "word" in (self.granularities or []) or bool(self.include)
 
     def options(self, engine: Engine) -> FileOptions:
-        """The form as the pipeline's options.
+        """Convert the form to the pipeline's options.
 
         Raises:
-            InvalidRequestError: options that contradict each other, or that the backend cannot fulfil.
+            InvalidRequestError: options contradict each other, or the backend does not support them.
         """
         capabilities, backend = engine.capabilities, engine.backend.name
         language = check_language(self._spoken, capabilities, backend)
         if self.stream and self.response_format not in ("json", "text"):
-            text = f"stream=true gives events; response_format={self.response_format} does not go with it: use json"
+            text = f"response_format={self.response_format} is not supported with stream=true; expected json or text"
             raise InvalidRequestError(text, param="response_format")
         if self.wants_words and not engine.times_words_of(language):
-            text = f"backend {backend!r} has no word times here, and no aligner speaks {language or 'its languages'}"
-            text += ": ask for segment, or have ALIGNER set"
+            text = f"word times are not supported: backend {backend!r} gives none, and no aligner supports "
+            text += f"{language or 'its languages'}; request segment, or set ALIGNER"
             raise UnsupportedFeatureError(text, param="timestamp_granularities[]")
         parts = (self.prompt, self.hotwords, *(self.keywords or ()))
         context = ", ".join(part for part in parts if part)[:MAX_CONTEXT] if capabilities.context else ""
@@ -95,7 +95,7 @@ class TranscriptionForm:
         return FileOptions(language, context, words, self.track)
 
     def ignored(self, capabilities: Capabilities) -> list[str]:
-        """What was sent and has no effect: hints that this backend cannot follow, options of another format."""
+        """Fields that have no effect: hints that the backend does not support, options of another format."""
         hints = {
             **_hints(self, capabilities),
             "hotwords": bool(self.hotwords) and not capabilities.context,
@@ -109,7 +109,7 @@ class TranscriptionForm:
 
 @dataclass(slots=True)
 class SubtitleForm:
-    """Just what subtitles need. For `Depends`."""
+    """The fields of subtitles. For `Depends`."""
 
     file: Recording
     model: Model = None
@@ -121,32 +121,32 @@ class SubtitleForm:
     max_lines: Lines = 2
 
     def ignored(self, capabilities: Capabilities) -> list[str]:
-        """Nothing: there are no hints here."""
+        """Always empty: the form has no hints."""
         return []
 
 
 @dataclass(slots=True)
 class TranslationForm:
-    """OpenAI's fields, then ours; `language` is the target. For `Depends`."""
+    """OpenAI's fields, then steno's; `language` is the target. For `Depends`."""
 
     file: Recording
     model: Model = None
     prompt: Annotated[str, Form(description="Context for the recogniser.", max_length=MAX_CONTEXT)] = ""
     response_format: Annotated[Literal["json", "text", "verbose_json", "srt", "vtt"], Form()] = "json"
-    temperature: Annotated[float, Form(ge=0, le=1, description="Accepted; decoding is greedy.")] = 0.0
-    language: Annotated[str, Form(description="Into what: a code or name.", max_length=50)] = "en"
+    temperature: Annotated[float, Form(ge=0, le=1, description="Accepted and ignored; decoding is greedy.")] = 0.0
+    language: Annotated[str, Form(description="Target language: a code or name.", max_length=50)] = "en"
     source_language: Spoken = None
     track: Track = None
     glossary: Annotated[
-        str, Form(description="`term=translation`, one a line or comma-separated.", max_length=MAX_CONTEXT)
+        str, Form(description="`term=translation`, one per line or comma-separated.", max_length=MAX_CONTEXT)
     ] = ""
-    bilingual: Annotated[bool, Form(description="Subtitles: the source text below the translation.")] = False
+    bilingual: Annotated[bool, Form(description="Subtitles: source text below the translation.")] = False
     mode: Timing = "accurate"
     max_line_chars: LineChars = 42
     max_lines: Lines = 2
 
     def ignored(self, capabilities: Capabilities) -> list[str]:
-        """Hints that this backend cannot follow."""
+        """Hints that the backend does not support."""
         return [name for name, given in _hints(self, capabilities).items() if given]
 
 

@@ -1,4 +1,4 @@
-"""`GET /v1/models`: OpenAI's list, with the one model that is served. Loads nothing."""
+"""`GET /v1/models`: OpenAI's list, with the one served model. Loads no model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from steno.server.http.error_response import documented
 from steno.server.services import Services, services_of
 
 router = APIRouter(tags=["models"])
-With = Annotated[Services, Depends(services_of)]
+ServicesDep = Annotated[Services, Depends(services_of)]
 
 CREATED = 1_735_689_600
-"""OpenAI's list wants a creation time; the weights' is not known here, so it is 2025-01-01 for all."""
+"""Creation time that OpenAI's list requires: always 2025-01-01, because that of the weights is unknown."""
 
 
 class ModelObject(BaseModel):
-    """OpenAI's model object; `loaded` and `aliases` are ours."""
+    """OpenAI's model object; `loaded` and `aliases` are steno's."""
 
     id: str
     object: Literal["model"] = "model"
@@ -35,13 +35,13 @@ class ModelList(BaseModel):
 
 
 @router.get("/v1/models", responses=documented(401))
-async def models(services: With) -> ModelList:
-    """The model that is served."""
+async def models(services: ServicesDep) -> ModelList:
+    """The served model, as a list."""
     return ModelList(data=[_model(services)])
 
 
 @router.get("/v1/models/{model:path}", responses=documented(401, 404))
-async def model(model: str, services: With) -> ModelObject:
+async def model(model: str, services: ServicesDep) -> ModelObject:
     """The served model, by its id or an alias."""
     services.check_model(model)
     return _model(services)

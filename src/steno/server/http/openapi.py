@@ -1,4 +1,4 @@
-"""What routes answer, for the OpenAPI document."""
+"""The OpenAPI document: descriptions of responses, and its creation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steno.server.middleware.path_prefix import local_path
 
 
 class OpenApiInThread:
-    """Makes the OpenAPI document when it is first asked for, off the event loop: it takes a tenth of a second, once."""
+    """Creates the OpenAPI document at its first request, off the event loop: it takes a tenth of a second, once."""
 
     def __init__(self, app: ASGIApp, api: FastAPI) -> None:
         self._app = app
@@ -47,7 +47,7 @@ _JSON = {
 
 TRANSCRIPT: Responses = {
     200: {
-        "description": "The transcript, in the format asked for.",
+        "description": "The transcript, in the requested format.",
         "content": {"application/json": _JSON, "text/event-stream": _TEXT, **_CAPTIONS},
     }
 }
@@ -55,7 +55,7 @@ EVENTS: Responses = {200: {"content": {"text/event-stream": _TEXT}}}
 CAPTIONS: Responses = {200: {"description": "A subtitle file.", "content": _CAPTIONS}}
 TRANSLATION: Responses = {
     200: {
-        "description": "The translation, in the format asked for.",
+        "description": "The translation, in the requested format.",
         "content": {"application/json": _JSON, **_CAPTIONS},
     }
 }

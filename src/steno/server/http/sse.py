@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 PING_S = 15.0
-"""Proxies drop connections that say nothing for a minute or so."""
+"""Interval of pings. Proxies close connections that are idle for about a minute."""
 
 
 def event(data: Mapping[str, Any]) -> bytes:
@@ -16,12 +16,12 @@ def event(data: Mapping[str, Any]) -> bytes:
 
 
 def encoded(data: str) -> bytes:
-    """`data` is JSON on one line."""
+    """Encode an event. `data` is JSON on one line."""
     return b"data: " + data.encode() + b"\n\n"
 
 
 async def with_pings(events: AsyncIterator[bytes], every_s: float = PING_S) -> AsyncIterator[bytes]:
-    """The events, with a comment in between whenever there has been none for `every_s`."""
+    """The events, with a comment whenever there was no event for `every_s`."""
     upcoming: asyncio.Future[bytes] | None = None
     try:
         while True:

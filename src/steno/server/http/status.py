@@ -1,4 +1,4 @@
-"""Health, readiness and metrics. None of these loads anything."""
+"""Health, readiness and metrics. These routes load no model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from steno.server.services import Services, services_of
 
 router = APIRouter()
 EMBEDDED = ("moonshine", "sphinx")
-With = Annotated[Services, Depends(services_of)]
+ServicesDep = Annotated[Services, Depends(services_of)]
 
 
 class LoadProgress(BaseModel):
-    """How far the model's loading has come."""
+    """Progress of loading the model."""
 
     done: float
     what: str
@@ -29,7 +29,7 @@ class LoadProgress(BaseModel):
 class Health(BaseModel):
     status: Literal["ok", "draining", "degraded"]
     mode: str
-    """`embedded` for moonshine and sphinx; of Qwen3-ASR which way it goes: `standard`, `speculative` or `dual`."""
+    """`embedded` for moonshine and sphinx; for Qwen3-ASR `standard`, `speculative` or `dual`."""
     model_loaded: bool
     model_state: LifecycleState
     model_id: str
@@ -44,11 +44,11 @@ class Health(BaseModel):
     queued_jobs: int
     loading: LoadProgress | None
     aligner_state: LifecycleState | None
-    """Null where there is no aligner: the recogniser times its words itself, or `ALIGNER=none`."""
+    """Null without an aligner: the recogniser gives word times itself, or `ALIGNER=none`."""
     aligner: str | None
-    """Its model."""
+    """The aligner's model id."""
     load_error: str | None
-    """Why the model could not be loaded the last time; the log has the details."""
+    """Why loading the model failed last; the log has the details."""
     version: str
     uptime_s: float
 
@@ -59,8 +59,8 @@ class Ready(BaseModel):
 
 @router.head("/health", include_in_schema=False)
 @router.get("/health", tags=["status"])
-async def health(services: With) -> Health:
-    """Whether the server works, and on what. Always 200 while the process can answer."""
+async def health(services: ServicesDep) -> Health:
+    """The server's state, model and device. Always 200 while the process can respond."""
     engine = services.engine
     backend = engine.backend
     state = engine.model_state
@@ -93,8 +93,8 @@ async def health(services: With) -> Health:
 
 @router.head("/ready", include_in_schema=False)
 @router.get("/ready", tags=["status"], responses={503: {"model": Ready}})
-async def ready(services: With, response: Response) -> Ready:
-    """Whether to send requests here: 503 while draining, or until a model that is loaded at the start is there."""
+async def ready(services: ServicesDep, response: Response) -> Ready:
+    """Whether to send requests here: 503 while draining, and with `PRELOAD` until the model is loaded."""
     if services.engine.draining:
         response.status_code = 503
         return Ready(status="draining")
@@ -105,7 +105,7 @@ async def ready(services: With, response: Response) -> Ready:
 
 
 @router.get("/metrics", tags=["status"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(services: With) -> Response:
+async def metrics(services: ServicesDep) -> Response:
     """Prometheus' text format."""
     return Response(services.metrics.render(), media_type=services.metrics.content_type)
 

@@ -1,4 +1,4 @@
-"""`POST /v1/audio/subtitles`: a subtitle file, and nothing else to decide."""
+"""`POST /v1/audio/subtitles`: a subtitle file of a recording."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ router = APIRouter(tags=["audio"], route_class=FormRoute)
 async def subtitles(
     request: Request, form: Annotated[SubtitleForm, Depends()], services: Annotated[Services, Depends(services_of)]
 ) -> Response:
-    """Subtitles of a recording: SRT, or VTT, LRC, TSV. `X-Timing-Mode` says how the times were found."""
+    """Subtitles of a recording: SRT, VTT, LRC or TSV. `X-Timing-Mode` reports the source of the times."""
     engine = services.engine
     services.check_model(form.model)
     headers = await upload.ignored(request, form, services)
@@ -34,16 +34,16 @@ async def subtitles(
     options = FileOptions(language, words=form.mode == "accurate", track=form.track)
     transcript = await (await upload.begin(request, form.file, options, services)).transcript()
     headers |= result_headers(transcript)
-    return await asyncio.to_thread(_answer, form, transcript, headers, services)
+    return await asyncio.to_thread(_format, form, transcript, headers, services)
 
 
-def _answer(form: SubtitleForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
-    """In a thread: the cues of four hours take most of a second."""
-    made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
+def _format(form: SubtitleForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
+    """Runs in a thread: the cues of four hours take most of a second."""
+    result = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
     return caption_response(
-        made.cues,
+        result.cues,
         form.response_format,
-        made.timing,
+        result.timing,
         headers,
         language=transcript.language,
         upload=form.file.filename,

@@ -22,7 +22,7 @@ class Usage(BaseModel):
 
 
 class LogProb(BaseModel):
-    """Of a word, where the backend's confidence is by word."""
+    """Log-probability of a word, if the backend gives confidence per word."""
 
     token: str
     logprob: float
@@ -30,21 +30,21 @@ class LogProb(BaseModel):
 
 
 class JsonTranscript(BaseModel):
-    """OpenAI's, with the language and the duration, which clients of other servers read."""
+    """OpenAI's transcript, with language and duration, which clients of other servers read."""
 
     text: str
     language: str | None = None
-    """English name, in lower case; None where it is not known."""
+    """English name, in lower case; None = unknown."""
     duration: float
     """Seconds."""
     usage: Usage
     logprobs: list[LogProb] | None = None
     warnings: list[str] | None = None
-    """What of the recording was damaged."""
+    """Damage found in the recording."""
 
 
 class DoneEvent(JsonTranscript):
-    """The last event of a stream: all of the text."""
+    """The last event of a stream: the whole text."""
 
     type: Literal["transcript.text.done"] = "transcript.text.done"
 
@@ -71,9 +71,9 @@ class WireSegment(BaseModel):
     no_speech_prob: float = 0.0
     confidence: float | None = None
     translated: bool | None = None
-    """Of a translation: False where the source text was kept."""
+    """In translations; False if the source text was kept."""
     repetition: bool | None = None
-    """True where the recogniser repeated itself without end, and the repetition was cut to one."""
+    """True if the recogniser looped and the repetition was cut to one."""
 
 
 class VerboseTranscript(BaseModel):
@@ -86,11 +86,11 @@ class VerboseTranscript(BaseModel):
     usage: Usage
     timings: dict[str, float]
     warnings: list[str] | None = None
-    """What of the recording was damaged."""
+    """Damage found in the recording."""
 
 
 def json_response(answer: BaseModel, headers: dict[str, str]) -> Response:
-    """Without what is None. Hours of words take tenths of a second, so this is for a thread."""
+    """Serialise without fields that are None. Call it in a thread: hours of words take tenths of a second."""
     return Response(answer.model_dump_json(exclude_none=True), media_type="application/json", headers=headers)
 
 
@@ -114,7 +114,7 @@ def done_event(transcript: Transcript, *, logprobs: bool) -> DoneEvent:
 
 
 def verbose_transcript(transcript: Transcript, granularities: set[str]) -> VerboseTranscript:
-    """Segments and words as asked for; segments alone where nothing was asked for, as OpenAI does."""
+    """Include segments and words as requested; segments alone by default, as OpenAI does."""
     wants_segments = "segment" in granularities or not granularities
     return VerboseTranscript(
         language=name_of(transcript.language or "").lower(),
@@ -154,7 +154,7 @@ def server_timing(timings_s: dict[str, float]) -> str:
 
 
 def result_headers(transcript: Transcript) -> dict[str, str]:
-    """What the answer's headers say of the transcript, whatever its format."""
+    """Response headers about the transcript, the same for every format."""
     headers = {"Server-Timing": server_timing(transcript.timings_s)}
     if transcript.warnings:
         headers["X-Steno-Warnings"] = "; ".join(transcript.warnings)[:MAX_HEADER_CHARS]

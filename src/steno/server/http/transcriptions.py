@@ -1,4 +1,4 @@
-"""`POST /v1/audio/transcriptions`: OpenAI's API, plain and as server-sent events, and the older event dialect."""
+"""`POST /v1/audio/transcriptions`: OpenAI's API, plain and as server-sent events, and an older event dialect."""
 
 from __future__ import annotations
 
@@ -31,39 +31,39 @@ from steno.server.services import Services, services_of
 from steno.types import Transcript
 
 router = APIRouter(tags=["audio"], route_class=FormRoute)
-Sent = Annotated[TranscriptionForm, Depends()]
-With = Annotated[Services, Depends(services_of)]
+FormDep = Annotated[TranscriptionForm, Depends()]
+ServicesDep = Annotated[Services, Depends(services_of)]
 
 
 @router.post("/v1/audio/transcriptions", response_class=Response, responses={**TRANSCRIPT, **REFUSALS})
-async def transcriptions(request: Request, form: Sent, services: With) -> Response:
-    """Transcribe a recording. OpenAI's SDKs work against this; further fields are steno's."""
+async def transcriptions(request: Request, form: FormDep, services: ServicesDep) -> Response:
+    """Transcribe a recording. Compatible with OpenAI's SDKs; further fields are steno's."""
     headers = await upload.ignored(request, form, services)
     transcription = await _begin(request, form, services)
     if form.stream:
         return _event_stream(_openai_events(transcription, request, logprobs=bool(form.include)), headers)
     transcript = await transcription.transcript()
     headers |= result_headers(transcript)
-    return await asyncio.to_thread(_answer, form, transcript, headers, services)
+    return await asyncio.to_thread(_format, form, transcript, headers, services)
 
 
 @router.post("/v1/audio/transcriptions/stream", response_class=Response, responses={**EVENTS, **REFUSALS})
-async def transcriptions_stream(request: Request, form: Sent, services: With) -> Response:
-    """The same as server-sent events of the older dialect: `{text, language, is_final, chunk_index}`."""
+async def transcriptions_stream(request: Request, form: FormDep, services: ServicesDep) -> Response:
+    """Transcribe a recording as server-sent events of the older dialect: `{text, language, is_final, chunk_index}`."""
     transcription = await _begin(request, form, services)
     headers = await upload.ignored(request, form, services)
     return _event_stream(_older_events(transcription, request), headers)
 
 
 async def _begin(request: Request, form: TranscriptionForm, services: Services) -> FileTranscription:
-    """Check everything that can be checked before the answer begins."""
+    """Validate the request and start the transcription, before the response starts."""
     services.check_model(form.model)
     options = form.options(services.engine)
     return await upload.begin(request, form.file, options, services)
 
 
-def _answer(form: TranscriptionForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
-    """In a thread: wording an answer takes up to a second."""
+def _format(form: TranscriptionForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
+    """Runs in a thread: formatting takes up to a second."""
     match form.response_format:
         case "text":
             return PlainTextResponse(transcript.text + "\n", headers=headers)
@@ -74,23 +74,28 @@ def _answer(form: TranscriptionForm, transcript: Transcript, headers: dict[str, 
         case captions:
             made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
             return caption_response(
-                made.cues, captions, made.timing, headers, language=transcript.language, upload=form.file.filename
+                made.cues,
+                captions,
+                made.timing,
+                headers,
+                language=transcript.language,
+                upload=form.file.filename,
             )
 
 
 def _event_stream(events: AsyncIterator[bytes], headers: dict[str, str]) -> StreamingResponse:
-    # nginx holds back event streams unless it is told not to.
+    # nginx buffers event streams unless this header disables it.
     headers = {**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingResponse(sse.with_pings(events), media_type="text/event-stream", headers=headers)
 
 
 async def _openai_events(transcription: FileTranscription, request: Request, *, logprobs: bool) -> AsyncIterator[bytes]:
-    said = ""
+    previous = ""
     try:
         async for part in transcription.run():
             for segment in part.segments:
-                delta = separator(said, segment.text) + segment.text
-                said = segment.text
+                delta = separator(previous, segment.text) + segment.text
+                previous = segment.text
                 yield sse.event({"type": "transcript.text.delta", "delta": delta})
                 yield sse.event(segment_event(segment))
     except StenoError as error:
@@ -101,7 +106,7 @@ async def _openai_events(transcription: FileTranscription, request: Request, *, 
 
 
 def _done_event(transcript: Transcript, *, logprobs: bool) -> bytes:
-    """In a thread. pydantic writes hours of words in 20 ms; `json` holds Python's lock for a tenth of a second."""
+    """Runs in a thread. pydantic serialises hours of words in 20 ms; `json` would hold the GIL for 100 ms."""
     return sse.encoded(done_event(transcript, logprobs=logprobs).model_dump_json(exclude_none=True))
 
 

@@ -1,4 +1,4 @@
-"""`POST /v1/audio/translations`: OpenAI's API, into any language that the LLM knows."""
+"""`POST /v1/audio/translations`: OpenAI's API, into any language that the LLM supports."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import TranslationForm
 from steno.server.http.openapi import REFUSALS, TRANSLATION
 from steno.server.http.transcript_json import json_response, json_transcript, result_headers, verbose_transcript
-from steno.server.middleware.upload_admission import place_of
+from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services, services_of
 from steno.translation.translator import LanguagePair
 from steno.types import Transcript
 
 router = APIRouter(tags=["audio"], route_class=FormRoute)
-Sent = Annotated[TranslationForm, Depends()]
-With = Annotated[Services, Depends(services_of)]
+FormDep = Annotated[TranslationForm, Depends()]
+ServicesDep = Annotated[Services, Depends(services_of)]
 
 MAX_HEADER = 2000
 
 
 @router.post("/v1/audio/translations", response_class=Response, responses={**TRANSLATION, **REFUSALS})
-async def translations(request: Request, form: Sent, services: With) -> Response:
-    """Translate a recording. Lines that could not be translated keep their text; `X-Untranslated` names them."""
+async def translations(request: Request, form: FormDep, services: ServicesDep) -> Response:
+    """Translate a recording. Lines that fail to translate keep their source text; `X-Untranslated` lists them."""
     engine = services.engine
     services.check_model(form.model)
     target, glossary = check_target(form.language), parse_glossary(form.glossary)
@@ -54,11 +54,11 @@ async def translations(request: Request, form: Sent, services: With) -> Response
     transcript = await transcription.transcript()
     srt = form.response_format in ("srt", "vtt")
     temperature = services.caption_temperature if srt else services.text_temperature
-    wanted = LanguagePair(target, transcript.language, glossary, temperature)
+    languages = LanguagePair(target, transcript.language, glossary, temperature)
     headers |= result_headers(transcript)
     if srt:
-        return await _captions(request, form, services, transcript, wanted, headers)
-    return await _text(request, form, services, transcript, wanted, headers)
+        return await _captions(request, form, services, transcript, languages, headers)
+    return await _text(request, form, services, transcript, languages, headers)
 
 
 async def _captions(
@@ -66,22 +66,24 @@ async def _captions(
     form: TranslationForm,
     services: Services,
     transcript: Transcript,
-    wanted: LanguagePair,
+    languages: LanguagePair,
     headers: dict[str, str],
 ) -> Response:
     style = services.style(form.max_line_chars, form.max_lines)
-    made = await asyncio.to_thread(subtitles_of, transcript, style, form.mode)
+    subtitles = await asyncio.to_thread(subtitles_of, transcript, style, form.mode)
     form_name: FormatName = "vtt" if form.response_format == "vtt" else "srt"
-    ticket = place_of(request.scope).ticket
-    done = await translate_cues(made.cues, services.translator, wanted, style, bilingual=form.bilingual, ticket=ticket)
+    ticket = admitted_upload_of(request.scope).ticket
+    done = await translate_cues(
+        subtitles.cues, services.translator, languages, style, bilingual=form.bilingual, ticket=ticket
+    )
     headers |= _flags(done.untranslated)
     return await asyncio.to_thread(
         caption_response,
         done.cues,
         form_name,
-        made.timing,
+        subtitles.timing,
         headers,
-        language=wanted.target,
+        language=languages.target,
         upload=form.file.filename,
     )
 
@@ -91,16 +93,16 @@ async def _text(
     form: TranslationForm,
     services: Services,
     transcript: Transcript,
-    wanted: LanguagePair,
+    languages: LanguagePair,
     headers: dict[str, str],
 ) -> Response:
-    ticket = place_of(request.scope).ticket
-    done = await translate_transcript(transcript, services.translator, wanted, ticket)
+    ticket = admitted_upload_of(request.scope).ticket
+    done = await translate_transcript(transcript, services.translator, languages, ticket)
     headers |= _flags(done.untranslated)
-    return await asyncio.to_thread(_worded, form, done, headers)
+    return await asyncio.to_thread(_format, form, done, headers)
 
 
-def _worded(form: TranslationForm, done: TranslatedTranscript, headers: dict[str, str]) -> Response:
+def _format(form: TranslationForm, done: TranslatedTranscript, headers: dict[str, str]) -> Response:
     if form.response_format == "text":
         return PlainTextResponse(done.transcript.text + "\n", headers=headers)
     if form.response_format == "json":
@@ -113,7 +115,7 @@ def _worded(form: TranslationForm, done: TranslatedTranscript, headers: dict[str
 
 
 def _flags(untranslated: dict[int, str]) -> dict[str, str]:
-    """Numbers of the lines that kept their source text, as `3,7-9`."""
+    """`X-Untranslated`: numbers of the lines that kept their source text, as `3,7-9`."""
     runs: list[list[int]] = []
     for number in sorted(untranslated):
         if runs and runs[-1][1] == number - 1:

@@ -1,8 +1,8 @@
-"""Which web pages may use the server, and under which names.
+"""Checks `Origin` and `Host`: which web pages may use the server, and under which host names.
 
-A browser lets any page send requests and open WebSockets to any server, and says in `Origin` whose page it is. A server
-without keys trusts its neighbours, so it would be open to every page that they visit. And a page whose own name is made
-to point here (DNS rebinding) has the server's origin, so the name in `Host` is checked as well.
+A browser lets any page send requests and open WebSockets to any server, and names the page's site in `Origin`. Without
+this check, a server without keys would be open to every page that its users visit. A page whose host name resolves to
+the server (DNS rebinding) has the server's origin, so `Host` is checked as well.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 from steno.errors import ForbiddenHostError, ForbiddenOriginError
 
 LOCAL_DOMAINS = ("localhost", "local", "internal", "lan", "home.arpa", "test")
-"""No public name ends so (RFC 6761, 6762, 8375; ICANN reserves `internal`); `svc.cluster.local` is among them."""
+"""Suffixes of no public name (RFC 6761, 6762, 8375; ICANN reserves `internal`). They include `svc.cluster.local`."""
 
 
 class AllowedSites:
     """Checks a request's headers.
 
     Args:
-        allowed: origins such as `https://example.org`, or `*`. Empty: pages from this server's own host, at any port.
-        host: the address or name that the server listens on.
+        allowed: origins such as `https://example.org`, or `*`. Empty = pages of this server's own host, at any port.
+        host: address or name that the server listens on.
     """
 
     def __init__(self, allowed: Sequence[str], host: str) -> None:
@@ -32,14 +32,14 @@ class AllowedSites:
         self._names = {name for name in (*names, host.lower(), socket.gethostname().lower()) if name}
 
     def check(self, headers: Mapping[str, str], *, has_key: bool) -> None:
-        """What has no origin is no page's script. A page that knows a key was given it, and no name can take one away.
+        """Check a request. One without `Origin` comes from no page's script; one with a key needs no check of `Host`.
 
         Args:
             headers: by lower-case name.
 
         Raises:
-            ForbiddenOriginError: the page is of another site.
-            ForbiddenHostError: the server is called by a name that a stranger could have given it.
+            ForbiddenOriginError: the page belongs to another site.
+            ForbiddenHostError: `Host` is a public name that is not configured for this server.
         """
         self._check_origin(headers, has_key=has_key)
         if not has_key and "*" not in self._allowed:
@@ -53,19 +53,19 @@ class AllowedSites:
             return
         if not self._allowed and (has_key or _host(origin) == _host(f"//{headers.get('host', '')}")):
             return
-        text = f"pages of {origin[:200]!r} may not connect; the server's ALLOWED_ORIGINS can name their origin"
+        text = f"the origin {origin[:200]!r} is not allowed; the server's ALLOWED_ORIGINS can list it"
         raise ForbiddenOriginError(text)
 
     def _check_host(self, header: str) -> None:
         name = _host(f"//{header}")
         if not header or name in self._names or (name is not None and _is_local(name)):
             return
-        text = f"this server is not known as {header[:200]!r}: HOST or ALLOWED_ORIGINS can name it, or set API_KEYS"
+        text = f"the host {header[:200]!r} is not allowed; name it in HOST or ALLOWED_ORIGINS, or set API_KEYS"
         raise ForbiddenHostError(text)
 
 
 def _is_local(name: str) -> bool:
-    """Whether public DNS cannot hold this name."""
+    """Whether public DNS cannot contain this name."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who may use the server: `Authorization: Bearer KEY` with one of `API_KEYS`; open where there are none."""
+"""Authentication: `Authorization: Bearer KEY` with one of `API_KEYS`. Without keys the server is open."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from steno.server.middleware.path_prefix import local_path
 from steno.server.middleware.refusal import refuse
 
 PROTECTED = ("/v1/", "/api/", "/ws/")
-"""`/health`, `/ready`, `/metrics` and the docs stay open: they tell nothing of what was said."""
+"""Path prefixes that need a key. `/health`, `/ready`, `/metrics` and the docs are open: they contain no transcripts."""
 
 KEY_INDEX = "steno.key_index"
 
 
 class Keys:
-    """Compares in constant time, and always with every key."""
+    """Compares in constant time, always with every key."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [key.encode() for key in keys]
@@ -32,30 +32,30 @@ class Keys:
         return self.find(given) is not None
 
     def find(self, given: str) -> int | None:
-        """Which of the keys it is."""
+        """The key's index; None if it is not among the keys."""
         offered = given.encode("utf-8", "surrogateescape")
-        same = [hmac.compare_digest(offered, key) for key in self._keys]  # all of them: no early end
+        same = [hmac.compare_digest(offered, key) for key in self._keys]  # compares all keys, without early exit
         return same.index(True) if any(same) else None
 
     def check(self, given: str | None) -> int | None:
-        """Which of the keys it is; None where there are none.
+        """The key's index; None if no keys are configured.
 
         Raises:
-            AuthenticationError: there are keys, and this is none of them.
+            AuthenticationError: keys are configured, and `given` is not among them.
         """
         if not self._keys:
             return None
         if not given:
-            raise AuthenticationError("this server wants an API key: send 'Authorization: Bearer YOUR_KEY'")
+            raise AuthenticationError("an API key is required: send 'Authorization: Bearer YOUR_KEY'")
         found = self.find(given)
         if found is None:
-            raise AuthenticationError("the API key is not valid here")
+            raise AuthenticationError("the API key is invalid")
         return found
 
 
 class Auth:
-    """Refuses HTTP requests to protected routes without a valid key, or, where there are no keys, from pages of other
-    sites. WebSocket dialects check for themselves.
+    """Refuses HTTP requests to protected routes without a valid key or, if no keys are configured, from pages of other
+    sites. WebSocket dialects do their own check.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys, sites: AllowedSites) -> None:
@@ -75,7 +75,7 @@ class Auth:
 
 
 def key_index_of(scope: Scope) -> int | None:
-    """Which of the keys an HTTP request came with, once `Auth` has checked it; None where there are none."""
+    """Index of an HTTP request's key, after `Auth` has checked it; None if no keys are configured."""
     index = scope.get(KEY_INDEX)
     assert index is None or isinstance(index, int)
     return index
@@ -90,6 +90,6 @@ def bearer_of(scope: Scope) -> str | None:
 
 
 def bearer(authorization: str, schemes: Sequence[str] = ("bearer",)) -> str | None:
-    """The key in such a header's value."""
+    """The key in the value of an `Authorization` header."""
     scheme, _, key = authorization.strip().partition(" ")
     return (key.strip() or None) if scheme.lower() in schemes else None

@@ -1,4 +1,4 @@
-"""Which web pages' scripts may read answers: https://fetch.spec.whatwg.org/#http-cors-protocol"""
+"""CORS: which pages' scripts may read responses. https://fetch.spec.whatwg.org/#http-cors-protocol"""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ EXPOSED = (
     "Content-Disposition", "Retry-After", "Server-Timing", "X-Request-ID", "X-Steno-Ignored", "X-Steno-Warnings",
     "X-Timing-Mode", "X-Timing-Reason", "X-Untranslated", "dg-error", "dg-request-id",
 )  # fmt: skip
-"""Headers of answers that scripts may read besides those that the standard allows."""
+"""Response headers that scripts may read in addition to those that the standard allows."""
 
 MAX_AGE_S = 600
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, for the origins that `AllowedSites` lets in: the same for HTTP as for WebSocket."""
+    """Starlette's CORS middleware, for the origins that `AllowedSites` admits, as for WebSockets."""
 
     def __init__(self, app: ASGIApp, sites: AllowedSites, has_keys: bool) -> None:
         super().__init__(
@@ -44,7 +44,7 @@ class Cors(CORSMiddleware):
         except (ForbiddenOriginError, ForbiddenHostError) as error:
             if scope["method"] == "OPTIONS":
                 await refuse(error, scope, receive, send)
-            else:  # open pages are answered, but not to scripts; `Auth` refuses the rest
+            else:  # unprotected routes respond without CORS headers; `Auth` refuses the others
                 await self.app(scope, receive, send)
             return
         await super().__call__(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Addresses below a proxy's prefix, and those that end in a slash."""
+"""Normalises paths: a proxy's prefix and trailing slashes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class PathPrefix:
-    """Takes trailing slashes off a path, and has it begin with `ROOT_PATH`, as ASGI wants it.
+    """Removes a path's trailing slashes and prefixes it with `ROOT_PATH`, as ASGI requires.
 
-    A proxy may take its prefix off or leave it on. A path with a trailing slash is served: a redirect would name the
-    scheme and the host that this server sees, not those that the client used.
+    A proxy may remove its prefix or keep it. A path with a trailing slash is served, not redirected: a redirect would
+    contain the scheme and host that this server sees, not those that the client used.
     """
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
-        """`root_path`: begins with a slash and does not end in one; or empty."""
+        """`root_path`: begins with a slash and does not end with one; or empty."""
         self._app = app
         self._root_path = root_path
 
@@ -30,5 +30,5 @@ class PathPrefix:
 
 
 def local_path(scope: Scope) -> str:
-    """A request's path on this server, behind `PathPrefix`: the same whatever prefix a proxy has."""
+    """A request's path without a proxy's prefix. Works behind `PathPrefix`."""
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))

@@ -1,4 +1,4 @@
-"""Answering a request without serving it, and whom the answer is for."""
+"""Responds to a refused request."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DRAIN_S = 2.0
 
 
 async def refuse(error: StenoError, scope: Scope, receive: Receive, send: Send, *, body_is_read: bool = False) -> None:
-    """Send `error`'s answer.
+    """Send the error response.
 
-    A small body is read first: where a server closes the connection on an unread body, the client sees a reset in
-    place of the answer.
+    A small body is read first: if a server closes the connection with an unread body, the client gets a reset in place
+    of the response.
 
     Args:
-        body_is_read: all of the body was received already.
+        body_is_read: the whole body has been received.
     """
     if not body_is_read:
         await _drain(receive)
@@ -29,13 +29,13 @@ async def refuse(error: StenoError, scope: Scope, receive: Receive, send: Send, 
 
 
 def address_of(scope: Scope) -> str:
-    """The client's address; empty where the server does not know it."""
+    """The client's address; empty if unknown."""
     client = scope.get("client")
     return str(client[0]) if client else ""
 
 
 async def _drain(receive: Receive) -> None:
-    """Read the body, for a while."""
+    """Read and discard the body, up to `DRAIN_BYTES` and `DRAIN_S`."""
     read = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_S):

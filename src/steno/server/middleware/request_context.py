@@ -1,4 +1,4 @@
-"""The outermost layer: a request id, a log line and a metric for each request, and no error without an answer."""
+"""The outermost middleware: gives each request an id, a log line and metrics, and turns every error into a response."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from steno.server.middleware.path_prefix import local_path
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
-"""On every answer: what a client sent may be in it, and a browser must not take it for a page."""
+"""Header of every response: a response may contain client data, which a browser must not interpret as HTML."""
 QUIET = ("/health", "/ready", "/metrics")
-"""Asked every few seconds by machines; logged at DEBUG."""
+"""Polled every few seconds by monitoring, so logged at DEBUG."""
 
 
 class RequestContext:
-    """Takes over `X-Request-ID` if it is harmless, else makes one; it is in every log line and in the answer."""
+    """Takes the request id from `X-Request-ID` if it is safe, or creates one; adds it to log lines and response."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -48,7 +48,7 @@ class RequestContext:
         with logger.contextualize(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
-            except Exception as error:  # noqa: BLE001 - the outermost boundary: logged, and answered
+            except Exception as error:  # noqa: BLE001 - the outermost boundary: logged, and sent as a response
                 response = error_response.unexpected(error, request_id)
                 if not status:
                     await response(scope, receive, send_with_id)
@@ -57,7 +57,7 @@ class RequestContext:
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        # 499 is nginx's: the client went away before it had its answer.
+        # 499, as in nginx: the client disconnected before it had a response.
         self._metrics.requests.labels(route, str(status or 499)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         level = "DEBUG" if local_path(scope) in QUIET else "INFO"

@@ -1,8 +1,8 @@
-"""The way in for uploads: a full server refuses before a byte of the body is read, and a request whose body is complete
-gets a place in the engine. A client that is still sending holds none.
+"""Admission of uploads: a full server refuses before it reads the body; a request with a complete body is admitted to
+the engine. A client that is still sending takes no capacity.
 
-The place is held until the request ends, its streamed answer included, and everything that the request started ends
-with it, also when the client hangs up.
+The admission lasts until the request ends, its streamed response included. All work that the request started is
+cancelled with it, also if the client disconnects.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ UPLOADS = "/v1/audio/"
 
 
 @dataclass(frozen=True, slots=True)
-class UploadPlace:
-    """A request's ticket, and what is to be closed when it ends. Routes find it with `place_of`."""
+class AdmittedUpload:
+    """A request's ticket, and what to close when the request ends. Routes get it from `admitted_upload_of`."""
 
     ticket: Ticket
     cleanup: AsyncExitStack
 
 
 class UploadAdmission:
-    """See the module.
+    """The middleware.
 
     Args:
-        receiving: is told how many bodies are being received.
+        receiving: called with the number of bodies being received.
     """
 
     def __init__(self, app: ASGIApp, engine: Engine, limits: UploadLimits, receiving: Callable[[int], None]) -> None:
@@ -63,21 +63,21 @@ class UploadAdmission:
             await refuse(error, scope, receive, send, body_is_read=body.is_complete)
 
 
-def place_of(scope: Scope) -> UploadPlace:
-    """The place of a request whose body is complete."""
-    place = scope["steno.place"]
-    assert isinstance(place, UploadPlace)
-    return place
+def admitted_upload_of(scope: Scope) -> AdmittedUpload:
+    """The admission of a request whose body is complete."""
+    upload = scope["steno.upload"]
+    assert isinstance(upload, AdmittedUpload)
+    return upload
 
 
 async def _serve(app: ASGIApp, scope: Scope, exchange: _RequestMessages, receive: Receive) -> None:
-    """Run the app; cancel it if it is to end before the client has its answer."""
+    """Run the app. Cancel it if the client disconnects, or if the server drains before the body is complete."""
     serving = asyncio.ensure_future(app(scope, exchange.receive, exchange.send))
-    watching = asyncio.create_task(exchange.cut_off(receive), name="disconnect watch")
+    watching = asyncio.create_task(exchange.watch_disconnect(receive), name="disconnect watch")
     try:
         await asyncio.wait([serving, watching], return_when=asyncio.FIRST_COMPLETED)
         if not serving.done() and not exchange.answered:
-            logger.info("the request is cut off; its work is cancelled")
+            logger.info("the request ended early; cancelling its work")
             serving.cancel()
         await asyncio.wait([serving])
     finally:
@@ -91,7 +91,7 @@ async def _serve(app: ASGIApp, scope: Scope, exchange: _RequestMessages, receive
 
 
 class _RequestMessages:
-    """One request's messages: takes its place once the body is complete, and notices when it is to end."""
+    """One request's ASGI messages: admits the request once its body is complete, and detects when to cancel it."""
 
     def __init__(
         self, scope: Scope, body: UploadBody, send: Send, engine: Engine, cleanup: AsyncExitStack, receiving: ExitStack
@@ -103,7 +103,7 @@ class _RequestMessages:
         self._cleanup = cleanup
         self._receiving = receiving
         self.error: StenoError | None = None
-        """Why the request has no answer of the app."""
+        """The error that the client gets in place of the app's response."""
         self._body_done = asyncio.Event()
         self._gone = asyncio.Event()
         self.answered = False
@@ -115,7 +115,7 @@ class _RequestMessages:
         try:
             message = await self._body.next()
             if not message.get("more_body", False):
-                await self._take_place()
+                await self._admit()
         except StenoError as error:
             self.error = error
             raise
@@ -123,14 +123,14 @@ class _RequestMessages:
 
     async def send(self, message: Message) -> None:
         if self.error is not None:
-            return  # the framework makes an answer of its own out of an error of `receive`; ours is the better one
+            return  # the framework turns an error of `receive` into a generic response; ours is sent instead
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.answered = True
 
-    async def cut_off(self, receive: Receive) -> None:
-        """Returns when the server is to end while the body is still coming, or the client is gone. The only one to
-        receive once the body is complete."""
+    async def watch_disconnect(self, receive: Receive) -> None:
+        """Return when the server drains while the body is incomplete, or when the client disconnects. After the body,
+        only this method calls `receive`."""
         draining = asyncio.create_task(self._engine.shutting_down(), name="drain watch")
         complete = asyncio.create_task(self._body_done.wait(), name="body watch")
         try:
@@ -145,9 +145,9 @@ class _RequestMessages:
             pass
         self._gone.set()
 
-    async def _take_place(self) -> None:
+    async def _admit(self) -> None:
         self._receiving.close()
-        place = self._engine.admit(timeout_s=self._body.time_left_s, client=address_of(self._scope))
-        ticket = await self._cleanup.enter_async_context(place)
-        self._scope["steno.place"] = UploadPlace(ticket, self._cleanup)
+        upload = self._engine.admit(timeout_s=self._body.time_left_s, client=address_of(self._scope))
+        ticket = await self._cleanup.enter_async_context(upload)
+        self._scope["steno.upload"] = AdmittedUpload(ticket, self._cleanup)
         self._body_done.set()

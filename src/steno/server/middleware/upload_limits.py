@@ -1,4 +1,4 @@
-"""Bodies that are being received: how many of one client, how fast they must come, how long they may take."""
+"""Limits of request bodies: number per client, min rate, max time and size."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Client: TypeAlias = tuple[str, str | int]
 class UploadLimits:
     max_bytes: int
     max_s: float = 600.0
-    """Seconds that a body may take in all; what is left of them is the request's time."""
+    """Max seconds for receiving a body; the rest of them is the time limit of the request's work."""
     idle_s: float = 30.0
-    """A body that sends nothing for so long is given up."""
+    """A body is refused if nothing arrives for this long."""
     least_bytes_per_s: float = 4096.0
-    """A slower body is given up."""
+    """A slower body is refused."""
     grace_s: float = 10.0
-    """Seconds of waiting for a body that are not counted."""
+    """Seconds of waiting for a body that do not count for its rate."""
     max_per_client: int = 32
-    """Bodies that one key, or without keys one address, may be sending at once; 0 = any number."""
+    """Max concurrent bodies per key, or per address if no keys are configured; 0 = unlimited."""
 
 
 class UploadCounter:
-    """Counts the bodies under way, by client.
+    """Counts the bodies being received, by client.
 
     Args:
-        changed: is told how many there are in all.
+        changed: called with the total.
     """
 
     def __init__(self, max_per_client: int, changed: Callable[[int], None]) -> None:
@@ -47,13 +47,13 @@ class UploadCounter:
 
     @contextmanager
     def body_of(self, client: Client) -> Iterator[None]:
-        """One body, from its request's head to its end.
+        """Count one body for as long as the context is open.
 
         Raises:
-            OverloadedError: the client sends as many as it may.
+            OverloadedError: the client has reached `max_per_client`.
         """
         if self._max_per_client and self._bodies[client] >= self._max_per_client:
-            text = f"{self._bodies[client]} uploads are being received from this client, as many as it may send at once"
+            text = f"{self._bodies[client]} uploads of this client are in progress, which is the maximum"
             raise OverloadedError(text, retry_after_s=RETRY_AFTER_S)
         self._count(client, +1)
         try:
@@ -69,7 +69,7 @@ class UploadCounter:
 
 
 class UploadBody:
-    """One request's body, message by message, within the limits."""
+    """Receives one request's body and enforces the limits."""
 
     def __init__(self, receive: Receive, limits: UploadLimits) -> None:
         self._receive = receive
@@ -78,20 +78,20 @@ class UploadBody:
         self._bytes = 0
         self._waited_s = 0.0
         self.is_complete = False
-        """Whether its last message was received: `receive` then waits for the client to hang up."""
+        """Whether the last message was received; `receive` then waits for a disconnect."""
 
     @property
     def time_left_s(self) -> float:
-        """Of the request's time."""
+        """Remaining time of the request."""
         return self._limits.max_s - (asyncio.get_running_loop().time() - self._began)
 
     async def next(self) -> Message:
-        """The next message.
+        """Receive the next message.
 
         Raises:
-            UploadStalledError: nothing comes, or too slowly.
-            AudioTooLargeError: it is larger than any may be.
-            DeadlineExceededError: it takes longer than a request may.
+            UploadStalledError: the body stalls or is too slow.
+            AudioTooLargeError: the body exceeds `max_bytes`.
+            DeadlineExceededError: the body takes longer than `max_s`.
         """
         message = await self._next_in_time()
         self.is_complete = not message.get("more_body", False)
@@ -100,7 +100,7 @@ class UploadBody:
             raise too_large(self._limits)
         counted_s = self._waited_s - self._limits.grace_s
         if message.get("more_body", False) and self._bytes < counted_s * self._limits.least_bytes_per_s:
-            text = f"the upload sends less than {self._limits.least_bytes_per_s / 1024:g} KiB a second"
+            text = f"the upload is slower than {self._limits.least_bytes_per_s / 1024:g} KiB per second"
             raise UploadStalledError(text)
         return message
 
@@ -112,16 +112,16 @@ class UploadBody:
                 return await self._receive()
         except TimeoutError:
             if time_left_s <= self._limits.idle_s:
-                text = f"the request's time ({self._limits.max_s:g} s) was up before all of its audio had arrived"
+                text = f"the request's time limit ({self._limits.max_s:g} s) expired before its audio was complete"
                 raise DeadlineExceededError(text) from None
-            text = f"the upload sent nothing for {self._limits.idle_s:g} s; send it again"
+            text = f"the upload stalled for {self._limits.idle_s:g} s; send it again"
             raise UploadStalledError(text) from None
         finally:
             self._waited_s += clock() - began
 
 
 def client_of(scope: Scope) -> Client:
-    """The API key that a request came with, or the address that it came from."""
+    """The request's API key, or its address if no keys are configured."""
     key = key_index_of(scope)
     if key is not None:
         return ("key", key)
@@ -129,11 +129,11 @@ def client_of(scope: Scope) -> Client:
 
 
 def check_length(scope: Scope, limits: UploadLimits) -> None:
-    """Raises AudioTooLargeError: the head announces more than is taken."""
+    """Raise AudioTooLargeError if Content-Length exceeds the limit."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limits.max_bytes:
             raise too_large(limits)
 
 
 def too_large(limits: UploadLimits) -> AudioTooLargeError:
-    return AudioTooLargeError(f"the upload is larger than {limits.max_bytes / 2**20:g} MiB, the most that is taken")
+    return AudioTooLargeError(f"the upload is larger than the maximum of {limits.max_bytes / 2**20:g} MiB")

@@ -1,4 +1,4 @@
-"""`GET /`: the page that captions live, and its files under `/page/`. They are shipped with the package, read once."""
+"""`GET /`: the live captions page, and its files under `/page/`. The files are part of the package and read once."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MEDIA_TYPES = {
 }
 INDEX = "index.html"
 SHARED = ".js"
-"""`js/steno.js` and what it imports may be used in pages of other sites."""
+"""Suffix of files that pages of other sites may use: `js/steno.js` and its imports."""
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
-"""What a `Host` header must look like to be repeated in a policy."""
+"""A `Host` header that is safe to repeat in the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +38,19 @@ class StaticFile:
 
 
 class PageInfo(BaseModel):
-    """What the page offers depends on this. Like `/health` it is open, and tells nothing of what was said."""
+    """Server facts that determine the page's options. Open like `/health`; contains no transcripts."""
 
     version: str
     model: str
     languages: dict[str, str]
-    """Code → name of each that may be spoken."""
+    """Supported spoken languages: code → name."""
     targets: dict[str, str]
-    """Code → name of languages to translate into; empty where there is no LLM."""
+    """Target languages of translation: code → name; empty without an LLM."""
     hotwords: bool
 
 
 def router(folder: Path = FOLDER) -> APIRouter:
-    """The page's routes; its files are read now."""
+    """Create the page's routes. Reads its files."""
     files = _read(folder)
     routes = APIRouter(include_in_schema=False)
 
@@ -73,7 +73,7 @@ def router(folder: Path = FOLDER) -> APIRouter:
 
 
 def policy(host: str) -> str:
-    """The page's Content-Security-Policy. Not every browser takes `'self'` to include WebSockets of the same host."""
+    """The page's Content-Security-Policy. In some browsers `'self'` does not include WebSockets of the same host."""
     sockets = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
     return "; ".join(
         (
@@ -103,7 +103,7 @@ def _read(folder: Path) -> Mapping[str, StaticFile]:
 
 def _answer(request: Request, path: str, file: StaticFile) -> Response:
     headers = {
-        "Cache-Control": "no-cache",  # kept, but asked for each time: an upgrade is seen at once
+        "Cache-Control": "no-cache",  # cached, but revalidated each time, so that an upgrade is seen at once
         "ETag": file.etag,
         "Content-Security-Policy": policy(request.headers.get("host", "")),
         "Referrer-Policy": "no-referrer",

@@ -1,4 +1,4 @@
-"""What uvicorn and granian have in common here."""
+"""The interface that the uvicorn and granian servers implement."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 CLOSE_S = 5
-"""Seconds that connections get to close, once the work is done."""
+"""Seconds in which connections must close after all work is done."""
 
 
 class AsgiServer(Protocol):
-    """A server under way."""
+    """A server that can run and stop."""
 
     async def run(self) -> None:
         """Serve until stopped."""
 
     def stop(self) -> None:
-        """Take no new connections, close the open ones, and let `run` return."""
+        """Accept no new connections, close the open ones, and let `run` return."""
 
 
 def announce(on_start: Callable[[], None]) -> None:
-    """Tell that the server is up; a terminal that is gone does not stop it."""
+    """Report that the server is up. A closed terminal does not stop the server."""
     with contextlib.suppress(OSError, ValueError):
         on_start()

@@ -1,4 +1,4 @@
-"""granian as `Running`, embedded in our event loop. Its keep-alive is its own: `KEEP_ALIVE_S` does not reach it."""
+"""granian as an `AsgiServer`, embedded in our event loop. It has its own keep-alive and ignores `KEEP_ALIVE_S`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from steno.server.run.asgi_server import announce
 from steno.settings import Settings
 
 HEAD_MS = 20_000
-"""A connection that has not sent a request's head in this time is closed."""
+"""Time limit for a request's head, after which the connection is closed."""
 
 
 class GranianServer:
     def __init__(self, app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> None:
         self._address = listener.getsockname()[:2]
-        listener.close()  # granian binds for itself
+        listener.close()  # granian binds the address itself
         self._on_start = on_start
         host, port = self._address
         self._server = Server(
-            # As uvicorn does by itself, from the same variable.
+            # uvicorn reads the same variable.
             wrap_asgi_with_proxy_headers(app, trusted_hosts=os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")),
             address=host,
             port=port,
@@ -51,7 +51,7 @@ class GranianServer:
         self._server.stop()  # type: ignore[no-untyped-call]
 
     async def _announce(self) -> None:
-        """granian does not tell when it answers; a connection does."""
+        """Poll until a connection succeeds, because granian does not report its start."""
         while True:
             try:
                 _, writer = await asyncio.open_connection(*self._address)

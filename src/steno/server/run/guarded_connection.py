@@ -1,56 +1,48 @@
-"""A connection whose bytes are counted before the HTTP or WebSocket parser behind it sees them.
+"""A connection that checks its bytes before the HTTP or WebSocket parser gets them.
 
-It is an asyncio protocol to the event loop and an asyncio transport to the parser; it knows nothing else of the two.
-What it adds: bounds (`request_gate`, `frame_gate`), one request at a time, little work in each turn of the loop, a
-limit on the time that a request's head takes, and an answer that a client which is turned away can read.
+It is an asyncio protocol for the event loop and an asyncio transport for the parser. It adds bounds (`request_gate`,
+`frame_gate`), one request at a time, bounded work per event loop iteration, a time limit for a request's head, and a
+readable error response for a refused client.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import uuid
-from http import HTTPStatus
 from typing import cast
 
-from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from steno.errors import StenoError, UnavailableError
-from steno.server.http.error_response import response_of
 from steno.server.live.connection import KEY
 from steno.server.run.asgi_server import CLOSE_S
 from steno.server.run.connection_pool import ConnectionPool
 from steno.server.run.frame_gate import FrameError, FrameGate
 from steno.server.run.parser_transport import ParserTransport
+from steno.server.run.refusal_bytes import PING, close_frame_bytes, error_response_bytes, is_close_frame
 from steno.server.run.request_gate import RequestGate
 from steno.server.run.send_queue import unacknowledged_bytes
 
 HEAD_S = 20.0
-"""A connection that has not sent a request's head in this time is closed; `KEEP_ALIVE_S` is for the pause before it."""
+"""Time limit for a request's head, after which the connection is closed. `KEEP_ALIVE_S` bounds the pause before it."""
 PIECES_PER_TURN = 16
-"""Heads, frames or parts of bodies that are handed on in one turn of the event loop."""
-MAX_HELD_BYTES = 16 * 1024
-"""With more than this at hand that may not be handed on, nothing more is read."""
+"""Max heads, frames or parts of bodies passed to the parser per event loop iteration."""
+MAX_BUFFERED_BYTES = 16 * 1024
+"""Reading pauses if more bytes than this are buffered that must not be passed to the parser yet."""
 LINGER_S, LINGER_BYTES = 2.0, 4 * 2**20
-"""What a client that was turned away still sends is read for so long: a reset would take the answer with it."""
+"""Time and bytes for which a refused client's data is read and discarded: a reset would destroy the response."""
 WATCH_S = 0.4
-CLOSE_FRAME = 0x88
-"""The first byte of one (RFC 6455, 5.2)."""
-MASKED_HEAD_BYTES = 6
-"""Of a client's control frame (RFC 6455, 5.2)."""
-PING = b"\x89\x00"
-"""A WebSocket ping without payload; its pong is ignored by the parser, which did not send it."""
+"""Interval of the check for a dead live client."""
 
 _CURRENT: contextvars.ContextVar[GuardedConnection] = contextvars.ContextVar("steno connection")
 
 
 class GuardedConnection(asyncio.BufferedProtocol):
-    """See the module.
+    """Guards one connection.
 
     Args:
-        parser: the protocol behind; it may put another in its place (`Transport.set_protocol`) for WebSockets.
-        pool: of all open connections.
+        parser: gets the checked bytes; may replace itself for WebSockets (`Transport.set_protocol`).
+        pool: all open connections.
     """
 
     def __init__(self, parser: asyncio.Protocol, pool: ConnectionPool) -> None:
@@ -58,21 +50,21 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._gate: RequestGate | FrameGate = RequestGate()
-        self._answering = False
-        """A request is being answered: the next one waits."""
-        self._answer_begun = False
+        self._is_responding = False
+        """A request is in progress; the next one waits."""
+        self._response_started = False
         self._paused_by_parser = self._paused = self._pump_is_due = False
         self._is_open_socket = False
-        """The WebSocket handshake is over."""
-        self._ignored: int | None = None
-        """Bytes discarded since the client was turned away; None: it was not."""
+        """The WebSocket handshake is complete."""
+        self._discarded: int | None = None
+        """Bytes discarded since the client was refused; None = not refused."""
         self._lost = asyncio.Event()
         self._taken_at = self._loop.time()
         self._head_timer: asyncio.TimerHandle | None = None
         self._context = contextvars.copy_context()
         self._context.run(_CURRENT.set, self)
 
-    # What the event loop calls
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has no such base
@@ -82,18 +74,18 @@ class GuardedConnection(asyncio.BufferedProtocol):
             return
         assert self._parser is not None
         self._parser.connection_made(ParserTransport(self, self._transport))
-        self._expect_head()
+        self._start_head_timer()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._pool.read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._ignored is not None:
-            self._ignore(nbytes)
+        if self._discarded is not None:
+            self._discard(nbytes)
             return
         self._gate.feed(self._pool.read_buffer[:nbytes])
-        if self._gate.at_head and not self._answering and self._head_timer is None:
-            self._expect_head()
+        if self._gate.at_head and not self._is_responding and self._head_timer is None:
+            self._start_head_timer()
         self._pump()
 
     def eof_received(self) -> bool | None:
@@ -110,10 +102,10 @@ class GuardedConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.remove(self)
         self._stop_head_timer()
-        self._part_from_parser(exc)
-        self._context = contextvars.Context()  # the old one refers to this connection
+        self._detach_parser(exc)
+        self._context = contextvars.Context()  # breaks the reference cycle with the old context
 
-    # What the parser calls, through its transport
+    # Called by the parser, through its transport
 
     def write(self, data: bytes) -> None:
         if self._parser is None:
@@ -121,42 +113,40 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if isinstance(self._gate, FrameGate) and not self._is_open_socket:
             self._is_open_socket = bytes(data[:12]) == b"HTTP/1.1 101"
             self._pump_soon()
-        self._answer_begun = True
+        self._response_started = True
         self._transport.write(data)
 
     def close(self) -> None:
-        """The parser is done; a live client that does not take the rest is cut off."""
+        """Close after the parser's last write. A live client that does not read the rest is aborted."""
         if self._parser is None:
             return
         if isinstance(self._gate, FrameGate) and self._is_open_socket and not self._gate.is_closed:
-            self._linger(
-                CLOSE_S
-            )  # what this client still sends would reset the connection, and the close frame is lost
+            self._linger(CLOSE_S)  # data that the client still sends would reset the connection and the close frame
             return
         self._transport.close()
         if self._is_open_socket:
             self._loop.call_later(CLOSE_S, self._transport.abort)
 
-    def hold(self, paused: bool) -> None:
+    def set_parser_paused(self, paused: bool) -> None:
         self._paused_by_parser = paused
         if not paused:
             self._pump_soon()
 
-    def become_websocket(self, parser: asyncio.Protocol) -> None:
+    def switch_to_websocket(self, parser: asyncio.Protocol) -> None:
         self._parser = parser
         data = self._gate.rest() if isinstance(self._gate, RequestGate) else b""
         self._gate = FrameGate(self._loop.time)
         self._gate.feed(data)
-        self._pool.is_busy(self)
+        self._pool.mark_busy(self)
         self._watch()
 
-    # What the pool calls
+    # Called by the pool
 
-    def give_way(self) -> None:
-        """Another client needs the place, and no request is under way here."""
+    def evict(self) -> None:
+        """Close this idle connection in favour of a new one."""
         self._transport.close()
 
-    # What the application calls, through the scope
+    # Called by the application, through the scope
 
     async def lost(self) -> None:
         await self._lost.wait()
@@ -169,22 +159,22 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._gate.max_text_bytes = max_bytes
 
     def ignore_input(self) -> None:
-        self._ignored = 0
+        self._discarded = 0
         self._loop.call_later(LINGER_S, self._transport.close)
 
-    def answered(self) -> None:
-        """A request is over: the next may begin."""
-        self._answering = False
-        self._pool.is_idle(self)
+    def request_done(self) -> None:
+        """Mark the request as finished and allow the next."""
+        self._is_responding = False
+        self._pool.mark_idle(self)
         self._pump_soon()
 
-    # Handing on
+    # Passing data to the parser
 
     def _pump(self) -> None:
         self._pump_is_due = False
         try:
             for _ in range(PIECES_PER_TURN):
-                if self._parser is None or self._is_held:
+                if self._parser is None or self._is_blocked:
                     break
                 piece = self._next_piece()
                 if piece is None:
@@ -193,9 +183,9 @@ class GuardedConnection(asyncio.BufferedProtocol):
             else:
                 self._pump_soon()
         except StenoError as error:
-            self._turn_away(error)
+            self._refuse(error)
         except FrameError as error:
-            self._hang_up(error)
+            self._send_close_frame(error)
         self._set_reading()
 
     def _next_piece(self) -> bytes | None:
@@ -204,16 +194,16 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if is_head and piece is not None:
             self._stop_head_timer()
             if self._pool.is_full:
-                raise UnavailableError("the server has as many connections open as it may", retry_after_s=5.0)
-            self._answering, self._answer_begun = True, False
-            self._pool.is_busy(self)
+                raise UnavailableError("the server has reached its maximum of open connections", retry_after_s=5.0)
+            self._is_responding, self._response_started = True, False
+            self._pool.mark_busy(self)
         return piece
 
     @property
-    def _is_held(self) -> bool:
+    def _is_blocked(self) -> bool:
         if isinstance(self._gate, FrameGate):
             return self._paused_by_parser or not self._is_open_socket
-        return self._paused_by_parser or (self._answering and self._gate.at_head)
+        return self._paused_by_parser or (self._is_responding and self._gate.at_head)
 
     def _pump_soon(self) -> None:
         if not self._pump_is_due:
@@ -221,41 +211,33 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._loop.call_soon(self._pump)
 
     def _set_reading(self) -> None:
-        if self._ignored is not None or self._transport.is_closing():
+        if self._discarded is not None or self._transport.is_closing():
             return
-        paused = self._pump_is_due or (self._is_held and self._gate.pending > MAX_HELD_BYTES)
+        paused = self._pump_is_due or (self._is_blocked and self._gate.pending > MAX_BUFFERED_BYTES)
         if paused != self._paused:
             self._paused = paused
             (self._transport.pause_reading if paused else self._transport.resume_reading)()
 
-    # Turning away
+    # Refusing
 
-    def _turn_away(self, error: StenoError) -> None:
-        """Answer in the parser's place, unless it has begun to."""
-        if self._answering and self._answer_begun:
+    def _refuse(self, error: StenoError) -> None:
+        """Respond in place of the parser, unless its response has started."""
+        if self._is_responding and self._response_started:
             self._linger()
             return
-        request_id = uuid.uuid4().hex
-        response = response_of(error, request_id)
-        status = HTTPStatus(response.status_code)
-        logger.bind(request_id=request_id).debug("a request is refused unread with {}: {}", status, error.message)
-        lines = [f"HTTP/1.1 {status} {status.phrase}", "connection: close", "x-content-type-options: nosniff"]
-        lines.append(f"x-request-id: {request_id}")
-        lines += [f"{name.decode()}: {value.decode()}" for name, value in response.raw_headers]
-        self._transport.write("\r\n".join([*lines, "", ""]).encode() + bytes(response.body))
+        self._transport.write(error_response_bytes(error))
         self._linger()
 
-    def _hang_up(self, error: FrameError) -> None:
-        payload = error.code.to_bytes(2) + error.reason.encode()
+    def _send_close_frame(self, error: FrameError) -> None:
         if self._is_open_socket:
-            self._transport.write(bytes([CLOSE_FRAME, len(payload)]) + payload)
+            self._transport.write(close_frame_bytes(error))
         self._linger()
 
     def _linger(self, seconds: float = LINGER_S) -> None:
-        """Discard what the client still sends until it hangs up, for so long at most."""
-        self._part_from_parser(None)
+        """Discard incoming data until the client disconnects, for at most `seconds`."""
+        self._detach_parser(None)
         self._stop_head_timer()
-        self._ignored = 0
+        self._discarded = 0
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -263,23 +245,23 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._transport.write_eof()
         self._loop.call_later(seconds, self._transport.abort)
 
-    def _ignore(self, nbytes: int) -> None:
-        assert self._ignored is not None
-        self._ignored += nbytes
-        if self._ignored > LINGER_BYTES:
+    def _discard(self, nbytes: int) -> None:
+        assert self._discarded is not None
+        self._discarded += nbytes
+        if self._discarded > LINGER_BYTES:
             self._transport.abort()
-        elif self._is_open_socket and _is_close_frame(self._pool.read_buffer[:nbytes]):
+        elif self._is_open_socket and is_close_frame(self._pool.read_buffer[:nbytes]):
             self._transport.close()
 
-    def _part_from_parser(self, error: Exception | None) -> None:
+    def _detach_parser(self, error: Exception | None) -> None:
         parser, self._parser = self._parser, None
         self._lost.set()
         if parser is not None:
             parser.connection_lost(error)
 
-    # Clocks
+    # Timers
 
-    def _expect_head(self) -> None:
+    def _start_head_timer(self) -> None:
         self._head_timer = self._loop.call_later(HEAD_S, self._transport.close)
 
     def _stop_head_timer(self) -> None:
@@ -288,7 +270,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
             self._head_timer = None
 
     def _watch(self) -> None:
-        """While nothing is read from a live client, only writing shows that it is gone."""
+        """Detect a dead live client. While reading is paused, only a write reveals it, so send pings."""
         if self._parser is None or self._transport.is_closing():
             return
         if not unacknowledged_bytes(self._transport):
@@ -298,15 +280,8 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._loop.call_later(WATCH_S, self._watch)
 
 
-def _is_close_frame(data: memoryview) -> bool:
-    """Whether this is a client's close frame and nothing else: audio may begin with the same byte."""
-    return (
-        len(data) >= MASKED_HEAD_BYTES and data[0] == CLOSE_FRAME and len(data) == MASKED_HEAD_BYTES + (data[1] & 0x7F)
-    )
-
-
 def with_connection(app: ASGIApp) -> ASGIApp:
-    """The app, with its connection in the scope; the connection learns when a request is over."""
+    """Wrap the app: put the connection into the scope, and notify it when a request has finished."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -318,6 +293,6 @@ def with_connection(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
         finally:
             if scope["type"] == "http":
-                connection.answered()
+                connection.request_done()
 
     return guarded

@@ -1,4 +1,4 @@
-"""The transport that a parser behind a guard gets in place of the real one."""
+"""The transport that a guarded connection gives to its parser."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, Protocol
 
 
 class ParserGuard(Protocol):
-    """What a parser may ask of its connection."""
+    """What a parser's transport calls on the guarded connection."""
 
     def write(self, data: bytes) -> None: ...
 
     def close(self) -> None: ...
 
-    def hold(self, paused: bool) -> None:
-        """Hand on nothing until it is called with False."""
+    def set_parser_paused(self, paused: bool) -> None:
+        """Pause or resume passing data to the parser."""
 
-    def become_websocket(self, parser: asyncio.Protocol) -> None:
-        """Hand on what comes from now on to another parser."""
+    def switch_to_websocket(self, parser: asyncio.Protocol) -> None:
+        """Pass all further data to another parser."""
 
 
 class ParserTransport(asyncio.Transport):
-    """Passes on what the guard has to know of, and asks the real transport for the rest."""
+    """Forwards writes, closing and pausing to the guard, and everything else to the real transport."""
 
     def __init__(self, guard: ParserGuard, transport: asyncio.Transport) -> None:
         super().__init__()
@@ -47,11 +47,11 @@ class ParserTransport(asyncio.Transport):
         return self._transport.get_write_buffer_size()
 
     def pause_reading(self) -> None:
-        self._guard.hold(True)
+        self._guard.set_parser_paused(True)
 
     def resume_reading(self) -> None:
-        self._guard.hold(False)
+        self._guard.set_parser_paused(False)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         assert isinstance(protocol, asyncio.Protocol)
-        self._guard.become_websocket(protocol)
+        self._guard.switch_to_websocket(protocol)

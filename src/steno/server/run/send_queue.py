@@ -1,4 +1,4 @@
-"""What of the bytes that were sent the other side has not taken."""
+"""Measures sent bytes that the peer has not acknowledged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if sys.platform != "win32":
 
 
 def unacknowledged_bytes(transport: asyncio.Transport) -> int:
-    """Ours, and those that the system holds, as far as it tells (tcp(7), SIOCOUTQ)."""
+    """Bytes in the transport's buffer and, where available, in the kernel's send queue (tcp(7), SIOCOUTQ)."""
     here = transport.get_write_buffer_size()
     if sys.platform == "win32":
         return here

@@ -1,7 +1,7 @@
-"""Running the app: uvicorn by default, granian on demand, one way to drain for both.
+"""Runs the app with uvicorn, or granian if set, and drains it on a signal.
 
-SIGTERM or Ctrl-C: `/ready` says 503, newcomers get a 503 with `Retry-After`, what runs is finished (for up to
-`DRAIN_TIMEOUT`), exit code 0. A second signal ends the work, and waiting clients are told. A third ends the process.
+SIGTERM or Ctrl-C: `/ready` and new requests get a 503 (with `Retry-After`), work in progress has up to `DRAIN_TIMEOUT`
+to finish, exit code 0. A second signal cancels the work; waiting clients get an error. A third ends the process.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def serve(app: FastAPI, settings: Settings, on_start: Callable[[str], None]) -> 
     """Serve until a signal; `on_start` gets the URL once the server answers.
 
     Raises:
-        SettingsError: the address cannot be listened on, or the certificate cannot be used.
+        SettingsError: the server cannot listen on the address, or the certificate is invalid.
     """
     _check_certificate(settings)
     with _listen(settings.host, settings.port) as listener:
         if settings.is_public and not settings.api_keys:
-            logger.warning("{} is open to the network without API_KEYS: anybody can use it", settings.host)
+            logger.warning("{} is open to the network without API_KEYS: anyone can use it", settings.host)
         scheme = "https" if settings.ssl_certfile else "http"
-        url = f"{scheme}://{_printable(settings.host)}:{listener.getsockname()[1]}"
+        url = f"{scheme}://{_url_host(settings.host)}:{listener.getsockname()[1]}"
         _run(_serve(app, settings, listener, lambda: on_start(url)))
 
 
@@ -58,8 +58,8 @@ async def _serve(app: FastAPI, settings: Settings, listener: socket.socket, on_s
             await asyncio.wait([running], timeout=CLOSE_S + 1)
         if not running.done():
             logger.warning("connections did not close in {} s; leaving them", CLOSE_S)
-            logger.remove()  # writes what waits
-            os._exit(0)  # the server's own threads would keep the process alive; decoders end with their pipe
+            logger.remove()  # flushes the log
+            os._exit(0)  # the server's threads would keep the process alive; decoders end with their pipe
         running.result()
     finally:
         draining.cancel()
@@ -77,7 +77,7 @@ def _server(app: FastAPI, settings: Settings, listener: socket.socket, on_start:
 
 
 async def _drain_on_signal(app: FastAPI, timeout_s: float, server: AsgiServer) -> None:
-    """Wait for a signal, then for the work to end, then stop the server; a second signal ends the work."""
+    """Wait for a signal, then for the work to finish, then stop the server. A second signal cancels the work."""
     signals: asyncio.Queue[int] = asyncio.Queue()
 
     def received(number: int, frame: FrameType | None) -> None:
@@ -91,17 +91,17 @@ async def _drain_on_signal(app: FastAPI, timeout_s: float, server: AsgiServer) -
     assert isinstance(services, Services)
     engine = services.engine
     engine.drain()
-    logger.info("draining: {} requests are under way and get up to {:g} s", engine.active, timeout_s)
-    idle, impatient = asyncio.create_task(engine.idle()), asyncio.create_task(signals.get())
+    logger.info("draining: {} requests in progress have up to {:g} s to finish", engine.active, timeout_s)
+    idle, second_signal = asyncio.create_task(engine.idle()), asyncio.create_task(signals.get())
     try:
-        await asyncio.wait([idle, impatient], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([idle, second_signal], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if engine.active:
-            logger.warning("{} requests are cut off", engine.active)
+            logger.warning("cancelling {} requests", engine.active)
             engine.cut_off()
             await asyncio.wait([idle], timeout=CLOSE_S)
     finally:
         idle.cancel()
-        impatient.cancel()
+        second_signal.cancel()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
     server.stop()
@@ -113,7 +113,7 @@ def _check_certificate(settings: Settings) -> None:
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
     except (OSError, ssl.SSLError) as error:
-        text = "SSL_CERTFILE and SSL_KEYFILE are no PEM certificate and its key"
+        text = "invalid SSL_CERTFILE or SSL_KEYFILE; expected a PEM certificate and its key"
         raise SettingsError(f"{text}: {error.strerror or error}") from None
 
 
@@ -128,12 +128,12 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         if listener is not None:
             listener.close()
-        reason = error.strerror if isinstance(error, OSError) else "this is no host name"
+        reason = error.strerror if isinstance(error, OSError) else "invalid host name"
         raise SettingsError(f"cannot listen on HOST={host} PORT={port}: {reason}; choose another") from None
     return listener
 
 
-def _printable(host: str) -> str:
+def _url_host(host: str) -> str:
     if host in ("0.0.0.0", "::"):
         return "localhost"
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""uvicorn as `Running`. Its parsers are used as they are, each behind a `GuardedConnection`, which has the bounds."""
+"""uvicorn as an `AsgiServer`. Each of its parsers runs unchanged behind a `GuardedConnection`, which adds limits."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from steno.server.run.guarded_connection import GuardedConnection, with_connecti
 from steno.settings import Settings
 
 MAX_MESSAGE_BYTES = 16 * 2**20
-"""Of one WebSocket message: eight minutes of 16 kHz PCM16."""
+"""Max size of a WebSocket message: eight minutes of 16 kHz PCM16."""
 
 PING_S, PONG_S = 20.0, 60.0
-"""A WebSocket client that does not answer a ping is gone. A minute: while it is held up, its answer is not read."""
+"""Interval of WebSocket pings, and time limit of a pong. It is long, because a back-pressured client is not read."""
 
 _REFUSED = "ASGI callable returned without completing handshake."
 _BAD_TEXT = "Invalid UTF-8 sequence received from client."
@@ -69,7 +69,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are ours: they drain first."""
+        """Leave signals to `serve`, which drains first."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -79,7 +79,7 @@ class _Server(uvicorn.Server):
 
 
 def _is_the_servers_fault(record: logging.LogRecord) -> bool:
-    """A filter for uvicorn's log: a handshake that was refused in HTTP is no error, bad text needs no traceback."""
+    """A filter for uvicorn's log: a handshake refused over HTTP is no error, and invalid text needs no traceback."""
     if record.msg == _BAD_TEXT:
         record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
     return record.msg != _REFUSED

@@ -328,7 +328,7 @@ async def test_a_wrong_key_is_refused_with_a_message(embedded: RunningServer) ->
     assert caught.value.response.status_code == 401
     error = json.loads(caught.value.response.body or b"")["error"]
     assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
-    assert error["message"] == "the API key is not valid here"
+    assert error["message"] == "the API key is invalid"
 
 
 @pytest.mark.parametrize(
