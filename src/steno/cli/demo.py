@@ -1,4 +1,4 @@
-"""`steno demo`: the whole way, from a server's start to its end, in one command."""
+"""`steno demo`: starts a server, transcribes the shipped sample, stops the server."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from steno.errors import StenoError
 SERVE = (sys.executable, "-m", "steno", "serve")
 START_S = 60.0
 STOP_S = 45.0
-"""More than a server takes to cut off what runs."""
+"""Time limit for stopping the server; longer than a drain takes."""
 
 OF_THE_RECOGNISER = ("Model", "Qwen engine", "Logs")
-"""The groups of settings that hold for the demo too."""
+"""Groups of settings that the demo's server inherits."""
 
 
 @click.command()
 def command() -> None:
     """Start a server on a free port, transcribe the shipped sample through it, print the text, stop.
 
-    The recogniser is the one that `steno serve` would use; ports, keys, certificates and limits are the demo's own.
+    The recogniser is the one that `steno serve` would use. Ports, keys, certificates and limits are not inherited.
     """
     demonstrate(SERVE)
 
@@ -40,7 +40,7 @@ def demonstrate(serve: Sequence[str], stop_s: float = STOP_S) -> None:
     """Run the demo on the server that the command `serve` starts.
 
     Raises:
-        StenoError: any part of it failed; what the server has logged is on stderr by then.
+        StenoError: a part failed. The server's log has been printed to stderr.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         try:
@@ -50,7 +50,7 @@ def demonstrate(serve: Sequence[str], stop_s: float = STOP_S) -> None:
                 _transcribe(url)
             click.echo(f"server stopped with exit code {server.returncode}")
             if server.returncode:
-                raise ServerError(f"the server ended with exit code {server.returncode}, not with 0")
+                raise ServerError(f"the server ended with exit code {server.returncode}; expected 0")
         except StenoError:
             log.seek(0)
             click.echo(log.read(), err=True)
@@ -58,7 +58,7 @@ def demonstrate(serve: Sequence[str], stop_s: float = STOP_S) -> None:
 
 
 def environment_of(inherited: Mapping[str, str]) -> dict[str, str]:
-    """For the demo's server: a free port of this machine, and no setting that keeps the demo out of it."""
+    """Environment of the demo's server: a free local port, and no setting that would refuse the demo."""
     from steno.settings import Settings
 
     dropped = {
@@ -72,7 +72,7 @@ def environment_of(inherited: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _server(serve: Sequence[str], log: IO[str], stop_s: float) -> Iterator[subprocess.Popen[str]]:
-    """Start it; at the end stop it, by force where it does not end in time."""
+    """Start the server; on exit stop it, and kill it after `stop_s`."""
     with subprocess.Popen(
         serve, stdout=subprocess.PIPE, stderr=log, text=True, env=environment_of(os.environ)
     ) as server:
@@ -105,6 +105,6 @@ def _transcribe(url: str) -> None:
         answer = client.post(sample, {"response_format": "verbose_json"}).json()
         took = time.monotonic() - began
     if not answer["text"].strip():
-        raise ServerError("the server heard nothing in the sample, which is a sentence about the weather")
-    click.echo(f"{answer['duration']:.1f} s of audio in {took:.1f} s, the start of the recogniser included:")
+        raise ServerError("the server recognised no text in the sample, which is a sentence about the weather")
+    click.echo(f"{answer['duration']:.1f} s of audio in {took:.1f} s, including the start of the recogniser:")
     click.echo(f"\n  {answer['text']}\n")

@@ -1,4 +1,4 @@
-"""`steno doctor`: what works on this machine, and what would make it better."""
+"""`steno doctor`: reports what works on this machine, and what would improve it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ GPU_QUERY_S = 10.0
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(as_json: bool) -> int:
-    """Tell what is installed, which device there is, and which recognisers would work here and why not.
+    """Report installed packages, devices, and which recognisers work on this machine, with reasons.
 
-    Imports nothing heavy. Exit code 1 if the settings are wrong or no recogniser works.
+    Imports no heavy package. Exit code 1 if the settings are invalid or no recogniser works.
     """
     report = examine()
     click.echo(json.dumps(report, indent=2) if as_json else _as_text(report))
@@ -39,7 +39,7 @@ def command(as_json: bool) -> int:
 
 
 def examine() -> dict[str, Any]:
-    """Everything the report says."""
+    """The report's content."""
     from steno import settings
     from steno.backends import registry
 
@@ -60,12 +60,12 @@ def examine() -> dict[str, Any]:
         available = registry.availability(name)
         report["backends"][name] = {"ok": available.ok, "reason": available.reason}
     try:
-        chosen = settings.load()
-        choice = registry.choose(chosen.backend, chosen.model_id)
-        registry.check_model(choice.name, chosen.model_id)
-        report["aligner"] = _aligner(chosen, choice.name)
+        config = settings.load()
+        choice = registry.choose(config.backend, config.model_id)
+        registry.check_model(choice.name, config.model_id)
+        report["aligner"] = _aligner(config, choice.name)
         report["serves_with"], report["better"] = choice.name, choice.better
-        unheeded = [f"{name} is set, but this version does not act on it yet" for name in chosen.set_but_planned()]
+        unheeded = [f"{name} is set, but this version ignores it" for name in config.set_but_planned()]
         report["problems"] += unheeded
     except SettingsError as error:
         report["problems"] += error.message.splitlines()
@@ -74,14 +74,14 @@ def examine() -> dict[str, Any]:
     return report
 
 
-def _aligner(chosen: Settings, backend: str) -> str:
-    """What would time words, and why."""
+def _aligner(config: Settings, backend: str) -> str:
+    """Source of word times, and why it was chosen."""
     from steno.backends import registry
     from steno.backends.aligners import registry as aligners
     from steno.compose import backend_options_of
 
-    recogniser = registry.create(backend, backend_options_of(chosen)).capabilities
-    choice = aligners.choose(chosen.aligner, recogniser, chosen.forced_aligner_id)
+    recogniser = registry.create(backend, backend_options_of(config)).capabilities
+    choice = aligners.choose(config.aligner, recogniser, config.forced_aligner_id)
     return f"{choice.name or (backend if recogniser.word_times else 'nothing')} ({choice.reason})"
 
 
@@ -101,7 +101,7 @@ def _as_text(report: dict[str, Any]) -> str:
         f"steno serve would use: {report['serves_with'] or 'nothing; see the problems above'}",
     ]
     if report["aligner"]:
-        lines.append(f"words would be timed by: {report['aligner']}")
+        lines.append(f"word times would come from: {report['aligner']}")
     if report["better"]:
         lines.append(report["better"])
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What is to be transcribed: files, patterns, standard input."""
+"""Input arguments: files, patterns, standard input."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file to transcribe, and the name that its results are called by."""
+    """A file to transcribe, and the name of its results."""
 
     path: Path
-    shown: str
-    """As the user wrote it."""
+    label: str
+    """The argument as the user wrote it."""
     name: str
-    """Of its results, without an extension."""
+    """Name of its results, without an extension."""
 
     def digest(self) -> str:
         """SHA-256 of its content."""
@@ -35,10 +35,10 @@ class Recording:
 
 @contextmanager
 def recordings_of(arguments: Sequence[str]) -> Iterator[list[Recording]]:
-    """Arguments as recordings: patterns are expanded, `-` is standard input, kept in a file while it is needed.
+    """Resolve arguments to recordings: expand patterns; copy standard input (`-`) to a temporary file.
 
     Raises:
-        click.UsageError: a pattern that matches nothing, `-` twice, or two files with results of the same name.
+        click.UsageError: a pattern matches nothing, `-` occurs twice, or two files have results of the same name.
     """
     with tempfile.TemporaryDirectory(prefix="steno-") as folder:
         paths: list[tuple[Path, str]] = []
@@ -47,7 +47,7 @@ def recordings_of(arguments: Sequence[str]) -> Iterator[list[Recording]]:
                 paths.append((_keep_stdin(Path(folder)), "stdin"))
             else:
                 paths += [(_regular(Path(match), Path(folder)), match) for match in _expand(argument)]
-        yield [Recording(path, shown, name) for (path, shown), name in zip(paths, _names(paths), strict=True)]
+        yield [Recording(path, label, name) for (path, label), name in zip(paths, _names(paths), strict=True)]
 
 
 def _expand(argument: str) -> list[str]:
@@ -60,29 +60,29 @@ def _expand(argument: str) -> list[str]:
 
 
 def _regular(path: Path, folder: Path) -> Path:
-    """The path itself, or a copy of what comes out of a pipe: it is read more than once."""
+    """The path, or a copy of a pipe's content, because recordings are read more than once."""
     if path.is_fifo():
         kept = folder / f"{len(list(folder.iterdir()))}-{path.name}"
         with path.open("rb") as pipe, kept.open("wb") as file:
             shutil.copyfileobj(pipe, file)
         return kept
     if path.exists() and not path.is_file():
-        raise click.UsageError(f"{path} is no file")
+        raise click.UsageError(f"{path} is not a file")
     return path
 
 
 def _keep_stdin(folder: Path) -> Path:
     kept = folder / "stdin"
     if kept.exists():
-        raise click.UsageError("standard input (-) can be given once")
+        raise click.UsageError("standard input (-) may occur only once")
     with kept.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return kept
 
 
 def _names(paths: Sequence[tuple[Path, str]]) -> list[str]:
-    """`talk` for `talk.mp4`, but `talk.mp4` and `talk.mp3` where both are there."""
-    stems = ["stdin" if shown == "stdin" else path.stem for path, shown in paths]
+    """`talk` for `talk.mp4`; `talk.mp4` and `talk.mp3` if both are given."""
+    stems = ["stdin" if label == "stdin" else path.stem for path, label in paths]
     names = [stem if stems.count(stem) == 1 else path.name for (path, _), stem in zip(paths, stems, strict=True)]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:

@@ -10,14 +10,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from steno.cli.live_audio import LiveInput, from_file, from_microphone, from_stdin, until
+from steno.cli.live_audio import LiveInput, from_file, from_microphone, from_stdin, until_stopped
 from steno.cli.live_captions import CaptionFile
+from steno.cli.live_request import LiveRequest
 from steno.cli.live_view import View, clock_of, view_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
 from steno.errors import StenoError
@@ -29,39 +29,32 @@ if TYPE_CHECKING:
 ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4")
 
 
-@dataclass(frozen=True, slots=True)
-class LiveRun:
-    """The options of the command line that say what to do with the audio."""
-
-    language: str | None
-    words: bool
-    translate_to: str | None
-    url: str | None
-    api_key: str | None
-
-
 @click.command()
 @click.argument("file", required=False, metavar="FILE|-")
 @click.option("--mic", is_flag=True, help="Listen to the microphone (needs the sounddevice package).")
-@click.option("--device", metavar="NAME|N", help="With --mic: which one; a number, or a part of its name.")
-@click.option("--fast", is_flag=True, help="A file as fast as it is recognised, not as it is spoken.")
+@click.option("--device", metavar="NAME|N", help="Device for --mic: its number, or a part of its name.")
+@click.option("--fast", is_flag=True, help="Process a file as fast as possible, not in real time.")
 @click.option("--language", "-l", metavar="LANG", help="Code (en) or name (English). Default: detect.")
-@click.option("--srt", type=click.Path(path_type=Path, dir_okay=False), help="Write subtitles here as they settle.")
-@click.option("--vtt", type=click.Path(path_type=Path, dir_okay=False), help="The same as WebVTT.")
+@click.option("--srt", type=click.Path(path_type=Path, dir_okay=False), help="Write SRT subtitles here, cue by cue.")
+@click.option("--vtt", type=click.Path(path_type=Path, dir_okay=False), help="Write WebVTT subtitles here, cue by cue.")
 @click.option(
     "--translate-to", metavar="LANG",
-    help="Translate what is final, with the LLM of OPENAI_BASE_URL and TRANSLATE_MODEL; --srt x.srt makes x.LANG.srt.",
+    help="Translate finals with the LLM of OPENAI_BASE_URL and TRANSLATE_MODEL; --srt x.srt also makes x.LANG.srt.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: partials and finals.")
-@click.option("--words", is_flag=True, help="With --json: finals have the times of their words.")
+@click.option("--json", "as_json", is_flag=True, help="Print partials and finals, one JSON object per line.")
+@click.option("--words", is_flag=True, help="With --json: finals include word times.")
 @click.option(
-    "--encoding", type=click.Choice(ENCODINGS), default="pcm_s16le", show_default=True, help="Of standard input."
+    "--encoding",
+    type=click.Choice(ENCODINGS),
+    default="pcm_s16le",
+    show_default=True,
+    help="Encoding of standard input.",
 )
 @click.option(
     "--sample-rate", type=click.IntRange(8_000, 48_000), default=16_000, show_default=True,
-    help="Of raw audio on standard input, Hz; mono.",
+    help="Sample rate of raw audio on standard input, Hz; mono.",
 )  # fmt: skip
-@click.option("--url", envvar="STENO_URL", metavar="URL", help="Let this server do it, not this process. [STENO_URL]")
+@click.option("--url", envvar="STENO_URL", metavar="URL", help="Use this server, not this process. [STENO_URL]")
 @click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
 def command(
     file: str | None,
@@ -79,14 +72,14 @@ def command(
     url: str | None,
     api_key: str | None,
 ) -> int:
-    """Caption speech while it is spoken: a file in real time, standard input as it comes, or the microphone.
+    """Caption live speech: a file in real time, standard input, or the microphone.
 
-    In a terminal the captions settle in place: what may still change is dim, what stays is bright, and finished
-    utterances scroll up. Into a pipe or a file goes one line for each utterance. Without --url no server is needed;
-    with it, a connection that is lost is taken up again without losing a word.
+    In a terminal, draft text is dim, stable text is bright, and finished utterances scroll up. A pipe or a file gets
+    one line per utterance. Without --url no server is needed; with it, a lost connection is resumed without losing
+    audio.
 
-    Ctrl-C ends the audio: the last words are still recognised. A second Ctrl-C ends at once. The exit code is then 130,
-    but 0 with --mic, which ends no other way.
+    Ctrl-C ends the audio; the last words are still recognised. A second Ctrl-C ends at once. The exit code is then 130,
+    but 0 with --mic, which ends in no other way.
 
     \b
     steno live talk.mp4
@@ -97,65 +90,67 @@ def command(
     from steno import logs, settings
 
     if device is not None and not mic:
-        raise click.UsageError("--device is for --mic")
+        raise click.UsageError("--device needs --mic")
     if words and not as_json:
-        raise click.UsageError("--words shows in --json")
+        raise click.UsageError("--words needs --json")
     source = _source(file, mic, device, fast, encoding, sample_rate)
-    wish = LiveRun(language, words or bool(srt or vtt), translate_to, url, api_key)
-    chosen = settings.load()
-    with _broken_pipe_ends(), ExitStack() as stack:
-        files = [stack.enter_context(f) for f in _checked(_caption_files(srt, vtt, translate_to, chosen), file)]
+    request = LiveRequest(language, words or bool(srt or vtt), translate_to, url, api_key)
+    config = settings.load()
+    with _ends_on_broken_pipe(), ExitStack() as stack:
+        files = [
+            stack.enter_context(f) for f in _without_recording(_caption_files(srt, vtt, translate_to, config), file)
+        ]
         view = stack.enter_context(view_of(as_json=as_json, words=words))
-        # Only now: what is logged must not break what the view has on the screen.
-        logs.setup("WARNING" if chosen.log_level == "INFO" else chosen.log_level, chosen.log_json)
-        stack.enter_context(_told_to(view, logging.INFO if source.in_real_time else logging.WARNING))
-        return _Show(source, wish, chosen, view, files).run()
+        # Set up the log after the view, so that log lines do not break its output.
+        logs.setup("WARNING" if config.log_level == "INFO" else config.log_level, config.log_json)
+        stack.enter_context(_logs_to(view, logging.INFO if source.in_real_time else logging.WARNING))
+        return _LiveCommand(source, request, config, view, files).run()
     return EXIT_FAILED
 
 
-class _Show:
-    """From the audio to everything that is made of it."""
+class _LiveCommand:
+    """Runs the command: recognises the audio, shows events, writes caption files."""
 
     def __init__(
-        self, source: LiveInput, wish: LiveRun, settings: Settings, view: View, files: list[CaptionFile]
+        self, source: LiveInput, request: LiveRequest, settings: Settings, view: View, files: list[CaptionFile]
     ) -> None:
         self._source = source
-        self._wish = wish
+        self._request = request
         self._settings = settings
         self._view = view
         self._files = files
         self._failures = 0
 
     def run(self) -> int:
-        """The exit code."""
+        """Run and return the exit code."""
         try:
             interrupted = asyncio.run(self._run())
         except (KeyboardInterrupt, asyncio.CancelledError):
             self._view.note("interrupted")
             return EXIT_INTERRUPTED
         if interrupted and not self._source.is_endless:
-            self._view.note("interrupted; what was said until then is all there")
+            self._view.note("interrupted; all audio before the interrupt was recognised")
             return EXIT_INTERRUPTED
         return EXIT_FAILED if self._failures else 0
 
     async def _run(self) -> bool:
-        """Whether it was interrupted, once."""
+        """Run; return whether it was interrupted once."""
         stop = asyncio.Event()
-        _obey_signals(stop, asyncio.current_task())
-        from steno.cli.live_transcriber import at_server, here
+        _install_signal_handlers(stop, asyncio.current_task())
+        from steno.cli.live_transcriber import caption_locally, caption_remotely
 
-        wish, audio = self._wish, until(stop, self._source.chunks())
-        if wish.url:
-            await at_server(wish, self._source, audio, self._tell)
+        request, audio = self._request, until_stopped(stop, self._source.chunks())
+        if request.url:
+            await caption_remotely(request, self._source, audio, self._show_event)
         else:
-            await here(self._settings, wish, self._source, audio, self._tell, self._lags)
+            await caption_locally(self._settings, request, self._source, audio, self._show_event, self._report_lag)
         return stop.is_set()
 
-    def _lags(self, behind_s: float) -> None:
+    def _report_lag(self, behind_s: float) -> None:
         if self._source.in_real_time:
             self._view.note(f"{behind_s:.1f} s behind")
 
-    def _tell(self, event: Event) -> None:
+    def _show_event(self, event: Event) -> None:
         from steno.client import Final
 
         self._view.show(event)
@@ -163,8 +158,8 @@ class _Show:
             return
         if event.error is not None:
             self._failures += 1
-            self._view.note(f"{clock_of(event.start_s)}: not all was recognised: {event.error.message}")
-        if event.text and self._wish.translate_to and event.translation is None:
+            self._view.note(f"{clock_of(event.start_s)}: recognition failed: {event.error.message}")
+        if event.text and self._request.translate_to and event.translation is None:
             self._view.note(f"{clock_of(event.start_s)}: not translated")
         for file in self._files:
             file.add(event)
@@ -172,7 +167,7 @@ class _Show:
 
 def _source(file: str | None, mic: bool, device: str | None, fast: bool, encoding: str, sample_rate: int) -> LiveInput:
     if mic == (file is not None):
-        raise click.UsageError("what is to be heard? A FILE, - for standard input, or --mic")
+        raise click.UsageError("expected one input: FILE, - for standard input, or --mic")
     if mic:
         return from_microphone(device)
     assert file is not None
@@ -185,7 +180,7 @@ def _caption_files(srt: Path | None, vtt: Path | None, target: str | None, setti
     if srt is None and vtt is None:
         return
     if srt == vtt:
-        raise click.UsageError("--srt and --vtt are two files")
+        raise click.UsageError("--srt and --vtt must be different files")
     style = compose.caption_style_of(settings, compose.LINE_CHARS, compose.LINES)
     for path in (srt, vtt):
         for language in (None, target) if target else (None,):
@@ -193,17 +188,17 @@ def _caption_files(srt: Path | None, vtt: Path | None, target: str | None, setti
                 yield CaptionFile(path, "srt" if path is srt else "vtt", style, language)
 
 
-def _checked(files: Iterator[CaptionFile], recording: str | None) -> list[CaptionFile]:
-    """Raises UsageError: the subtitles would be written over what is to be heard."""
+def _without_recording(files: Iterator[CaptionFile], recording: str | None) -> list[CaptionFile]:
+    """Return the files. Raises UsageError if subtitles would overwrite the recording."""
     found = list(files)
     for subtitles in found:
         if recording and recording != "-" and subtitles.path.exists() and subtitles.path.samefile(recording):
-            raise click.UsageError(f"{subtitles.path} is the recording: subtitles go into a file of their own")
+            raise click.UsageError(f"{subtitles.path} is the recording; write the subtitles to another file")
     return found
 
 
-def _obey_signals(stop: asyncio.Event, task: asyncio.Task[bool] | None) -> None:
-    """The first one ends the audio, the second one everything."""
+def _install_signal_handlers(stop: asyncio.Event, task: asyncio.Task[bool] | None) -> None:
+    """The first signal ends the audio, the second cancels the task."""
 
     def interrupt() -> None:
         if stop.is_set() and task is not None:
@@ -211,14 +206,14 @@ def _obey_signals(stop: asyncio.Event, task: asyncio.Task[bool] | None) -> None:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C is a KeyboardInterrupt there
+    with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C is a KeyboardInterrupt
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)
 
 
 @contextlib.contextmanager
-def _told_to(view: View, level: int) -> Iterator[None]:
-    """What the client logs of its connection is shown like everything else that the user is told."""
+def _logs_to(view: View, level: int) -> Iterator[None]:
+    """Show the client's log messages about its connection in the view."""
     log, handler = logging.getLogger("steno.client"), _Handler(view.note)
     log.addHandler(handler)
     log.setLevel(level)
@@ -239,8 +234,8 @@ class _Handler(logging.Handler):
 
 
 @contextlib.contextmanager
-def _broken_pipe_ends() -> Iterator[None]:
-    """Whoever read standard output has enough: no reason for a traceback, now or when Python flushes it at the end."""
+def _ends_on_broken_pipe() -> Iterator[None]:
+    """End without a traceback when the reader of standard output has closed it, also when Python flushes at exit."""
     try:
         yield
     except BrokenPipeError:

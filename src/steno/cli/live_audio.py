@@ -1,4 +1,4 @@
-"""Where `steno live` gets its audio: a file, standard input, the microphone."""
+"""Audio inputs of `steno live`: a file, standard input, the microphone."""
 
 from __future__ import annotations
 
@@ -28,59 +28,59 @@ FILES = (
     ("WAV", 8, b"WAVE"), ("FLAC", 0, b"fLaC"), ("Ogg", 0, b"OggS"), ("WebM", 0, b"\x1aE\xdf\xa3"), ("MP3", 0, b"ID3"),
     ("MP4", 4, b"ftyp"),
 )  # fmt: skip
-"""What they begin with, and at which byte."""
+"""(format, offset, magic bytes) of audio files."""
 RAW = "ffmpeg -i - -f s16le -ar 16000 -ac 1 -"
 MIC_CHUNKS = 600
-"""A minute of microphone may wait while a connection is lost."""
+"""Max chunks of microphone audio, one minute, that wait while a connection is lost."""
 
 
 class InputError(StenoError):
-    """The audio cannot be had."""
+    """The audio input cannot be read."""
 
     code = "input_error"
 
 
 @dataclass(frozen=True, slots=True)
 class LiveInput:
-    """Audio, and what it is in. `chunks` is called once."""
+    """Audio, and its encoding. `chunks` is called once."""
 
     chunks: Callable[[], AsyncGenerator[bytes, None]]
     encoding: LiveEncoding = "pcm_s16le"
     sample_rate: int = RATE
     in_real_time: bool = False
-    """Whether it is known to come no faster than it is spoken: then falling behind is worth a word."""
+    """Whether audio arrives in real time; then lag is reported."""
     is_endless: bool = False
 
 
 def from_file(path: Path, *, in_real_time: bool) -> LiveInput:
-    """Any recording that can be decoded. Raises InputError: there is none."""
+    """Any recording that can be decoded. Raises InputError if the file does not exist."""
     try:
         path.stat()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     if path.is_dir():
-        raise click.UsageError(f"{path} is no file")
+        raise click.UsageError(f"{path} is a folder; expected a file")
     return LiveInput(
         lambda: _paced(_decoded(path)) if in_real_time else _unpaced(_decoded(path)), in_real_time=in_real_time
     )
 
 
 def from_stdin(encoding: str, sample_rate: int) -> LiveInput:
-    """Audio as it comes. Half a sample at its end is left out."""
+    """Standard input, unpaced. An incomplete sample at its end is dropped."""
     if sys.stdin is None or sys.stdin.isatty():
-        raise click.UsageError("pipe audio into standard input: 16 kHz mono PCM16, unless you say otherwise")
+        raise click.UsageError("standard input is a terminal; pipe audio into it (default: 16 kHz mono PCM16)")
     return LiveInput(lambda: _unpaced(_read_stdin(encoding)), encoding, sample_rate)  # type: ignore[arg-type]
 
 
 def from_microphone(device: str | None) -> LiveInput:
-    """Raises InputError: the package for it is not installed."""
+    """The microphone. Raises InputError if sounddevice is not installed."""
     sounddevice = _sounddevice()
     chosen = int(device) if device is not None and device.isdigit() else device
     return LiveInput(lambda: _unpaced(_recorded(sounddevice, chosen)), in_real_time=True, is_endless=True)
 
 
-async def until(stop: asyncio.Event, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The chunks that come before `stop` is set."""
+async def until_stopped(stop: asyncio.Event, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The chunks before `stop` is set."""
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
         async with aclosing(chunks):
@@ -112,7 +112,7 @@ async def _unpaced(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 async def _paced(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """No chunk comes before it would have been recorded. What was held up is not made up for by a burst."""
+    """Delay each chunk until it would have been recorded. After a stall, there is no burst of more than 1 s."""
     clock = asyncio.get_running_loop().time
     due = clock()
     async with aclosing(_unpaced(chunks)) as fetched:
@@ -145,17 +145,14 @@ def _read_stdin(encoding: str) -> Iterator[bytes]:
 
 
 def _refuse_file(begin: bytes, encoding: str) -> None:
-    """A file taken for samples would be heard as noise: nothing would be said, and nobody would know why.
-
-    Raises InputError.
-    """
+    """Raise InputError if the data is an audio file but the encoding is raw: it would be recognised as noise."""
     kind = next((name for name, at, magic in FILES if begin[at : at + len(magic)] == magic), None)
     if kind is None or encoding in CONTAINERS:
         return
     own = kind.lower()
-    way = f"say --encoding {own}" if own in CONTAINERS else f"pipe it through {RAW}"
+    hint = f"use --encoding {own}" if own in CONTAINERS else f"pipe it through {RAW}"
     raise InputError(
-        f"standard input is a {kind} file, but --encoding {encoding} is raw audio: {way}, or name the file"
+        f"standard input is a {kind} file, but --encoding {encoding} is raw audio: {hint}, or name the file"
     )
 
 
@@ -166,25 +163,25 @@ def _sounddevice() -> Any:
         raise InputError("--mic needs the sounddevice package: pip install sounddevice") from None
     except OSError as error:
         hint = "on Debian and Ubuntu, apt install libportaudio2"
-        raise InputError(f"sounddevice is installed, but it cannot be used: {error}; {hint}") from None
+        raise InputError(f"sounddevice is installed, but does not work: {error}; {hint}") from None
     return sounddevice
 
 
 def _recorded(sounddevice: Any, device: int | str | None) -> Iterator[bytes]:
-    """Recorded by PortAudio's own thread: what nobody fetches in time would be lost in its small buffer."""
-    heard: queue.Queue[bytes] = queue.Queue(MIC_CHUNKS)
+    """Record in PortAudio's thread into a queue, because PortAudio's own buffer is small."""
+    recorded: queue.Queue[bytes] = queue.Queue(MIC_CHUNKS)
 
     def keep(data: Any, frames: int, time: Any, status: Any) -> None:
         with contextlib.suppress(queue.Full):
-            heard.put_nowait(bytes(data))
+            recorded.put_nowait(bytes(data))
 
     try:
         with sounddevice.RawInputStream(
             samplerate=RATE, blocksize=round(CHUNK_S * RATE), device=device, channels=1, dtype="int16", callback=keep
         ):
             while True:
-                if heard.full():
-                    raise InputError(f"{MIC_CHUNKS * CHUNK_S:g} s of the microphone wait to be heard; it is given up")
-                yield heard.get()
+                if recorded.full():
+                    raise InputError(f"recognition is {MIC_CHUNKS * CHUNK_S:g} s behind the microphone; stopping")
+                yield recorded.get()
     except (sounddevice.PortAudioError, ValueError) as error:
         raise InputError(f"the microphone cannot be used: {error}") from None

@@ -1,4 +1,4 @@
-"""Subtitle files that are written while people speak, and are whole at every moment."""
+"""Subtitle files that are written live and are valid at every moment."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ VTT_HEADER = b"WEBVTT\n\n"
 
 
 class CaptionFile:
-    """One file. Use it as a context manager.
+    """One subtitle file. Use it as a context manager.
 
-    What it held before goes with the first cue, or at an end that is no error: whoever mistypes a key keeps
-    yesterday's file.
+    Earlier content is truncated at the first cue or at a successful end, so that a run that fails at once (a wrong
+    API key) keeps it.
 
     Args:
-        target: the language of the translations that are written in place of what was said. The file is then called
-            `NAME.TARGET.srt`. What could not be translated is kept as it was said.
+        target: write translations into this language. The file is then called `NAME.TARGET.srt`. Text that was not
+            translated is kept.
     """
 
     def __init__(self, path: Path, name: RunningFormat, style: CueStyle, target: str | None) -> None:
@@ -33,13 +33,13 @@ class CaptionFile:
         self._path = path.with_suffix(f".{target}{path.suffix}") if target else path
         self._is_vtt = name == "vtt"
         self._target = target
-        # The header is written on entering, so the captions come without: as those of a file that was begun before.
+        # `_begin` writes the header, so the captions continue an existing file.
         self._captions = IncrementalCaptions(name, style, first=2 if self._is_vtt else 1)
 
     def __enter__(self) -> CaptionFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not self._path.exists()
-        self._file = FileIO(self._path, "a")  # so that it is known now whether it can be written
+        self._file = FileIO(self._path, "a")  # fails now if the file cannot be written
         self._has_begun = False
         if is_new or (self._path.is_file() and not self._path.stat().st_size):
             self._begin()
@@ -66,7 +66,7 @@ class CaptionFile:
             self._file.write(VTT_HEADER)
 
     def add(self, final: Final) -> None:
-        """Append its cues, in one write."""
+        """Append the final's cues, in one write."""
         from steno.alignment.heuristic import spread
         from steno.types import Segment
 

@@ -1,4 +1,4 @@
-"""Who captions live audio: this process, or a server. Both tell the same events."""
+"""Captions live audio in this process or on a server. Both emit the same events."""
 
 from __future__ import annotations
 
@@ -14,61 +14,63 @@ from steno.pipelines.live.notices import Failed, Lagging
 from steno.streaming.events import Final, Partial
 
 if TYPE_CHECKING:
-    from steno.cli.live import LiveRun
     from steno.cli.live_audio import LiveInput
+    from steno.cli.live_request import LiveRequest
     from steno.pipelines.live.notices import LiveEvent, Notice
     from steno.settings import Settings
 
-Tell = Callable[[client.Event], None]
+OnEvent = Callable[[client.Event], None]
 
 
-async def at_server(wish: LiveRun, source: LiveInput, audio: AsyncGenerator[bytes, None], tell: Tell) -> None:
-    """A steno server. Raises what `AsyncClient.stream` does."""
-    assert wish.url is not None
+async def caption_remotely(
+    request: LiveRequest, source: LiveInput, audio: AsyncGenerator[bytes, None], on_event: OnEvent
+) -> None:
+    """Recognise on a steno server. Raises what `AsyncClient.stream` does."""
+    assert request.url is not None
     async with (
-        client.AsyncClient(wish.url, wish.api_key) as server,
+        client.AsyncClient(request.url, request.api_key) as server,
         aclosing(audio),
         aclosing(
             server.stream(
                 audio,
                 encoding=source.encoding,
                 sample_rate=source.sample_rate,
-                language=wish.language,
-                words=wish.words,
-                translate_to=wish.translate_to,
+                language=request.language,
+                words=request.words,
+                translate_to=request.translate_to,
             )
         ) as events,
     ):
         async for event in events:
-            tell(event)
+            on_event(event)
 
 
-async def here(
+async def caption_locally(
     settings: Settings,
-    wish: LiveRun,
+    request: LiveRequest,
     source: LiveInput,
     audio: AsyncGenerator[bytes, None],
-    tell: Tell,
+    on_event: OnEvent,
     on_lag: Callable[[float], None],
 ) -> None:
-    """An engine in this process.
+    """Recognise with an engine in this process.
 
     Raises:
-        StenoError: an option that is not to be had here, a model that cannot be loaded, audio that is none.
+        StenoError: an option is not supported, the model cannot be loaded, or the audio cannot be decoded.
     """
     engine = compose.engine_of(settings)
     translator = compose.translator_of(settings)
-    live = compose.live_of(settings, engine, translator, _Unmeasured())
-    wished = LiveOptions(
+    live = compose.live_of(settings, engine, translator, _NoTelemetry())
+    options = LiveOptions(
         source.encoding,
         source.sample_rate,
-        language=wish.language,
-        words=wish.words,
-        translate_to=wish.translate_to,
+        language=request.language,
+        words=request.words,
+        translate_to=request.translate_to,
     )
     try:
-        async with aclosing(audio), engine, live.open("live", live.check(wished)) as stream:
-            await _caption(stream, audio, tell, on_lag)
+        async with aclosing(audio), engine, live.open("live", live.check(options)) as stream:
+            await _caption(stream, audio, on_event, on_lag)
     finally:
         await live.aclose()
         if translator is not None:
@@ -78,7 +80,7 @@ async def here(
 async def _caption(
     stream: LiveStream,
     audio: AsyncGenerator[bytes, None],
-    tell: Tell,
+    on_event: OnEvent,
     on_lag: Callable[[float], None],
 ) -> None:
     feeding = asyncio.create_task(_feed(stream, audio), name="feed")
@@ -89,7 +91,7 @@ async def _caption(
             if isinstance(item, Lagging):
                 on_lag(item.behind_s)
             elif (event := _event_of(item)) is not None:
-                tell(event)
+                on_event(event)
         await feeding
     finally:
         feeding.cancel()
@@ -126,8 +128,8 @@ def _event_of(item: LiveEvent | Notice) -> client.Event | None:
             return None
 
 
-class _Unmeasured:
-    """Nobody measures a single stream."""
+class _NoTelemetry:
+    """Discards measurements: a single stream needs none."""
 
     def emitted(self, what: str, lag_s: float) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What `steno live` shows: captions that settle in a terminal, lines of text or JSON elsewhere."""
+"""Output of `steno live`: live captions in a terminal, lines of text or JSON elsewhere."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class View(AbstractContextManager["View"], Protocol):
     def show(self, event: Event) -> None: ...
 
     def note(self, text: str) -> None:
-        """Something about the work, not of what was said."""
+        """Show a message about the run."""
 
 
 def view_of(*, as_json: bool, words: bool) -> View:
-    """What suits standard output."""
+    """The view for standard output."""
     if as_json:
         return LineView(lambda event: json_of(event, words=words))
     return ScreenView() if sys.stdout.isatty() else LineView(_text_of)
 
 
 class LineView:
-    """A line for each event that `line_of` has one for, at once."""
+    """Prints a line for each event for which `line_of` returns text."""
 
     def __init__(self, line_of: Any) -> None:
         self._line_of = line_of
@@ -50,7 +50,7 @@ class LineView:
 
 
 class ScreenView:
-    """The utterance that is being spoken at the bottom; above it, what is final."""
+    """Shows the current utterance at the bottom, and finals above it."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -109,7 +109,7 @@ def clock_of(seconds: float) -> str:
 
 
 def json_of(event: Event, *, words: bool) -> str:
-    """As the server's own dialect has it."""
+    """The event as a message of the server's native dialect."""
     from steno.client import Partial
 
     message: dict[str, Any] = {

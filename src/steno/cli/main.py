@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, so that `steno --help` is instant."""
+"""The command line. Commands import lazily, so that `steno --help` is fast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXIT_INTERRUPTED = 130
 
 
 class _Group(click.Group):
-    """Finds commands by name in `steno.cli`, without importing the others."""
+    """Imports only the module of the command that runs."""
 
     names = ("serve", "transcribe", "live", "models", "doctor", "demo")
 
@@ -39,14 +39,14 @@ def cli() -> None:
 
     \b
     steno serve                     start the server on http://127.0.0.1:8000
-    steno transcribe talk.mp4       print what is said in a file, no server needed
-    steno live --mic                captions while you speak; also of files and of standard input
-    steno doctor                    what works on this machine, and what would make it better
+    steno transcribe talk.mp4       transcribe a file; no server needed
+    steno live --mic                live captions; also of files and standard input
+    steno doctor                    report what works on this machine, and what would improve it
     """
 
 
 def main() -> None:
-    """The entry point: errors in one line, and the exit codes 0, 1 (failed), 2 (usage), 130 (interrupted)."""
+    """The entry point. Prints errors in one line; exit codes are 0, 1 (failed), 2 (usage), 130 (interrupted)."""
     try:
         code = cli(standalone_mode=False)
     except click.exceptions.Abort:

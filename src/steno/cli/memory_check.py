@@ -1,4 +1,4 @@
-"""Whether there is memory enough to start at all. Imports nothing large: that is what would fail."""
+"""Checks that there is enough memory to start. Imports no large package, because such an import would fail."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 from steno.errors import SettingsError
 
 NEEDED_MB = 640
-"""Of address space. An idle server takes 190 MB, one that has read a recording 580, with Moonshine 640: most of it
+"""Min address space. An idle server takes 190 MB, one that has decoded a recording 580, with Moonshine 640; most of it
 is reserved for threads and never used."""
 
 NEEDED_RESIDENT_MB = 256
-"""Of memory in use, with its child processes. An idle server takes 61 MB, one that has read a short recording 209 with
-Moonshine and 242 with PocketSphinx (proportional set size). Larger models need more, and say so when they load."""
+"""Min memory of the server and its child processes. An idle server takes 61 MB, one that has transcribed a short
+recording 209 with Moonshine and 242 with PocketSphinx (proportional set size). Larger models check their own needs."""
 
 UNLIMITED_BYTES = 2**60
-"""Control groups of version 1 without a limit have the largest number that is a multiple of the page size."""
+"""In cgroups v1, no limit is represented by the largest multiple of the page size, which is above this."""
 
 
 def check_memory(root: Path = Path("/")) -> None:
-    """Raise SettingsError where the process may not have the memory that a server needs: its address space
-    (`ulimit -v`), or its control group's memory (a container's).
+    """Raise SettingsError if the address space (`ulimit -v`) or the control group's memory (of a container) is limited
+    to less than a server needs.
 
     Args:
-        root: where `proc` and `sys` are.
+        root: folder that contains `proc` and `sys`.
     """
     limit_mb = _address_space_mb()
     if limit_mb is not None and limit_mb < NEEDED_MB:
@@ -41,10 +41,10 @@ def check_memory(root: Path = Path("/")) -> None:
 
 
 def control_group_mb(root: Path) -> int | None:
-    """The least memory limit of this process's control group and of those above it, in MB; None: there is none.
+    """The smallest memory limit of this process's control group and its parents, in MB; None = no limit.
 
     cgroups(7): version 2 has `memory.max`, version 1 `memory.limit_in_bytes`. In a container the group's path may be
-    the host's, and only the top of it is there.
+    the host's, of which only the top exists.
     """
     limits = [limit for file in _limit_files(root) if (limit := _limit_of(file)) is not None]
     return min(limits) // 2**20 if limits else None

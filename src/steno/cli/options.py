@@ -1,4 +1,4 @@
-"""What is to be made of each recording."""
+"""Options of `steno transcribe`, and the results that they request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALSO_KNOWN_AS = {"txt": "text"}
 
 
 class CommaList(click.ParamType[tuple[str, ...]]):
-    """`a,b,c`, each checked by `check`, which returns what it is really called or raises ValueError."""
+    """`a,b,c`. `check` returns the canonical name of each item, or raises ValueError."""
 
     name = "list"
 
@@ -39,25 +39,25 @@ class CommaList(click.ParamType[tuple[str, ...]]):
         if isinstance(value, tuple):
             return value
         try:
-            given = [self._check(name.strip()) for name in value.split(",") if name.strip()]
+            checked = [self._check(name.strip()) for name in value.split(",") if name.strip()]
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        if not given:
-            self.fail("at least one is needed", param, ctx)
-        return tuple(dict.fromkeys(given))
+        if not checked:
+            self.fail("expected at least one", param, ctx)
+        return tuple(dict.fromkeys(checked))
 
 
 def check_format(name: str) -> str:
     """For `CommaList`."""
     name = ALSO_KNOWN_AS.get(name, name)
     if name not in EXTENSION:
-        raise ValueError(f"{name!r} is not a format; there are {', '.join([*EXTENSION, *ALSO_KNOWN_AS])}")
+        raise ValueError(f"invalid format {name!r}; expected one of {', '.join([*EXTENSION, *ALSO_KNOWN_AS])}")
     return name
 
 
 @dataclass(frozen=True, slots=True)
 class OutputRequest:
-    """One file to make: a format, and the language to translate into, if any."""
+    """One file to make: its format, and the target language of its translation, if any."""
 
     form: str
     target: str | None
@@ -79,21 +79,21 @@ class TranscribeOptions:
     bilingual: bool = False
     glossary: dict[str, str] = field(default_factory=dict)
     llm: str = ""
-    """What translates: its model and temperatures."""
+    """Identifies the translator: its model and temperatures."""
 
     @property
     def wants_words(self) -> bool:
-        """Whether a result needs to know when words are spoken: plain text and JSON do not."""
+        """Whether a result needs word times. Plain text and JSON do not."""
         return bool(self.targets) or not {"text", "json"}.issuperset(self.formats)
 
     def results(self) -> Iterator[OutputRequest]:
-        """The source text's first, then those of each translation."""
+        """The results of the source text, then those of each translation."""
         for target in (None, *self.targets):
             for form in self.formats:
                 yield OutputRequest(form, target)
 
     def fingerprint(self, result: OutputRequest, identity: str) -> str:
-        """What a result depends on besides the recording; `identity` is the recogniser's."""
+        """Everything but the recording that a result depends on. `identity`: of the recogniser."""
         parts = [result.form, identity, self.language or "auto"]
         if result.form in CAPTIONS:
             parts += [self.mode, repr(self.style)]

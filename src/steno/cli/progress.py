@@ -1,4 +1,4 @@
-"""Progress on stderr: bars where somebody watches, one line a file where nobody does, and a summary at the end."""
+"""Progress on stderr: bars in a terminal, otherwise one line per file; and a summary."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class RecordingProgress:
         self.audio_s = 0.0
 
     def total(self, seconds: float | None) -> None:
-        """The recording's length, if its header tells."""
+        """Set the recording's length; None if its header does not contain it."""
         self._update(total=seconds)
 
     def done(self, seconds: float) -> None:
-        """So much of the recording is recognised."""
+        """Set the seconds recognised."""
         elapsed = time.monotonic() - self._began
         self.audio_s = seconds
         self._update(completed=seconds, note=f"{seconds / elapsed:.1f}× real time" if elapsed > 0 else "")
 
     def sent(self, part: float) -> None:
-        """So much of the upload, in [0, 1], is with the server."""
+        """Set the part of the upload, in [0, 1], that was sent."""
         self._update(total=1, completed=part, note="uploading" if part < 1 else "at the server")
 
     def part(self, part: float, note: str) -> None:
-        """So much of something else, in [0, 1], is done."""
+        """Set the part of other work, in [0, 1], that is done."""
         self._update(total=1, completed=part, note=note)
 
     @property
@@ -52,10 +52,10 @@ class RecordingProgress:
 
 
 class RunProgress:
-    """Of a whole run. Use it as a context manager.
+    """The progress of a whole run. Use it as a context manager.
 
     Args:
-        quiet: no progress and no summary; failures are told all the same.
+        quiet: print no progress and no summary, but failures.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -77,41 +77,41 @@ class RunProgress:
 
     @contextmanager
     def of(self, name: str) -> Iterator[RecordingProgress]:
-        """Show one recording while it is worked on."""
+        """Show one recording while the context is open."""
         task = self._bars.add_task(name, total=None, note="") if self._bars is not None else None
         try:
             yield RecordingProgress(self._bars, task)
         finally:
             if self._bars is not None and task is not None:
-                self._bars.refresh()  # else what came since the last tick, which may be all of it, is never seen
+                self._bars.refresh()  # shows updates since the last tick, which may be all of them
                 self._bars.remove_task(task)
 
-    def finished(self, name: str, shown: RecordingProgress) -> None:
+    def finished(self, name: str, recording: RecordingProgress) -> None:
         self._finished += 1
-        self._audio_s += shown.audio_s
-        self._tell(f"{name}: {_speed(shown.audio_s, shown.elapsed_s)}")
+        self._audio_s += recording.audio_s
+        self._report(f"{name}: {_speed(recording.audio_s, recording.elapsed_s)}")
 
     def skipped(self, name: str) -> None:
         self._skipped += 1
-        self._tell(f"{name}: done before, skipped")
+        self._report(f"{name}: done before, skipped")
 
     def failed(self, name: str, message: str) -> None:
         self.failures += 1
-        self._say(f"steno: {name}: {message}")
+        self._print(f"steno: {name}: {message}")
 
     def summary(self) -> None:
-        """For more than one recording: what came of them."""
+        """Print the counts of results, for more than one recording."""
         if self._finished + self._skipped + self.failures > 1:
             counts = [f"{self._finished} transcribed"]
             counts += [f"{self._skipped} skipped"] if self._skipped else []
             counts += [f"{self.failures} failed"] if self.failures else []
-            self._tell(f"{', '.join(counts)}; {_speed(self._audio_s, time.monotonic() - self._began)}")
+            self._report(f"{', '.join(counts)}; {_speed(self._audio_s, time.monotonic() - self._began)}")
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         if not self._quiet:
-            self._say(line)
+            self._print(line)
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if self._bars is not None:
             self._bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:

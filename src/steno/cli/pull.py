@@ -1,4 +1,4 @@
-"""`steno models pull`: download a model into the cache before it is needed."""
+"""`steno models pull`: downloads a model into the cache."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
 @click.command(name="pull")
 @click.argument("model", required=False, metavar="[ID]")
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit. [MODEL_REVISION]")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def command(model: str | None, revision: str | None, quiet: bool) -> None:
-    """Download a Qwen3-ASR model, or its forced aligner, and check it.
+    """Download and verify a Qwen3-ASR model, or its forced aligner.
 
-    ID is a name on Hugging Face; by default all that the settings ask for: MODEL_ID, or Qwen/Qwen3-ASR-0.6B, the
-    small model of USE_SPECULATIVE and DUAL_MODEL, and FORCED_ALIGNER_ID. What is there already is not fetched again:
-    an interrupted download goes on where it ended.
+    ID is a name on Hugging Face. Default: all models that the settings need: MODEL_ID, or Qwen/Qwen3-ASR-0.6B, the
+    small model of USE_SPECULATIVE and DUAL_MODEL, and FORCED_ALIGNER_ID. Files in the cache are not downloaded again;
+    an interrupted download is resumed.
     """
     from steno import logs, settings
     from steno.backends.qwen.checkpoint import model_source
     from steno.cli.progress import RunProgress
 
-    chosen = settings.load(model_revision=revision)
-    logs.setup("WARNING" if chosen.log_level == "INFO" else chosen.log_level, chosen.log_json)
+    config = settings.load(model_revision=revision)
+    logs.setup("WARNING" if config.log_level == "INFO" else config.log_level, config.log_json)
     found = []
     try:
         with RunProgress(quiet=quiet) as progress:
-            for wanted in _wanted(model, chosen):
-                with progress.of(wanted.model_id) as shown:
-                    found.append((model_source.resolve(wanted, shown.part, refresh=True), wanted.revision))
+            for model_ref in _requested(model, config):
+                with progress.of(model_ref.model_id) as recording:
+                    found.append((model_source.resolve(model_ref, recording.part, refresh=True), model_ref.revision))
     except KeyboardInterrupt:
-        click.echo("steno: interrupted; what has arrived is kept: the same command goes on from there", err=True)
+        click.echo("steno: interrupted; the same command resumes the download", err=True)
         raise click.Abort from None
     for one, its_revision in found:
-        for line in _told(one, its_revision):
+        for line in _describe(one, its_revision):
             click.echo(line)
 
 
-def _wanted(model: str | None, settings: Settings) -> list[ModelRef]:
+def _requested(model: str | None, settings: Settings) -> list[ModelRef]:
     from steno.backends.qwen.engine_options import aligner_of, checkpoints_of
     from steno.compose import backend_options_of
 
@@ -58,7 +58,7 @@ def _wanted(model: str | None, settings: Settings) -> list[ModelRef]:
     return [one.model_ref(kind=None) for one in asked]
 
 
-def _told(found: CheckpointSource, revision: str | None) -> list[str]:
+def _describe(found: CheckpointSource, revision: str | None) -> list[str]:
     from steno.backends.qwen.checkpoint.model_source import PARAMS
     from steno.backends.qwen.checkpoint.weights import gigabytes
 
@@ -69,6 +69,6 @@ def _told(found: CheckpointSource, revision: str | None) -> list[str]:
         use += [f"MODEL_REVISION={shlex.quote(revision)}"] if revision else []
     return [
         f"{found.model_id}: {what}, {found.parameters / 1e6:.3g} M parameters, {gigabytes(found.size_bytes)}",
-        f"lies in {found.folder}",
+        f"folder: {found.folder}",
         f"use it: {' '.join(use)} steno serve",
     ]

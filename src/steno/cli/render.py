@@ -1,4 +1,4 @@
-"""A transcript as the file that was asked for, translated if that was asked for too."""
+"""Renders a transcript in a requested format, translated if requested."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """Makes the text of results.
+    """Renders results.
 
-    `translator` None = no LLM is configured; then only a translation into the language that is spoken works.
+    `translator` None = no LLM is configured; then the only supported target is the spoken language.
     """
 
-    wishes: TranscribeOptions
+    options: TranscribeOptions
     translator: Translator | None
     text_temperature: float
     caption_temperature: float
 
     async def render(self, transcript: Transcript, result: OutputRequest) -> tuple[str, int]:
-        """The text, and how many of its lines could not be translated.
+        """Return the text, and the number of its untranslated lines.
 
         Raises:
-            TranslationNotConfiguredError: it needs a translation, and there is no LLM.
+            TranslationNotConfiguredError: the result needs a translation, and no LLM is configured.
         """
         if result.form in CAPTIONS:
             return await self._captions(transcript, result)
@@ -40,11 +40,11 @@ class Renderer:
         from steno.pipelines.subtitle import subtitles_of
         from steno.pipelines.translate import translate_cues
 
-        wishes = self.wishes
-        cues, kept = subtitles_of(transcript, wishes.style, wishes.mode).cues, 0
+        options = self.options
+        cues, kept = subtitles_of(transcript, options.style, options.mode).cues, 0
         if result.target is not None:
-            wanted = self._wanted(transcript, result.target, self.caption_temperature)
-            done = await translate_cues(cues, self.translator, wanted, wishes.style, bilingual=wishes.bilingual)
+            languages = self._language_pair(transcript, result.target, self.caption_temperature)
+            done = await translate_cues(cues, self.translator, languages, options.style, bilingual=options.bilingual)
             cues, kept = done.cues, len(done.untranslated)
         language = result.target or transcript.language
         return render(cast("FormatName", result.form), cues, language=language), kept
@@ -54,8 +54,8 @@ class Renderer:
 
         kept = 0
         if result.target is not None:
-            wanted = self._wanted(transcript, result.target, self.text_temperature)
-            done = await translate_transcript(transcript, self.translator, wanted)
+            languages = self._language_pair(transcript, result.target, self.text_temperature)
+            done = await translate_transcript(transcript, self.translator, languages)
             transcript, kept = done.transcript, len(done.untranslated)
         if result.form == "text":
             return transcript.text, kept
@@ -65,7 +65,7 @@ class Renderer:
             return json_transcript(transcript, logprobs=False).model_dump_json(exclude_none=True), kept
         return verbose_transcript(transcript, {"segment", "word"}).model_dump_json(exclude_none=True), kept
 
-    def _wanted(self, transcript: Transcript, target: str, temperature: float) -> LanguagePair:
+    def _language_pair(self, transcript: Transcript, target: str, temperature: float) -> LanguagePair:
         from steno.translation.translator import LanguagePair
 
-        return LanguagePair(target, transcript.language, self.wishes.glossary, temperature)
+        return LanguagePair(target, transcript.language, self.options.glossary, temperature)

@@ -20,21 +20,20 @@ class _Command(click.Command):
             with formatter.section(f"Environment: {group}"):
                 formatter.write_dl(rows)
         formatter.write_paragraph()
-        formatter.write_text("An option of the command line wins over its variable.")
+        formatter.write_text("A command line option overrides its variable.")
 
 
 @click.command(cls=_Command)
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.")
-@click.option("--port", type=int, metavar="N", help="Port to listen on; 0 takes a free one.")
+@click.option("--port", type=int, metavar="N", help="Port to listen on; 0 = a free one.")
 @click.option(
     "--ssl-certfile", type=click.Path(path_type=Path), metavar="PEM", help="Serve HTTPS with this certificate."
 )
-@click.option("--ssl-keyfile", type=click.Path(path_type=Path), metavar="PEM", help="Its private key.")
+@click.option("--ssl-keyfile", type=click.Path(path_type=Path), metavar="PEM", help="Private key of --ssl-certfile.")
 def command(**options: Any) -> None:
     """Start the server: OpenAI's transcription API, docs at /docs, metrics at /metrics.
 
-    Everything is set by environment variables; with none set, the embedded recogniser transcribes English on any
-    machine.
+    Environment variables configure everything. By default, the embedded recogniser transcribes English on any machine.
 
     \b
     steno serve
@@ -47,13 +46,13 @@ def command(**options: Any) -> None:
     from steno.server.app import create_app
     from steno.server.run.serve import serve
 
-    chosen = settings.load(**options)
-    logs.setup(chosen.log_level, chosen.log_json)
-    serve(create_app(chosen), chosen, lambda url: click.echo(banner(url, with_key=bool(chosen.api_keys))))
+    config = settings.load(**options)
+    logs.setup(config.log_level, config.log_json)
+    serve(create_app(config), config, lambda url: click.echo(banner(url, with_key=bool(config.api_keys))))
 
 
 def banner(url: str, *, with_key: bool) -> str:
-    """What a newcomer needs next."""
+    """The text that is printed once the server is up: commands to try, and addresses."""
     sample = sample_path()
     key = " -H 'Authorization: Bearer YOUR_KEY'" if with_key else ""
     option = " --api-key YOUR_KEY" if with_key else ""
@@ -70,7 +69,7 @@ steno {__version__} is listening on {url}
 
 
 def sample_path() -> str:
-    """The shipped recording, relative to the working folder where that is shorter."""
+    """Path of the shipped recording; relative if that is shorter."""
     path = str(files("steno") / "sample.flac")
     return min(path, os.path.relpath(path), key=len)
 

@@ -1,4 +1,4 @@
-"""Where results go: the terminal, a file, or a folder. Files appear whole or not at all, and are not made twice."""
+"""Writes results to the terminal, a file, or a folder. Files are written atomically, and not made twice."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Protocol
 import click
 
 RECORD = ".steno.json"
-"""In an output folder: which result was made from what, so that a second run skips what is done."""
+"""File in an output folder that records what each result was made from, so that a second run skips finished ones."""
 
 
 class Sink(Protocol):
-    """Takes the results of one recording after the other; `kind` is a format, or a language and a format."""
+    """Takes results."""
 
     @property
     def remembers(self) -> bool:
-        """Whether `made_from` matters: it takes reading all of a recording."""
+        """Whether `made_from` is used. Computing it requires reading the whole recording."""
 
     def has(self, name: str, extension: str, made_from: str) -> bool:
-        """Whether this result is there already, made from the same content in the same way."""
+        """Whether this result exists and was made from the same content with the same options."""
 
     def write(self, name: str, extension: str, made_from: str, text: str) -> None:
-        """Raises OSError where the target cannot be written."""
+        """Write a result. Raises OSError if the target cannot be written."""
 
 
 class TerminalSink:
-    """Prints. Several results are told apart by a line with their name.
+    """Prints results.
 
     Args:
-        headings: whether there will be several.
+        headings: print each result's name above it.
     """
 
     remembers = False
@@ -52,7 +52,7 @@ class TerminalSink:
 
 
 class FileSink:
-    """Writes the one result there is to `path`."""
+    """Writes a single result to `path`."""
 
     remembers = False
 
@@ -67,10 +67,10 @@ class FileSink:
 
 
 class FolderSink:
-    """Writes `NAME.EXTENSION` into `path`, and keeps a record of what each was made from.
+    """Writes `NAME.EXTENSION` into `path`, and records what each was made from.
 
     Args:
-        again: make everything, also what is there.
+        again: make all results, also those that exist.
     """
 
     remembers = True
@@ -92,9 +92,9 @@ class FolderSink:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside the target and move into place, so that nobody ever sees half a file.
+    """Write a temporary file and move it into place, so that no reader sees an incomplete file.
 
-    A link is followed; what is no regular file (a pipe, a device) is written to as it is.
+    Links are followed. A target that is not a regular file (a pipe, a device) is written directly.
     """
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8", newline="\n")
@@ -119,7 +119,7 @@ def _umask() -> int:
 
 
 def _read_record(path: Path) -> dict[str, str]:
-    """A record that is missing or damaged is an empty one: the worst that follows is work done twice."""
+    """Read the record. A missing or damaged one is empty, so that results are made again."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

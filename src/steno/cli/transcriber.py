@@ -1,4 +1,4 @@
-"""Who transcribes: this process, or a server. Both give a `Transcript`, so that everything after is the same."""
+"""Transcribes recordings in this process or on a server. Both return a `Transcript`."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ if TYPE_CHECKING:
 class Transcriber(Protocol):
     @property
     def identity(self) -> str:
-        """What recognises: results of another one are not the same results."""
+        """Identifies the recogniser. A result is made again if it changes."""
 
-    async def transcribe(self, recording: Recording, language: str | None, shown: RecordingProgress) -> Transcript:
-        """With word times.
+    async def transcribe(self, recording: Recording, language: str | None, progress: RecordingProgress) -> Transcript:
+        """Transcribe one recording, with word times.
 
         Raises:
-            StenoError, OSError: what befell this recording alone.
+            StenoError, OSError: this recording failed.
         """
 
 
 @asynccontextmanager
-async def here(settings: Settings, *, words: bool = True) -> AsyncIterator[Transcriber]:
-    """An engine in this process, loaded when the first recording wants it. `words`: whether word times are wanted."""
+async def local_transcriber(settings: Settings, *, words: bool = True) -> AsyncIterator[Transcriber]:
+    """An engine in this process. Its model is loaded with the first recording. `words`: give word times."""
     from steno import compose
 
     engine = compose.engine_of(settings)
     recordings = compose.recordings_of(settings, engine)
     try:
         async with engine:
-            yield _Here(engine, recordings, words)
+            yield _LocalTranscriber(engine, recordings, words)
     finally:
         await recordings.aclose()
 
 
 @asynccontextmanager
-async def at_server(url: str, api_key: str | None) -> AsyncIterator[Transcriber]:
+async def remote_transcriber(url: str, api_key: str | None) -> AsyncIterator[Transcriber]:
     """A steno server."""
     from steno.client import Client
 
     with Client(url, api_key) as client:
-        yield _AtServer(client, url)
+        yield _RemoteTranscriber(client, url)
 
 
-class _Here:
+class _LocalTranscriber:
     def __init__(self, engine: Engine, recordings: RecordingOpener, words: bool) -> None:
         self._engine = engine
         self._recordings = recordings
@@ -66,7 +66,7 @@ class _Here:
     def identity(self) -> str:
         return self._engine.backend.model_id
 
-    async def transcribe(self, recording: Recording, language: str | None, shown: RecordingProgress) -> Transcript:
+    async def transcribe(self, recording: Recording, language: str | None, progress: RecordingProgress) -> Transcript:
         from steno.pipelines.file import FileOptions, FileTranscription
         from steno.pipelines.request_checks import check_language
 
@@ -79,15 +79,15 @@ class _Here:
             aclosing(transcription.run()) as parts,
         ):
             await transcription.open()
-            shown.total(reader.info.duration_s if reader.info else None)
+            progress.total(reader.info.duration_s if reader.info else None)
             async for part in parts:
-                shown.done(part.end_s)
+                progress.done(part.end_s)
             transcript = transcription.so_far()
-        shown.done(transcript.duration_s)
+        progress.done(transcript.duration_s)
         return transcript
 
 
-class _AtServer:
+class _RemoteTranscriber:
     def __init__(self, client: Client, url: str) -> None:
         self._client = client
         self._url = url
@@ -96,19 +96,19 @@ class _AtServer:
     def identity(self) -> str:
         return self._url
 
-    async def transcribe(self, recording: Recording, language: str | None, shown: RecordingProgress) -> Transcript:
+    async def transcribe(self, recording: Recording, language: str | None, progress: RecordingProgress) -> Transcript:
         size = max(recording.path.stat().st_size, 1)
         transcript = await _in_daemon_thread(
             lambda: self._client.transcribe(
-                recording.path, language=language, on_sent=lambda sent: shown.sent(sent / size)
+                recording.path, language=language, on_sent=lambda sent: progress.sent(sent / size)
             )
         )
-        shown.done(transcript.duration_s)
+        progress.done(transcript.duration_s)
         return transcript
 
 
 async def _in_daemon_thread(call: Callable[[], Transcript]) -> Transcript:
-    """Like `asyncio.to_thread`, but Ctrl-C does not wait for a server that does not answer."""
+    """Like `asyncio.to_thread`, but Ctrl-C does not wait for a server that does not respond."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Transcript] = loop.create_future()
 
@@ -125,9 +125,9 @@ async def _in_daemon_thread(call: Callable[[], Transcript]) -> Transcript:
         result, error = None, None
         try:
             result = call()
-        except Exception as problem:  # noqa: BLE001 - handed to whoever waits
+        except Exception as problem:  # noqa: BLE001 - raised in the awaiting task
             error = problem
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, name="upload", daemon=True).start()
