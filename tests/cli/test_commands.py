@@ -16,6 +16,7 @@ import psutil
 import pytest
 import srt
 
+from audio.encode import FLAC, MKV, encode, tone
 from llm_server import Answer, LlmServer
 from running import EMBEDDED, PATIENCE_S, RunningServer, cpu_s, until
 from speech import word_error_rate
@@ -381,3 +382,24 @@ def test_the_demo_goes_all_the_way() -> None:
     heard = ended.stdout.split("included:")[1].split("server stopped")[0]
     assert word_error_rate("weather.flac", heard) <= 0.25
     assert "server stopped with exit code 0" in ended.stdout
+
+
+def test_an_output_folder_that_cannot_be_is_named_before_anything_is_recognised(fixtures: Path) -> None:
+    ended = steno("transcribe", fixtures / "market.flac", "-d", "/dev/null/x", ASR_BACKEND="scripted")
+    assert ended.returncode == 2
+    assert "--output-dir /dev/null/x: /dev/null is not a folder" in ended.stderr
+    assert "market" not in ended.stderr
+
+
+def test_a_track_is_chosen_and_damage_is_told(tmp_path: Path, server: RunningServer) -> None:
+    two = tmp_path / "two.mkv"
+    two.write_bytes(encode(tone(3, 48_000), 48_000, MKV, silent_tracks=1))
+    cut = tmp_path / "cut.flac"
+    cut.write_bytes(encode(tone(20, 48_000), 48_000, FLAC)[:200_000])
+    for where in ((), ("--url", server.url, "--api-key", "k")):
+        ended = steno("transcribe", two, cut, "--track", "2", *where, ASR_BACKEND="scripted")
+        assert "There is no audio track '2'. The file has: 1" in ended.stderr
+        assert ended.stderr.count("no audio track") == 1, "the other file has one"
+        ended = steno("transcribe", cut, *where, ASR_BACKEND="scripted")
+        assert ended.returncode == 0
+        assert "the header says 20.0 s" in ended.stderr

@@ -80,6 +80,8 @@ class TranscribeOptions:
     glossary: dict[str, str] = field(default_factory=dict)
     llm: str = ""
     """Identifies the translator: its model and temperatures."""
+    track: str | None = None
+    """Audio track, by number or language; None = the default track."""
 
     @property
     def wants_words(self) -> bool:
@@ -94,7 +96,7 @@ class TranscribeOptions:
 
     def fingerprint(self, result: OutputRequest, identity: str) -> str:
         """Everything but the recording that a result depends on. `identity`: of the recogniser."""
-        parts = [result.form, identity, self.language or "auto"]
+        parts = [result.form, identity, self.language or "auto", *((f"track {self.track}",) if self.track else ())]
         if result.form in CAPTIONS:
             parts += [self.mode, repr(self.style)]
         if result.target:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -90,6 +90,11 @@ class RunProgress:
         self._finished += 1
         self._audio_s += recording.audio_s
         self._report(f"{name}: {_speed(recording.audio_s, recording.elapsed_s)}")
+
+    def damaged(self, name: str, warnings: Sequence[str]) -> None:
+        """Report what of a recording could not be decoded."""
+        for warning in warnings:
+            click.echo(f"steno: {name}: {warning}", err=True)
 
     def skipped(self, name: str) -> None:
         self._skipped += 1

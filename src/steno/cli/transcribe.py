@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -65,6 +66,7 @@ def _check_target(name: str) -> str:
     "--glossary", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="File of term=translation lines."
 )
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), default=2, show_default=True, help="Max files in parallel.")
+@click.option("--track", metavar="N|LANG", help="Audio track of files with several: number (from 1) or language.")
 @click.option("--again", is_flag=True, help="Make all results, also those that exist.")
 @click.option("--url", envvar="STENO_URL", metavar="URL", help="Use this server, not this process. [STENO_URL]")
 @click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
@@ -82,6 +84,7 @@ def command(
     bilingual: bool,
     glossary: Path | None,
     jobs: int,
+    track: str | None,
     again: bool,
     url: str | None,
     api_key: str | None,
@@ -112,7 +115,7 @@ def command(
     terms = parse_glossary(_text_of(glossary), "\n") if glossary else {}
     style = compose.caption_style_of(config, max_line_chars, max_lines)
     llm = f"{config.translate_model} {config.translate_temperature} {config.translate_srt_temperature}"
-    options = TranscribeOptions(formats, language, mode, style, targets, bilingual, terms, llm)
+    options = TranscribeOptions(formats, language, mode, style, targets, bilingual, terms, llm, track)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     translator = compose.translator_of(config)
     # English needs no LLM if the speech is English, which is known only after recognition.
@@ -152,11 +155,21 @@ def _sink(
     if output:
         return FileSink(output)
     if output_dir:
+        _check_writable(output_dir)
         files = [recording.name + result.extension for recording in recordings for result in options.results()]
         doubled = next((file for file in files if file == RECORD or files.count(file) > 1), None)
         if doubled:
             raise click.UsageError(f"two results would be called {doubled}; use different folders")
     return FolderSink(output_dir, again=again) if output_dir else TerminalSink(headings=count > 1)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises UsageError: results cannot be written to `folder`, so that no recording needs to be recognised first."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise click.UsageError(f"--output-dir {folder}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise click.UsageError(f"--output-dir {folder}: no permission to write to {there}")
 
 
 async def _all(
@@ -202,7 +215,8 @@ async def _one(
         progress.skipped(recording.label)
         return
     with progress.of(recording.label) as recording_progress:
-        transcript = await transcriber.transcribe(recording, options.language, recording_progress)
+        transcript = await transcriber.transcribe(recording, options.language, options.track, recording_progress)
+        progress.damaged(recording.label, transcript.warnings)
         for result in missing:
             text, untranslated = await renderer.render(transcript, result)
             # A result with untranslated lines is not recorded as done, so that the next run retries it.

@@ -25,7 +25,9 @@ class Transcriber(Protocol):
     def identity(self) -> str:
         """Identifies the recogniser. A result is made again if it changes."""
 
-    async def transcribe(self, recording: Recording, language: str | None, progress: RecordingProgress) -> Transcript:
+    async def transcribe(
+        self, recording: Recording, language: str | None, track: str | None, progress: RecordingProgress
+    ) -> Transcript:
         """Transcribe one recording, with word times.
 
         Raises:
@@ -66,13 +68,16 @@ class _LocalTranscriber:
     def identity(self) -> str:
         return self._engine.backend.model_id
 
-    async def transcribe(self, recording: Recording, language: str | None, progress: RecordingProgress) -> Transcript:
+    async def transcribe(
+        self, recording: Recording, language: str | None, track: str | None, progress: RecordingProgress
+    ) -> Transcript:
         from steno.pipelines.file import FileOptions, FileTranscription
         from steno.pipelines.request_checks import check_language
 
         engine = self._engine
-        options = FileOptions(check_language(language, engine.capabilities, engine.backend.name), words=self._words)
-        reader = self._recordings.open(recording.path)
+        spoken = check_language(language, engine.capabilities, engine.backend.name)
+        options = FileOptions(spoken, words=self._words, track=track)
+        reader = self._recordings.open(recording.path, track)
         async with (
             engine.admit() as ticket,
             FileTranscription.on(engine, reader, ticket, options) as transcription,
@@ -96,11 +101,13 @@ class _RemoteTranscriber:
     def identity(self) -> str:
         return self._url
 
-    async def transcribe(self, recording: Recording, language: str | None, progress: RecordingProgress) -> Transcript:
+    async def transcribe(
+        self, recording: Recording, language: str | None, track: str | None, progress: RecordingProgress
+    ) -> Transcript:
         size = max(recording.path.stat().st_size, 1)
         transcript = await _in_daemon_thread(
             lambda: self._client.transcribe(
-                recording.path, language=language, on_sent=lambda sent: progress.sent(sent / size)
+                recording.path, language=language, track=track, on_sent=lambda sent: progress.sent(sent / size)
             )
         )
         progress.done(transcript.duration_s)

@@ -42,10 +42,11 @@ class AsyncClient:
         *,
         language: str | None = None,
         hotwords: Sequence[str] = (),
+        track: str | None = None,
         on_sent: Callable[[int], None] = lambda _: None,
     ) -> Transcript:
         """As `Client.transcribe`."""
-        return transcript_of((await self.post(path, everything_in(language, hotwords), on_sent)).json())
+        return transcript_of((await self.post(path, everything_in(language, hotwords, track), on_sent)).json())
 
     async def post(
         self, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None] = lambda _: None

@@ -117,14 +117,21 @@ def transcript_of(answer: dict[str, Any]) -> Transcript:
                 segment.get("confidence"),
             )
         )
-    return Transcript(answer["text"], language, answer["duration"], tuple(segments), answer.get("timings") or {})
+    return Transcript(
+        answer["text"],
+        language,
+        answer["duration"],
+        tuple(segments),
+        answer.get("timings") or {},
+        tuple(answer.get("warnings") or ()),
+    )
 
 
-def everything_in(language: str | None, hotwords: Sequence[str]) -> dict[str, Any]:
+def everything_in(language: str | None, hotwords: Sequence[str], track: str | None = None) -> dict[str, Any]:
     """The form fields for `transcript_of`. Raises InvalidRequestError: `hotwords` are one text."""
     if isinstance(hotwords, str):
         raise InvalidRequestError("hotwords are several words: a list, not one text", param="hotwords")
-    wished = {"language": language, "hotwords": ", ".join(hotwords)}
+    wished = {"language": language, "hotwords": ", ".join(hotwords), "track": track}
     return {**EVERYTHING, **{name: value for name, value in wished.items() if value}}
 
 

@@ -50,6 +50,7 @@ class Client:
         *,
         language: str | None = None,
         hotwords: Sequence[str] = (),
+        track: str | None = None,
         on_sent: Callable[[int], None] = lambda _: None,
     ) -> Transcript:
         """Upload a recording and get everything that is known of it: text, segments, the times of words.
@@ -60,13 +61,14 @@ class Client:
         Args:
             language: code (`en`) or name (`English`); None = the server finds out.
             hotwords: words that will come up.
+            track: audio track of a file with several: its number, from 1, or its language.
             on_sent: told how many bytes have gone out, again and again.
 
         Raises:
             OSError: the file cannot be read.
             ServerError: with the server's own message and its `status`.
         """
-        return transcript_of(self.post(path, everything_in(language, hotwords), on_sent).json())
+        return transcript_of(self.post(path, everything_in(language, hotwords, track), on_sent).json())
 
     def post(
         self, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None] = lambda _: None
