@@ -34,7 +34,7 @@ The model:
 - `model.memory_usage`     memory that a loaded model uses
 - `model.quantize`         int8 weights
 - `model.cuda.graphs`      decoding steps as CUDA graphs
-- `model.cuda.stream`      the model's CUDA stream, pinned copies
+- `model.cuda.cuda_stream` the model's CUDA stream, pinned copies
 - `model.cuda.flash_attention`  flash-attn in the encoder
 
 Batching (the engine's scheduler is in `steno.engine`):
