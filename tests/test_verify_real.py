@@ -71,6 +71,7 @@ def verify(model: Path, recordings: Path, report: Path, *more: str) -> tuple[int
     return ended.returncode, ended.stdout, json.loads(report.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_good_checkpoint_passes_and_everything_is_in_the_report(recordings: Path, tmp_path: Path) -> None:
     report = tmp_path / "verify.json"
     code, printed, found = verify(TINY / "tiny-asr", recordings, report, "--aligner", str(TINY / "tiny-aligner"))
@@ -99,6 +100,7 @@ def test_a_good_checkpoint_passes_and_everything_is_in_the_report(recordings: Pa
     assert all(line.split()[0] in ("PASS", "skip") for line in printed.splitlines())
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_fails(damaged: Path, recordings: Path, tmp_path: Path) -> None:
     code, printed, found = verify(damaged, recordings, tmp_path / "verify.json")
     checks = {check["name"]: check for check in found["checks"]}
