@@ -125,7 +125,7 @@ def live_of(
         search_from_s=0.8 * max_s,
         max_s=max_s,
     )
-    live = LiveSettings(segmenter, settings.step_ms / 1000, settings.stable_hold_s)
+    live = LiveSettings(segmenter, settings.step_ms / 1000, settings.stable_hold_s, settings.assume_silence)
     style = caption_style_of(settings, max_line_chars=LINE_CHARS, max_lines=LINES)
     decoders = DecoderPool(settings.max_live_decoders, _decoder_limits_of(settings, LIVE_NICENESS))
     return LiveService(LiveContext(engine, VadStage(telemetry), live, style, translator, telemetry, decoders))

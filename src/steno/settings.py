@@ -219,6 +219,12 @@ class Settings(BaseSettings):
 
     vad_threshold: float = _field("Live", "Probability above which a frame is speech.", 0.5, gt=0, lt=1)
     vad_silence_ms: int = _field("Live", "Silence that ends an utterance, in milliseconds.", 500, ge=100, le=10_000)
+    assume_silence: bool = _field(
+        "Live",
+        "Take it for silence where a client sends no audio (a muted microphone): its utterance ends after "
+        "`VAD_SILENCE_MS` on the clock. `false` = wait for the audio.",
+        True,
+    )
     step_ms: int = _field("Live", "Cadence of partial results, in milliseconds.", 480, ge=100, le=5000)
     stable_hold_s: float = _field(
         "Live", "Seconds of audio over which hypotheses must agree before text is stable.", 1.0, ge=0, le=10

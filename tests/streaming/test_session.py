@@ -5,7 +5,16 @@ import pytest
 
 from steno.errors import BackendError
 from steno.streaming.audio_buffer import AudioBuffer
-from steno.streaming.events import AudioProgress, Event, Final, Partial, Silence, SpeechEnded, SpeechStarted
+from steno.streaming.events import (
+    AssumedSilence,
+    AudioProgress,
+    Event,
+    Final,
+    Partial,
+    Silence,
+    SpeechEnded,
+    SpeechStarted,
+)
 from steno.streaming.session import SessionConfig, StepRequest
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 from steno.vad.config import SegmenterConfig
@@ -199,6 +208,27 @@ def test_how_far_behind_the_text_is() -> None:
     assert stream.session.behind_s > 5
     stream.recognise()
     assert stream.session.behind_s < 0.2
+
+
+def test_an_assumed_silence_ends_the_segment_where_the_audio_does() -> None:
+    stream = Stream()
+    stream.run(audio_of(("speech", 1.01)), [TENTH])
+    stream.events += stream.session.assume_silence(0.5)
+    stream.recognise()
+    stream.run(audio_of(("speech", 1), ("silence", 1)), [TENTH])
+    stream.end()
+    first, second = stream.finals
+    assert (first.start_s, first.end_s, first.reason) == (0.0, 1.01, "endpoint")
+    assert second.start_s == 1.01
+    assert_tiled(stream.tiles(), 0.0, 3.01)
+    assert stream.of(AssumedSilence) == [AssumedSilence(1.01, 0.5)]
+
+
+def test_where_nobody_speaks_an_assumed_silence_changes_nothing() -> None:
+    stream = Stream()
+    stream.run(audio_of(("silence", 1)), [TENTH])
+    assert stream.session.assume_silence(0.5) == [AssumedSilence(1.0, 0.5)]
+    assert stream.finals == []
 
 
 def test_a_session_that_has_told_everything_is_settled() -> None:

@@ -102,4 +102,12 @@ class AudioProgress:
     until_s: float
 
 
-Event: TypeAlias = SpeechStarted | SpeechEnded | Partial | Final | Silence | AudioProgress
+@dataclass(frozen=True, slots=True)
+class AssumedSilence:
+    """No audio has come for so long after `at_s`, where the stream's clock stands still."""
+
+    at_s: float
+    seconds: float
+
+
+Event: TypeAlias = SpeechStarted | SpeechEnded | Partial | Final | Silence | AudioProgress | AssumedSilence

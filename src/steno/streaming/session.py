@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from steno.errors import StenoError
 from steno.streaming.audio_buffer import AudioBuffer
 from steno.streaming.event_queue import EventQueue, OpenSegment
-from steno.streaming.events import AudioProgress, Event, Final, Reason, Silence, SpeechEnded, SpeechStarted
+from steno.streaming.events import (
+    AssumedSilence,
+    AudioProgress,
+    Event,
+    Final,
+    Reason,
+    Silence,
+    SpeechEnded,
+    SpeechStarted,
+)
 from steno.streaming.hypothesis import LocalAgreement
 from steno.streaming.segment_text import StreamClock, failed_final_of, final_of, partial_of
 from steno.types import SAMPLE_RATE, Hypothesis
@@ -192,6 +201,14 @@ class Session:
     def flush(self) -> list[Event]:
         """End the segment here. Yields one `Final` with the reason `flush`, an empty one if no segment is open."""
         return self._schedule(partial(self._end_here, self._restart_frames(), "flush"))
+
+    def assume_silence(self, seconds: float) -> list[Event]:
+        """The client has sent nothing for `seconds`: end the segment here, as if silence had been received. The
+        stream's clock stands still. Frames whose VAD result is pending keep the segment open."""
+        events: list[Event] = []
+        if self._open is not None and not self._pending_vad:
+            events += self._schedule(partial(self._end_here, self._restart_frames(), "endpoint"))
+        return [*events, AssumedSilence(self._clock(self._buffer.end), seconds)]
 
     def finish(self) -> list[Event]:
         """The stream ends here."""

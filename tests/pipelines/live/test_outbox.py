@@ -6,7 +6,7 @@ import pytest
 
 from steno.pipelines.live.notices import Notice
 from steno.pipelines.live.outbox import Outbox
-from steno.streaming.events import AudioProgress, Final, Partial
+from steno.streaming.events import AssumedSilence, AudioProgress, Final, Partial
 
 
 def partial(segment_id: int, text: str) -> Partial:
@@ -40,7 +40,9 @@ async def test_only_the_newest_word_on_how_far_it_was_heard_is_kept() -> None:
     outbox = Outbox()
     for until_s in (1, 2, 3):
         outbox.put(AudioProgress(until_s))
-    assert await drained(outbox) == [AudioProgress(3)]
+    for seconds in (1, 2, 3):
+        outbox.put(AssumedSilence(3, seconds))
+    assert await drained(outbox) == [AudioProgress(3), AssumedSilence(3, 3)]
 
 
 async def test_whoever_fills_it_waits_until_there_is_room() -> None:

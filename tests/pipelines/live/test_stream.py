@@ -250,7 +250,7 @@ def test_while_live_work_waits_too_long_no_further_session_is_let_in() -> None:
     async def main() -> None:
         backend = OfflineBackend(rtf=50.0, workers=1, live_workers=0)
         async with offline_engine(backend) as engine:
-            live = live_of(engine)
+            live = live_of(engine, assume_silence=False)
             async with live.open("a", LiveOptions()) as first, live.open("b", LiveOptions()) as second:
                 for stream in (first, second):
                     await stream.feed(pcm(("speech", 1)))

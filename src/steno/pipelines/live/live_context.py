@@ -34,6 +34,8 @@ class LiveSettings:
     segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
     step_s: float = 0.48
     hold_s: float = 1.0
+    assume_silence: bool = True
+    """Whether audio that does not come counts as silence: see `SilenceWatch`."""
 
 
 @dataclass(frozen=True, slots=True)

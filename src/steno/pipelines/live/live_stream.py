@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from steno.pipelines.live.live_context import LiveContext, intake_of, session_co
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.notices import Failed
 from steno.pipelines.live.outbox import Outbox
+from steno.pipelines.live.silence_watch import SilenceWatch
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise
 from steno.streaming.events import Event, Final, Partial
@@ -78,6 +79,7 @@ class LiveStream:
         self._progress = asyncio.Event()
         self._turnaround_s = 0.0
         self._lag = LagWatch()
+        self._silence = SilenceWatch(self._silence_s, self._assume_silence)
         self._is_loaded = False
         self.finals = 0
         """Number of finals so far."""
@@ -91,38 +93,43 @@ class LiveStream:
 
     async def feed(self, data: bytes) -> None:
         """Take audio in the options' encoding. Data that cannot be decoded is skipped and reported by `Failed`."""
-        try:
-            async for audio in self._intake.feed(data):
-                await self._detect_speech(audio)
-        except (AudioError, RetryableError) as error:
-            self.outbox.put(Failed(error))
+        with self._taking():
+            try:
+                async for audio in self._intake.feed(data):
+                    await self._detect_speech(audio)
+            except (AudioError, RetryableError) as error:
+                self.outbox.put(Failed(error))
 
     async def flush(self) -> None:
         """End the segment here. A `Final` with the reason `flush` will be emitted."""
-        await self._detect_speech(await self._intake.flush())
-        self._take(self._session.flush())
+        with self._taking():
+            await self._detect_speech(await self._intake.flush())
+            self._take(self._session.flush())
 
     async def reset(self) -> None:
         """Discard the open segment."""
-        await self._detect_speech(await self._intake.flush())
-        dropped = self._session.open_segment
-        self._take(self._session.reset())
+        with self._taking():
+            await self._detect_speech(await self._intake.flush())
+            dropped = self._session.open_segment
+            self._take(self._session.reset())
         if dropped is not None and not self._pending[dropped]:
             self._release(dropped)
         self._context.engine.forget(self._name)  # text before the reset is no context for what follows
 
     async def configure(self, options: LiveOptions) -> None:
         """Use other options, already validated, from here on."""
-        before, self._options = self._options, replace(options, offset_s=self._options.offset_s)
-        if (before.encoding, before.sample_rate) != (options.encoding, options.sample_rate):
-            await self._detect_speech(await self._intake.flush())
-            await self._intake.aclose()
-            self._intake = intake_of(options, self._context.decoders)
-        self._prepare_aligner()
-        self._take(self._session.configure(session_config_of(self._options, self._context.settings)))
+        with self._taking():
+            before, self._options = self._options, replace(options, offset_s=self._options.offset_s)
+            if (before.encoding, before.sample_rate) != (options.encoding, options.sample_rate):
+                await self._detect_speech(await self._intake.flush())
+                await self._intake.aclose()
+                self._intake = intake_of(options, self._context.decoders)
+            self._prepare_aligner()
+            self._take(self._session.configure(session_config_of(self._options, self._context.settings)))
 
     async def finish(self) -> None:
         """End the audio. Returns once all events have been emitted."""
+        self._silence.hold()
         await self._detect_speech(await self._intake.flush())
         self._take(self._session.finish())
         while not self._session.settled:
@@ -143,6 +150,7 @@ class LiveStream:
 
     async def aclose(self) -> None:
         """Cancel all work and close the stream. Idempotent."""
+        self._silence.hold()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -165,6 +173,23 @@ class LiveStream:
             await self._wait_for_progress()
         frames = self._session.feed(audio)
         self._take(self._session.observe(*await self._vad_stream.detect(frames)))
+
+    @contextmanager
+    def _taking(self) -> Iterator[None]:
+        """While something of the client's is taken, what it does not send says nothing."""
+        self._silence.hold()
+        before_s = self.audio_s
+        yield
+        if self._context.settings.assume_silence:
+            self._silence.listen(self.audio_s - before_s)
+
+    def _silence_s(self) -> float:
+        own_ms, settings = self._options.silence_ms, self._context.settings
+        return (settings.segmenter.silence_ms if own_ms is None else own_ms) / 1000
+
+    def _assume_silence(self, seconds: float) -> None:
+        if self._options.endpointing:
+            self._take(self._session.assume_silence(seconds))
 
     @property
     def _is_far_behind(self) -> bool:

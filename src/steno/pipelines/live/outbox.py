@@ -6,14 +6,14 @@ import asyncio
 from collections import deque
 
 from steno.pipelines.live.notices import LiveEvent, Notice
-from steno.streaming.events import AudioProgress, Final, Partial
+from steno.streaming.events import AssumedSilence, AudioProgress, Final, Partial
 
 CAPACITY = 256
 
 
 class Outbox:
     """Events and notices, in order. A new partial or final replaces the segment's queued partial; a new
-    `AudioProgress` replaces the queued one. One reader."""
+    `AudioProgress` or `AssumedSilence` replaces the queued one. One reader."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -30,8 +30,8 @@ class Outbox:
         """Append an item. Never refuses; callers enforce the bound by awaiting `room`."""
         if isinstance(item, Partial | Final):
             self._remove(Partial, item.segment_id)
-        elif isinstance(item, AudioProgress):
-            self._remove(AudioProgress, None)
+        elif isinstance(item, AudioProgress | AssumedSilence):
+            self._remove(type(item), None)
         self._items.append(item)
         self._filled.set()
 
@@ -57,7 +57,7 @@ class Outbox:
         self._is_closed = True
         self._filled.set()
 
-    def _remove(self, kind: type[Partial] | type[AudioProgress], segment_id: int | None) -> None:
+    def _remove(self, kind: type[Partial | AudioProgress | AssumedSilence], segment_id: int | None) -> None:
         """Remove the item that is replaced. It is among the last few, because events of a kind follow closely."""
         for n in range(len(self._items) - 1, max(len(self._items) - 9, -1), -1):
             item = self._items[n]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from steno.pipelines.live.live_options import LiveOptions
-from steno.streaming.events import AudioProgress, Event, Final, Partial, SpeechEnded, SpeechStarted
+from steno.streaming.events import AssumedSilence, AudioProgress, Event, Final, Partial, SpeechEnded, SpeechStarted
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -28,7 +28,8 @@ class _Held:
 
 class WordTiming:
     """Forwards a stream's events in order. A final with audio is aligned first; later events are held until then, of
-    partials and `AudioProgress` only the newest. `SpeechStarted` and `SpeechEnded` are forwarded at once.
+    partials, `AudioProgress` and `AssumedSilence` only the newest. `SpeechStarted` and `SpeechEnded` are forwarded at
+    once.
 
     Args:
         forward: takes each event with its options.
@@ -53,7 +54,7 @@ class WordTiming:
         if overtakes or (audio is None and not self._held):
             self._forward(event, options)
             return
-        if isinstance(event, Partial | AudioProgress):
+        if isinstance(event, Partial | AudioProgress | AssumedSilence):
             self._drop_older(type(event))
         held = _Held(event, options)
         self._held.append(held)

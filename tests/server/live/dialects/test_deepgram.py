@@ -43,7 +43,16 @@ from steno.server.live.dialects.base import (
     ServerFacts,
 )
 from steno.server.live.dialects.deepgram import DeepgramDialect, DeepgramFactory
-from steno.streaming.events import AudioProgress, Final, Partial, Reason, Silence, SpeechEnded, SpeechStarted
+from steno.streaming.events import (
+    AssumedSilence,
+    AudioProgress,
+    Final,
+    Partial,
+    Reason,
+    Silence,
+    SpeechEnded,
+    SpeechStarted,
+)
 from steno.types import Word
 
 ANY = ScriptedBackend.capabilities
@@ -532,6 +541,16 @@ def test_an_utterance_ends_once_after_a_gap_without_words() -> None:
     assert ends([message for messages in told for message in messages]) == []
     assert dialect.encode(AudioProgress(2.5)) == [END]
     assert dialect.encode(AudioProgress(10.0)) == []
+
+
+def test_an_utterance_of_a_client_that_mutes_ends_by_the_clock() -> None:
+    dialect = utterances()
+    for event in (SpeechStarted(0, 0.0, 1.0), AssumedSilence(2.0, 0.5), SAID):
+        assert ends(list(dialect.encode(event))) == []
+    assert dialect.encode(AssumedSilence(2.0, 1.0)) == [END]
+    assert dialect.encode(AssumedSilence(2.0, 1.5)) == []
+    later = [SpeechStarted(1, 2.0, 2.1), final(2.0, 3.0, "two", segment_id=1, words=spoken(("two", 2.1, 2.9)))]
+    assert ends([message for event in later for message in dialect.encode(event)]) == []
 
 
 def test_an_utterance_whose_text_comes_late_ends_after_its_final() -> None:

@@ -38,7 +38,16 @@ from steno.server.live.dialects.base import (
 )
 from steno.server.live.dialects.frames import take_apart
 from steno.server.live.dialects.openai import OPENAI_REALTIME, OpenAiRealtimeDialect
-from steno.streaming.events import AudioProgress, Final, Partial, Reason, Silence, SpeechEnded, SpeechStarted
+from steno.streaming.events import (
+    AssumedSilence,
+    AudioProgress,
+    Final,
+    Partial,
+    Reason,
+    Silence,
+    SpeechEnded,
+    SpeechStarted,
+)
 from steno.types import Word
 
 CAPABILITIES = Capabilities(
@@ -648,6 +657,12 @@ def test_a_cut_with_nothing_but_silence_after_it_ends_the_item() -> None:
     assert talk.hear(AudioProgress(25.5)) == [speech_stopped("item 1", 25_000), *committed("item 1")]
     assert talk.hear(AudioProgress(26), started(1, 27)) == [speech_started("item 2", 27_000)]
     assert talk.hear(final(0, 0, 25, "one", "cut")) == [delta("item 1", "one"), *completed("item 1", "one", 25.0)]
+
+
+def test_a_cut_after_which_the_client_mutes_ends_the_item() -> None:
+    talk = Talk()
+    assert talk.hear(started(0, 0), ended(0, 25, "cut"), AssumedSilence(25.2, 0.2)) == [speech_started("item 1", 0)]
+    assert talk.hear(AssumedSilence(25.2, 0.5)) == [speech_stopped("item 1", 25_000), *committed("item 1")]
 
 
 def test_after_a_cut_the_clients_own_silence_ends_the_item() -> None:

@@ -36,7 +36,7 @@ from steno.server.live.dialects.base import (
 from steno.server.live.dialects.deepgram_options import DeepgramOptions, check_model, checked, new_terms, wishes_of
 from steno.server.live.dialects.frames import MAX_JSON_BYTES, object_of, rounded
 from steno.server.middleware.auth import bearer
-from steno.streaming.events import AudioProgress, Final, Partial, Silence, SpeechStarted
+from steno.streaming.events import AssumedSilence, AudioProgress, Final, Partial, Silence, SpeechStarted
 from steno.types import Word
 
 SCHEMES = ("token", "bearer")
@@ -276,6 +276,8 @@ class _Utterances:
                     self._last_word_s = words[-1].end_s
             case AudioProgress():
                 self._heard_s = max(self._heard_s, event.until_s)
+            case AssumedSilence():
+                return self._over(event.at_s + event.seconds)
             case _:
                 return None
         return self._over(self._heard_s)

@@ -18,7 +18,15 @@ from steno.pipelines.segments import separator
 from steno.server.live.dialects.base import Message
 from steno.server.live.dialects.openai_commits import Commit, PendingCommits
 from steno.server.live.dialects.openai_messages import committed, error_of, event, item_object, logprobs_of, new_id
-from steno.streaming.events import AudioProgress, Final, Partial, Silence, SpeechEnded, SpeechStarted
+from steno.streaming.events import (
+    AssumedSilence,
+    AudioProgress,
+    Final,
+    Partial,
+    Silence,
+    SpeechEnded,
+    SpeechStarted,
+)
 from steno.types import Word
 
 LONGEST_S = 120.0
@@ -115,6 +123,8 @@ class ConversationItems:
                 return self._discarded(heard)
             case AudioProgress():
                 return [] if self._holds_back else self._end_in_silence(heard.until_s)
+            case AssumedSilence():
+                return [] if self._holds_back else self._end_in_silence(heard.at_s + heard.seconds)
             case Silence():
                 return [] if self._wishes or self.is_manual else self._end_before(heard)
             case _:
