@@ -755,6 +755,26 @@ def test_a_commit_of_silence_is_an_empty_item() -> None:
     ]
 
 
+def test_a_commit_right_after_that_of_voice_detection_is_refused_as_empty() -> None:
+    talk = Talk()
+    talk.hear(started(0, 0), ended(0, 1), final(0, 0, 1, "one"))
+    talk.append()
+    assert talk.send("input_audio_buffer.commit", event_id="e9") == [Flush()]
+    text = "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
+    refusal = error("input_audio_buffer_commit_empty", f"{text}but buffer only has 64.00ms of audio.", None, "e9")
+    assert talk.hear(final(1, 1.064, 1.064, "", "flush")) == [refusal]
+    assert talk.hear(started(2, 2), ended(2, 3))[-2:] == committed("item 2", "item 1")
+
+
+def test_a_commit_on_its_way_while_voice_detection_commits_is_refused_as_empty() -> None:
+    talk = Talk()
+    talk.hear(started(0, 0))
+    talk.commit()
+    talk.hear(ended(0, 1), final(0, 0, 1, "one"))
+    (refusal,) = talk.hear(final(1, 1, 1, "", "flush"))
+    assert refusal["error"]["code"] == "input_audio_buffer_commit_empty"
+
+
 def test_a_commit_after_a_cut_ends_the_item() -> None:
     talk = Talk()
     talk.hear(started(0, 0), ended(0, 25, "cut"), final(0, 0, 25, "one", "cut"))

@@ -30,6 +30,7 @@ from steno.server.live.dialects.base import (
 from steno.server.live.dialects.frames import MAX_JSON_BYTES, audio_of, object_of
 from steno.server.live.dialects.openai_items import SILENCE_S, ConversationItems
 from steno.server.live.dialects.openai_messages import (
+    MIN_COMMIT_S,
     CommitEmptyError,
     InvalidJsonError,
     InvalidValueError,
@@ -48,7 +49,6 @@ KEY_PREFIX = "openai-insecure-api-key."
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 CONVERSATION_MODELS = ("gpt-realtime", "gpt-4o-realtime")
 """Clients name the model of a conversation in the address, that of the transcription in the session."""
-MIN_COMMIT_S = 0.1
 MAX_EVENT_ID = 512
 EVENTS = (
     "session.update",
@@ -119,8 +119,7 @@ class OpenAiRealtimeDialect:
         client_event_id = None
         try:
             message = _message(frame)
-            given = message.get("event_id")
-            client_event_id = given[:MAX_EVENT_ID] if isinstance(given, str) else None
+            client_event_id = _event_id(message.get("event_id"))
             return self._act(message)
         except StenoError as error:
             return [Reply(error_event(error, client_event_id), is_complaint=True)]
@@ -144,7 +143,7 @@ class OpenAiRealtimeDialect:
             case "input_audio_buffer.append":
                 return self._append(message.get("audio"))
             case "input_audio_buffer.commit":
-                return self._commit()
+                return self._commit(message.get("event_id"))
             case "input_audio_buffer.clear":
                 self._uncommitted_s = 0.0
                 self._items.clear()
@@ -167,16 +166,13 @@ class OpenAiRealtimeDialect:
         self._uncommitted_s += len(data) / self._settings.bytes_per_s
         return [AudioInput(data)] if data else []
 
-    def _commit(self) -> Sequence[Command]:
+    def _commit(self, event_id: object) -> Sequence[Command]:
         audio_s = self._uncommitted_s
         if audio_s < MIN_COMMIT_S - 1e-6:
-            raise CommitEmptyError(
-                "Error committing input audio buffer: buffer too small. "
-                f"Expected at least 100ms of audio, but buffer only has {1000 * audio_s:.2f}ms of audio."
-            )
+            raise CommitEmptyError(audio_s)
         self._uncommitted_s = 0.0
         # The replies go first: what the flush brings may be told the moment it is there.
-        return [*map(Reply, self._items.commit(audio_s)), Flush()]
+        return [*map(Reply, self._items.commit(audio_s, _event_id(event_id))), Flush()]
 
     def _update(self, session: object) -> Sequence[Command]:
         self._settings = sessions.changed(self._settings, session, self._opening)
@@ -190,6 +186,10 @@ class OpenAiRealtimeDialect:
         is_beta = self._items.is_beta
         described = sessions.described(self._settings, self._opening.session_id, is_beta=is_beta)
         return event(f"{'transcription_session' if is_beta else 'session'}.{what}", session=described)
+
+
+def _event_id(given: object) -> str | None:
+    return given[:MAX_EVENT_ID] if isinstance(given, str) else None
 
 
 def _message(frame: Frame) -> Mapping[str, Any]:

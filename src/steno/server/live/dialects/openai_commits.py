@@ -12,6 +12,8 @@ class Commit:
     """Of the item that the client was told of at once; None: it is told when the segment has ended."""
     previous_id: str | None
     audio_s: float
+    event_id: str | None = None
+    """The client's own, of the event that wanted it."""
 
 
 class PendingCommits:

@@ -10,6 +10,7 @@ change of the mode in between does no harm.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from steno.errors import StenoError
@@ -17,7 +18,17 @@ from steno.pipelines.live.notices import LiveEvent
 from steno.pipelines.segments import separator
 from steno.server.live.dialects.base import Message
 from steno.server.live.dialects.openai_commits import Commit, PendingCommits
-from steno.server.live.dialects.openai_messages import committed, error_of, event, item_object, logprobs_of, new_id
+from steno.server.live.dialects.openai_messages import (
+    MIN_COMMIT_S,
+    CommitEmptyError,
+    committed,
+    error_event,
+    error_of,
+    event,
+    item_object,
+    logprobs_of,
+    new_id,
+)
 from steno.streaming.events import (
     AssumedSilence,
     AudioProgress,
@@ -88,11 +99,13 @@ class ConversationItems:
         self._flushed = -1
         """The newest segment that a commit has ended."""
         self._newest_id: str | None = None
+        self._committed_until_s = -math.inf
+        """Where on the stream's clock the audio of the newest committed item ends."""
 
-    def commit(self, audio_s: float) -> list[Message]:
+    def commit(self, audio_s: float, event_id: str | None = None) -> list[Message]:
         """The client wants the item to end. What it is told at once, before the `Flush`."""
         if not self.is_manual:
-            self._wishes.commit(Commit(None, None, audio_s))
+            self._wishes.commit(Commit(None, None, audio_s, event_id))
             return []
         current = self._current
         if current is None or current.id is None or not self._is_free(current):
@@ -199,6 +212,8 @@ class ConversationItems:
         part = self._parts.pop(final.segment_id, None)
         commit = self._wishes.flushed() if final.reason == "flush" else None
         item = part.item if part else self._item_without_part(final)
+        if commit is not None and commit.item_id is None and self._is_empty(item, final):
+            return [error_event(CommitEmptyError(final.end_s - self._committed_until_s), commit.event_id)]
         self._add(item, final)
         if commit is not None and commit.item_id is not None:
             return self._come_to_pass(commit, item)
@@ -207,6 +222,14 @@ class ConversationItems:
         if commit is None and not self._ends_with(final, item, is_whole=part is None):
             return [] if self._holds_back else self._delta(item, item.text)
         return self._commit(item) + self._complete_if_told(item)
+
+    def _is_empty(self, item: _Item, final: Final) -> bool:
+        """Whether a commit came right after the one of voice detection, which has taken all that there was."""
+        is_untold = item.id is None and not item.text and not final.text and final.end_s <= final.start_s
+        if not is_untold or final.end_s - self._committed_until_s >= MIN_COMMIT_S - 1e-6:
+            return False
+        self._leave(item)
+        return True
 
     def _come_to_pass(self, commit: Commit, item: _Item) -> list[Message]:
         """A commit that the client has been told of. What is known to it by another name is an item for itself."""
@@ -265,6 +288,7 @@ class ConversationItems:
     def _commit(self, item: _Item) -> list[Message]:
         self._leave(item)
         item.is_committed = True
+        self._committed_until_s = max(self._committed_until_s, item.end_s)
         item_id = self._name(item)
         stopped = event("input_audio_buffer.speech_stopped", audio_end_ms=_ms(item.end_s), item_id=item_id)
         return [*([stopped] if item.is_announced else []), *committed(item_id, item.previous, is_beta=self.is_beta)]

@@ -16,6 +16,8 @@ from steno.server.http.transcript_json import LogProb
 from steno.server.live.dialects.base import Message
 from steno.types import Word
 
+MIN_COMMIT_S = 0.1
+
 
 class InvalidJsonError(InvalidRequestError):
     code = "invalid_json"
@@ -39,6 +41,12 @@ class UnsupportedEventError(InvalidRequestError):
 
 class CommitEmptyError(InvalidRequestError):
     code = "input_audio_buffer_commit_empty"
+
+    def __init__(self, audio_s: float) -> None:
+        super().__init__(
+            "Error committing input audio buffer: buffer too small. "
+            f"Expected at least 100ms of audio, but buffer only has {1000 * audio_s:.2f}ms of audio."
+        )
 
 
 def new_id(kind: str) -> str:
