@@ -59,12 +59,13 @@ CAPABILITIES = Capabilities(
 )
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 LOGPROBS = "item.input_audio_transcription.logprobs"
+LIVE = ("gpt-live-transcribe", "gpt-realtime-whisper")
 SECOND = bytes(48_000)
 """Of silence, in the format that a session begins with."""
 
 
 def check_model(model: str | None) -> str:
-    if model not in (None, "", "served", "whisper-1", "gpt-4o-transcribe"):
+    if model not in (None, "", "served", "whisper-1", "gpt-4o-transcribe", *LIVE):
         raise UnknownModelError(f"model {model!r} is not served here", param="model")
     return "served"
 
@@ -766,6 +767,15 @@ def test_a_commit_right_after_that_of_voice_detection_is_refused_as_empty() -> N
     assert talk.hear(started(2, 2), ended(2, 3))[-2:] == committed("item 2", "item 1")
 
 
+def test_clients_of_live_models_may_commit_right_after_voice_detection() -> None:
+    talk = Talk()
+    talk.update(transcription={"model": LIVE[0]})
+    talk.hear(started(0, 0), ended(0, 1), final(0, 0, 1, "one"))
+    talk.commit()
+    said = talk.hear(final(1, 1.064, 1.064, "", "flush"))
+    assert said == [*committed("item 2", "item 1"), *completed("item 2", "", 0.0, "item 1")]
+
+
 def test_a_commit_on_its_way_while_voice_detection_commits_is_refused_as_empty() -> None:
     talk = Talk()
     talk.hear(started(0, 0))
@@ -807,6 +817,42 @@ def test_in_manual_mode_nothing_is_told_before_the_commit() -> None:
         delta("item 1", " five"),
         *completed("item 1", "one two three four five", 1.0),
     ]
+
+
+@pytest.mark.parametrize("model", LIVE)
+def test_a_live_model_tells_stable_text_while_a_turn_is_open_and_the_commit_completes_it(model: str) -> None:
+    talk = Talk()
+    talk.update(turn_detection=None, transcription={"model": model})
+    assert talk.hear(started(0, 0), partial(0, "", "one")) == []
+    assert talk.hear(partial(0, "one", " two")) == [delta("item 1", "one")]
+    assert talk.hear(ended(0, 25, "cut"), AudioProgress(30)) == []
+    assert talk.hear(final(0, 0, 25, "one two", "cut")) == [delta("item 1", " two")]
+    assert talk.hear(started(1, 40), partial(1, "three")) == [delta("item 1", " three")]
+    assert talk.commit() == [*map(Reply, committed("item 1")), Flush()]
+    assert talk.hear(partial(1, "three four")) == []
+    assert talk.hear(ended(1, 50, "flush"), final(1, 40, 50, "three four", "flush")) == [
+        delta("item 1", " four"),
+        *completed("item 1", "one two three four", 1.0),
+    ]
+    assert talk.hear(started(2, 50), partial(2, "five")) == [delta("item 2", "five")]
+    assert talk.commit() == [*map(Reply, committed("item 2", "item 1")), Flush()]
+
+
+@pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-transcribe"])
+def test_a_model_that_is_not_live_waits_for_the_commit(model: str) -> None:
+    talk = Talk()
+    talk.update(turn_detection=None, transcription={"model": model})
+    assert talk.hear(started(0, 0), partial(0, "one"), ended(0, 25, "cut"), final(0, 0, 25, "one", "cut")) == []
+
+
+def test_text_of_a_live_model_that_the_client_clears_is_told_no_further() -> None:
+    talk = Talk()
+    talk.update(turn_detection=None, transcription={"model": LIVE[0]})
+    assert talk.hear(started(0, 0), partial(0, "one")) == [delta("item 1", "one")]
+    talk.send("input_audio_buffer.clear")
+    assert talk.hear(partial(0, "one two")) == []
+    assert talk.hear(Silence(0, 2, discarded=True)) == [*committed("item 1"), *completed("item 1", "one", 2.0)]
+    assert talk.hear(started(1, 2), partial(1, "three")) == [delta("item 2", "three")]
 
 
 def test_a_commit_without_speech_is_completed_with_nothing() -> None:

@@ -35,7 +35,7 @@ TRANSCRIPTION = "conversation.item.input_audio_transcription"
 HEARING = st.tuples(st.sampled_from(["speech", "silence"]), st.sampled_from([0.3, 0.7, 2.0, 4.5]))
 OTHER = st.sampled_from(["recognise", "fail", "tell", "tell all"])
 WISHES = st.sampled_from(["commit", "clear"])
-MODES = st.sampled_from(["manual", "automatic"])
+MODES = st.sampled_from(["manual", "automatic", "live"])
 
 
 class Conversation:
@@ -67,8 +67,10 @@ class Conversation:
             case "clear":
                 self.send(type="input_audio_buffer.clear")
             case _:
-                mode = None if act == "manual" else {"type": "server_vad"}
-                self.send(type="session.update", session={"audio": {"input": {"turn_detection": mode}}})
+                mode = {"type": "server_vad"} if act == "automatic" else None
+                model = "gpt-live-transcribe" if act == "live" else "whisper-1"
+                heard = {"turn_detection": mode, "transcription": {"model": model}}
+                self.send(type="session.update", session={"audio": {"input": heard}})
         self._collect()
 
     def send(self, **message: object) -> None:
@@ -158,6 +160,18 @@ def test_by_hand_each_commit_is_an_item_of_which_nothing_is_told_before(acts: li
             known.add(message["item_id"])
         assert message.get("item_id") in known | {None}
     assert not talk.of("input_audio_buffer.speech_started")
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(HEARING, HEARING, OTHER, WISHES), max_size=30))
+def test_a_live_model_tells_the_text_of_whole_items(acts: list[str | tuple[str, float]]) -> None:
+    talk = Conversation()
+    talk.run("live")
+    for act in acts:
+        talk.run(act)
+    talk.run("commit")
+    talk.finish()
+    check_items(talk)
 
 
 @settings(max_examples=200)

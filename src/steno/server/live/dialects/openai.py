@@ -178,6 +178,7 @@ class OpenAiRealtimeDialect:
         self._settings = sessions.changed(self._settings, session, self._opening)
         options = self._settings.options
         self._items.is_manual = not options.endpointing
+        self._items.is_live = self._settings.is_live
         self._items.logprobs = self._settings.logprobs
         self._items.silence_s = SILENCE_S if options.silence_ms is None else options.silence_ms / 1000
         return [Configure(options), Reply(self._session_event("updated"))]

@@ -84,10 +84,11 @@ class _Part:
 
 class ConversationItems:
     """Those of one conversation. In manual mode nothing ends an item but the client's commit, and nothing is told of
-    it before."""
+    it before, unless the model is a live one: then its deltas go out while it is open."""
 
     def __init__(self) -> None:
         self.is_manual = False
+        self.is_live = False
         self.is_beta = False
         self.silence_s = SILENCE_S
         self.logprobs = False
@@ -148,6 +149,11 @@ class ConversationItems:
         """Whether items end by commits alone: also after manual mode, until its last commit has come to pass."""
         return self.is_manual or self._wishes.holds_told
 
+    @property
+    def _tells_open_turns(self) -> bool:
+        """While the client wishes something of an item, its text waits until it is clear to which item it belongs."""
+        return self.is_manual and self.is_live and not self._wishes
+
     def _is_free(self, item: _Item) -> bool:
         """Whether no earlier wish is about it."""
         return not (item.is_claimed or item.is_cleared or self._wishes.holds_untold)
@@ -199,6 +205,9 @@ class ConversationItems:
         part = self._parts.get(heard.segment_id)
         if part is not None and (part.item.is_committed or not self._holds_back):
             return self._delta(part.item, _joined(part.item.text, heard.stable))
+        if self._tells_open_turns:
+            item = self._current = self._current or _Item(heard.start_s, heard.start_s)
+            return self._delta(item, _joined(item.text, heard.stable))
         wish = self._wishes.next
         if wish is None or wish.item_id is None or heard.segment_id > self._flushed:
             return []
@@ -212,7 +221,7 @@ class ConversationItems:
         part = self._parts.pop(final.segment_id, None)
         commit = self._wishes.flushed() if final.reason == "flush" else None
         item = part.item if part else self._item_without_part(final)
-        if commit is not None and commit.item_id is None and self._is_empty(item, final):
+        if commit is not None and commit.item_id is None and self._is_refused(item, final):
             return [error_event(CommitEmptyError(final.end_s - self._committed_until_s), commit.event_id)]
         self._add(item, final)
         if commit is not None and commit.item_id is not None:
@@ -220,13 +229,14 @@ class ConversationItems:
         if item.is_committed:
             return self._complete_if_told(item)
         if commit is None and not self._ends_with(final, item, is_whole=part is None):
-            return [] if self._holds_back else self._delta(item, item.text)
+            return [] if self._holds_back and not self._tells_open_turns else self._delta(item, item.text)
         return self._commit(item) + self._complete_if_told(item)
 
-    def _is_empty(self, item: _Item, final: Final) -> bool:
-        """Whether a commit came right after the one of voice detection, which has taken all that there was."""
+    def _is_refused(self, item: _Item, final: Final) -> bool:
+        """Whether a commit came right after the one of voice detection, which has taken all that there was. Clients of
+        live models, which end turns by themselves, get an empty item: LiveKit ends its stream at an error."""
         is_untold = item.id is None and not item.text and not final.text and final.end_s <= final.start_s
-        if not is_untold or final.end_s - self._committed_until_s >= MIN_COMMIT_S - 1e-6:
+        if self.is_live or not is_untold or final.end_s - self._committed_until_s >= MIN_COMMIT_S - 1e-6:
             return False
         self._leave(item)
         return True

@@ -36,6 +36,8 @@ BETA_PARTS = {
     "include": "include",
 }
 NO_EFFECT = ("modalities", "client_secret")
+LIVE_MODELS = ("gpt-live-transcribe", "gpt-realtime-whisper")
+"""These tell what they hear while a turn is open, also where the client alone ends it; others wait for its commit."""
 LEAST_THRESHOLD, MOST_THRESHOLD = 0.01, 0.99
 
 
@@ -48,6 +50,10 @@ class RealtimeSettings:
     """As the client calls it."""
     noise_reduction: Message | None = None
     logprobs: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        return self.model.startswith(LIVE_MODELS)
 
     @property
     def bytes_per_s(self) -> int:
