@@ -16,7 +16,8 @@ from loguru import logger
 from steno import __version__, compose
 from steno.engine.engine import Engine
 from steno.errors import StenoError
-from steno.server.http import error_response, models, status, subtitles, transcriptions, translations
+from steno.server.http import error_response, listen, models, status, subtitles, transcriptions, translations
+from steno.server.http.deepgram_error import DeepgramAnswers
 from steno.server.http.openapi import OpenApiInThread
 from steno.server.live import routes as live_routes
 from steno.server.live.entry import LiveEntry
@@ -102,7 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
     # Adds the docs' "Authorize" button; `Auth` checks the key.
     key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, if the server has any."))
     app.include_router(models.router, dependencies=[key])
-    for audio in (transcriptions, subtitles, translations):
+    for audio in (transcriptions, subtitles, translations, listen):
         app.include_router(audio.router, dependencies=[key])
     app.include_router(live_routes.router)
     error_response.install(app)
@@ -114,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Auth, keys=keys, sites=sites)
     app.add_middleware(Cors, sites=sites, has_keys=bool(keys))
     app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(DeepgramAnswers)
     app.add_middleware(PathPrefix, root_path=settings.root_path)
     return app
 

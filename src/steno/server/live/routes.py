@@ -58,7 +58,7 @@ async def _open(socket: WebSocket, language: DialectFactory, session_id: str) ->
         async with services.live.open(session_id, dialect.options, address_of(socket.scope)) as stream:
             if (connection := connection_of(socket.scope)) is not None:
                 connection.limit_text(language.max_text_bytes)
-            await socket.accept(language.subprotocol_of(handshake))
+            await _accept(socket, language, session_id)
             logger.info("{} session opened", language.name)
             ending = await _run(socket, language, dialect, stream, services, session_id)
         await close(socket, ending)
@@ -100,6 +100,13 @@ async def _run(
         )  # fmt: skip
 
 
+async def _accept(
+    socket: WebSocket, language: DialectFactory, session_id: str, error: StenoError | None = None
+) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in language.headers(session_id, error).items()]
+    await socket.accept(language.subprotocol_of(_handshake(socket)), headers)
+
+
 def _handshake(socket: WebSocket) -> Handshake:
     query = parse_qsl(socket.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     return Handshake(query, dict(socket.headers), list(socket.scope.get("subprotocols", ())))
@@ -123,12 +130,13 @@ async def _refuse(socket: WebSocket, language: DialectFactory, error: StenoError
         if _reads_http(socket, language, error):
             headers = dict(response_of(error, session_id).headers)
             headers = {name: headers[name] for name in ("retry-after", "www-authenticate") if name in headers}
+            headers |= language.headers(session_id, error)
             await socket.send_denial_response(JSONResponse(message, status_of(error), headers))
             return
         if (connection := connection_of(socket.scope)) is not None:
             connection.ignore_input()
         async with asyncio.timeout(FAREWELL_S):
-            await socket.accept(language.subprotocol_of(_handshake(socket)))
+            await _accept(socket, language, session_id, error)
             await socket.send_json(message)
     except (WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
         return

@@ -1,4 +1,5 @@
-"""Authentication: `Authorization: Bearer KEY` with one of `API_KEYS`. Without keys the server is open."""
+"""Authentication: `Authorization: Bearer KEY`, or Deepgram's `Token KEY`, with one of `API_KEYS`. Without keys the server
+is open."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from steno.server.middleware.refusal import refuse
 PROTECTED = ("/v1/", "/api/", "/ws/")
 """Path prefixes that need a key. `/health`, `/ready`, `/metrics` and the docs are open: they contain no transcripts."""
 
+SCHEMES = ("bearer", "token")
 KEY_INDEX = "steno.key_index"
 
 
@@ -84,7 +86,7 @@ def key_index_of(scope: Scope) -> int | None:
 def bearer_of(scope: Scope) -> str | None:
     """The key in the `Authorization` header; the scheme's case does not matter."""
     for name, value in scope["headers"]:
-        if name == b"authorization" and (key := bearer(value.decode("latin-1"))):
+        if name == b"authorization" and (key := bearer(value.decode("latin-1"), SCHEMES)):
             return key
     return None
 

@@ -386,3 +386,29 @@ async def test_a_browser_offers_its_key_among_the_subprotocols_and_it_is_not_ech
         assert json.loads(await socket.recv())["type"] == "Metadata"
     with pytest.raises(InvalidStatus):
         await connect(url, subprotocols=[Subprotocol(scheme), Subprotocol("wrong")])
+
+
+# --- headers that its SDKs read ---
+
+
+async def test_a_refused_handshake_says_why_in_its_headers(scripted: RunningServer) -> None:
+    url = scripted.url.replace("http", "ws") + "/v1/listen"
+    for path, key, told in (("", "wrong", "API key"), ("?diarize=true", "right", "diarize")):
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(url + path, additional_headers={"Authorization": f"Token {key}"}):
+                pass
+        headers = refused.value.response.headers
+        body = json.loads(refused.value.response.body or b"")
+        assert told in headers["dg-error"]
+        assert headers["dg-error"] == body["err_msg"]
+        assert headers["dg-request-id"] == body["request_id"]
+
+
+async def test_an_accepted_handshake_has_the_id_that_its_results_have(scripted: RunningServer) -> None:
+    url = scripted.url.replace("http", "ws") + "/v1/listen"
+    async with connect(url, additional_headers={"Authorization": "Token right"}) as socket:
+        assert socket.response is not None
+        assert "dg-error" not in socket.response.headers
+        await socket.send(json.dumps({"type": "CloseStream"}))
+        metadata = [json.loads(message) async for message in socket][-1]
+        assert metadata["request_id"] == socket.response.headers["dg-request-id"]

@@ -152,3 +152,6 @@ class DialectFactory(Protocol):
 
     def refusal(self, error: StenoError, request_id: str) -> Message:
         """What is said to whom is not let in."""
+
+    def headers(self, request_id: str, error: StenoError | None = None) -> Mapping[str, str]:
+        """In the handshake's answer; `error`: why it is refused."""

@@ -7,19 +7,17 @@ no confidences, what was recognised has 1. Only types of messages that the SDKs 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from steno import __version__
 from steno.alignment.heuristic import spread
 from steno.errors import InvalidRequestError, StenoError, UnsupportedFeatureError
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.notices import Draining, Failed, LiveEvent
-from steno.server.http.error_response import status_of
+from steno.server.http.deepgram_answer import model_info, model_uuid, timestamp, wire_word
+from steno.server.http.deepgram_error import headers_of, refusal_of
 from steno.server.live.dialects.base import (
     AudioInput,
     Close,
@@ -43,13 +41,6 @@ SCHEMES = ("token", "bearer")
 """Before the key, in the header; a browser offers the subprotocols `["token", KEY]` instead."""
 CHANNEL = [0, 1]
 """The first of one."""
-ERR_CODES = {
-    400: "Bad Request",
-    401: "INVALID_AUTH",
-    403: "INSUFFICIENT_PERMISSIONS",
-    429: "TOO_MANY_REQUESTS",
-    503: "SERVICE_UNAVAILABLE",
-}
 MAX_ECHO = 200
 """Characters of a message that was not understood, in the answer to it."""
 
@@ -89,12 +80,10 @@ class DeepgramFactory:
         return DeepgramDialect(opening, checked(wishes, opening.check), model_id, self._now())
 
     def refusal(self, error: StenoError, request_id: str) -> Message:
-        named = error.param is None or error.param in error.message
-        return {
-            "err_code": ERR_CODES.get(status_of(error), "INTERNAL_SERVER_ERROR"),
-            "err_msg": error.message if named else f"{error.param}: {error.message}",
-            "request_id": request_id,
-        }
+        return refusal_of(error, request_id)
+
+    def headers(self, request_id: str, error: StenoError | None = None) -> Mapping[str, str]:
+        return headers_of(request_id, None if error is None else refusal_of(error, request_id)["err_msg"])
 
 
 class DeepgramDialect:
@@ -107,8 +96,8 @@ class DeepgramDialect:
         self._created = created
         self._received = hashlib.sha256()
         self._utterances = None if wishes.utterance_end_s is None else _Utterances(wishes.utterance_end_s)
-        self._model = {"name": model_id, "version": __version__, "arch": "steno"}
-        self._model_uuid = str(uuid.uuid5(uuid.NAMESPACE_URL, model_id))
+        self._model = model_info(model_id)
+        self._model_uuid = model_uuid(model_id)
 
     @property
     def options(self) -> LiveOptions:
@@ -158,7 +147,7 @@ class DeepgramDialect:
                 "transaction_key": "deprecated",
                 "request_id": self._opening.session_id,
                 "sha256": self._received.hexdigest(),
-                "created": self._created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "created": timestamp(self._created),
                 "duration": rounded(audio_s),
                 "channels": 1,
                 "models": [self._model_uuid],
@@ -307,21 +296,4 @@ def _words(event: Partial | Final) -> tuple[Word, ...]:
 
 
 def _word(word: Word, confidence: float, language: str | None) -> Message:
-    return {
-        "word": _bare(word.text),
-        "punctuated_word": word.text,
-        "start": rounded(word.start_s),
-        "end": rounded(word.end_s),
-        "confidence": round(confidence if word.confidence is None else word.confidence, 4),
-        **({"language": language} if language else {}),
-    }
-
-
-def _bare(text: str) -> str:
-    """In lower case, without punctuation around it: `"Don't!"` → `don't`. What is nothing else stays."""
-    begin, end = 0, len(text)
-    while begin < end and unicodedata.category(text[begin])[0] == "P":
-        begin += 1
-    while end > begin and unicodedata.category(text[end - 1])[0] == "P":
-        end -= 1
-    return (text[begin:end] or text).lower()
+    return {**wire_word(word, confidence), **({"language": language} if language else {})}

@@ -90,21 +90,21 @@ def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
     asked = _gathered(query)
     single = {name: values[0] for name, values in asked.items()}
     for name in (*AS_WRITTEN, "mip_opt_out", "no_delay"):
-        _flag(single, name)
+        flag(single, name)
     if single.get("version", "latest") != "latest":
-        raise _wrong("version", single["version"], "'latest'; a model has one version here")
+        raise wrong("version", single["version"], "'latest'; a model has one version here")
     if single.get("channels", "1") != "1":
-        raise _wrong("channels", single["channels"], "1: audio is mono here")
+        raise wrong("channels", single["channels"], "1: audio is mono here")
     encoding, sample_rate = _format(single)
     endpointing, silence_ms = _endpointing(single.get("endpointing"))
     language = single.get("language")
     multilingual = language == "multi"
-    interim_results = _flag(single, "interim_results")
+    interim_results = flag(single, "interim_results")
     live = LiveOptions(
         encoding=encoding,
         sample_rate=sample_rate,
         language=None if multilingual else language,
-        hotwords=(*_terms(asked.get("keyterm", ())), *_terms(map(_keyword, asked.get("keywords", ())))),
+        hotwords=(*terms(asked.get("keyterm", ())), *terms(map(keyword, asked.get("keywords", ())))),
         words=True,
         endpointing=endpointing,
         silence_ms=silence_ms,
@@ -113,7 +113,7 @@ def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
         live,
         single.get("model"),
         interim_results,
-        _flag(single, "vad_events"),
+        flag(single, "vad_events"),
         _utterance_end_s(single.get("utterance_end_ms"), interim_results),
         multilingual,
         "keyterm" if "keyterm" in asked else "keywords",
@@ -158,12 +158,12 @@ def new_terms(message: Mapping[str, Any]) -> list[str] | None:
         if name not in ("type", "keyterms", "features"):
             raise InvalidRequestError(f"{name[:50]!r} cannot be configured; keyterms and features can", param=name[:50])
     _check_features(message.get("features"))
-    terms = message.get("keyterms")
-    if terms is None:
+    keyterms = message.get("keyterms")
+    if keyterms is None:
         return None
-    if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
+    if not isinstance(keyterms, list) or not all(isinstance(term, str) for term in keyterms):
         raise InvalidRequestError("keyterms must be a list of strings", param="keyterms")
-    return _terms(terms)
+    return terms(keyterms)
 
 
 def _check_features(features: object) -> None:
@@ -185,7 +185,7 @@ def _gathered(query: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
         if name not in (*KNOWN, *LACKING):
             raise _unknown(name)
         if name in LACKING and value.lower() != "false":
-            raise _lacking(name)
+            raise lacking(name)
         asked.setdefault(name, []).append(value)
         if len(asked[name]) > 1 and name not in REPEATED:
             raise InvalidRequestError(f"{name} is given more than once", param=name)
@@ -195,13 +195,13 @@ def _gathered(query: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 def _format(single: Mapping[str, str]) -> tuple[LiveEncoding, int]:
     encoding, rate = single.get("encoding"), single.get("sample_rate")
     if encoding is not None and encoding not in ENCODINGS:
-        raise _wrong("encoding", encoding, f"one of {', '.join(ENCODINGS)}; leave it out for audio in a container")
+        raise wrong("encoding", encoding, f"one of {', '.join(ENCODINGS)}; leave it out for audio in a container")
     ours = SNIFFED if encoding is None else ENCODINGS[encoding]
     if ours in CONTAINERS:  # these say for themselves; some clients say it as well
         return ours, LiveOptions().sample_rate
     if rate is None:
         raise InvalidRequestError(f"sample_rate is needed with encoding={encoding}", param="sample_rate")
-    return ours, _number("sample_rate", rate)
+    return ours, number("sample_rate", rate)
 
 
 def _endpointing(value: str | None) -> tuple[bool, float | None]:
@@ -210,24 +210,24 @@ def _endpointing(value: str | None) -> tuple[bool, float | None]:
         return True, None
     if value.lower() == "false":
         return False, None
-    silence_ms = _number("endpointing", value)
+    silence_ms = number("endpointing", value)
     if silence_ms > MAX_SILENCE_MS:
-        raise _wrong("endpointing", value, f"true, false or at most {MAX_SILENCE_MS} ms")
+        raise wrong("endpointing", value, f"true, false or at most {MAX_SILENCE_MS} ms")
     return True, max(silence_ms, MIN_SILENCE_MS)
 
 
 def _utterance_end_s(value: str | None, interim_results: bool) -> float | None:
     if value is None:
         return None
-    gap_ms = _number("utterance_end_ms", value)
+    gap_ms = number("utterance_end_ms", value)
     if gap_ms < MIN_UTTERANCE_END_MS:
-        raise _wrong("utterance_end_ms", value, f"at least {MIN_UTTERANCE_END_MS}")
+        raise wrong("utterance_end_ms", value, f"at least {MIN_UTTERANCE_END_MS}")
     if not interim_results:
         raise InvalidRequestError("utterance_end_ms needs interim_results=true", param="utterance_end_ms")
     return gap_ms / 1000
 
 
-def _keyword(value: str) -> str:
+def keyword(value: str) -> str:
     """`word` or `word:boost`; how much it is boosted is the model's affair."""
     boosted = re.fullmatch(r"(.+):([-+]?\d+(?:\.\d+)?)", value)
     if boosted is None:
@@ -237,29 +237,29 @@ def _keyword(value: str) -> str:
     return boosted[1]
 
 
-def _terms(values: Sequence[str] | map[str]) -> list[str]:
+def terms(values: Sequence[str] | map[str]) -> list[str]:
     return [value.strip() for value in values if value.strip()]
 
 
-def _flag(single: Mapping[str, str], name: str) -> bool:
+def flag(single: Mapping[str, str], name: str) -> bool:
     value = single.get(name, "false").lower()
     if value not in ("true", "false"):
-        raise _wrong(name, single[name], "true or false")
+        raise wrong(name, single[name], "true or false")
     return value == "true"
 
 
-def _number(name: str, value: str) -> int:
+def number(name: str, value: str) -> int:
     whole = re.fullmatch(r"(\d{1,9})(?:\.0*)?", value, re.ASCII)
     if whole is None:
-        raise _wrong(name, value, "a whole number")
+        raise wrong(name, value, "a whole number")
     return int(whole[1])
 
 
-def _wrong(name: str, value: str, wanted: str) -> InvalidRequestError:
+def wrong(name: str, value: str, wanted: str) -> InvalidRequestError:
     return InvalidRequestError(f"{name}: {value[:50]!r} will not do; it takes {wanted}", param=name)
 
 
-def _lacking(name: str) -> UnsupportedFeatureError:
+def lacking(name: str) -> UnsupportedFeatureError:
     return UnsupportedFeatureError(f"{name} is not to be had here; leave it out or say {name}=false", param=name)
 
 

@@ -83,6 +83,9 @@ class NativeFactory:
     def refusal(self, error: StenoError, request_id: str) -> Message:
         return error_message(error)
 
+    def headers(self, request_id: str, error: StenoError | None = None) -> Mapping[str, str]:
+        return {}
+
 
 class NativeDialect:
     """One conversation."""

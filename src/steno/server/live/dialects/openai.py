@@ -93,6 +93,9 @@ class OpenAiRealtimeFactory:
     def refusal(self, error: StenoError, request_id: str) -> Message:
         return body_of(error, request_id)
 
+    def headers(self, request_id: str, error: StenoError | None = None) -> Mapping[str, str]:
+        return {}
+
 
 OPENAI_REALTIME = OpenAiRealtimeFactory()
 

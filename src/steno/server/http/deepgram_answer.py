@@ -1,0 +1,166 @@
+"""A transcript as Deepgram's answer for a recording, and the parts of it that live results have too."""
+
+from __future__ import annotations
+
+import unicodedata
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from steno import __version__
+from steno.captions.script import joined
+from steno.pipelines.subtitle import words_of
+from steno.server.http.listen_options import ListenOptions
+from steno.types import Segment, Transcript, Word
+
+SENTENCE_ENDS = (".", "?", "!", "。", "？", "！", "…")
+PARAGRAPH_SENTENCES = 5
+PARAGRAPH_PAUSE_S = 2.0
+"""After so long a pause, or so many sentences, a new paragraph begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What is told of a recording beside its text."""
+
+    request_id: str
+    sha256: str
+    created: datetime
+
+
+def listen_answer(transcript: Transcript, options: ListenOptions, receipt: Receipt) -> dict[str, Any]:
+    words = words_of(transcript.segments)
+    sure = _confidence(words, transcript.segments)
+    wire = [wire_word(word, sure) for word in words]
+    alternative: dict[str, Any] = {"transcript": transcript.text, "confidence": sure, "words": wire}
+    if options.multilingual and transcript.language:
+        alternative["languages"] = [transcript.language]
+    if options.paragraphs:
+        alternative["paragraphs"] = _paragraphs(words)
+    channel: dict[str, Any] = {"alternatives": [alternative]}
+    if options.detects_language and transcript.language:
+        channel["detected_language"] = transcript.language
+    results: dict[str, Any] = {"channels": [channel]}
+    if options.utt_split_s is not None:
+        results["utterances"] = [_utterance(part, sure) for part in _split(words, options.utt_split_s)]
+    return {"metadata": _metadata(transcript, options, receipt), "results": results}
+
+
+def model_uuid(model_id: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, model_id))
+
+
+def model_info(model_id: str) -> dict[str, str]:
+    return {"name": model_id, "version": __version__, "arch": "steno"}
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def wire_word(word: Word, confidence: float) -> dict[str, Any]:
+    """`confidence`: of a word that has none of its own."""
+    return {
+        "word": bare(word.text),
+        "start": round(word.start_s, 4),
+        "end": round(word.end_s, 4),
+        "confidence": round(confidence if word.confidence is None else word.confidence, 4),
+        "punctuated_word": word.text,
+    }
+
+
+def bare(text: str) -> str:
+    """In lower case, without punctuation around it: `"Don't!"` → `don't`. What is nothing else stays."""
+    begin, end = 0, len(text)
+    while begin < end and unicodedata.category(text[begin])[0] == "P":
+        begin += 1
+    while end > begin and unicodedata.category(text[end - 1])[0] == "P":
+        end -= 1
+    return (text[begin:end] or text).lower()
+
+
+def _metadata(transcript: Transcript, options: ListenOptions, receipt: Receipt) -> dict[str, Any]:
+    uid = model_uuid(options.model_id)
+    return {
+        "transaction_key": "deprecated",
+        "request_id": receipt.request_id,
+        "sha256": receipt.sha256,
+        "created": timestamp(receipt.created),
+        "duration": round(transcript.duration_s, 4),
+        "channels": 1,
+        "models": [uid],
+        "model_info": {uid: model_info(options.model_id)},
+        **({"tags": list(options.tags)} if options.tags else {}),
+        **({"warnings": list(transcript.warnings)} if transcript.warnings else {}),
+    }
+
+
+def _confidence(words: Sequence[Word], segments: Sequence[Segment]) -> float:
+    """1 where the recogniser knows none, as live; 0 where there is no text."""
+    if not words:
+        return 0.0
+    known = [word.confidence for word in words if word.confidence is not None]
+    known = known or [segment.confidence for segment in segments if segment.confidence is not None]
+    return round(sum(known) / len(known), 4) if known else 1.0
+
+
+def _split(words: Sequence[Word], pause_s: float) -> Iterator[Sequence[Word]]:
+    begin = 0
+    for n in range(1, len(words) + 1):
+        if n == len(words) or words[n].start_s - words[n - 1].end_s >= pause_s:
+            yield words[begin:n]
+            begin = n
+
+
+def _utterance(words: Sequence[Word], confidence: float) -> dict[str, Any]:
+    return {
+        "start": round(words[0].start_s, 4),
+        "end": round(words[-1].end_s, 4),
+        "confidence": confidence,
+        "channel": 0,
+        "transcript": joined([word.text for word in words]),
+        "words": [wire_word(word, confidence) for word in words],
+        "id": str(uuid.uuid4()),
+    }
+
+
+def _paragraphs(words: Sequence[Word]) -> dict[str, Any]:
+    paragraphs = [_paragraph(sentences) for sentences in _grouped(list(_sentences(words)))]
+    texts = [" ".join(sentence["text"] for sentence in paragraph["sentences"]) for paragraph in paragraphs]
+    return {"transcript": "\n" + "\n\n".join(texts), "paragraphs": paragraphs}
+
+
+def _sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
+    begin = 0
+    for n, word in enumerate(words, 1):
+        pauses = n < len(words) and words[n].start_s - word.end_s >= PARAGRAPH_PAUSE_S
+        if n == len(words) or pauses or word.text.rstrip("\"'”’)»").endswith(SENTENCE_ENDS):
+            yield words[begin:n]
+            begin = n
+
+
+def _grouped(sentences: Sequence[Sequence[Word]]) -> Iterator[Sequence[Sequence[Word]]]:
+    begin = 0
+    for n in range(1, len(sentences) + 1):
+        over = n == len(sentences) or n - begin >= PARAGRAPH_SENTENCES
+        if over or sentences[n][0].start_s - sentences[n - 1][-1].end_s >= PARAGRAPH_PAUSE_S:
+            yield sentences[begin:n]
+            begin = n
+
+
+def _paragraph(sentences: Sequence[Sequence[Word]]) -> dict[str, Any]:
+    return {
+        "sentences": [
+            {
+                "text": joined([word.text for word in sentence]),
+                "start": round(sentence[0].start_s, 4),
+                "end": round(sentence[-1].end_s, 4),
+            }
+            for sentence in sentences
+        ],
+        "num_words": sum(map(len, sentences)),
+        "start": round(sentences[0][0].start_s, 4),
+        "end": round(sentences[-1][-1].end_s, 4),
+    }

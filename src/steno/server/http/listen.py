@@ -1,0 +1,131 @@
+"""`POST /v1/listen`: a recording as Deepgram's SDKs send it, as the raw body, with options in the query."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from datetime import UTC, datetime
+from tempfile import SpooledTemporaryFile
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+from starlette.datastructures import UploadFile
+
+from steno.errors import InvalidRequestError, UnsupportedFeatureError
+from steno.pipelines.file import FileTranscription
+from steno.server.http.deepgram_answer import Receipt, listen_answer
+from steno.server.http.error_response import request_id_of
+from steno.server.http.listen_options import ListenOptions, listen_options
+from steno.server.http.transcript_json import server_timing
+from steno.server.http.wav_header import RawFormat, wav_header
+from steno.server.middleware.upload_admission import place_of
+from steno.server.services import Services, services_of
+from steno.types import Transcript
+
+router = APIRouter(tags=["audio"])
+
+SPOOL_BYTES = 2**20
+"""A larger body goes to disk, as a form's file does."""
+HEAD_BYTES = 64
+CONTAINERS = (b"RIFF", b"RF64", b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3")
+"""How recordings begin that need no `encoding`, whatever is said of one."""
+
+
+class DeepgramError(BaseModel):
+    err_code: str
+    err_msg: str
+    request_id: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": DeepgramError} for status in (400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 504)
+}
+BODY = {
+    "requestBody": {
+        "description": "The recording: any audio or video file, or raw samples with `encoding` and `sample_rate`.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "required": True,
+    }
+}
+
+
+@router.post("/v1/listen", response_class=Response, responses=REFUSALS, openapi_extra=BODY)
+async def listen(request: Request, services: Annotated[Services, Depends(services_of)]) -> Response:
+    """Transcribe a recording: Deepgram's pre-recorded API. The options are in the query."""
+    query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    options = listen_options(query, services.engine, services.check_model)
+    _check_kind(request)
+    spool = SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - closed when the request ends
+    file = UploadFile(spool)  # type: ignore[arg-type]  # a BinaryIO in all but name
+    try:
+        sha256 = await _received(request, file, options)
+        place_of(request.scope).cleanup.push_async_callback(file.close)
+    except BaseException:
+        await file.close()
+        raise
+    transcription = await _begin(request, file, options, services)
+    receipt = Receipt(request_id_of(request.scope), sha256, datetime.now(UTC))
+    transcript = await transcription.transcript()
+    return await asyncio.to_thread(_answer, transcript, options, receipt)
+
+
+def _check_kind(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        text = "recordings at a URL are not supported: send the audio itself as the body"
+        raise UnsupportedFeatureError(text, param="url")
+    if kind.startswith("multipart/"):
+        text = "send the audio itself as the body; forms go to /v1/audio/transcriptions"
+        raise InvalidRequestError(text, param="body")
+
+
+async def _received(request: Request, file: UploadFile, options: ListenOptions) -> str:
+    """Write the body into `file`, raw samples behind a header; the body's SHA-256."""
+    digest, head, size, raw = hashlib.sha256(), b"", 0, None
+    async for chunk in request.stream():
+        digest.update(chunk)
+        size += len(chunk)
+        if len(head) < HEAD_BYTES:
+            head = chunk = head + chunk
+            if len(head) < HEAD_BYTES:
+                continue
+            raw = await _begin_file(file, head, options)
+        await file.write(chunk)
+    if 0 < len(head) < HEAD_BYTES:
+        raw = await _begin_file(file, head, options)
+        await file.write(head)
+    await file.seek(0)
+    if raw is not None:
+        await file.write(wav_header(raw, size))
+        await file.seek(0)
+    return digest.hexdigest()
+
+
+async def _begin_file(file: UploadFile, head: bytes, options: ListenOptions) -> RawFormat | None:
+    """Leave room for the header of raw samples: `head` says whether it is that what was sent."""
+    if options.raw is None or head.startswith(CONTAINERS) or head[4:8] == b"ftyp":
+        return None
+    await file.write(wav_header(options.raw))
+    return options.raw
+
+
+async def _begin(request: Request, file: UploadFile, options: ListenOptions, services: Services) -> FileTranscription:
+    place = place_of(request.scope)
+    reader = services.pieces.open(file.file)
+    transcription = FileTranscription.on(services.engine, reader, place.ticket, options.file)
+    await place.cleanup.enter_async_context(transcription)
+    await transcription.open()
+    await place.ticket.ready()
+    return transcription
+
+
+def _answer(transcript: Transcript, options: ListenOptions, receipt: Receipt) -> Response:
+    """In a thread: hours of words take a while."""
+    body = json.dumps(listen_answer(transcript, options, receipt), ensure_ascii=False)
+    headers = {"Server-Timing": server_timing(transcript.timings_s)}
+    if options.ignored:
+        headers["X-Steno-Ignored"] = ", ".join(options.ignored)
+    return Response(body, media_type="application/json", headers=headers)
