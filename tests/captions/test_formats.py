@@ -42,7 +42,7 @@ def ms(seconds: float) -> int:
         ),
         (
             "vtt",
-            "WEBVTT\nLanguage: en\n\n00:00:00.000 --> 00:00:01.500\nIt rained\nall day.\n\n"
+            "WEBVTT\n\nNOTE Language: en\n\n00:00:00.000 --> 00:00:01.500\nIt rained\nall day.\n\n"
             "00:00:03.250 --> 00:00:05.007\nNobody went out.\n",
         ),
         ("lrc", "[00:00.00]It rained all day.\n[00:01.50]\n[00:03.25]Nobody went out.\n[00:05.01]\n"),
@@ -82,6 +82,14 @@ def test_hours_go_beyond_99(name: FormatName, expected: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_cues_with_nothing_to_show_are_left_out(name: FormatName) -> None:
     assert render(name, [Cue(0, 1, (" ", "\x00"), "\x00"), Cue(1, 2, (), "")]) == render(name, [])
+
+
+@pytest.mark.parametrize("language", [None, "en", "no -->\n\nlanguage"])
+def test_a_blank_line_follows_the_signature_of_webvtt_whatever_the_language(language: str | None) -> None:
+    for cues in ([], TWO):
+        lines = render("vtt", cues, language=language).split("\n")
+        assert lines[:2] == ["WEBVTT", ""]
+        assert sum("-->" in line for line in lines) == len(cues)
 
 
 def test_an_empty_file_is_valid() -> None:

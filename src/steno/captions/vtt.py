@@ -11,8 +11,14 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def vtt(cues: Iterable[Cue], *, language: str | None = None) -> str:
-    """The file's text, with a `Language` line in its header if one is given. Cues without visible text are skipped."""
-    blocks = ["WEBVTT\n" + (f"Language: {' '.join(language.split())}\n" if language else "")]
+    """The file's text, with the language in a note if one is given. Cues without visible text are skipped.
+
+    The header has no lines of its own: some parsers (node-webvtt, webvtt-parser) refuse a file without a blank line
+    right after the signature.
+    """
+    blocks = ["WEBVTT\n"]
+    if language:
+        blocks.append(f"NOTE Language: {' '.join(language.split()).translate(_ESCAPES)}\n")
     for cue in cues:
         if lines := shown_lines(cue):
             start_ms, end_ms = times_ms(cue)
