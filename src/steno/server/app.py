@@ -16,7 +16,7 @@ from loguru import logger
 from steno import __version__, compose
 from steno.engine.engine import Engine
 from steno.errors import StenoError
-from steno.server.http import error_response, listen, models, status, subtitles, transcriptions, translations
+from steno.server.http import asr, error_response, listen, models, status, subtitles, transcriptions, translations
 from steno.server.http.deepgram_error import DeepgramAnswers
 from steno.server.http.openapi import OpenApiInThread
 from steno.server.live import routes as live_routes
@@ -103,7 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
     # Adds the docs' "Authorize" button; `Auth` checks the key.
     key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, if the server has any."))
     app.include_router(models.router, dependencies=[key])
-    for audio in (transcriptions, subtitles, translations, listen):
+    for audio in (transcriptions, subtitles, translations, listen, asr):
         app.include_router(audio.router, dependencies=[key])
     app.include_router(live_routes.router)
     error_response.install(app)

@@ -7,7 +7,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO, cast
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -18,9 +18,9 @@ from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileTranscription
 from steno.server.http.deepgram_answer import Receipt, listen_answer
 from steno.server.http.error_response import request_id_of
+from steno.server.http.headered_samples import HeaderedSamples, is_container
 from steno.server.http.listen_options import ListenOptions, listen_options
 from steno.server.http.transcript_json import server_timing
-from steno.server.http.wav_header import RawFormat, wav_header
 from steno.server.middleware.upload_admission import place_of
 from steno.server.services import Services, services_of
 from steno.types import Transcript
@@ -29,9 +29,7 @@ router = APIRouter(tags=["audio"])
 
 SPOOL_BYTES = 2**20
 """A larger body goes to disk, as a form's file does."""
-HEAD_BYTES = 64
-CONTAINERS = (b"RIFF", b"RF64", b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3")
-"""How recordings begin that need no `encoding`, whatever is said of one."""
+HEAD_BYTES = 16
 
 
 class DeepgramError(BaseModel):
@@ -61,12 +59,14 @@ async def listen(request: Request, services: Annotated[Services, Depends(service
     spool = SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - closed when the request ends
     file = UploadFile(spool)  # type: ignore[arg-type]  # a BinaryIO in all but name
     try:
-        sha256 = await _received(request, file, options)
+        sha256, head = await _received(request, file)
         place_of(request.scope).cleanup.push_async_callback(file.close)
     except BaseException:
         await file.close()
         raise
-    transcription = await _begin(request, file, options, services)
+    raw = options.raw if head and not is_container(head) else None
+    recording = file.file if raw is None else cast("BinaryIO", HeaderedSamples(file.file, raw))
+    transcription = await _begin(request, recording, options, services)
     receipt = Receipt(request_id_of(request.scope), sha256, datetime.now(UTC))
     transcript = await transcription.transcript()
     return await asyncio.to_thread(_answer, transcript, options, receipt)
@@ -82,39 +82,22 @@ def _check_kind(request: Request) -> None:
         raise InvalidRequestError(text, param="body")
 
 
-async def _received(request: Request, file: UploadFile, options: ListenOptions) -> str:
-    """Write the body into `file`, raw samples behind a header; the body's SHA-256."""
-    digest, head, size, raw = hashlib.sha256(), b"", 0, None
+async def _received(request: Request, file: UploadFile) -> tuple[str, bytes]:
+    """Write the body into `file`. Returns its SHA-256, and how it begins."""
+    digest, head = hashlib.sha256(), b""
     async for chunk in request.stream():
         digest.update(chunk)
-        size += len(chunk)
-        if len(head) < HEAD_BYTES:
-            head = chunk = head + chunk
-            if len(head) < HEAD_BYTES:
-                continue
-            raw = await _begin_file(file, head, options)
+        head += chunk[: HEAD_BYTES - len(head)]
         await file.write(chunk)
-    if 0 < len(head) < HEAD_BYTES:
-        raw = await _begin_file(file, head, options)
-        await file.write(head)
     await file.seek(0)
-    if raw is not None:
-        await file.write(wav_header(raw, size))
-        await file.seek(0)
-    return digest.hexdigest()
+    return digest.hexdigest(), head
 
 
-async def _begin_file(file: UploadFile, head: bytes, options: ListenOptions) -> RawFormat | None:
-    """Leave room for the header of raw samples: `head` says whether it is that what was sent."""
-    if options.raw is None or head.startswith(CONTAINERS) or head[4:8] == b"ftyp":
-        return None
-    await file.write(wav_header(options.raw))
-    return options.raw
-
-
-async def _begin(request: Request, file: UploadFile, options: ListenOptions, services: Services) -> FileTranscription:
+async def _begin(
+    request: Request, recording: BinaryIO, options: ListenOptions, services: Services
+) -> FileTranscription:
     place = place_of(request.scope)
-    reader = services.pieces.open(file.file)
+    reader = services.pieces.open(recording)
     transcription = FileTranscription.on(services.engine, reader, place.ticket, options.file)
     await place.cleanup.enter_async_context(transcription)
     await transcription.open()

@@ -14,7 +14,7 @@ from steno.server.middleware.allowed_sites import AllowedSites
 from steno.server.middleware.path_prefix import local_path
 from steno.server.middleware.refusal import refuse
 
-PROTECTED = ("/v1/", "/api/", "/ws/")
+PROTECTED = ("/v1/", "/api/", "/ws/", "/asr", "/detect-language")
 """Path prefixes that need a key. `/health`, `/ready`, `/metrics` and the docs are open: they contain no transcripts."""
 
 SCHEMES = ("bearer", "token")

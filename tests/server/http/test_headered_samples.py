@@ -1,0 +1,31 @@
+"""Samples behind a header that nobody has written down: any read gives what the file as a whole would give."""
+
+from __future__ import annotations
+
+import io
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steno.server.http.headered_samples import HeaderedSamples, is_container
+from steno.server.http.wav_header import RawFormat, wav_header
+
+RAW = RawFormat("pcm_s16le", 16_000)
+
+
+@given(st.binary(max_size=100), st.lists(st.tuples(st.integers(0, 160), st.one_of(st.just(-1), st.integers(0, 80)))))
+def test_it_reads_as_the_whole_file_would(samples: bytes, reads: list[tuple[int, int]]) -> None:
+    whole = io.BytesIO(wav_header(RAW, len(samples)) + samples)
+    file = HeaderedSamples(io.BytesIO(samples), RAW)
+    assert file.seek(0, os.SEEK_END) == whole.seek(0, os.SEEK_END)
+    for offset, size in reads:
+        assert file.seek(offset) == whole.seek(offset)
+        assert file.read(size) == whole.read(size)
+        assert file.tell() == whole.tell()
+
+
+def test_containers_are_known_by_how_they_begin() -> None:
+    assert is_container(b"RIFF....WAVE")
+    assert is_container(b"\0\0\0\x18ftypmp42")
+    assert not is_container(b"\0\0\1\0\2\0\1\0")
