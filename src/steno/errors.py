@@ -82,6 +82,10 @@ class UnknownModelError(InvalidRequestError):
     code = "model_not_found"
 
 
+class UnknownAddressError(InvalidRequestError):
+    code = "not_found"
+
+
 class UnsupportedFeatureError(InvalidRequestError):
     code = "unsupported_feature"
 

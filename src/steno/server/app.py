@@ -20,6 +20,7 @@ from steno.server.http import asr, error_response, listen, models, status, subti
 from steno.server.http.deepgram_error import DeepgramAnswers
 from steno.server.http.openapi import OpenApiInThread
 from steno.server.live import routes as live_routes
+from steno.server.live import wrong_address
 from steno.server.live.entry import LiveEntry
 from steno.server.live.live_socket import SocketLimits
 from steno.server.metrics import Metrics
@@ -106,6 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
     for audio in (transcriptions, subtitles, translations, listen, asr):
         app.include_router(audio.router, dependencies=[key])
     app.include_router(live_routes.router)
+    app.include_router(wrong_address.router)
     error_response.install(app)
     # The middleware added last is the outermost.
     app.add_middleware(OpenApiInThread, api=app)

@@ -20,6 +20,7 @@ STATUS: dict[type[StenoError], int] = {
     errors.InvalidRequestError: 400,
     errors.TranslationNotConfiguredError: 400,
     errors.UnknownModelError: 404,
+    errors.UnknownAddressError: 404,
     errors.UrlTooLongError: 414,
     errors.HeadTooLargeError: 431,
     errors.AuthenticationError: 401,

@@ -170,4 +170,5 @@ def _endpoint(language: DialectFactory) -> Callable[[WebSocket], Awaitable[None]
 
 
 for _path, _language in LANGUAGES:
-    router.add_api_websocket_route(_path, _endpoint(_language), name=_language.name)
+    for _written in (_path, f"{_path}/"):  # some clients join addresses so
+        router.add_api_websocket_route(_written, _endpoint(_language), name=_language.name)

@@ -53,7 +53,10 @@ class AllowedSites:
             return
         if not self._allowed and (has_key or _host(origin) == _host(f"//{headers.get('host', '')}")):
             return
-        text = f"the origin {origin[:200]!r} is not allowed; the server's ALLOWED_ORIGINS can list it"
+        text = (
+            f"the origin {origin[:200]!r} is not allowed; the server's ALLOWED_ORIGINS can list it. If it is the "
+            f"server's own, a proxy must pass on Host: here it is {headers.get('host', '')[:200]!r}"
+        )
         raise ForbiddenOriginError(text)
 
     def _check_host(self, header: str) -> None:
