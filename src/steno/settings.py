@@ -29,6 +29,7 @@ DEFAULT_ALIASES = (
     "gpt-live-transcribe",
     "gpt-realtime-whisper",
     "whisper-large-v3",
+    "whisper-large-v3-turbo",
     "nova-2",
     "nova-3",
 )
