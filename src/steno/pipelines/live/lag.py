@@ -20,6 +20,10 @@ class LagWatch:
         self._behind_since: tuple[float, float] | None = None
         """Start of the measured interval, and seconds of audio that had text then. None = not lagging."""
 
+    def restart(self, now: float) -> None:
+        """Ignore the lag up to now, and give the stream time to catch up: it waited for the model."""
+        self._emitted_at, self._behind_since = now, None
+
     def check(self, now: float, received_s: float, behind_s: float) -> Lagging | None:
         done_s = received_s - behind_s
         if behind_s < LAG_S:

@@ -26,6 +26,7 @@ from steno.pipelines.live.finals import Finals
 from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of
 from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.model_loading import until_loaded
 from steno.pipelines.live.notices import Failed
 from steno.pipelines.live.outbox import Outbox
 from steno.pipelines.live.silence_watch import SilenceWatch
@@ -212,9 +213,9 @@ class LiveStream:
             for step in self._session.due(self._step_s()):
                 self._pending[step.segment_id] += 1
                 self._start(self._recognise(step), step.what)
-        behind_s = self._session.behind_s
-        if lagging := self._lag.check(asyncio.get_running_loop().time(), self._session.received_s, behind_s):
-            self.outbox.put(lagging)
+            now, behind_s = asyncio.get_running_loop().time(), self._session.behind_s
+            if lagging := self._lag.check(now, self._session.received_s, behind_s):
+                self.outbox.put(lagging)
         self._progress.set()
 
     def _step_s(self) -> float:
@@ -231,11 +232,10 @@ class LiveStream:
 
     async def _load(self) -> None:
         """Wait for the model. If it cannot be loaded, each final retries and reports the error."""
-        try:
-            await self._ticket.ready()
-        except StenoError as error:
-            self.outbox.put(Failed(error))
+        has_waited = await until_loaded(self._ticket, self.outbox.put)
         self._is_loaded = True
+        if has_waited:
+            self._lag.restart(asyncio.get_running_loop().time())
         self._take([])
 
     async def _recognise(self, step: StepRequest) -> None:

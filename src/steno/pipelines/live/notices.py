@@ -19,6 +19,13 @@ class Lagging:
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """The model is being loaded: text comes once that `is_over`. Audio is kept meanwhile."""
+
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A failure that concerns no segment, such as audio that cannot be decoded or a model that cannot be loaded."""
 
@@ -40,4 +47,4 @@ class Notice:
     message: Mapping[str, Any]
 
 
-LiveEvent: TypeAlias = Event | Lagging | Failed | Draining
+LiveEvent: TypeAlias = Event | Lagging | Loading | Failed | Draining

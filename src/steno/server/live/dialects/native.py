@@ -8,7 +8,7 @@ from typing import Any
 
 from steno.errors import InvalidRequestError, StenoError
 from steno.pipelines.live.live_options import LiveOptions
-from steno.pipelines.live.notices import Draining, Failed, Lagging, LiveEvent
+from steno.pipelines.live.notices import Draining, Failed, Lagging, LiveEvent, Loading
 from steno.server.http.error_response import status_of
 from steno.server.live.dialects.base import (
     AudioInput,
@@ -135,6 +135,8 @@ class NativeDialect:
                 return [*failed, _final(event, words=self._options.words)]
             case Lagging():
                 return [{"status": "lag", "behind_s": round(event.behind_s, 2), "rtf": round(event.rtf, 2)}]
+            case Loading():
+                return [{"status": "loaded" if event.is_over else "loading"}]
             case Draining():
                 error = event.error
                 return [

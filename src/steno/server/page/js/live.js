@@ -10,6 +10,7 @@ import { explain, explainCapture, isAboutKey } from "./words.js";
 const TICK_MS = 250;
 const ASLEEP_MS = 5_000; // frames come ten times a second
 const QUIET_MS = 8_000;
+const LAG_OVER_MS = 7_000; // the server repeats every 5 s that it is behind
 const QUIET_PEAK = 0.001; // −60 dB
 /** What can be taken back, by the server's name of it. @type {Record<string, Partial<import("./settings.js").Settings>>} */
 const WITHOUT = { translate_to: { translateTo: "" }, hotwords: { hotwords: "" }, language: { language: "" } };
@@ -26,6 +27,7 @@ export class Live {
   #endedAtS = 0;
   #heardAt = 0;
   #loudAt = 0;
+  #lagAt = 0;
   #shownS = 0;
   #ticks = 0;
 
@@ -125,9 +127,14 @@ export class Live {
     });
     on("state", (detail) => this.#became(detail));
     on("error", (error) => this.#failed(error));
-    on("lag", ({ behind_s }) =>
-      notice("lag", "note", ["The server is falling behind", `Captions are ${Math.round(behind_s)} s late; none will be lost.`]),
-    );
+    on("loading", ({ is_over }) => {
+      if (is_over) return clearNotice("loading");
+      notice("loading", "note", ["The speech model is loading", "Captions begin as soon as it is there; nothing that is said will be lost."]);
+    });
+    on("lag", ({ behind_s }) => {
+      this.#lagAt = performance.now();
+      notice("lag", "note", ["The server is falling behind", `Captions are ${Math.round(behind_s)} s late; none will be lost.`]);
+    });
     on("gap", ({ lost_s }) =>
       notice("gap", "note", ["Some sound was lost", `About ${clock(lost_s)} could not be kept while the connection was away.`]),
     );
@@ -138,14 +145,17 @@ export class Live {
     this.#retryAt = retryAt;
     showState(this.#isEnding && state === "live" ? "finishing" : state === "closed" ? "idle" : state, retryAt);
     if (state === "live") clearNotice("connection", "server");
-    if (state === "waiting" || state === "blocked") this.stage.interrupt();
+    if (state === "waiting" || state === "blocked") {
+      this.stage.interrupt();
+      clearNotice("lag", "loading");
+    }
     if (state === "waiting" && !document.querySelector('[data-topic="server"]')) {
       const words = `${reason?.replace(/^./, (c) => c.toUpperCase())}. Sound is kept for a minute and captioned as soon as the server is back.`;
       notice("connection", "note", ["The connection was lost", words], { label: "Try now", act: () => this.#captioner?.retry() });
     }
     if (state === "closed") {
       this.#release();
-      clearNotice("connection", "server", "lag", "quiet");
+      clearNotice("connection", "server", "lag", "loading", "quiet");
       this.page.changed();
     }
   }
@@ -179,8 +189,9 @@ export class Live {
     if (!captioner) return;
     showElapsed(captioner.positionS);
     if (captioner.state === "waiting") showState("waiting", this.#retryAt);
-    if (this.#isEnding) return;
     const now = performance.now();
+    if (now - this.#lagAt > LAG_OVER_MS) clearNotice("lag");
+    if (this.#isEnding) return;
     if (now - this.#heardAt > ASLEEP_MS) void captioner.resume();
     else if (now - this.#loudAt > QUIET_MS && !document.querySelector('[data-topic="quiet"]')) {
       const what = this.#source === "tab" ? "Is something playing in the shared tab?" : "Is the microphone muted, or another one in use?";

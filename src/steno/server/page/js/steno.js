@@ -23,7 +23,8 @@
  * - `state`: `{state, retryAt?, reason?}`; see `State`.
  * - `error`: `{code, message, param?, retry_after_s?, fatal}`. After a fatal one the state is `blocked`: audio is still
  *   kept, and `retry({key: …})` goes on with other options.
- * - `lag`: `{behind_s, rtf}`: the server cannot keep up. `gap`: `{lost_s}`: audio that nobody will hear.
+ * - `lag`: `{behind_s, rtf}`: the server cannot keep up; again every 5 s until it can. `loading`: `{is_over}`: its model
+ *   is being loaded, and text comes after that. `gap`: `{lost_s}`: audio that nobody will hear.
  * - `audio`: `{peak}` (0 … 1), for each frame that is captured.
  *
  * A connection that drops is made again (exponential backoff with jitter). The last minute of audio is kept, and what
@@ -232,6 +233,8 @@ export class Captioner extends EventTarget {
       this.#pump();
     } else if (message.status === "lag") {
       this.#emit("lag", message);
+    } else if (message.status === "loading" || message.status === "loaded") {
+      this.#emit("loading", { is_over: message.status === "loaded" });
     } else if (message.status === "closed") {
       this.#over();
     } else if (message.status === "error") {
