@@ -7,7 +7,7 @@ import pytest
 
 from steno.backends.base import Capabilities
 from steno.errors import InvalidRequestError, StenoError, TranslationNotConfiguredError, UnsupportedSampleRateError
-from steno.pipelines.live.live_options import LiveOptions, check
+from steno.pipelines.live.live_options import LiveOptions, check, ignored
 
 PLAIN = Capabilities(
     languages=frozenset({"en"}), live=True, word_times=True, context=False,
@@ -23,7 +23,6 @@ RICH = replace(PLAIN, languages=None, context=True)
         ({"sample_rate": 7999}, UnsupportedSampleRateError, "sample_rate"),
         ({"sample_rate": 48001}, UnsupportedSampleRateError, "sample_rate"),
         ({"language": "fr"}, InvalidRequestError, "language"),
-        ({"hotwords": ("Qwen",)}, InvalidRequestError, "hotwords"),
         ({"prompt": "x" * 4001}, InvalidRequestError, "prompt"),
         ({"silence_ms": 99}, InvalidRequestError, "silence_ms"),
         ({"threshold": 1.0}, InvalidRequestError, "threshold"),
@@ -47,4 +46,8 @@ def test_options_come_back_as_they_will_be_used() -> None:
 
 
 def test_a_hint_that_the_backend_cannot_use_is_left_out() -> None:
-    assert check(LiveOptions(prompt="a hint"), PLAIN, "plain", can_translate=False).context == ""
+    asked = LiveOptions(prompt="a hint", hotwords=("Qwen",))
+    used = check(asked, PLAIN, "plain", can_translate=False)
+    assert used.context == ""
+    assert ignored(asked, used) == ["prompt", "hotwords"]
+    assert ignored(asked, check(asked, RICH, "rich", can_translate=False)) == []

@@ -220,7 +220,6 @@ async def test_a_bad_message_is_answered_by_name_and_ends_nothing(
         ({"encoding": "mp3"}, "INVALID_CONFIG"),
         ({"language": "fr"}, "UNSUPPORTED_LANGUAGE"),
         ({"captions": "lrc"}, "INVALID_CONFIG"),
-        ({"hotwords": "Qwen"}, "INVALID_CONFIG"),
         ({"model": "unheard-of"}, "MODEL_NOT_FOUND"),
         ({"surprise": 1}, "INVALID_CONFIG"),
         ({"offset_s": -1}, "INVALID_CONFIG"),
@@ -237,8 +236,10 @@ async def test_a_bad_query_is_refused_over_the_socket_by_name(
 
 
 async def test_a_prompt_that_the_backend_cannot_use_is_ignored_aloud(embedded: RunningServer) -> None:
-    async with talk(embedded, prompt="a hint") as conversation:
-        assert conversation.messages[0]["ignored"] == ["prompt"]
+    async with talk(embedded, prompt="a hint", hotwords="Qwen") as conversation:
+        assert conversation.messages[0]["ignored"] == ["prompt", "hotwords"]
+        await conversation.send({"action": "config", "hotwords": ["ASR"]})
+        assert (await conversation.next(status="configured"))["ignored"] == ["hotwords"]
 
 
 async def test_a_session_resumes_where_the_last_final_ended(scripted: RunningServer, speech: bytes) -> None:

@@ -12,7 +12,6 @@ from steno.captions.incremental import RUNNING_FORMATS, RunningFormat
 from steno.errors import (
     InvalidRequestError,
     TranslationNotConfiguredError,
-    UnsupportedFeatureError,
     UnsupportedSampleRateError,
 )
 from steno.pipelines.request_checks import check_language, check_target
@@ -37,7 +36,7 @@ class LiveOptions:
     prompt: str = ""
     """Context for recognition. Ignored if the backend does not support it."""
     hotwords: tuple[str, ...] = ()
-    """Terms to recognise. Refused if the backend does not support them."""
+    """Terms to recognise. Ignored if the backend does not support context."""
     words: bool = False
     endpointing: bool = True
     """Whether silence ends a segment. If not, only a flush or the max segment length ends it."""
@@ -72,8 +71,6 @@ def check(options: LiveOptions, capabilities: Capabilities, backend: str, *, can
         raise InvalidRequestError(
             f"prompt and hot words are too long; the maximum is {MAX_PROMPT} characters", param="prompt"
         )
-    if options.hotwords and not capabilities.context:
-        raise UnsupportedFeatureError(f"backend {backend!r} does not support hot words", param="hotwords")
     if options.translate_to and not can_translate:
         text = "no LLM is configured for translation (OPENAI_BASE_URL and TRANSLATE_MODEL)"
         raise TranslationNotConfiguredError(text, param="translate_to")
@@ -81,8 +78,14 @@ def check(options: LiveOptions, capabilities: Capabilities, backend: str, *, can
         options,
         language=check_language(options.language, capabilities, backend),
         prompt=options.prompt if capabilities.context else "",
+        hotwords=options.hotwords if capabilities.context else (),
         translate_to=check_target(options.translate_to) if options.translate_to else None,
     )
+
+
+def ignored(wished: LiveOptions, checked: LiveOptions) -> list[str]:
+    """The hints that were left out by `check`."""
+    return [name for name in ("prompt", "hotwords") if getattr(wished, name) and not getattr(checked, name)]
 
 
 def _check_audio(options: LiveOptions) -> None:

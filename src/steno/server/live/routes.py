@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
@@ -58,7 +58,8 @@ async def _open(socket: WebSocket, language: DialectFactory, session_id: str) ->
         async with services.live.open(session_id, dialect.options, address_of(socket.scope)) as stream:
             if (connection := connection_of(socket.scope)) is not None:
                 connection.limit_text(language.max_text_bytes)
-            await _accept(socket, language, session_id)
+            headers = {"x-steno-ignored": ", ".join(dialect.ignored)} if dialect.ignored else {}
+            await _accept(socket, language, {**language.headers(session_id), **headers})
             logger.info("{} session opened", language.name)
             ending = await _run(socket, language, dialect, stream, services, session_id)
         await close(socket, ending)
@@ -100,11 +101,9 @@ async def _run(
         )  # fmt: skip
 
 
-async def _accept(
-    socket: WebSocket, language: DialectFactory, session_id: str, error: StenoError | None = None
-) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in language.headers(session_id, error).items()]
-    await socket.accept(language.subprotocol_of(_handshake(socket)), headers)
+async def _accept(socket: WebSocket, language: DialectFactory, headers: Mapping[str, str]) -> None:
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await socket.accept(language.subprotocol_of(_handshake(socket)), encoded)
 
 
 def _handshake(socket: WebSocket) -> Handshake:
@@ -136,7 +135,7 @@ async def _refuse(socket: WebSocket, language: DialectFactory, error: StenoError
         if (connection := connection_of(socket.scope)) is not None:
             connection.ignore_input()
         async with asyncio.timeout(FAREWELL_S):
-            await _accept(socket, language, session_id, error)
+            await _accept(socket, language, language.headers(session_id, error))
             await socket.send_json(message)
     except (WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
         return

@@ -241,9 +241,21 @@ def test_key_terms_and_keywords_are_hot_words() -> None:
 
 
 @pytest.mark.parametrize("option", ["keyterm", "keywords"])
-def test_hot_words_are_refused_under_the_name_that_the_client_gave(option: str) -> None:
-    assert refused((option, "word"), capabilities=ENGLISH).param == option
+def test_hot_words_are_named_as_the_client_named_them_where_they_are_ignored_or_too_long(option: str) -> None:
+    dialect = connected((option, "word"), capabilities=ENGLISH)
+    assert (dialect.options.hotwords, dialect.ignored) == ((), (option,))
+    assert connected((option, "word")).ignored == ()
     assert refused((option, "word" * 1001)).param == option
+
+
+def test_key_terms_that_cannot_be_used_are_named_in_the_answer_to_configure() -> None:
+    dialect = connected(capabilities=ENGLISH)
+    configure, reply = dialect.receive(json.dumps({"type": "Configure", "keyterms": ["a"]}))
+    assert isinstance(configure, Configure)
+    assert isinstance(reply, Reply)
+    assert (reply.message["type"], reply.message["keyterms"], reply.message["ignored"]) == (
+        "ConfigureSuccess", [], ["keyterms"],
+    )  # fmt: skip
 
 
 # --- keys and refusals ---
@@ -334,7 +346,6 @@ def test_a_configure_that_changes_nothing_succeeds() -> None:
 @pytest.mark.parametrize(
     ("members", "capabilities", "code", "named"),
     [
-        ({"keyterms": ["a"]}, ENGLISH, "CONFIGURE_KEYTERMS_NOT_SUPPORTED", "hot words"),
         ({"keyterms": ["a" * 5000]}, ANY, "CONFIGURE_KEYTERM_LIMIT_EXCEEDED", "4000"),
         ({"keyterms": "a"}, ANY, "CONFIGURE_INTERNAL_ERROR", "keyterms"),
         ({"features": {"numerals": True}}, ANY, "CONFIGURE_INTERNAL_ERROR", "numerals"),

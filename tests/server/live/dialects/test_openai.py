@@ -467,6 +467,20 @@ def test_numbers_are_brought_into_range_and_what_has_no_effect_is_taken(
     assert options_in(talk.update(turn_detection=asked)) == replace(before, **changes)
 
 
+def test_hints_that_the_recogniser_does_not_use_are_named_and_no_error() -> None:
+    plain = replace(CAPABILITIES, context=False)
+    opening = replace(OPENING, check=lambda options: check(options, plain, "plain", can_translate=False))
+    dialect = OPENAI_REALTIME.open(handshake(), opening)
+    heard = {"transcription": {"prompt": "a hint", "keywords": ["Brie"]}}
+    configure, reply = dialect.receive(json.dumps({"type": "session.update", "session": {"audio": {"input": heard}}}))
+    assert isinstance(configure, Configure)
+    assert configure.options.context == ""
+    assert isinstance(reply, Reply)
+    assert (reply.message["type"], reply.message["ignored"]) == ("session.updated", [
+        "session.audio.input.transcription.prompt", "session.audio.input.transcription.keywords",
+    ])  # fmt: skip
+
+
 def test_keywords_are_hot_words_and_one_of_several_languages_is_none() -> None:
     talk = Talk()
     heard = input_in(talk.update(transcription={"keywords": ["Brie"], "languages": ["fr"], "delay": "low"}))

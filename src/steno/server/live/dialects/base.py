@@ -104,6 +104,10 @@ class Dialect(Protocol):
     """One client's conversation. Nothing in it raises for what a client sends: it answers with a `Reply`."""
 
     @property
+    def ignored(self) -> Sequence[str]:
+        """Hints of the client, by its own names for them, that the recogniser does not use."""
+
+    @property
     def options(self) -> LiveOptions:
         """Those that the connection begins with."""
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from steno.alignment.heuristic import spread
-from steno.errors import InvalidRequestError, StenoError, UnsupportedFeatureError
-from steno.pipelines.live.live_options import LiveOptions
+from steno.errors import InvalidRequestError, StenoError
+from steno.pipelines.live.live_options import LiveOptions, ignored
 from steno.pipelines.live.notices import Draining, Failed, LiveEvent
 from steno.server.http.deepgram_answer import model_info, model_uuid, timestamp, wire_word
 from steno.server.http.deepgram_error import headers_of, refusal_of
@@ -93,6 +93,7 @@ class DeepgramDialect:
         self._opening = opening
         self._wishes = wishes
         self._options = wishes.live
+        self.ignored: Sequence[str] = wishes.ignored
         self._created = created
         self._received = hashlib.sha256()
         self._utterances = None if wishes.utterance_end_s is None else _Utterances(wishes.utterance_end_s)
@@ -179,17 +180,17 @@ class DeepgramDialect:
             keyterms = new_terms(message)
             if keyterms is None:
                 return [Reply(answer)]
-            self._options = self._opening.check(replace(self._options, hotwords=tuple(keyterms)))
+            wished = replace(self._options, hotwords=tuple(keyterms))
+            self._options = self._opening.check(wished)
         except InvalidRequestError as error:
             return [Reply(self._configure_failure(error), is_complaint=True)]
-        return [Configure(self._options), Reply({**answer, "keyterms": keyterms})]
+        unused = {"ignored": ["keyterms"]} if ignored(wished, self._options) else {}
+        return [Configure(self._options), Reply({**answer, "keyterms": [*self._options.hotwords], **unused})]
 
     def _configure_failure(self, error: InvalidRequestError) -> Message:
         code = "CONFIGURE_INTERNAL_ERROR"  # of Deepgram's four the one for all else
         if error.param == "prompt":
             code = "CONFIGURE_KEYTERM_LIMIT_EXCEEDED"
-        elif isinstance(error, UnsupportedFeatureError) and error.param == "hotwords":
-            code = "CONFIGURE_KEYTERMS_NOT_SUPPORTED"
         return {
             "type": "ConfigureFailure",
             "request_id": self._opening.session_id,

@@ -13,7 +13,7 @@ from typing import Any
 
 from steno.audio.intake import CONTAINERS
 from steno.errors import InvalidRequestError, UnknownModelError, UnsupportedFeatureError
-from steno.pipelines.live.live_options import MAX_SILENCE_MS, MIN_SILENCE_MS, LiveEncoding, LiveOptions
+from steno.pipelines.live.live_options import MAX_SILENCE_MS, MIN_SILENCE_MS, LiveEncoding, LiveOptions, ignored
 
 ENCODINGS: Mapping[str, LiveEncoding] = {
     "linear16": "pcm_s16le",
@@ -79,6 +79,8 @@ class DeepgramOptions:
     """Whether it wants to be told the language."""
     terms_from: str = "keyterm"
     """The option that the hot words came from."""
+    ignored: tuple[str, ...] = ()
+    """That option, where the recogniser takes no hot words."""
 
 
 def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
@@ -121,10 +123,12 @@ def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
 
 
 def checked(wishes: DeepgramOptions, check: Callable[[LiveOptions], LiveOptions]) -> DeepgramOptions:
-    """The wishes as they will be met. Errors of `check` come out with the client's name for the option."""
+    """The wishes as they will be met; `ignored` names what is left out. Errors of `check` come out with the client's
+    name for the option."""
     theirs = {"hotwords": wishes.terms_from, "prompt": wishes.terms_from, "silence_ms": "endpointing"}
     try:
-        return replace(wishes, live=check(wishes.live))
+        live = check(wishes.live)
+        return replace(wishes, live=live, ignored=(wishes.terms_from,) if ignored(wishes.live, live) else ())
     except InvalidRequestError as error:
         param = theirs.get(error.param or "", error.param)
         raise type(error)(error.message, param=param) from None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steno.errors import InvalidRequestError, StenoError
-from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.live_options import LiveOptions, ignored
 from steno.pipelines.live.notices import Draining, Failed, Lagging, LiveEvent, Loading
 from steno.server.http.error_response import status_of
 from steno.server.live.dialects.base import (
@@ -93,7 +93,7 @@ class NativeDialect:
     def __init__(self, opening: ServerFacts, options: LiveOptions, wished: LiveOptions) -> None:
         self._opening = opening
         self._options = options
-        self._ignored = ["prompt"] if wished.prompt and not options.prompt else []
+        self.ignored = ignored(wished, options)
 
     @property
     def options(self) -> LiveOptions:
@@ -175,7 +175,7 @@ class NativeDialect:
                 raise InvalidRequestError(f"{name} is fixed once a session is open; connect anew", param=name)
         wished = changed(self._options, asked)
         self._options = self._opening.check(wished)
-        self._ignored = ["prompt"] if wished.prompt and not self._options.prompt else []
+        self.ignored = ignored(wished, self._options)
         return [Configure(self._options), Reply({"status": "configured", **self._settings()})]
 
     def _settings(self) -> Message:
@@ -186,7 +186,7 @@ class NativeDialect:
             "words": options.words,
             "translate_to": options.translate_to,
             "captions": options.captions,
-            **({"ignored": self._ignored} if self._ignored else {}),
+            **({"ignored": self.ignored} if self.ignored else {}),
         }
 
 

@@ -115,6 +115,10 @@ class OpenAiRealtimeDialect:
     def options(self) -> LiveOptions:
         return self._settings.options
 
+    @property
+    def ignored(self) -> Sequence[str]:
+        return self._settings.ignored
+
     def greeting(self) -> Sequence[Message]:
         return [self._session_event("created")]
 
@@ -189,7 +193,8 @@ class OpenAiRealtimeDialect:
     def _session_event(self, what: str) -> Message:
         is_beta = self._items.is_beta
         described = sessions.described(self._settings, self._opening.session_id, is_beta=is_beta)
-        return event(f"{'transcription_session' if is_beta else 'session'}.{what}", session=described)
+        unused = {"ignored": [*self._settings.ignored]} if self._settings.ignored else {}
+        return event(f"{'transcription_session' if is_beta else 'session'}.{what}", session=described, **unused)
 
 
 def _event_id(given: object) -> str | None:

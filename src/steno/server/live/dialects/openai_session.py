@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from steno.errors import InvalidRequestError
-from steno.pipelines.live.live_options import MIN_SILENCE_MS, LiveEncoding, LiveOptions
+from steno.pipelines.live.live_options import MIN_SILENCE_MS, LiveEncoding, LiveOptions, ignored
 from steno.server.live.dialects.base import Message, ServerFacts
 from steno.server.live.dialects.openai_messages import InvalidValueError, UnknownParameterError
 
@@ -50,6 +50,8 @@ class RealtimeSettings:
     """As the client calls it."""
     noise_reduction: Message | None = None
     logprobs: bool = False
+    ignored: tuple[str, ...] = ()
+    """Hints of the newest update that the recogniser does not use, by their paths."""
 
     @property
     def is_live(self) -> bool:
@@ -75,7 +77,10 @@ def changed(settings: RealtimeSettings, session: object, opening: ServerFacts) -
         settings = READERS[name](settings, value, path, opening)
         paths[name] = path
     try:
-        return replace(settings, options=opening.check(settings.options))
+        options = opening.check(settings.options)
+        hints = (CHECKED[name] for name in ignored(settings.options, options))
+        unused = tuple(f"{paths.get(part, f'{INPUT}.{part}')}.{name}" for part, name in hints)
+        return replace(settings, options=options, ignored=unused)
     except InvalidRequestError as error:
         raise _on_the_wire(error, paths) from None
 
