@@ -19,8 +19,8 @@ from pipelines.live.stream_harness import (
     pcm,
     speak,
 )
+from steno.pipelines.live.live_stream import LiveStream
 from steno.pipelines.live.silence_watch import LATE_S, SilenceWatch
-from steno.pipelines.live.stream import LiveStream
 from steno.streaming.events import Final, Silence
 from steno.types import SAMPLE_RATE
 from steno.vad.config import SegmenterConfig

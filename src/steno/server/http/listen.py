@@ -21,7 +21,7 @@ from steno.server.http.error_response import request_id_of
 from steno.server.http.headered_samples import HeaderedSamples, is_container
 from steno.server.http.listen_options import ListenOptions, listen_options
 from steno.server.http.transcript_json import server_timing
-from steno.server.middleware.upload_admission import place_of
+from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services, services_of
 from steno.types import Transcript
 
@@ -60,7 +60,7 @@ async def listen(request: Request, services: Annotated[Services, Depends(service
     file = UploadFile(spool)  # type: ignore[arg-type]  # a BinaryIO in all but name
     try:
         sha256, head = await _received(request, file)
-        place_of(request.scope).cleanup.push_async_callback(file.close)
+        admitted_upload_of(request.scope).cleanup.push_async_callback(file.close)
     except BaseException:
         await file.close()
         raise
@@ -96,12 +96,12 @@ async def _received(request: Request, file: UploadFile) -> tuple[str, bytes]:
 async def _begin(
     request: Request, recording: BinaryIO, options: ListenOptions, services: Services
 ) -> FileTranscription:
-    place = place_of(request.scope)
-    reader = services.pieces.open(recording)
-    transcription = FileTranscription.on(services.engine, reader, place.ticket, options.file)
-    await place.cleanup.enter_async_context(transcription)
+    admitted = admitted_upload_of(request.scope)
+    reader = services.recordings.open(recording, options.file.track)
+    transcription = FileTranscription.on(services.engine, reader, admitted.ticket, options.file)
+    await admitted.cleanup.enter_async_context(transcription)
     await transcription.open()
-    await place.ticket.ready()
+    await admitted.ticket.ready()
     return transcription
 
 

@@ -1,5 +1,7 @@
-"""Authentication: `Authorization: Bearer KEY`, or Deepgram's `Token KEY`, with one of `API_KEYS`. Without keys the server
-is open."""
+"""Authentication: `Authorization: Bearer KEY`, or Deepgram's `Token KEY`, with one of `API_KEYS`.
+
+Without keys the server is open.
+"""
 
 from __future__ import annotations
 
