@@ -1,4 +1,4 @@
-"""From settings to a running engine: the one place where both are known below the server and the command line."""
+"""Builds the engine and pipelines from settings, for the server and the command line."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
 
 MAX_PIECE_S = 30.0
-"""Longer pieces buy no accuracy, and cost latency: the next one is not begun before there is a worker for it."""
+"""Longer pieces do not improve accuracy, but add latency: a piece starts only when a worker is free."""
 
 LINE_CHARS, LINES = 42, 2
 
 FILE_NICENESS, LIVE_NICENESS = 10, 5
-"""Decoding an upload comes after all that is live; a live stream's decoder comes after the server itself."""
+"""Decoders of uploads have a lower priority than live decoders, which have a lower one than the server."""
 
 DECODERS_PER_CORE, LEAST_DECODERS = 4, 8
-"""A decoder waits most of the time: for its recording's turn to be recognised."""
+"""More than one decoder per core, because a decoder mostly waits for its recording's recognition."""
 
 
 class StreamTelemetry(LiveTelemetry, VadTelemetry, Protocol):
-    """What live streams tell whoever measures them."""
+    """Telemetry of live streams and their VAD."""
 
 
 def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
-    """Choose the backend and build the engine around it; nothing is loaded yet.
+    """Choose the backend and build the engine. No model is loaded yet.
 
     Raises:
-        BackendUnavailableError: the backend that was asked for cannot run here; says what is missing.
+        BackendUnavailableError: the configured backend cannot run on this machine; the message names what is missing.
     """
     choice = registry.choose(settings.backend, settings.model_id)
     logger.info("backend {}: {}", choice.name, choice.reason)
     if choice.better:
         logger.info("{}", choice.better)
     for name in settings.set_but_planned():
-        logger.warning("{} is set, but this version of steno does not act on it yet", name)
+        logger.warning("{} is set, but this version of steno ignores it", name)
     options = backend_options_of(settings)
     backend = registry.create(choice.name, options)
     aligner = aligner_registry.choose(settings.aligner, backend.capabilities, settings.forced_aligner_id)
@@ -91,7 +91,7 @@ def backend_options_of(settings: Settings) -> registry.BackendOptions:
 
 
 def translator_of(settings: Settings) -> Translator | None:
-    """None where no LLM is configured. Nothing is connected yet."""
+    """The translator; None if no LLM is configured. Does not connect yet."""
     if not (settings.openai_base_url and settings.translate_model):
         return None
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
@@ -100,7 +100,7 @@ def translator_of(settings: Settings) -> Translator | None:
 
 
 def caption_style_of(settings: Settings, max_line_chars: int, max_lines: int) -> CueStyle:
-    """The rules for cues, with a request's own lines."""
+    """The style of cues, with a request's line limits."""
     return CueStyle(
         max_line_chars=max_line_chars,
         max_lines=max_lines,
@@ -115,7 +115,7 @@ def caption_style_of(settings: Settings, max_line_chars: int, max_lines: int) ->
 def live_of(
     settings: Settings, engine: Engine, translator: Translator | None, telemetry: StreamTelemetry
 ) -> LiveService:
-    """How live streams are heard, cut and told."""
+    """Build the service that opens live streams. Close it."""
     threshold = settings.vad_threshold
     max_s = longest_piece_s(settings, engine)
     segmenter = SegmenterConfig(
@@ -146,7 +146,7 @@ def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
 
 
 def longest_piece_s(settings: Settings, engine: Engine) -> float:
-    """What one call of the backend gets at most; an aligner gets the same pieces as recognition."""
+    """Max piece length of one backend call. An aligner gets the same pieces as the recogniser."""
     aligned_s = settings.align_piece_s if engine.aligner is not None else MAX_PIECE_S
     return min(MAX_PIECE_S, engine.capabilities.max_audio_s, aligned_s)
 

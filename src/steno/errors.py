@@ -1,43 +1,43 @@
-"""Every error that steno raises on purpose.
+"""All errors that steno raises.
 
     StenoError
-    ├── SettingsError              an environment variable or an option of the command line is wrong
-    ├── InvalidRequestError        the caller asked for something that does not exist
+    ├── SettingsError              an environment variable or a command line option is invalid
+    ├── InvalidRequestError        an option of the request is invalid
     │   ├── UnsupportedLanguageError
     │   ├── UnsupportedSampleRateError
     │   ├── UnknownModelError
-    │   ├── UnsupportedFeatureError      a capability that this backend lacks
-    │   ├── MalformedRequestError        this is not HTTP, or can be read in two ways
-    │   ├── UrlTooLongError              the address has more bytes than allowed
+    │   ├── UnsupportedFeatureError      the backend does not support an option
+    │   ├── MalformedRequestError        the request is not valid HTTP, or ambiguous
+    │   ├── UrlTooLongError              the URL has more bytes than allowed
     │   └── HeadTooLargeError            the headers have more lines or bytes than allowed
     ├── AuthenticationError
-    ├── ForbiddenOriginError       a web page of another site may not connect
-    ├── ForbiddenHostError         the request calls the server by a name that it does not know
-    ├── SessionEndedError          the server ends a live session: it was idle, or open for too long
-    ├── SlowReaderError            a live client does not read what it is told
-    ├── UploadStalledError         the request's body stopped coming
+    ├── ForbiddenOriginError       web pages of this origin may not connect
+    ├── ForbiddenHostError         the request's host name is not one of the server's
+    ├── SessionEndedError          the server ends a live session that was idle or open for too long
+    ├── SlowReaderError            a live client does not read its events
+    ├── UploadStalledError         the request's body stalled
     ├── AudioError                 the audio cannot be used
-    │   ├── NotAudioError                it is something else
-    │   ├── UndecodableAudioError        it is damaged, or a codec that we do not read
-    │   ├── EmptyAudioError              it holds no samples
+    │   ├── NotAudioError                the file is not audio
+    │   ├── UndecodableAudioError        the audio is damaged, or its codec is not supported
+    │   ├── EmptyAudioError              the audio has no samples
     │   ├── AudioTrackNotFoundError      the file has no such audio track
     │   ├── AudioTooLargeError           more bytes than allowed
     │   └── AudioTooLongError            more seconds than allowed
-    ├── RetryableError             come back in `retry_after_s`
-    │   ├── OverloadedError              every place is taken
+    ├── RetryableError             retry after `retry_after_s`
+    │   ├── OverloadedError              all capacity is in use
     │   └── UnavailableError             the server cannot serve now
-    │       ├── DrainingError                  it is shutting down
-    │       ├── ModelLoadError                 the model did not load, or not in time
+    │       ├── DrainingError                  the server is shutting down
+    │       ├── ModelLoadError                 the model could not be loaded, or not in time
     │       └── BackendCrashedError            the recogniser's process died
-    ├── DeadlineExceededError      the request's own time is up
-    ├── TranslationError           the LLM gave no translation
-    ├── TranslationNotConfiguredError    there is no LLM to ask
-    ├── SupersededError            a newer job of the same utterance took its place
+    ├── DeadlineExceededError      the request's time limit expired
+    ├── TranslationError           the LLM returned no translation
+    ├── TranslationNotConfiguredError    no LLM is configured
+    ├── SupersededError            a newer job of the same utterance replaced this one
     └── BackendError               the recogniser failed
-        └── BackendUnavailableError      it cannot run on this machine
+        └── BackendUnavailableError      the recogniser cannot run on this machine
 
-Each has a stable machine `code` and a sentence that says what was wrong and what would be right. What they mean
-in HTTP is decided in `server/http/error_response.py`.
+Each error has a stable `code` and a message that states the problem and what is expected. `server/http/error_response`
+maps errors to HTTP.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from typing import ClassVar, Self
 
 
 class StenoError(Exception):
-    """Base of all. `param` names the option at fault, if one is."""
+    """Base class. `param` names the invalid option, if there is one."""
 
     code: ClassVar[str] = "internal_error"
 
@@ -57,8 +57,8 @@ class StenoError(Exception):
         self.param = param
 
     def fresh(self) -> Self:
-        """An equal error for another caller. The frames in the traceback of an error that was raised stay in memory,
-        with the audio in them, for as long as the error does: callers that share one share all of that."""
+        """A copy for another caller, without a traceback. A raised error keeps its frames in memory, with their audio;
+        callers that share an error would share them."""
         return copy(self)
 
 
@@ -155,7 +155,7 @@ class AudioTooLongError(AudioError):
 
 
 class RetryableError(StenoError):
-    """Something that another try may get past; `retry_after_s` is an estimate, in seconds."""
+    """A retry may succeed; `retry_after_s` is an estimate, in seconds."""
 
     def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)

@@ -1,6 +1,7 @@
-"""Names and ISO 639-1 codes of languages: requests give either, backends get codes, answers give names as OpenAI does.
+"""Names and ISO 639-1 codes of languages. Requests use either, backends get codes, responses have names as OpenAI's do.
 
-The list is the union of what Qwen3-ASR and its aligner know (Cantonese has no two-letter code; `yue` is ISO 639-3).
+The list is the union of the languages of Qwen3-ASR and its aligner (Cantonese has no two-letter code; `yue` is ISO
+639-3).
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ _ISO_639_2 = {
     "ja": "jpn", "ko": "kor", "mk": "mac mkd", "ms": "may msa", "nl": "dut nld", "pl": "pol", "pt": "por",
     "ro": "rum ron", "ru": "rus", "sv": "swe", "th": "tha", "tr": "tur", "vi": "vie", "zh": "chi zho cmn",
 }  # fmt: skip
-"""Three-letter codes by ours, bibliographic and terminological; and `tl`, as Whisper calls Filipino."""
+"""ISO 639-2 codes, bibliographic and terminological, by code in `NAMES`; and `tl`, Whisper's code of Filipino."""
 
 _OTHER_NAMES = {
     "mandarin": "zh", "castilian": "es", "flemish": "nl", "farsi": "fa", "tagalog": "fil", "moldavian": "ro",
     "moldovan": "ro",
 }  # fmt: skip
-"""As Whisper's list of languages has them."""
+"""Further names in Whisper's list of languages."""
 
 _CODES = {
     **{name.lower(): code for code, name in NAMES.items()},
@@ -61,10 +62,10 @@ _CODES = {
 
 def code_of(language: str) -> str | None:
     """The code for a code (`en`, `eng`), a tag (`en-US`) or an English name, in any case; None if unknown."""
-    wanted = language.strip().lower()
-    return _CODES.get(wanted) or _CODES.get(wanted.replace("_", "-").partition("-")[0])
+    name = language.strip().lower()
+    return _CODES.get(name) or _CODES.get(name.replace("_", "-").partition("-")[0])
 
 
 def name_of(code: str) -> str:
-    """`en` → `English`; an unknown code stands for itself."""
+    """`en` → `English`; an unknown code is returned unchanged."""
     return NAMES.get(code, code)

@@ -1,4 +1,4 @@
-"""A trouble that repeats itself must not fill the disk: of the same warning only the first lines are logged."""
+"""Limits repeated warnings, so that a recurring problem does not fill the disk."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from loguru import Record
 
 WARNING = 30
-"""loguru's number: below it each line is news, such as a request that was answered."""
+"""loguru's number of the level. Lines below it are not limited."""
 MOST, EVERY_S = 20, 10.0
-"""Lines from one place of the code in so many seconds."""
+"""Max lines from one place in the code per `EVERY_S` seconds."""
 
 
 class RepeatLimit:
     """A filter for loguru; thread-safe.
 
     Args:
-        clock: in seconds; tests give another.
+        clock: monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: dict[tuple[str | None, int], tuple[float, int]] = {}
-        """By place: when its period began, and the lines since. As many as there are places that log warnings."""
+        """By place: start of its period, and lines since. Bounded by the number of places that log warnings."""
 
     def __call__(self, record: Record) -> bool:
-        """Whether to log `record`; says in it how many before it were not, and that further ones will not be."""
+        """Whether to log `record`. Appends the number of lines left out before, or that the limit is reached."""
         if record["level"].no < WARNING:
             return True
         place = record["name"], record["line"]

@@ -1,4 +1,4 @@
-"""Log lines go to a stream in a thread of their own: a pipe that is not read must not stop what logs."""
+"""Writes log lines in a thread, so that a pipe that is not read does not block the server."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from loguru import logger
 
 MAX_WAITING_CHARS = 4 * 2**20
 STOP_S = 2.0
-"""What is not written by then, at the end, is lost."""
+"""Time limit for writing queued lines at the end; the rest is lost."""
 
 
 class LogWriter:
-    """A sink for loguru. What does not fit is dropped, counted, and told once there is room.
+    """A sink for loguru. Lines that do not fit are dropped, counted, and reported later.
 
     Args:
-        max_chars: how much may wait to be written.
+        max_chars: max size of queued lines.
     """
 
     def __init__(self, stream: TextIO, max_chars: int = MAX_WAITING_CHARS) -> None:
@@ -25,7 +25,7 @@ class LogWriter:
         self._max_chars = max_chars
         self._lines: deque[str] = deque()
         self._chars = 0
-        """Of lines that are not written, the one at hand included."""
+        """Characters of unwritten lines, including the current one."""
         self._dropped = 0
         self._is_stopped = False
         self._changed = threading.Condition()
@@ -33,7 +33,7 @@ class LogWriter:
         self._thread.start()
 
     def write(self, line: str) -> None:
-        """Never waits for the stream."""
+        """Queue a line; never blocks on the stream."""
         with self._changed:
             if self._chars + len(line) > self._max_chars:
                 self._dropped += 1
@@ -43,12 +43,12 @@ class LogWriter:
             self._changed.notify_all()
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until all is written; whether it is."""
+        """Wait until all lines are written; return whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._chars, timeout_s)
 
     def stop(self) -> None:
-        """Write what waits, for `STOP_S` at most, and end the thread. loguru calls this, at exit too."""
+        """Write queued lines for at most `STOP_S`, and end the thread. loguru calls this, also at exit."""
         self.drain(STOP_S)
         with self._changed:
             self._is_stopped = True
@@ -60,7 +60,7 @@ class LogWriter:
             try:
                 self._stream.write(line)
                 self._stream.flush()
-            except (OSError, ValueError):  # the other end of the pipe is gone: there is nowhere to say so
+            except (OSError, ValueError):  # the pipe is closed, and there is no other place to report it
                 pass
             self._written(line)
 
@@ -76,4 +76,4 @@ class LogWriter:
             self._dropped -= dropped
             self._changed.notify_all()
         if dropped:
-            logger.warning("{} log lines were dropped: they came faster than they were read", dropped)
+            logger.warning("{} log lines were dropped: the reader of the log is too slow", dropped)

@@ -1,4 +1,4 @@
-"""loguru everywhere: stdlib loggers (uvicorn's, granian's, the libraries') are routed into it."""
+"""Sets up loguru and routes the standard library's loggers (of uvicorn, granian, libraries) into it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ LEVELS_OF_LIBRARIES = {
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
 }
-"""Start, stop and access lines are the server's own, with request id and duration."""
+"""Min levels of libraries. steno logs start, stop and requests itself, with request id and duration."""
 
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]
 _AS_TEXT = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
 _AS_JSON = {code: f"\\u{code:04x}" for code in _CONTROLS}
-"""What a client sends may be in a message: it must not begin a line of its own, nor steer the terminal."""
+"""Replacements of control characters: client data in a message must not start a new line or control the terminal."""
 
 
 class _JsonWriter(LogWriter):
-    """Writes a record as one JSON object on a line."""
+    """Writes each record as one line of JSON."""
 
     def write(self, line: str) -> None:
-        super().write(_json_line(cast("Message", line)))  # loguru gives sinks a str that knows its record
+        super().write(_json_line(cast("Message", line)))  # loguru passes sinks a str with a `record` attribute
 
 
 class _Intercept(logging.Handler):
-    """Hands a stdlib record to loguru under the name of the module that logged it."""
+    """Passes a standard library record to loguru, with the name of the module that logged it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -52,9 +52,7 @@ class _Intercept(logging.Handler):
 
 
 def setup(level: str = "INFO", as_json: bool = False) -> None:
-    """Send all logs of this process to stderr (nowhere, if that is closed), in a thread. Call once, at the start of a
-    process.
-    """
+    """Send all logs of this process to stderr, in a thread; to nowhere if stderr is closed. Call once per process."""
     logger.remove()
     logger.configure(extra={"request_id": "-"})
     if sys.stderr is None:
@@ -76,7 +74,7 @@ def setup(level: str = "INFO", as_json: bool = False) -> None:
 
 
 def _keep_descriptor_2() -> None:
-    """Where stderr is closed: else the next socket becomes descriptor 2, and a client gets what C libraries print."""
+    """Open descriptor 2 if stderr is closed: otherwise the next socket gets it, and C libraries print to a client."""
     null = os.open(os.devnull, os.O_WRONLY)
     if null == 2:
         os.set_inheritable(null, True)

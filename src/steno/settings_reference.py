@@ -1,10 +1,11 @@
-"""The reference of all settings, made from `Settings`: the text of `steno serve --help` and of `docs/settings.md`."""
+"""Generates the reference of all settings: `steno serve --help` and `docs/settings.md`."""
 
 from __future__ import annotations
 
 from typing import Any, get_args
 
-from steno.settings import Group, Settings, details_of
+from steno.settings import Settings
+from steno.settings_fields import Group, details_of
 
 
 def table() -> str:
@@ -21,7 +22,7 @@ def table() -> str:
 
 
 def help_lines() -> list[tuple[str, list[tuple[str, str]]]]:
-    """By group, each variable that this version acts on, and its meaning with its default: for `--help`."""
+    """For `--help`: by group, each variable that this version uses, and its description with its default."""
     groups: list[tuple[str, list[tuple[str, str]]]] = []
     for group in get_args(Group):
         rows = [

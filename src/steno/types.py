@@ -1,4 +1,4 @@
-"""The values that travel between the layers. Times are seconds, audio is float32 mono at `SAMPLE_RATE`."""
+"""Values that are passed between layers. Times are seconds; audio is float32 mono at `SAMPLE_RATE`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAMPLE_RATE = 16_000
 """Hz. Every layer below the decoder works at this rate."""
 
 BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
-"""Of each raw encoding that live clients send."""
+"""Bytes per sample of the raw encodings of live clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Hypothesis:
     scores: tuple[Score, ...] = ()
     """Probabilities of the parts of `text`, covering all of it; word confidences are computed from them."""
     settles: bool = True
-    """Whether it may make live text stable; false for a draft model's."""
+    """Whether it may make live text stable; false for hypotheses of a draft model."""
     diverged: bool = False
-    """Whether the model would have chosen other tokens than the stable text that it had to start with."""
+    """Whether the model would have chosen other tokens than the stable prefix that it was given."""
     repetition: bool = False
     """Whether a repetition loop was cut."""
 
@@ -68,9 +68,9 @@ class Segment:
     words: tuple[Word, ...] = ()
     confidence: float | None = None
     scores: tuple[Score, ...] = ()
-    """See `Hypothesis.scores`; for words that get their times later."""
+    """As `Hypothesis.scores`; used for words that get their times later."""
     repetition: bool = False
-    """See `Hypothesis.repetition`."""
+    """As `Hypothesis.repetition`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Transcript:
     timings_s: dict[str, float] = field(default_factory=dict)
     """Seconds spent by stage: `decode`, `vad`, `queue`, `recognize`."""
     warnings: tuple[str, ...] = ()
-    """What of the recording was damaged, and is therefore missing."""
+    """Damaged parts of the recording, which are missing."""
 
     @property
     def words(self) -> tuple[Word, ...]:

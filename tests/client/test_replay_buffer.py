@@ -16,17 +16,17 @@ from steno.errors import BackendError, DrainingError
 SECOND = 32_000
 
 
-def ledger_with(seconds: float, **options: Any) -> ReplayBuffer:
+def buffer_with(seconds: float, **options: Any) -> ReplayBuffer:
     """So much audio, sent."""
-    ledger = ReplayBuffer(StreamOptions(**options))
-    ledger.begin_connection()
-    send(ledger, seconds)
-    return ledger
+    buffer = ReplayBuffer(StreamOptions(**options))
+    buffer.begin_connection()
+    send(buffer, seconds)
+    return buffer
 
 
-def send(ledger: ReplayBuffer, seconds: float) -> None:
-    ledger.append(bytes(round(seconds * SECOND)))
-    while ledger.next_frame():
+def send(buffer: ReplayBuffer, seconds: float) -> None:
+    buffer.append(bytes(round(seconds * SECOND)))
+    while buffer.next_frame():
         pass
 
 
@@ -40,119 +40,119 @@ def final(segment_id: int, start_s: float, end_s: float, **more: Any) -> dict[st
     return {"is_final": True, "segment_id": segment_id, "text": "a", "confidence": None, **times, **more}
 
 
-def resent(ledger: ReplayBuffer) -> float:
+def resent(buffer: ReplayBuffer) -> float:
     """Seconds that a new connection sends again."""
-    ledger.begin_connection()
-    return sum(len(frame) for frame in iter(ledger.next_frame, b"")) / SECOND
+    buffer.begin_connection()
+    return sum(len(frame) for frame in iter(buffer.next_frame, b"")) / SECOND
 
 
 def test_a_connection_begins_where_the_last_final_ended_and_says_so() -> None:
-    ledger = ledger_with(10, offset_s=100.0)
-    ledger.hear(final(0, 101, 104.5), now=0)
-    query = parse_qs(ledger.begin_connection())
+    buffer = buffer_with(10, offset_s=100.0)
+    buffer.handle(final(0, 101, 104.5), now=0)
+    query = parse_qs(buffer.begin_connection())
     assert query["offset_s"] == ["104.5"]
-    assert resent(ledger) == 5.5
+    assert resent(buffer) == 5.5
 
 
 def test_ids_go_on_and_a_segment_that_was_under_way_keeps_its_own() -> None:
-    ledger = ledger_with(10)
-    ledger.hear(final(0, 0, 2), now=0)
-    assert ledger.hear(partial(1, 2, 5), now=0) == Partial(1, 2, 5, "", "a", "en")
-    ledger.begin_connection()
-    assert ledger.hear(partial(0, 2, 3), now=0) is None, "it has been shown further than that"
-    assert ledger.hear(partial(0, 2, 5.5), now=0) == Partial(1, 2, 5.5, "", "a", "en")
-    assert ledger.hear(final(0, 2, 6), now=0) == Final(1, 2, 6, "a", "en")
+    buffer = buffer_with(10)
+    buffer.handle(final(0, 0, 2), now=0)
+    assert buffer.handle(partial(1, 2, 5), now=0) == Partial(1, 2, 5, "", "a", "en")
+    buffer.begin_connection()
+    assert buffer.handle(partial(0, 2, 3), now=0) is None, "it has been shown further than that"
+    assert buffer.handle(partial(0, 2, 5.5), now=0) == Partial(1, 2, 5.5, "", "a", "en")
+    assert buffer.handle(final(0, 2, 6), now=0) == Final(1, 2, 6, "a", "en")
 
 
 def test_cues_are_numbered_on() -> None:
-    ledger = ledger_with(10, captions="srt")
-    assert "first_cue" not in ledger.begin_connection()
-    send(ledger, 1)
-    ledger.hear(final(0, 0, 4, caption="1\n0 --> 1\na -> b\n\n2\n1 --> 2\nc\n\n"), now=0)
-    assert parse_qs(ledger.begin_connection())["first_cue"] == ["3"]
+    buffer = buffer_with(10, captions="srt")
+    assert "first_cue" not in buffer.begin_connection()
+    send(buffer, 1)
+    buffer.handle(final(0, 0, 4, caption="1\n0 --> 1\na -> b\n\n2\n1 --> 2\nc\n\n"), now=0)
+    assert parse_qs(buffer.begin_connection())["first_cue"] == ["3"]
 
 
 def test_there_is_room_for_a_minute_that_nobody_has_taken() -> None:
-    ledger = ledger_with(KEPT_S - 1)
-    assert ledger.has_room
-    send(ledger, 1)
-    assert not ledger.has_room
-    event = ledger.hear(final(0, 0, 20), now=0)
-    assert not ledger.has_room, "it came, but the consumer does not have it"
+    buffer = buffer_with(KEPT_S - 1)
+    assert buffer.has_room
+    send(buffer, 1)
+    assert not buffer.has_room
+    event = buffer.handle(final(0, 0, 20), now=0)
+    assert not buffer.has_room, "it came, but the consumer does not have it"
     assert event is not None
-    ledger.took(event)
-    assert ledger.has_room
-    assert resent(ledger) == KEPT_S - 20
+    buffer.mark_taken(event)
+    assert buffer.has_room
+    assert resent(buffer) == KEPT_S - 20
 
 
 def test_silence_is_let_go_of_once_the_server_has_heard_it() -> None:
-    ledger = ledger_with(KEPT_S)
-    ledger.pinged()
-    ledger.hear({"status": "pong"}, now=0)
-    assert ledger.has_room
-    assert resent(ledger) == KEPT_S, "it is still kept while there is room for it"
-    ledger = ledger_with(KEPT_S)
-    ledger.pinged()
-    send(ledger, 20)
-    ledger.hear({"status": "pong"}, now=0)
-    assert KEPT_S <= resent(ledger) < KEPT_S + STEP_S
+    buffer = buffer_with(KEPT_S)
+    buffer.pinged()
+    buffer.handle({"status": "pong"}, now=0)
+    assert buffer.has_room
+    assert resent(buffer) == KEPT_S, "it is still kept while there is room for it"
+    buffer = buffer_with(KEPT_S)
+    buffer.pinged()
+    send(buffer, 20)
+    buffer.handle({"status": "pong"}, now=0)
+    assert KEPT_S <= resent(buffer) < KEPT_S + STEP_S
 
 
 @pytest.mark.parametrize("unsure", [{"status": "lag", "behind_s": 4.0, "rtf": 1.0}, partial(0, 0, 3)])
 def test_what_may_be_speech_is_not_let_go_of(unsure: dict[str, Any]) -> None:
-    ledger = ledger_with(KEPT_S)
-    ledger.hear(unsure, now=0)
-    ledger.pinged()
-    ledger.hear({"status": "pong"}, now=1)
-    assert not ledger.has_room
+    buffer = buffer_with(KEPT_S)
+    buffer.handle(unsure, now=0)
+    buffer.pinged()
+    buffer.handle({"status": "pong"}, now=1)
+    assert not buffer.has_room
 
 
 def test_a_ping_is_due_every_few_seconds_of_audio() -> None:
-    ledger = ledger_with(4)
-    assert not ledger.ping_is_due()
-    send(ledger, 1)
-    assert ledger.ping_is_due()
-    ledger.pinged()
-    assert not ledger.ping_is_due()
+    buffer = buffer_with(4)
+    assert not buffer.ping_is_due()
+    send(buffer, 1)
+    assert buffer.ping_is_due()
+    buffer.pinged()
+    assert not buffer.ping_is_due()
 
 
 def test_a_failed_segment_brings_its_error_along() -> None:
-    ledger = ledger_with(5)
-    ledger.hear({"status": "error", "code": "BACKEND_ERROR", "message": "no", "segment_id": 0}, now=0)
-    event = ledger.hear(final(0, 0, 2), now=0)
+    buffer = buffer_with(5)
+    buffer.handle({"status": "error", "code": "BACKEND_ERROR", "message": "no", "segment_id": 0}, now=0)
+    event = buffer.handle(final(0, 0, 2), now=0)
     assert isinstance(event, Final)
     assert isinstance(event.error, BackendError)
 
 
 def test_an_error_of_the_session_is_raised_as_what_it_was() -> None:
-    ledger = ledger_with(5)
+    buffer = buffer_with(5)
     message = {"status": "error", "code": "DRAINING", "message": "bye", "statusCode": 503, "retry_after_s": 7}
     with pytest.raises(DrainingError) as told:
-        ledger.hear(message, now=0)
+        buffer.handle(message, now=0)
     assert told.value.retry_after_s == 7
     with pytest.raises(ServerError, match=r"^the server says NEW_TROUBLE: the server gives no reason$"):
-        ledger.hear({"status": "error", "code": "NEW_TROUBLE"}, now=0)
+        buffer.handle({"status": "error", "code": "NEW_TROUBLE"}, now=0)
 
 
 @pytest.mark.parametrize("message", [{"is_final": True}, {"is_partial": True, "segment_id": "x"}, {"status": "lag"}])
 def test_messages_of_something_else_are_named_so(message: dict[str, Any]) -> None:
     with pytest.raises(ServerError, match="not those of a live stream"):
-        ledger_with(1).hear(message, now=0)
+        buffer_with(1).handle(message, now=0)
 
 
 def test_a_container_begins_anew_only_before_anything_was_sent() -> None:
-    ledger = ReplayBuffer(StreamOptions(encoding="webm"))
-    ledger.begin_connection()
-    ledger.begin_connection()
-    ledger.append(b"abc")
-    assert ledger.next_frame() == b"abc"
+    buffer = ReplayBuffer(StreamOptions(encoding="webm"))
+    buffer.begin_connection()
+    buffer.begin_connection()
+    buffer.append(b"abc")
+    assert buffer.next_frame() == b"abc"
     with pytest.raises(ConnectionLostError):
-        ledger.begin_connection()
+        buffer.begin_connection()
 
 
 def test_nothing_more_can_come_once_the_last_final_is_there() -> None:
-    ledger = ledger_with(5)
-    ledger.ended = True
-    assert not ledger.is_complete
-    ledger.hear(final(0, 0, 5), now=0)
-    assert ledger.is_complete
+    buffer = buffer_with(5)
+    buffer.ended = True
+    assert not buffer.is_complete
+    buffer.handle(final(0, 0, 5), now=0)
+    assert buffer.is_complete

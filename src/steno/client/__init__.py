@@ -1,9 +1,9 @@
-"""A client of steno's API, for programs, the command line and tests: uploads over HTTP, live streams over WebSocket.
+"""A client of steno's API: uploads over HTTP, live streams over WebSocket.
 
-    Client, AsyncClient (`sync`, `aio`) → `server`: the URL, the key, HTTP answers
-    stream → `conversation`: tasks, reconnecting → `ledger`: what was sent and what came of it → `socket`
+    Client, AsyncClient (`sync`, `aio`) → `http_api`: URL, key, HTTP responses
+    stream → `conversation`: tasks, reconnecting → `replay_buffer`: audio sent, events received → `websocket`
 
-What a live stream needs is imported with the first one.
+The modules for live streams are imported with the first stream.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The client for asynchronous programs."""
+"""The asynchronous client."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from steno.client.http_api import (
     TRANSCRIPTIONS,
     checked,
     everything_in,
+    mapped_errors,
     server_at,
     transcript_of,
-    translated,
     uploading,
 )
 from steno.client.messages import Event
@@ -24,7 +24,7 @@ from steno.types import Transcript
 
 
 class AsyncClient:
-    """Talks to one server. Use it as an asynchronous context manager. Arguments and errors are `Client`'s."""
+    """Uses one server. Use it as an asynchronous context manager. Arguments and errors as for `Client`."""
 
     def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 3600.0) -> None:
         self._server = server_at(url, api_key, timeout_s)
@@ -57,34 +57,32 @@ class AsyncClient:
 
     async def get(self, path: str) -> Any:
         """As `Client.get`."""
-        with translated():
+        with mapped_errors():
             return checked(await self._http.get(path)).json()
 
     def stream(self, audio: AudioSource, **options: Unpack[StreamArguments]) -> AsyncGenerator[Event, None]:
-        """Send audio as it comes, get captions as they settle: `Partial`s, and one `Final` for each segment.
+        """Send audio and yield captions: `Partial`s, and one `Final` per segment.
 
             async with AsyncClient("http://127.0.0.1:8000") as client:
                 async for event in client.stream(microphone(), words=True):
                     print(event.text)
 
-        A connection that is lost is taken up again where the last final ended, for up to `reconnect_s`: no text is lost
-        or doubled. The audio for that is kept, up to a minute of it; while the server is further behind, or the caller
-        takes no finals, no more is read from `audio`. Whoever stops early leaves nothing behind: at the latest with the
-        generator's `aclose`, the connection is closed and all tasks have ended.
+        A lost connection is resumed where the last final ended, with retries for up to `reconnect_s`: no text is lost
+        or repeated. Up to a minute of audio is kept for that; reading `audio` pauses while the server is further behind
+        or the caller takes no finals. The generator's `aclose` closes the connection and ends all tasks.
 
         Args:
-            audio: bytes in `encoding`, or an iterable of such, asynchronous or not; chunks of any size.
+            audio: bytes in `encoding`, or a synchronous or asynchronous iterable of bytes; chunks of any size.
             options: see `StreamOptions`.
 
         Raises, while it is iterated:
-            AuthenticationError, InvalidRequestError, …: the server refuses; tried once.
-            OverloadedError, DrainingError: it is full or shuts down, and was so for `reconnect_s`, or says that it
-                will be for longer.
-            ConnectionLostError: it could not be reached again in that time, or the audio is a container (webm, ogg),
-                which cannot be resumed.
-            BacklogError: it takes audio, but tells nothing of it.
-            ServerError: nothing answers there, or it is no steno server.
-        and whatever reading `audio` raises.
+            AuthenticationError, InvalidRequestError, …: the server refuses; not retried.
+            OverloadedError, DrainingError: the server is full or shuts down, for longer than `reconnect_s`.
+            ConnectionLostError: the server could not be reached again in that time, or the audio is a container (webm,
+                ogg), which cannot be resumed.
+            BacklogError: the server takes audio, but confirms nothing.
+            ServerError: there is no server, or it is no steno server.
+        and what iterating `audio` raises.
         """
         checked_options = StreamOptions(**options)
         from steno.client.conversation import converse

@@ -1,4 +1,4 @@
-"""Asynchronous events for a caller that is not asynchronous."""
+"""Runs an asynchronous generator for a synchronous caller."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def in_background(items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-    """The items, made by an event loop in a thread of its own, which ends with this. None of them is None.
+    """Yield the items of a generator that runs in an event loop in a thread of its own. No item may be None.
 
-    Whatever interrupts the caller, Ctrl-C included, ends it all.
+    The loop and its thread end with this generator, also on Ctrl-C.
     """
     with _Loop() as loop:
         while (item := loop.call(_next(items))) is not None:
@@ -26,7 +26,7 @@ async def _next(items: AsyncGenerator[T, None]) -> T | None:
 
 
 class _Loop:
-    """An event loop in a thread. Leaving it cancels what runs there and closes its generators."""
+    """An event loop in a thread. Leaving the context cancels its tasks and closes its generators."""
 
     def __enter__(self) -> _Loop:
         self._is_up = threading.Event()

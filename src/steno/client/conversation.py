@@ -1,7 +1,8 @@
-"""A live stream as tasks: one reads the audio, and for each connection one sends it and one listens.
+"""A live stream's tasks: one reads the audio; for each connection, one sends and one receives.
 
-Sending and listening do not wait for each other. Reading waits while `KEPT_S` of audio has no final that the consumer
-took: so a slow server, a lost connection and a slow consumer all hold up the source, and nothing grows or is dropped.
+Sending and receiving are independent. Reading pauses while `KEPT_S` of audio has no final that the consumer took, so a
+slow server, a lost connection and a slow consumer all back-pressure the source. Memory stays bounded, and no audio is
+dropped.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from steno.client.messages import Event
 from steno.client.pulling import AudioSource, chunks_of
 from steno.client.replay_buffer import KEPT_S, ReplayBuffer
 from steno.client.stream_options import StreamOptions
-from steno.client.websocket import BrokenOffError, ClientSocket, UnreachedError, line_to
+from steno.client.websocket import ClientSocket, ConnectFailedError, SocketClosedError, open_socket
 from steno.errors import DrainingError, OverloadedError, SessionEndedError, SlowReaderError, StenoError
 
 PART = 1 << 15
 IDLE_S, FULL_S = 5.0, 1.0
-"""Without audio a ping goes out after this, and sooner where more is to be read once the server has heard enough."""
+"""Interval of pings without audio: `IDLE_S`, or `FULL_S` while reading waits for the server to confirm audio."""
 STALL_S = 60.0
 GREETING_S = 30.0
 MAX_WAITING = 256
-"""Events; a minute of raw audio has fewer. Of a container's nobody knows, so there the server is not read then."""
+"""Max queued events. A minute of raw audio has fewer; for containers, which have no such bound, receiving pauses."""
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.25, 5.0
 LATE_S = 0.5
-"""A client comes so much later than it was told at most. The server keeps its place for a few seconds."""
+"""Max random delay after the server's retry time. The server reserves capacity for a few seconds."""
 
 log = logging.getLogger("steno.client")
 
 
 async def converse(server: ServerUrl, options: StreamOptions, audio: AudioSource) -> AsyncGenerator[Event, None]:
-    """Stream `audio`, and yield what comes of it. Raises what `AsyncClient.stream` does."""
+    """Stream `audio` and yield its events. Raises what `AsyncClient.stream` does."""
     conversation = _Conversation(server, options, audio)
     working = asyncio.create_task(conversation.run(), name="steno stream")
     try:
@@ -54,26 +55,26 @@ class _Conversation:
         self._server = server
         self._options = options
         self._audio = audio
-        self._ledger = ReplayBuffer(options)
+        self._buffer = ReplayBuffer(options)
         self._inbox = Inbox()
-        self._moved = asyncio.Event()
-        self._patience = _Patience(options.reconnect_s)
+        self._changed = asyncio.Event()
+        self._retries = _RetryPolicy(options.reconnect_s)
         self._is_connected = self._was_connected = False
 
     async def next(self) -> Event | None:
-        """What the consumer is to have next; None at the end."""
+        """The next event for the consumer; None at the end."""
         event = await self._inbox.get()
         if event is not None:
-            self._ledger.took(event)
-            self._ring()
+            self._buffer.mark_taken(event)
+            self._notify()
         return event
 
     async def run(self) -> None:
-        """Returns when everything has been heard."""
+        """Return when all audio has been recognised."""
         try:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(self._read(), name="steno read")
-                await self._talk()
+                await self._reconnect()
                 reading.cancel()
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
@@ -84,125 +85,125 @@ class _Conversation:
         async with aclosing(chunks_of(self._audio)) as chunks:
             async for chunk in chunks:
                 for begin in range(0, len(chunk), PART):
-                    await self._room()
-                    self._ledger.append(chunk[begin : begin + PART])
-                    self._ring()
-        self._ledger.ended = True
-        self._ring()
+                    await self._wait_for_room()
+                    self._buffer.append(chunk[begin : begin + PART])
+                    self._notify()
+        self._buffer.ended = True
+        self._notify()
 
-    async def _room(self) -> None:
-        """Raises BacklogError: the server has said nothing of what it has for so long that it never will."""
+    async def _wait_for_room(self) -> None:
+        """Wait until more audio may be kept. Raises BacklogError if the server confirms nothing for `STALL_S`."""
         clock = asyncio.get_running_loop().time
-        since, confirmed = clock(), self._ledger.confirmed
-        while not self._ledger.has_room:
-            await self._move(FULL_S)
-            if self._ledger.confirmed != confirmed or self._inbox or not self._is_connected:
-                since, confirmed = clock(), self._ledger.confirmed
+        since, confirmed = clock(), self._buffer.confirmed
+        while not self._buffer.has_room:
+            await self._wait_for_change(FULL_S)
+            if self._buffer.confirmed != confirmed or self._inbox or not self._is_connected:
+                since, confirmed = clock(), self._buffer.confirmed
             elif clock() - since > STALL_S:
-                text = f"the server has told nothing of the last {KEPT_S:g} s of audio, and no more is kept"
+                text = f"the server has confirmed nothing of the last {KEPT_S:g} s of audio, the most that is kept"
                 raise BacklogError(text)
 
-    async def _talk(self) -> None:
+    async def _reconnect(self) -> None:
         while True:
             try:
                 await self._connection()
                 return
-            except BrokenOffError as error:
-                if self._ledger.is_complete:
+            except SocketClosedError as error:
+                if self._buffer.is_complete:
                     return
                 lost: StenoError = ConnectionLostError(f"the connection to the server was lost: {error}")
             except (OverloadedError, DrainingError, SessionEndedError, SlowReaderError) as error:
                 lost = error
-            except UnreachedError as error:
+            except ConnectFailedError as error:
                 if not self._was_connected:
                     raise
                 lost = error
             self._is_connected = False
-            pause_s = self._patience.pause_after(lost, asyncio.get_running_loop().time())
-            log.warning("%s; trying again in %.1f s", lost.message, pause_s)
+            pause_s = self._retries.pause_after(lost, asyncio.get_running_loop().time())
+            log.warning("%s; retrying in %.1f s", lost.message, pause_s)
             await asyncio.sleep(pause_s)
 
     async def _connection(self) -> None:
-        """Returns when the server has said farewell."""
-        async with line_to(self._server, self._ledger.begin_connection()) as line:
-            await self._greet(line)
+        """Run one connection; return when the server has closed the session."""
+        async with open_socket(self._server, self._buffer.begin_connection()) as socket:
+            await self._start(socket)
             self._is_connected = self._was_connected = True
-            sending = asyncio.create_task(self._send(line), name="steno send")
+            sending = asyncio.create_task(self._send(socket), name="steno send")
             try:
-                await self._listen(line)
+                await self._receive(socket)
             finally:
                 sending.cancel()
                 await asyncio.wait([sending])
 
-    async def _greet(self, line: ClientSocket) -> None:
+    async def _start(self, socket: ClientSocket) -> None:
         try:
             async with asyncio.timeout(GREETING_S):
-                greeting = await line.receive()
+                connected = await socket.receive()
         except TimeoutError:
-            raise BrokenOffError(f"no greeting in {GREETING_S:g} s") from None
-        if greeting.get("status") == "error":
-            raise error_of(greeting)
-        self._ledger.hear(greeting, asyncio.get_running_loop().time())
+            raise SocketClosedError(f"no greeting in {GREETING_S:g} s") from None
+        if connected.get("status") == "error":
+            raise error_of(connected)
+        self._buffer.handle(connected, asyncio.get_running_loop().time())
         if first := self._options.first_message:
-            await line.send(first)
+            await socket.send(first)
 
-    async def _listen(self, line: ClientSocket) -> None:
+    async def _receive(self, socket: ClientSocket) -> None:
         clock = asyncio.get_running_loop().time
-        while (message := await line.receive()).get("status") != "closed":
-            event = self._ledger.hear(message, clock())
+        while (message := await socket.receive()).get("status") != "closed":
+            event = self._buffer.handle(message, clock())
             if event is not None:
                 self._inbox.put(event)
             while len(self._inbox) >= MAX_WAITING:
-                await self._moved.wait()
-            self._patience.renew()
-            self._ring()
+                await self._changed.wait()
+            self._retries.reset()
+            self._notify()
 
-    async def _send(self, line: ClientSocket) -> None:
-        """A connection that breaks is for `_listen` to tell: it may hear why."""
-        ledger = self._ledger
+    async def _send(self, socket: ClientSocket) -> None:
+        """Send audio and pings. `_receive` reports a lost connection, because it may get the reason."""
+        buffer = self._buffer
         try:
             while True:
-                if frame := ledger.next_frame():
-                    await line.send(frame)
-                    self._ring()
-                elif ledger.ended:
-                    await line.send({"action": "close"})
+                if frame := buffer.next_frame():
+                    await socket.send(frame)
+                    self._notify()
+                elif buffer.ended:
+                    await socket.send({"action": "close"})
                     return
-                is_idle = not frame and not await self._move(IDLE_S if ledger.has_room else FULL_S)
-                if is_idle or ledger.ping_is_due():
-                    await line.send({"action": "ping"})
-                    ledger.pinged()
-        except BrokenOffError:
+                is_idle = not frame and not await self._wait_for_change(IDLE_S if buffer.has_room else FULL_S)
+                if is_idle or buffer.ping_is_due():
+                    await socket.send({"action": "ping"})
+                    buffer.pinged()
+        except SocketClosedError:
             return
 
-    async def _move(self, seconds: float) -> bool:
-        """Whether anything happened in this time."""
+    async def _wait_for_change(self, seconds: float) -> bool:
+        """Wait for a change; return whether there was one within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._moved.wait()
+                return await self._changed.wait()
         except TimeoutError:
             return False
 
-    def _ring(self) -> None:
-        """Wake whoever waits for something to happen."""
-        self._moved.set()
-        self._moved.clear()
+    def _notify(self) -> None:
+        """Wake all tasks that wait for a change."""
+        self._changed.set()
+        self._changed.clear()
 
 
-class _Patience:
-    """How long to wait before the next try: exponentially longer, and never in step with other clients."""
+class _RetryPolicy:
+    """Pauses between retries: exponential backoff with jitter."""
 
     def __init__(self, total_s: float) -> None:
         self._total_s = total_s
-        self.renew()
+        self.reset()
 
-    def renew(self) -> None:
-        """The server talks: whatever comes is a new trouble."""
+    def reset(self) -> None:
+        """A message arrived: start over with the next error."""
         self._until: float | None = None
         self._tries = 0
 
     def pause_after(self, error: StenoError, now: float) -> float:
-        """Raises `error`: its time is up."""
+        """Seconds to wait before the next retry. Raises `error` when `total_s` has passed."""
         self._until = now + self._total_s if self._until is None else self._until
         left_s = self._until - now
         pause_s = min(FIRST_PAUSE_S * 2.0**self._tries, MAX_PAUSE_S) * random.uniform(0.5, 1.0)

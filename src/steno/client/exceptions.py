@@ -1,12 +1,12 @@
-"""What goes wrong between a client and a server.
+"""Errors of the client.
 
     StenoError
-    ├── ServerError                the server answered with an error, or did not answer
-    │   ├── ConnectionLostError        a stream was cut off, and could not be taken up again
-    │   └── BacklogError               the server confirms nothing, and no more audio is kept for it
+    ├── ServerError                the server responded with an error, or did not respond
+    │   ├── ConnectionLostError        a stream's connection was lost and could not be resumed
+    │   └── BacklogError               the server confirms no audio, and the replay buffer is full
     └── AuthenticationError, OverloadedError, InvalidRequestError, …
 
-The last are `steno.errors`' own: what a live server says that is wrong is the same error here.
+The last are from `steno.errors`: an error message of a live server is raised as the same error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from steno.errors import RetryableError, StenoError
 
 
 class ServerError(StenoError):
-    """The server answered with an error, or did not answer."""
+    """The server responded with an error, or did not respond."""
 
     code = "server_error"
 
@@ -30,13 +30,13 @@ class ServerError(StenoError):
 
 
 class ConnectionLostError(ServerError):
-    """A stream was cut off, and could not be taken up again: not in time, or because its audio cannot be resumed."""
+    """A stream's connection was lost and could not be resumed in time, or its encoding cannot be resumed."""
 
     code = "connection_lost"
 
 
 class BacklogError(ServerError):
-    """More audio would have to be kept than is kept: the server takes it, but says nothing of it."""
+    """The server takes audio but confirms none, and the replay buffer is full."""
 
     code = "backlog"
 
@@ -66,12 +66,12 @@ TYPES: Mapping[str, type[StenoError]] = {
         )
     },
 }
-"""By the code on the wire, in small letters."""
+"""Error classes by the code on the wire, in lower case."""
 
 
 def error_of(message: Mapping[str, Any]) -> StenoError:
-    """A live server's error message as the error that it was there; a code that is not known gives a `ServerError`."""
-    text = str(message.get("message") or "the server gives no reason")
+    """The error that a live server's error message stands for; a `ServerError` if its code is unknown."""
+    text = str(message.get("message") or "the server gave no reason")
     kind = TYPES.get(str(message.get("code", "")).lower())
     if kind is None:
         return ServerError(f"the server says {message.get('code')}: {text}", message.get("statusCode"))
@@ -81,7 +81,7 @@ def error_of(message: Mapping[str, Any]) -> StenoError:
 
 
 def seconds_of(value: object, otherwise: float) -> float:
-    """A `Retry-After` in seconds; anything else is not worth an error."""
+    """A `Retry-After` in seconds; `otherwise` if it is invalid."""
     try:
         return max(0.0, float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -89,14 +89,14 @@ def seconds_of(value: object, otherwise: float) -> float:
 
 
 def not_reached(server: str, error: BaseException) -> ServerError:
-    """`error` kept us from connecting to `server`, which is shown without the password that may be in its URL."""
+    """The error for a failed connection. `server`: its URL without a password."""
     tls = _tls_error_behind(error)
     if isinstance(tls, ssl.SSLCertVerificationError):
-        advice = "SSL_CERT_FILE can name a file with the authority that signed it"
+        advice = "SSL_CERT_FILE can name a file with its certificate authority"
         return ServerError(f"the certificate of {server} is not trusted: {tls.verify_message}; {advice}")
     if tls:
-        return ServerError(f"no TLS with {server}: {tls.reason or tls}; does it serve https?")
-    return ServerError(f"nothing answers at {server}: is the server up?")
+        return ServerError(f"TLS failed with {server}: {tls.reason or tls}; does it serve https?")
+    return ServerError(f"no response from {server}: is the server up?")
 
 
 def _tls_error_behind(error: BaseException | None) -> ssl.SSLError | None:

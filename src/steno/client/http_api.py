@@ -1,4 +1,4 @@
-"""What both clients know of the server: where it is, how one connects to it, and what its answers mean."""
+"""The HTTP API for both clients: the server's URL, connections, form fields, responses."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from steno.types import Segment, Transcript, Word
 CONNECT_S = 10.0
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 EVERYTHING: Mapping[str, Any] = {"response_format": "verbose_json", "timestamp_granularities[]": ["segment", "word"]}
-"""Form fields that ask for all that is known of a recording."""
+"""Form fields that request segments and words."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
-    """One server, as a client sees it. Made by `server_at`."""
+    """A server's URL and headers. Made by `server_at`."""
 
     base: httpx.URL
     headers: Mapping[str, str]
@@ -32,63 +32,63 @@ class ServerUrl:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is on this machine."""
+        """Whether the server is on this machine."""
         try:
             return ipaddress.ip_address(self.base.host).is_loopback
         except ValueError:
             return self.base.host == "localhost" or self.base.host.endswith(".localhost")
 
     def client(self) -> httpx.Client:
-        """Raises SettingsError: what the environment says of proxies and certificates cannot be used."""
-        # A proxy does not know the way back to this machine. A transport of one's own leaves the environment's
-        # proxies out and, unlike `trust_env=False`, still trusts its SSL_CERT_FILE.
+        """Create an HTTP client. Raises SettingsError if the environment's proxy or certificate is invalid."""
+        # A proxy cannot reach this machine's loopback. An explicit transport ignores the environment's proxies and,
+        # unlike `trust_env=False`, still uses SSL_CERT_FILE.
         with _environment():
             direct = httpx.HTTPTransport() if self.is_here else None
             return httpx.Client(base_url=self.base, headers=self.headers, timeout=self.timeout, transport=direct)
 
     def async_client(self) -> httpx.AsyncClient:
-        """As `client`."""
+        """As `client`, asynchronous."""
         with _environment():
             direct = httpx.AsyncHTTPTransport() if self.is_here else None
             return httpx.AsyncClient(base_url=self.base, headers=self.headers, timeout=self.timeout, transport=direct)
 
 
 def server_at(url: str, api_key: str | None, timeout_s: float) -> ServerUrl:
-    """Raises SettingsError: the URL or the key cannot be one."""
+    """Raises SettingsError: the URL or the key is invalid."""
     if api_key and not (api_key.isascii() and api_key.isprintable()):
-        raise SettingsError("the API key holds characters that no HTTP header can", param="api_key")
+        raise SettingsError("invalid API key; expected printable ASCII", param="api_key")
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     return ServerUrl(_base(url), headers, httpx.Timeout(timeout_s, connect=CONNECT_S))
 
 
 @contextmanager
 def uploading(path: Path, on_sent: Callable[[int], None]) -> Iterator[dict[str, Any]]:
-    """A recording as the `files` of a request; `on_sent` is told how many bytes have gone out."""
-    with path.open("rb") as file, translated():
+    """A recording as the `files` of a request. `on_sent` gets the number of bytes sent."""
+    with path.open("rb") as file, mapped_errors():
         yield {"file": (path.name.encode("utf-8", "replace").decode(), _Counting(file, on_sent))}
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """What httpx raises comes out as a `ServerError`."""
+def mapped_errors() -> Iterator[None]:
+    """Map httpx's errors to `ServerError`."""
     try:
         yield
     except httpx.ConnectError as error:
         raise not_reached(_origin(error.request.url), error) from None
     except httpx.InvalidURL as error:
-        raise ServerError(f"the server cannot be asked for this: {error}") from None
+        raise ServerError(f"invalid URL: {error}") from None
     except httpx.HTTPError as error:
         raise ServerError(f"the connection to the server failed: {error}") from None
 
 
 def checked(response: httpx.Response) -> httpx.Response:
-    """The response, if it is JSON and no error."""
+    """Return the response if it is JSON and no error."""
     if response.is_success:
         try:
             response.json()
         except ValueError:
             kind = response.headers.get("content-type", "something unnamed")
-            message = f"{response.url} answers with {kind}, not with JSON: is this the URL of a speech-to-text server?"
+            message = f"{response.url} responds with {kind}; expected JSON: is this a speech-to-text server?"
             raise ServerError(message, response.status_code) from None
         return response
     try:
@@ -99,7 +99,7 @@ def checked(response: httpx.Response) -> httpx.Response:
 
 
 def transcript_of(answer: dict[str, Any]) -> Transcript:
-    """`verbose_json` as a `Transcript`; each word goes to the segment in which it ends."""
+    """Convert `verbose_json` to a `Transcript`. Each word belongs to the segment in which it ends."""
     words = [Word(w["word"], w["start"], w["end"], w.get("confidence")) for w in answer.get("words") or ()]
     language = code_of(answer.get("language") or "")
     segments = []
@@ -128,15 +128,15 @@ def transcript_of(answer: dict[str, Any]) -> Transcript:
 
 
 def everything_in(language: str | None, hotwords: Sequence[str], track: str | None = None) -> dict[str, Any]:
-    """The form fields for `transcript_of`. Raises InvalidRequestError: `hotwords` are one text."""
+    """Form fields for `transcript_of`. Raises InvalidRequestError if `hotwords` is a string."""
     if isinstance(hotwords, str):
-        raise InvalidRequestError("hotwords are several words: a list, not one text", param="hotwords")
-    wished = {"language": language, "hotwords": ", ".join(hotwords), "track": track}
-    return {**EVERYTHING, **{name: value for name, value in wished.items() if value}}
+        raise InvalidRequestError("invalid hotwords; expected a list of words", param="hotwords")
+    options = {"language": language, "hotwords": ", ".join(hotwords), "track": track}
+    return {**EVERYTHING, **{name: value for name, value in options.items() if value}}
 
 
 class _Counting:
-    """A file that tells how much of it has been read."""
+    """A file that reports its position after each read."""
 
     def __init__(self, file: BinaryIO, on_read: Callable[[int], None]) -> None:
         self._file = file
@@ -156,7 +156,7 @@ def _environment() -> Iterator[None]:
     try:
         yield
     except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
-        text = "the environment's proxy (HTTP_PROXY, …) or certificate (SSL_CERT_FILE, …) cannot be used"
+        text = "invalid proxy (HTTP_PROXY, …) or certificate (SSL_CERT_FILE, …) in the environment"
         raise SettingsError(f"{text}: {error}") from None
 
 
@@ -164,12 +164,12 @@ def _base(url: str) -> httpx.URL:
     try:
         base = httpx.URL(url.rstrip("/").removesuffix("/v1"))
     except httpx.InvalidURL as error:
-        raise SettingsError(f"{url!r} is no URL of a server: {error}", param="url") from None
+        raise SettingsError(f"invalid server URL {url!r}: {error}", param="url") from None
     if base.scheme not in ("http", "https") or not base.host:
-        raise SettingsError(f"{url!r} is no URL of a server; one is like http://127.0.0.1:8000", param="url")
+        raise SettingsError(f"invalid server URL {url!r}; expected one like http://127.0.0.1:8000", param="url")
     return base
 
 
 def _origin(url: httpx.URL) -> str:
-    """Without the user and the password that may be in it."""
+    """The URL's origin, without user and password."""
     return f"{url.scheme}://{url.netloc.decode()}/"

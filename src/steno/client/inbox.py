@@ -1,4 +1,4 @@
-"""Events that wait for their consumer. Bounded by the audio that is read before its finals are taken."""
+"""The queue of events for the consumer. Bounded, because reading audio pauses until its finals are taken."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from steno.client.messages import Event, Partial
 
 
 class Inbox:
-    """In order; of a segment's partials only the newest. One reader."""
+    """Events in order. A new partial or final replaces the segment's last partial. One reader."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
@@ -27,7 +27,7 @@ class Inbox:
         self._changed.set()
 
     def close(self) -> None:
-        """Nothing more will be put; the reader gets what is there, and then None."""
+        """Accept no more events. The reader gets those queued, and then None."""
         self._is_closed = True
         self._changed.set()
 

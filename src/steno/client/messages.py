@@ -1,4 +1,4 @@
-"""What a live stream tells. Times are seconds from the beginning of the stream's audio, plus its `offset_s`."""
+"""Events of a live stream. Times are seconds from the start of the stream's audio, plus its `offset_s`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from steno.types import Word
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What a segment that is being spoken says so far.
+    """The text of an open segment so far.
 
-    `stable` is never revised while the connection lasts, `draft` may be. After a lost connection the segment is heard
-    anew, under the same id.
+    `stable` is never revised while the connection lasts; `draft` may be. After a lost connection the segment is
+    recognised again, under the same id.
     """
 
     segment_id: int
     start_s: float
     end_s: float
-    """How far it has been recognised."""
+    """End of the recognised audio."""
     stable: str
     draft: str
     language: str | None = None
@@ -33,30 +33,30 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """A segment's text, once for each segment and never revised. It may be empty: then it was no speech."""
+    """A segment's final text; one per segment, never revised. Empty if there was no speech."""
 
     segment_id: int
-    """Increasing, over lost connections too."""
+    """Increases over all connections."""
     start_s: float
     end_s: float
     text: str
     language: str | None = None
     confidence: float | None = None
     words: tuple[Word, ...] = ()
-    """Where they were asked for."""
+    """Word times, if requested."""
     translation: str | None = None
-    """Where it was asked for, and succeeded."""
+    """Translated text, if requested; None if translation failed."""
     caption: str | None = None
-    """The next cues of a subtitle file: all of a stream's, joined, are the file."""
+    """The next cues of a subtitle file, if requested. All captions of a stream, joined, are the file."""
     error: StenoError | None = None
-    """Why there is no more text than was stable: recognition failed."""
+    """Why recognition failed; `text` then is only the stable text."""
 
 
 Event: TypeAlias = Partial | Final
 
 
 def partial_of(message: Mapping[str, Any], first_id: int) -> Partial:
-    """As the server says it; ids are counted from `first_id` on."""
+    """Parse a server's message; ids are offset by `first_id`."""
     return Partial(
         segment_id=first_id + message["segment_id"],
         start_s=message["start_s"],
@@ -68,7 +68,7 @@ def partial_of(message: Mapping[str, Any], first_id: int) -> Partial:
 
 
 def final_of(message: Mapping[str, Any], first_id: int, error: StenoError | None) -> Final:
-    """As the server says it; ids are counted from `first_id` on."""
+    """Parse a server's message; ids are offset by `first_id`."""
     return Final(
         segment_id=first_id + message["segment_id"],
         start_s=message["start_s"],

@@ -1,4 +1,4 @@
-"""Audio from wherever it comes: bytes, an iterable whose `next` may take its time, or an asynchronous iterable."""
+"""Reads an audio source: bytes, an iterable whose `next` may block, or an asynchronous iterable."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 Chunk: TypeAlias = bytes | bytearray | memoryview
 AudioSource: TypeAlias = Chunk | Iterable[Chunk] | AsyncIterable[Chunk]
-"""All of the audio, or its parts as they come, of any size."""
+"""The whole audio, or chunks of any size."""
 
 _END = object()
 
 
 async def chunks_of(audio: AudioSource) -> AsyncGenerator[memoryview, None]:
-    """The parts, as bytes. A plain iterable is iterated in a thread of its own."""
+    """Yield the chunks as bytes. A synchronous iterable is iterated in a thread of its own."""
     if isinstance(audio, bytes | bytearray | memoryview):
         yield memoryview(audio).cast("B")
     elif isinstance(audio, AsyncIterable):
@@ -33,36 +33,36 @@ async def chunks_of(audio: AudioSource) -> AsyncGenerator[memoryview, None]:
 
 
 async def in_thread(items: Iterable[T]) -> AsyncGenerator[T, None]:
-    """The items, each fetched when it is wanted, in a thread that ends with this: at once, or when the `next` that is
-    under way returns. Nobody waits for that: standard input may never say another word."""
+    """Yield the items, each fetched on demand in a thread. The thread ends after the `next` in progress; nothing waits
+    for it, because a read of standard input may block forever."""
     loop = asyncio.get_running_loop()
-    wanted: queue.SimpleQueue[asyncio.Future[Any] | None] = queue.SimpleQueue()
-    threading.Thread(target=_fetch, args=(items, wanted, loop), name="audio source", daemon=True).start()
+    requests: queue.SimpleQueue[asyncio.Future[Any] | None] = queue.SimpleQueue()
+    threading.Thread(target=_fetch, args=(items, requests, loop), name="audio source", daemon=True).start()
     try:
         while True:
             future: asyncio.Future[Any] = loop.create_future()
-            wanted.put(future)
+            requests.put(future)
             item = await future
             if item is _END:
                 return
             yield item
     finally:
-        wanted.put(None)
+        requests.put(None)
 
 
 def _fetch(
-    items: Iterable[Any], wanted: queue.SimpleQueue[asyncio.Future[Any] | None], loop: asyncio.AbstractEventLoop
+    items: Iterable[Any], requests: queue.SimpleQueue[asyncio.Future[Any] | None], loop: asyncio.AbstractEventLoop
 ) -> None:
     iterator = None
-    while (future := wanted.get()) is not None:
+    while (future := requests.get()) is not None:
         item: object = _END
         problem: Exception | None = None
         try:
             iterator = iter(items) if iterator is None else iterator
             item = next(iterator, _END)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+        except Exception as error:  # noqa: BLE001 - raised in the awaiting task
             problem = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(_settle, future, item, problem)
 
 

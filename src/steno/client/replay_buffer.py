@@ -1,10 +1,10 @@
-"""What has been sent of a stream's audio and what has come of it, over all its connections. No socket, no clock.
+"""Keeps a stream's audio for resending, and tracks its events over all connections. No socket, no clock.
 
-    |——— forgotten ———|——— kept, should it have to be sent again ———|——— waits to be sent ———|
-                      start                                         sent                     end
+    |——— dropped ———|——— kept for resending ———|——— not sent yet ———|
+                    start                      sent                 end
 
-A lost connection is taken up where the last final ended: the server keeps nothing, and from there it hears the same
-audio as before. Positions in here are bytes.
+A lost connection is resumed where the last final ended: the server keeps no state, and from there it gets the same
+audio as before. Positions are in bytes.
 """
 
 from __future__ import annotations
@@ -20,25 +20,24 @@ from steno.client.stream_options import StreamOptions
 from steno.errors import StenoError
 
 KEPT_S = 60.0
-"""Audio that may wait for its final, or for the consumer to take it; beyond that no more is read. Twice the longest
-segment of a server."""
+"""Max audio without a final that the consumer has taken; beyond it reading pauses. Twice a server's max segment."""
 FRAME_S = 0.5
 PING_S = 5.0
-"""Of audio: so often the server is asked how far it has heard."""
+"""Interval, in audio, of pings that ask the server to confirm what it has processed."""
 SILENT_S = 10.0
 LAG_S = 6.0
-"""A server tells nothing of silence. But it tells within 5 s that it is 3 s behind, and it hears what comes before a
-ping before it answers it. So where it has answered, told no lag for `LAG_S`, and no partial is open, all but the last
-`SILENT_S` was silence, and is not needed again."""
+"""A server emits no event for silence. But it reports within 5 s that it lags by 3 s, and it processes the audio before
+a ping before it sends the pong. So if a pong came, no lag was reported for `LAG_S`, and no partial is open, all audio
+but the last `SILENT_S` was silence and need not be kept."""
 STEP_S = 0.48
-"""Fifteen frames of the server's VAD: begun anew at a multiple of that, it hears the very frames as before."""
+"""15 frames of the server's VAD. Resending from a multiple of it gives the VAD the same frames as before."""
 CONTAINER_BYTES = 1 << 17
 
 log = logging.getLogger("steno.client")
 
 
 class ReplayBuffer:
-    """See the module. One stream's; at most one connection at a time."""
+    """The replay buffer of one stream, with at most one connection at a time."""
 
     def __init__(self, options: StreamOptions) -> None:
         self._options = options
@@ -46,11 +45,11 @@ class ReplayBuffer:
         self._start = self._sent = 0
         self._final_end = self._taken_end = self._silent_until = 0
         self._pings: deque[int] = deque()
-        """Where those were sent that have no answer yet."""
+        """Positions of the pings without a pong."""
         self._pinged = 0
         self._lag_at = float("-inf")
         self._open: dict[int, int] = {}
-        """Where segments begin that have partials and no final."""
+        """Start positions of segments with partials and no final."""
         self._shown: Partial | None = None
         self._errors: dict[int, StenoError] = {}
         self._first_id = self._next_id = 0
@@ -66,19 +65,19 @@ class ReplayBuffer:
 
     @property
     def confirmed(self) -> int:
-        """All before it is done with: the consumer has its text, or there is none in it."""
+        """End of the audio whose text the consumer has taken, or that is silent."""
         return max(self._taken_end, self._silent_until) if self._taken_end == self._final_end else self._taken_end
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing can come any more."""
+        """Whether all audio was sent and has its final."""
         return self.ended and self._end == self._sent == self._final_end
 
     def append(self, data: bytes | memoryview) -> None:
         self._audio += data
 
     def next_frame(self) -> bytes:
-        """What is to be sent next, and is sent by that; empty = nothing for now."""
+        """Take the next frame to send; empty = none for now."""
         size = self._bytes(FRAME_S) if self._options.bytes_per_sample else CONTAINER_BYTES
         begin = self._sent - self._start
         frame = bytes(self._audio[begin : begin + size])
@@ -95,10 +94,10 @@ class ReplayBuffer:
         self._pings.append(self._sent)
 
     def begin_connection(self) -> str:
-        """Go back to where a new connection has to begin; returns its query.
+        """Rewind to where a new connection must start; return its query.
 
         Raises:
-            ConnectionLostError: a container cannot be entered in the middle.
+            ConnectionLostError: a container cannot be resumed.
         """
         width = self._options.bytes_per_sample
         if width is None:
@@ -115,11 +114,11 @@ class ReplayBuffer:
         offset_s = self._options.offset_s + self._sent // width / self._options.sample_rate
         return self._options.query(offset_s, self._cues + 1)
 
-    def hear(self, message: Mapping[str, Any], now: float) -> Event | None:
-        """What the consumer is to be told of a server's message; `now` in seconds.
+    def handle(self, message: Mapping[str, Any], now: float) -> Event | None:
+        """Process a server's message; return the consumer's event, if any. `now` in seconds.
 
         Raises:
-            StenoError: what the server says that is wrong.
+            StenoError: the server reported an error.
         """
         try:
             if message.get("is_partial"):
@@ -127,13 +126,13 @@ class ReplayBuffer:
             if message.get("is_final"):
                 error = self._errors.pop(message["segment_id"], None)
                 return self._final(final_of(message, self._first_id, error))
-            self._note(message, now)
+            self._handle_status(message, now)
         except (KeyError, TypeError, AttributeError):
-            raise ServerError("the server's messages are not those of a live stream of steno") from None
+            raise ServerError("invalid message; expected one of steno's live protocol") from None
         return None
 
-    def took(self, event: Event) -> None:
-        """The consumer has this."""
+    def mark_taken(self, event: Event) -> None:
+        """The consumer has taken this event."""
         if isinstance(event, Final):
             self._taken_end = self._position(event.end_s)
 
@@ -145,7 +144,7 @@ class ReplayBuffer:
         self._open[partial.segment_id] = self._position(partial.start_s)
         shown = self._shown
         if shown is not None and shown.segment_id == partial.segment_id and partial.end_s < shown.end_s:
-            return None  # a new connection has not come as far as the one before it
+            return None  # a new connection has not reached the end of the previous one yet
         self._shown = partial
         return partial
 
@@ -157,7 +156,7 @@ class ReplayBuffer:
         self._forget_before(self._final_end)
         return final
 
-    def _note(self, message: Mapping[str, Any], now: float) -> None:
+    def _handle_status(self, message: Mapping[str, Any], now: float) -> None:
         match message.get("status"):
             case "error" if "segment_id" in message:
                 self._errors[message["segment_id"]] = error_of(message)
@@ -167,11 +166,11 @@ class ReplayBuffer:
                 self._lag_at = now
                 log.info("the server is %.1f s behind", message["behind_s"])
             case "pong" if self._pings:
-                self._heard(self._pings.popleft(), now)
+                self._acknowledge(self._pings.popleft(), now)
             case "connected" if message.get("ignored"):
                 log.warning("the server ignores %s", ", ".join(message["ignored"]))
 
-    def _heard(self, until: int, now: float) -> None:
+    def _acknowledge(self, until: int, now: float) -> None:
         if self._options.bytes_per_sample is None or now - self._lag_at < LAG_S:
             return
         silent = min([until - self._bytes(SILENT_S), *self._open.values()])

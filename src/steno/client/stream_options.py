@@ -1,4 +1,4 @@
-"""What a live stream can be asked for."""
+"""Options of a live stream."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from steno.types import BYTES_PER_SAMPLE
 LiveEncoding: TypeAlias = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4"]
 CONTAINERS = ("webm", "ogg", "mp4")
 MAX_QUERY_CONTEXT = 4000
-"""Bytes; servers and proxies take addresses of 8 KiB."""
+"""Max bytes of context in the URL; servers and proxies support URLs of 8 KiB."""
 
 
 class StreamArguments(TypedDict, total=False):
-    """The keywords of `stream`; those that are not given are as in `StreamOptions`."""
+    """Keyword arguments of `stream`. Their defaults are those of `StreamOptions`."""
 
     encoding: LiveEncoding
     sample_rate: int
@@ -35,32 +35,32 @@ class StreamArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """Of one stream. None = as the server has it. Raises `InvalidRequestError` for what makes no sense anywhere."""
+    """Options of one stream. None = the server's default. Raises `InvalidRequestError` for invalid values."""
 
     encoding: LiveEncoding = "pcm_s16le"
-    """Raw mono audio, or a container as a browser records it."""
+    """Raw mono audio, or a container as browsers record it."""
     sample_rate: int = 16_000
-    """Of raw audio, Hz; containers say for themselves."""
+    """Hz, of raw audio. Ignored for containers, which declare their own."""
     language: str | None = None
-    """Code (`en`) or name (`English`) of what is spoken; None = the server finds out."""
+    """Code (`en`) or name (`English`) of the spoken language; None = detect."""
     words: bool = False
-    """Whether finals come with their words' times."""
+    """Whether finals include word times."""
     translate_to: str | None = None
-    """Finals come with a translation, where the server has an LLM."""
+    """Target language: finals include a translation, if the server has an LLM."""
     captions: Literal["srt", "vtt"] | None = None
-    """Finals come with the next cues of such a file."""
+    """Subtitle format: finals include the next cues of such a file."""
     prompt: str = ""
-    """What it is about; a backend that takes no hints goes without."""
+    """Context for recognition. Ignored if the backend does not support it."""
     hotwords: Sequence[str] = ()
-    """Words that will come up."""
+    """Terms to recognise."""
     silence_ms: float | None = None
     """Silence that ends a segment."""
     use_server_vad: bool = True
-    """Whether silence ends a segment at all; if not, only its greatest length does."""
+    """Whether silence ends a segment. If not, only the max segment length does."""
     offset_s: float = 0.0
-    """What the stream's clock shows at its first sample."""
+    """Time of the stream's first sample, added to all times."""
     reconnect_s: float = 30.0
-    """How long a lost connection, or a place at a server that is full, is tried for; 0 = not at all."""
+    """Max seconds of retries after a lost connection, or while the server is full; 0 = no retries."""
 
     def __post_init__(self) -> None:
         known = (*BYTES_PER_SAMPLE, *CONTAINERS)
@@ -71,16 +71,16 @@ class StreamOptions:
         if self.offset_s < 0:
             raise InvalidRequestError(f"offset_s must be 0 or more, got {self.offset_s}", param="offset_s")
         if isinstance(self.hotwords, str):
-            raise InvalidRequestError("hotwords are several words: a list, not one text", param="hotwords")
+            raise InvalidRequestError("invalid hotwords; expected a list of words", param="hotwords")
 
     @property
     def bytes_per_sample(self) -> int | None:
-        """None: a container, in which a second has any number of bytes, and which cannot be entered in the middle."""
+        """None for containers, whose bytes do not map to times, and which cannot be resumed."""
         return BYTES_PER_SAMPLE.get(self.encoding)
 
     def query(self, offset_s: float, first_cue: int) -> str:
-        """For the URL: what differs from the server's own defaults, without what `first_message` says."""
-        asked: dict[str, object] = {
+        """The URL's query: options that differ from the server's defaults, without those in `first_message`."""
+        parameters: dict[str, object] = {
             "encoding": self.encoding,
             "sample_rate": self.sample_rate,
             "language": self.language,
@@ -93,11 +93,11 @@ class StreamOptions:
             "offset_s": offset_s or None,
             "first_cue": first_cue if self.captions and first_cue > 1 else None,
         }
-        return urlencode({name: value for name, value in asked.items() if value not in (None, "")})
+        return urlencode({name: value for name, value in parameters.items() if value not in (None, "")})
 
     @property
     def first_message(self) -> Mapping[str, str] | None:
-        """To be sent once connected: context that is too long for an address. None: there is none."""
+        """The message to send after connecting, with context that is too long for the URL; None if there is none."""
         if len(urlencode(self._context)) <= MAX_QUERY_CONTEXT:
             return None
         return {"action": "config", **{name: text for name, text in self._context.items() if text}}

@@ -1,4 +1,4 @@
-"""The client for programs that are not asynchronous."""
+"""The synchronous client."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from steno.client.http_api import (
     TRANSCRIPTIONS,
     checked,
     everything_in,
+    mapped_errors,
     server_at,
     transcript_of,
-    translated,
     uploading,
 )
 from steno.client.messages import Event
@@ -24,14 +24,14 @@ from steno.types import Transcript
 
 
 class Client:
-    """Talks to one server. Use it as a context manager.
+    """Uses one server. Use it as a context manager.
 
     Args:
-        url: where the server is, such as `http://127.0.0.1:8000`; with or without `/v1`.
-        timeout_s: for a whole answer.
+        url: the server's URL, such as `http://127.0.0.1:8000`; with or without `/v1`.
+        timeout_s: time limit of a response.
 
     Raises:
-        SettingsError: the URL or the key cannot be one, or what the environment says of proxies and certificates.
+        SettingsError: the URL, the key, or the environment's proxy or certificate is invalid.
     """
 
     def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 3600.0) -> None:
@@ -53,28 +53,27 @@ class Client:
         track: str | None = None,
         on_sent: Callable[[int], None] = lambda _: None,
     ) -> Transcript:
-        """Upload a recording and get everything that is known of it: text, segments, the times of words.
+        """Upload a recording and return its transcript with segments and words.
 
             with Client("http://127.0.0.1:8000") as client:
                 print(client.transcribe("talk.mp4").text)
 
         Args:
-            language: code (`en`) or name (`English`); None = the server finds out.
-            hotwords: words that will come up.
-            track: audio track of a file with several: its number, from 1, or its language.
-            on_sent: told how many bytes have gone out, again and again.
+            language: code (`en`) or name (`English`); None = detect.
+            hotwords: terms to recognise.
+            track: audio track of files with several: number (from 1) or language.
+            on_sent: called repeatedly with the number of bytes sent.
 
         Raises:
             OSError: the file cannot be read.
-            ServerError: with the server's own message and its `status`.
+            ServerError: the server responded with an error; has its message and `status`.
         """
         return transcript_of(self.post(path, everything_in(language, hotwords, track), on_sent).json())
 
     def post(
         self, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None] = lambda _: None
     ) -> httpx.Response:
-        """Upload a recording with form fields of one's own, those of `POST /v1/audio/transcriptions`, for an answer in
-        JSON.
+        """Upload a recording with any form fields of `POST /v1/audio/transcriptions` that give a JSON response.
 
         Raises as `transcribe`.
         """
@@ -85,22 +84,21 @@ class Client:
         """GET a JSON document.
 
         Raises:
-            ServerError: with the server's own message.
+            ServerError: the server responded with an error.
         """
-        with translated():
+        with mapped_errors():
             return checked(self._http.get(path)).json()
 
     def stream(
         self, audio: Chunk | Iterable[Chunk], **options: Unpack[StreamArguments]
     ) -> Generator[Event, None, None]:
-        """As `AsyncClient.stream`, without an event loop of the caller's: one runs in a thread while this is iterated.
+        """As `AsyncClient.stream`, for a synchronous caller: an event loop runs in a thread during the iteration.
 
             with Client("http://127.0.0.1:8000") as client:
                 for event in client.stream(microphone(), words=True):
                     print(event.text)
 
-        `audio` is iterated in a thread as well; where the caller stops early, that one ends with the `next` that is
-        under way.
+        `audio` is iterated in another thread. If the caller stops early, that thread ends after the `next` in progress.
         """
         checked_options = StreamOptions(**options)
         from steno.client.background import in_background

@@ -1,4 +1,4 @@
-"""A connection to a live server, and what it means when there is none."""
+"""The WebSocket connection to a live server, and its errors."""
 
 from __future__ import annotations
 
@@ -22,58 +22,58 @@ CLOSE_S = 2.0
 RETRY_AFTER_S = 5.0
 
 
-class BrokenOffError(Exception):
-    """The connection ended before the stream did. Inside of the client only."""
+class SocketClosedError(Exception):
+    """The connection was lost before the end of the stream. Internal to the client."""
 
 
-class UnreachedError(ServerError):
-    """No connection came about."""
+class ConnectFailedError(ServerError):
+    """The connection could not be established."""
 
 
 class ClientSocket:
-    """An open connection: JSON and audio, in turns."""
+    """An open connection that carries JSON messages and audio."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
 
     async def send(self, frame: bytes | Mapping[str, Any]) -> None:
-        """Waits where the server does not take it. Raises BrokenOffError."""
+        """Send, with back-pressure. Raises SocketClosedError."""
         try:
             await self._socket.send(frame if isinstance(frame, bytes) else json.dumps(frame))
         except ConnectionClosed as error:
-            raise BrokenOffError(str(error)) from None
+            raise SocketClosedError(str(error)) from None
 
     async def receive(self) -> Mapping[str, Any]:
-        """Raises BrokenOffError; ServerError: this is no JSON object."""
+        """Receive a message. Raises SocketClosedError, or ServerError if it is not a JSON object."""
         try:
             message = json.loads(await self._socket.recv())
         except ConnectionClosed as error:
-            raise BrokenOffError(str(error)) from None
+            raise SocketClosedError(str(error)) from None
         except ValueError:
             message = None
         if not isinstance(message, dict):
-            raise ServerError("the server's messages are not those of a live stream of steno")
+            raise ServerError("invalid message; expected one of steno's live protocol")
         return message
 
 
 @asynccontextmanager
-async def line_to(server: ServerUrl, query: str) -> AsyncIterator[ClientSocket]:
+async def open_socket(server: ServerUrl, query: str) -> AsyncIterator[ClientSocket]:
     """Connect to the server's native dialect.
 
     Raises:
-        UnreachedError: nothing answers, or not now.
-        AuthenticationError, OverloadedError, ServerError: it refuses.
+        ConnectFailedError: the server does not respond.
+        AuthenticationError, OverloadedError, ServerError: the server refuses.
     """
     try:
         socket = await connect(**_arguments(server, query))
     except InvalidStatus as error:
-        raise _refusal(error.response, _shown(server)) from None
+        raise _refusal(error.response, _origin(server)) from None
     except InvalidProxy as error:
-        raise SettingsError(f"the environment's proxy (HTTP_PROXY, …) cannot be used: {error}") from None
+        raise SettingsError(f"invalid proxy (HTTP_PROXY, …) in the environment: {error}") from None
     except InvalidHandshake as error:
-        raise UnreachedError(f"{_shown(server)} does not answer as a server of live streams: {error}") from None
+        raise ConnectFailedError(f"{_origin(server)} is not a server of live streams: {error}") from None
     except OSError as error:
-        raise UnreachedError(not_reached(_shown(server), error).message) from None
+        raise ConnectFailedError(not_reached(_origin(server), error).message) from None
     async with socket:
         yield ClientSocket(socket)
 
@@ -98,26 +98,26 @@ def _arguments(server: ServerUrl, query: str) -> dict[str, Any]:
         try:
             arguments["ssl"] = httpx.create_ssl_context()
         except (OSError, ValueError) as error:
-            raise SettingsError(f"the environment's certificate (SSL_CERT_FILE, …) cannot be used: {error}") from None
+            raise SettingsError(f"invalid certificate (SSL_CERT_FILE, …) in the environment: {error}") from None
     return arguments
 
 
 def _refusal(response: Response, server: str) -> StenoError:
-    """What an HTTP answer in place of a connection means: steno says it in JSON, a proxy in its status alone."""
+    """The error for an HTTP response to the handshake. steno sends JSON; a proxy sends only a status."""
     status, headers = response.status_code, response.headers
     with contextlib.suppress(ValueError):
-        said = json.loads(response.body or b"")
-        if isinstance(said, dict) and said.get("status") == "error":
-            return error_of(said)
-    text = f"{server} answers the handshake of a live stream with {status}"
+        body = json.loads(response.body or b"")
+        if isinstance(body, dict) and body.get("status") == "error":
+            return error_of(body)
+    text = f"{server} responds to the handshake of a live stream with {status}"
     if status in (401, 403):
         return AuthenticationError(text)
     if status in (429, 503):
         return OverloadedError(text, retry_after_s=seconds_of(headers.get("Retry-After"), RETRY_AFTER_S))
     if status in (502, 504):
-        return UnreachedError(text, status)
+        return ConnectFailedError(text, status)
     return ServerError(f"{text}: is this the URL of a steno server?", status)
 
 
-def _shown(server: ServerUrl) -> str:
+def _origin(server: ServerUrl) -> str:
     return f"{server.base.scheme}://{server.base.netloc.decode()}/"

@@ -145,11 +145,14 @@ def test_inverted_stereo_is_not_silence_through_the_server(client: TestClient, f
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"json": {"file": "talk.mp3"}}, "application/json, where multipart/form-data is needed"),
-        ({"content": b"RIFF", "headers": {"Content-Type": "audio/wav"}}, "audio/wav, where multipart/form-data"),
-        ({"content": b"RIFF"}, "of no type, where multipart/form-data"),
+        ({"json": {"file": "talk.mp3"}}, "content type application/json; expected multipart/form-data"),
+        (
+            {"content": b"RIFF", "headers": {"Content-Type": "audio/wav"}},
+            "content type audio/wav; expected multipart/form-data",
+        ),
+        ({"content": b"RIFF"}, "content type none; expected multipart/form-data"),
         ({"files": {"model": (None, "whisper-1")}}, "has no field 'file'"),
-        ({"files": {"file": (None, "https://example.org/a.mp3")}}, "is a URL, and URLs are not fetched here"),
+        ({"files": {"file": (None, "https://example.org/a.mp3")}}, "is a URL, which is not supported"),
         ({"files": {"file": (None, b"RIFF")}}, "is text, or has no file name"),
         ({"files": {"audio": ("a.mp3", b"RIFF")}}, "has no field 'file'"),
     ],

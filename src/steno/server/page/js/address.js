@@ -1,9 +1,9 @@
-/** Where the server is, and how a browser brings it a key. No DOM. */
+/** The server's URL, and how a browser sends its key. No DOM. */
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/; // what a subprotocol may be made of (RFC 9110, 5.6.2)
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/; // characters of a subprotocol (RFC 9110, 5.6.2)
 
 /**
- * The WebSocket's URL. A key that no subprotocol can hold goes into the query.
+ * The WebSocket's URL. A key with characters that no subprotocol may have goes into the query.
  * @param {string | undefined} url by default on the server that this module came from
  * @param {Record<string, string | number | boolean | string[] | null | undefined>} options
  * @param {string} [key]

@@ -1,4 +1,4 @@
-/** Big captions, for a projector: nothing but two or three lines, on the whole screen where the browser lets us. */
+/** Big captions for a projector: two or three lines, in full screen if the browser allows it. */
 import { el } from "./dom.js";
 
 const REST_MS = 2_500;
@@ -11,7 +11,7 @@ let from = null;
 export function enterBig() {
   from = document.querySelector(":focus-visible");
   show(true);
-  void document.documentElement.requestFullscreen?.().catch(() => {}); // then it fills the window
+  void document.documentElement.requestFullscreen?.().catch(() => {}); // without full screen, it fills the window
 }
 
 export function leaveBig() {
@@ -30,7 +30,7 @@ export function setUpBig() {
 
 let restTimer = 0;
 
-/** The pointer and the way out are there while somebody moves, and then nothing but the captions. */
+/** Shows the pointer and the close button while the pointer moves. */
 function stir() {
   clearTimeout(restTimer);
   document.body.classList.remove("still");

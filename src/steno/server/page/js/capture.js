@@ -1,7 +1,7 @@
-/** From a MediaStream to PCM16, off the main thread. No DOM. */
+/** Converts a MediaStream to PCM16, off the main thread. No DOM. */
 
 const WANTED_RATE = 16_000;
-const MAX_RATE = 48_000; // the most that the server takes
+const MAX_RATE = 48_000; // max rate of the server
 const LAST_FRAME_MS = 500;
 
 /**
@@ -12,9 +12,9 @@ const LAST_FRAME_MS = 500;
  */
 
 /**
- * Hear a stream: `onPcm` gets mono PCM16 frames of about 100 ms.
+ * Capture a stream: `onPcm` gets mono PCM16 frames of about 100 ms.
  *
- * At 16 kHz where the browser resamples for us, else at its own rate.
+ * At 16 kHz if the browser resamples, otherwise at its own rate.
  * @param {MediaStream} stream
  * @param {(pcm: Int16Array) => void} onPcm
  * @returns {Promise<Capture>}
@@ -24,7 +24,7 @@ export async function capture(stream, onPcm) {
   try {
     await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
   } catch (error) {
-    await context.close(); // browsers have few of them
+    await context.close(); // browsers limit their number
     throw error;
   }
   const worklet = new AudioWorkletNode(context, "pcm-frames", { numberOfOutputs: 0 });
@@ -38,7 +38,7 @@ export async function capture(stream, onPcm) {
     async stop() {
       const last = new Promise((resolve) => {
         ended = () => resolve(undefined);
-        setTimeout(resolve, LAST_FRAME_MS); // a suspended context answers nothing
+        setTimeout(resolve, LAST_FRAME_MS); // a suspended context sends no reply
       });
       worklet.port.postMessage("stop");
       await last;

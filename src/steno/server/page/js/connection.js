@@ -1,10 +1,10 @@
-/** One WebSocket, which notices when nobody is at the other end any more. No DOM. */
+/** A WebSocket that detects a dead connection. No DOM. */
 import { addressOf, protocolsOf } from "./address.js";
 
 const PING_MS = 5_000;
 const SILENT_MS = 20_000; // without any message, the connection is dead
-const STEADY_MS = 5_000; // a connection that held so long was no failure
-const MAX_BUFFERED = 128 * 1024; // bytes; the rest waits where it can be sent again
+const STEADY_MS = 5_000; // a connection that lasted longer resets the backoff
+const MAX_BUFFERED = 128 * 1024; // bytes; the rest waits in the ring buffer
 
 export class Connection {
   #socket;
@@ -35,7 +35,7 @@ export class Connection {
     return performance.now() - this.#openedAt > STEADY_MS;
   }
 
-  /** Whether the socket takes more audio. */
+  /** Whether the socket's buffer has room for more audio. */
   get hasRoom() {
     return this.#socket.bufferedAmount < MAX_BUFFERED;
   }
@@ -46,7 +46,7 @@ export class Connection {
     this.#socket.send(message instanceof Int16Array ? message : JSON.stringify(message));
   }
 
-  /** Nothing is heard of it after this. */
+  /** Close; no handler is called afterwards. */
   close() {
     this.#onDropped = null;
     clearInterval(this.#pings);

@@ -1,4 +1,4 @@
-/** Settings, the question for a key, help. */
+/** The dialogs: settings, API key, help. */
 import { el, make } from "./dom.js";
 import { microphones } from "./sources.js";
 
@@ -11,9 +11,9 @@ export function setUpDialogs(settings) {
       const target = /** @type {HTMLElement} */ (event.target);
       if (!target.closest("[data-close]")) return;
       dialog.close();
-      target.blur(); // keys are the page's again at once
+      target.blur(); // returns keyboard shortcuts to the page
     });
-    // Pressed there, not only let go: a selection may end beside the dialog. And a question waits for its answer.
+    // Requires a press outside: a text selection may end there. The key dialog does not close this way.
     dialog.addEventListener("pointerdown", (event) => {
       if (dialog.id !== "ask-key" && isBeside(dialog, event)) dialog.close();
     });
@@ -74,7 +74,7 @@ function isBeside(dialog, { target, clientX, clientY }) {
 }
 
 /**
- * Offer what this server can do, and forget choices that it cannot fulfil.
+ * Offer the server's options, and reset choices that it does not support.
  * @param {import("./settings.js").SettingsStore} settings
  * @param {About} about
  */
@@ -116,7 +116,7 @@ export function askKey(reason, onKey, onCancel) {
   el("give-key").onclick = give;
   el("asked-key").onkeydown = (/** @type {KeyboardEvent} */ event) => {
     if (event.key !== "Enter") return;
-    event.preventDefault(); // else it would press the button that has the focus once the dialog is gone: Stop
+    event.preventDefault(); // otherwise Enter would press the button that gets the focus next: Stop
     give();
   };
   dialog.onclose = () => given || onCancel();

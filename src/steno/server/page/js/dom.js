@@ -15,7 +15,7 @@ export function make(tag, properties = {}, ...children) {
 let toastTimer = 0;
 
 /**
- * A short word that goes by itself; with a way back where there is one.
+ * Show a short message that disappears; with an action, such as undo, if given.
  * @param {string} text
  * @param {{label: string, act: () => void}} [action]
  */

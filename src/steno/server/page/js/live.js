@@ -12,7 +12,7 @@ const ASLEEP_MS = 5_000; // frames come ten times a second
 const QUIET_MS = 8_000;
 const LAG_OVER_MS = 7_000; // the server repeats every 5 s that it is behind
 const QUIET_PEAK = 0.001; // −60 dB
-/** What can be taken back, by the server's name of it. @type {Record<string, Partial<import("./settings.js").Settings>>} */
+/** Options that are reset when the server refuses them, by parameter name. @type {Record<string, Partial<import("./settings.js").Settings>>} */
 const WITHOUT = { translate_to: { translateTo: "" }, hotwords: { hotwords: "" }, language: { language: "" } };
 
 export class Live {
@@ -54,7 +54,7 @@ export class Live {
     return this.#isEnding;
   }
 
-  /** The next recording's times begin at 0 again. */
+  /** Start the next recording's times at 0. */
   rewind() {
     this.#endedAtS = 0;
   }
@@ -88,11 +88,11 @@ export class Live {
     }
   }
 
-  /** A second call gives up what has not been told yet. */
+  /** Stop. A second call discards finals that have not arrived. */
   async stop() {
     const captioner = this.#captioner;
     if (!captioner) {
-      this.#isGivenUp = true; // the browser still asks whether we may
+      this.#isGivenUp = true; // the browser's permission prompt is open
       if (this.#isOpening) showState("idle");
       return;
     }
@@ -169,7 +169,7 @@ export class Live {
     notice("server", error.fatal ? "problem" : "note", explain(error), ...(without ? [leave] : error.fatal || error.retry_after_s ? [retry] : []));
   }
 
-  /** Sound came. @param {number} peak */
+  /** Audio arrived. @param {number} peak */
   #heard(peak) {
     const now = performance.now();
     const pause = now - this.#heardAt;
@@ -200,7 +200,7 @@ export class Live {
   }
 
   /**
-   * From when a sound was captured until its text is on the screen.
+   * Latency from capturing a sound to showing its text.
    * @param {Captioner} captioner
    * @param {number} endS
    */
@@ -223,7 +223,7 @@ export class Live {
     try {
       this.#wakeLock = await /** @type {any} */ (navigator).wakeLock?.request("screen");
     } catch {
-      // the screen may go dark; nothing else changes
+      // no wake lock: the screen may turn off
     }
   }
 

@@ -1,4 +1,4 @@
-/** The page: puts the parts together. */
+/** The page: connects its parts. */
 import { enterBig, isBig, leaveBig, setUpBig } from "./big.js";
 import { askKey, offer, openSettings, setUpDialogs } from "./dialogs.js";
 import { el, toast } from "./dom.js";
@@ -17,7 +17,7 @@ const page = { changed, begins, askKey: ask };
 const live = new Live(settings, stage, transcript, page);
 const recording = new Recording(settings, stage, transcript, page);
 transcript.onTime = (/** @type {import("./subtitles.js").Line} */ line) => recording.play(line.start_s);
-/** What the transcript is of. @type {"" | "live" | File} */
+/** The source of the transcript. @type {"" | "live" | File} */
 let holds = "";
 
 /** @type {Record<string, {hello: string, keyed: string, touch: string}>} */
@@ -57,8 +57,7 @@ function caption(file) {
 }
 
 /**
- * There is something to hear. Recordings do not share a transcript: each has a clock of its own. Only live captions go on
- * where they were stopped.
+ * A recording starts. Each recording has its own times, so it clears the transcript; only live captions continue.
  * @param {"live" | File} what
  */
 function begins(what) {
@@ -92,7 +91,7 @@ const bringsFiles = (event) => event.dataTransfer?.types.includes("Files") ?? fa
 
 /** @param {DragEvent} event */
 function dropped(event) {
-  if (!bringsFiles(event)) return; // text may be dropped into a field
+  if (!bringsFiles(event)) return; // dropped text belongs to a field
   event.preventDefault();
   el("drop").hidden = true;
   const { items, files } = /** @type {DataTransfer} */ (event.dataTransfer);
@@ -152,4 +151,4 @@ changed();
 fetch(new URL("../about.json", import.meta.url))
   .then((answer) => answer.json())
   .then((about) => offer(settings, about))
-  .catch(() => {}); // the server says what it cannot do when it is asked for it
+  .catch(() => {}); // the server refuses unsupported options later

@@ -1,10 +1,10 @@
-/** What went wrong or is about to, above the captions: one line for each topic, until it is over or closed. */
+/** Notices above the captions: one line per topic, until it is resolved or closed. */
 import { el, make } from "./dom.js";
 
 /** @typedef {{label: string, act: () => void}} Action */
 
 /**
- * @param {string} topic a newer notice takes the place of an older one of the same topic
+ * @param {string} topic a newer notice replaces an older one of the same topic
  * @param {"problem" | "note"} kind
  * @param {[title: string, text: string]} words
  * @param {...Action} actions

@@ -1,4 +1,4 @@
-/** A recording that is captioned from a file, and played. */
+/** Captions and plays a file. */
 import { el } from "./dom.js";
 import { clearNotice, notice } from "./notices.js";
 import { showElapsed, showState } from "./status.js";
@@ -8,7 +8,7 @@ import { explain, isAboutKey } from "./words.js";
 export class Recording {
   /** @type {Upload | null} */ #upload = null;
   /** @type {File | null} */ #file = null;
-  #plays = false; // the player has what the transcript is of
+  #plays = false; // the player holds the transcript's file
 
   /**
    * @param {import("./settings.js").SettingsStore} settings
@@ -28,7 +28,7 @@ export class Recording {
     return this.#upload !== null;
   }
 
-  /** Whether it waits for a key. */
+  /** Whether the upload waits for an API key. */
   get isWaiting() {
     return this.#upload === null && this.#file !== null;
   }
@@ -40,7 +40,7 @@ export class Recording {
     this.#begin(file);
   }
 
-  /** Once more, with a key. */
+  /** Retry with a key. */
   retry() {
     if (this.#file) this.#begin(this.#file);
   }
@@ -52,7 +52,7 @@ export class Recording {
   }
 
   /**
-   * Play from there; false where nothing is there to play.
+   * Play from a time; false if there is nothing to play.
    * @param {number} atS
    */
   play(atS) {
@@ -78,7 +78,7 @@ export class Recording {
     let hasBegun = false;
     on("sent", ({ part }) => this.#sent(part));
     on("segment", ({ text, start, end }) => {
-      if (!hasBegun) this.#hears(file); // until now it might have been no recording at all
+      if (!hasBegun) this.#hears(file); // the server accepts it as a recording
       hasBegun = true;
       this.stage.final({ text });
       this.transcript.add({ text, start_s: start, end_s: end });

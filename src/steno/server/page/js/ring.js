@@ -1,4 +1,4 @@
-/** The last minute of audio, at absolute positions. Bounded; what is overwritten is lost. No DOM. */
+/** A ring buffer of the last minute of audio, with absolute positions. No DOM. */
 export class AudioRing {
   /** @type {Int16Array} */ #samples;
   /** @type {[position: number, at: number][]} */ #marks = [];
@@ -15,7 +15,7 @@ export class AudioRing {
     this.end = begin;
   }
 
-  /** The oldest sample that is still here. */
+  /** Position of the oldest sample. */
   get start() {
     return Math.max(this.begin, this.end - this.#samples.length);
   }
@@ -37,7 +37,7 @@ export class AudioRing {
   }
 
   /**
-   * A copy of what lies between two positions; both must be within `start … end`.
+   * A copy of the samples between two positions, which must be within `start … end`.
    * @param {number} from
    * @param {number} to
    */
@@ -52,7 +52,7 @@ export class AudioRing {
   }
 
   /**
-   * When the sample at `position` was captured (to the length of a frame); null where it is too long ago.
+   * When the sample at `position` was captured (to the length of a frame); null if it was too long ago.
    * @param {number} position
    */
   capturedAt(position) {

@@ -1,5 +1,5 @@
 /**
- * What the user chose. Kept in localStorage, all but the key, which lives as long as the page.
+ * The user's settings. Stored in localStorage, except the key, which is never stored.
  *
  * @typedef {object} Settings
  * @property {string} source `microphone`, `tab` or `file`
@@ -28,7 +28,7 @@ const DEFAULTS = {
   key: "",
 };
 
-/** Tells of a change by the event `change`, whose detail holds what changed. */
+/** Fires `change` with the changed settings as detail. */
 export class SettingsStore extends EventTarget {
   /** @type {Settings} */
   values = { ...DEFAULTS, ...stored() };
@@ -40,12 +40,12 @@ export class SettingsStore extends EventTarget {
     try {
       localStorage.setItem(STORED_AS, JSON.stringify(kept));
     } catch {
-      // storage is off: they last as long as the page
+      // no storage: settings last as long as the page
     }
     this.dispatchEvent(new CustomEvent("change", { detail: changes }));
   }
 
-  /** As `Captioner` takes them. */
+  /** The options for `Captioner`. */
   get options() {
     const { language, translateTo, hotwords, vad, silenceMs, key } = this.values;
     const words = hotwords.split(",").map((word) => word.trim());

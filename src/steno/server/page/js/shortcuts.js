@@ -1,4 +1,4 @@
-/** Keys, where nobody is typing. */
+/** Keyboard shortcuts, outside text fields. */
 import { isBig, leaveBig } from "./big.js";
 
 const TYPING = "input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]";

@@ -1,9 +1,9 @@
-/** Where live sound comes from. No DOM. */
+/** Sources of live audio. No DOM. */
 
 /**
  * @param {string} source `microphone` or `tab`
  * @param {{processing: boolean, device: string}} settings whether the browser may change the microphone's sound, and
- *     which one it is; "" = the browser's default
+ *     device id; "" = the browser's default
  * @returns {Promise<MediaStream>}
  */
 export async function open(source, { processing, device }) {
@@ -18,11 +18,11 @@ export async function open(source, { processing, device }) {
   });
 }
 
-/** Phones, for one, share no tab. */
+/** Whether the browser can share a tab; phones cannot. */
 export const hasTabs = () => Boolean(navigator.mediaDevices?.getDisplayMedia);
 
 /**
- * Those that can be chosen from. Before the browser was allowed to use one they have no names, and then there are none.
+ * The microphones. Empty before the user has given permission, because they have no names then.
  * @returns {Promise<{id: string, name: string}[]>}
  */
 export async function microphones() {
@@ -34,7 +34,7 @@ export async function microphones() {
 
 async function openTab() {
   const options = {
-    video: { frameRate: { max: 5 } }, // browsers share no sound without a picture; nobody looks at it
+    video: { frameRate: { max: 5 } }, // browsers share no audio without video
     audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false, suppressLocalAudioPlayback: false },
     systemAudio: "include",
     selfBrowserSurface: "exclude",

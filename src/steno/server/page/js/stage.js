@@ -1,11 +1,11 @@
-/** The captions as they are spoken: the last finals, and what is being said. */
+/** The live captions: the last finals and the current partial. */
 import { el, make } from "./dom.js";
 
-const KEPT = 6; // finals that stay in sight; older ones are in the transcript
+const KEPT = 6; // visible finals; older ones are in the transcript
 
 export class Stage {
   /** @type {HTMLElement[]} */ #finals = [];
-  /** Lines that are no finals yet: the one being spoken, and those whose translation is awaited. */
+  /** Lines without a final: the current one, and those that wait for a translation. */
   /** @type {Map<number, HTMLElement>} */ #open = new Map();
   /** @type {HTMLElement[]} */ #stale = [];
 
@@ -35,7 +35,7 @@ export class Stage {
     if (translation !== undefined) this.#translate(translation);
   }
 
-  /** The connection is gone: what is no final yet will be told again, and stays in sight until then. */
+  /** The connection was lost: open lines will be sent again, and stay visible until then. */
   interrupt() {
     this.#stale.push(...this.#open.values());
     this.#open.clear();

@@ -1,9 +1,9 @@
-/** The readings: state, level, elapsed, latency. */
+/** The status line: state, level, elapsed time, latency. */
 import { el } from "./dom.js";
 import { clock } from "./subtitles.js";
 
 const FLOOR_DB = -60;
-const FALL = 0.82; // of the level, each frame: quick up, slow down
+const FALL = 0.82; // decay of the level per frame
 
 /** @type {Record<string, string>} */
 const NAMES = {
@@ -28,7 +28,7 @@ export function showState(state, retryAt) {
   const text = state === "waiting" ? (wait ? `Retry in ${wait} s` : "Retrying…") : NAMES[state];
   el("state").dataset.state = state;
   if (el("state").textContent !== text) el("state").textContent = text;
-  const said = state === "waiting" ? "Waiting for the server" : text; // a countdown is not read out second by second
+  const said = state === "waiting" ? "Waiting for the server" : text; // screen readers do not announce each second of the countdown
   if (el("state-said").textContent !== said) el("state-said").textContent = said;
 }
 

@@ -10,25 +10,25 @@
  *       captioner.addEventListener("state", ({ detail }) => console.log(detail.state));
  *       captioner.addEventListener("error", ({ detail }) => console.warn(detail.code, detail.message));
  *       await captioner.start(await navigator.mediaDevices.getUserMedia({ audio: true }));
- *       // … later; resolves when everything that was said has been told
+ *       // … later; resolves when all finals have arrived
  *       await captioner.stop();
  *     </script>
  *
  * Without a MediaStream: `await captioner.start()`, then `captioner.push(int16)` at `options.sampleRate`.
- * The server's ALLOWED_ORIGINS must name the page's origin, unless the page brings a key.
+ * The server's ALLOWED_ORIGINS must name the page's origin, unless the page sends a key.
  *
  * Events (`detail`):
  * - `partial`, `final`: the server's own messages: `text start_s end_s segment_id language`, and `stable draft` or
- *   `confidence translation? caption? words?`. A final is told once and never changes.
+ *   `confidence translation? caption? words?`. Each final is sent once and never changes.
  * - `state`: `{state, retryAt?, reason?}`; see `State`.
  * - `error`: `{code, message, param?, retry_after_s?, fatal}`. After a fatal one the state is `blocked`: audio is still
- *   kept, and `retry({key: …})` goes on with other options.
- * - `lag`: `{behind_s, rtf}`: the server cannot keep up; again every 5 s until it can. `loading`: `{is_over}`: its model
- *   is being loaded, and text comes after that. `gap`: `{lost_s}`: audio that nobody will hear.
- * - `audio`: `{peak}` (0 … 1), for each frame that is captured.
+ *   kept, and `retry({key: …})` continues with other options.
+ * - `lag`: `{behind_s, rtf}`: the server cannot keep up; repeated every 5 s until it can. `loading`: `{is_over}`: its model
+ *   is being loaded, and text comes after that. `gap`: `{lost_s}`: audio that is lost.
+ * - `audio`: `{peak}` (0 … 1), for each captured frame.
  *
- * A connection that drops is made again (exponential backoff with jitter). The last minute of audio is kept, and what
- * came after the last final is sent again under its old times, so text is neither lost nor doubled.
+ * A lost connection is retried (exponential backoff with jitter). The last minute of audio is kept, and the audio
+ * after the last final is sent again with its old times, so text is neither lost nor repeated.
  */
 import { capture } from "./capture.js";
 import { Connection } from "./connection.js";
@@ -68,7 +68,7 @@ export class Captioner extends EventTarget {
   /** @type {(() => void)[]} */ #whenOver = [];
   #sent = 0; // positions in the ring
   #settled = 0;
-  #isSpeaking = false; // there is text after the last final
+  #isSpeaking = false; // a partial came after the last final
   #attempt = 0;
   #cues = 0;
   #ending = false;
@@ -85,13 +85,13 @@ export class Captioner extends EventTarget {
     return this.#state;
   }
 
-  /** Where the audio's clock stands, in seconds. */
+  /** The current time of the audio, in seconds. */
   get positionS() {
     return this.#ring ? this.#ring.end / this.#ring.sampleRate : (this.#options.offsetS ?? 0);
   }
 
   /**
-   * When the audio at `atS` was captured, on `performance.now()`'s clock; null if that is not known any more.
+   * When the audio at `atS` was captured, on `performance.now()`'s clock; null if unknown.
    * @param {number} atS
    */
   capturedAt(atS) {
@@ -99,7 +99,7 @@ export class Captioner extends EventTarget {
   }
 
   /**
-   * Begin. Audio is kept from now on, also while the connection is not there yet.
+   * Start. Audio is kept from now on, also before the connection is open.
    * @param {MediaStream} [stream] whose tracks stay the caller's
    */
   async start(stream) {
@@ -119,7 +119,7 @@ export class Captioner extends EventTarget {
   }
 
   /**
-   * More audio: mono PCM16 at `sampleRate`.
+   * Add audio: mono PCM16 at `sampleRate`.
    * @param {Int16Array} pcm
    */
   push(pcm) {
@@ -129,14 +129,14 @@ export class Captioner extends EventTarget {
     this.#pump();
   }
 
-  /** End the segment here, as if there were a pause. */
+  /** End the segment here. */
   flush() {
     this.#pump();
     this.#tell({ action: "flush" });
   }
 
   /**
-   * Other options from here on: `language`, `vad`, `silenceMs`, `translateTo`, `hotwords`.
+   * Change options from here on: `language`, `vad`, `silenceMs`, `translateTo`, `hotwords`.
    * @param {Options} changes
    */
   configure(changes) {
@@ -146,7 +146,7 @@ export class Captioner extends EventTarget {
   }
 
   /**
-   * Connect now, with other options where some are given.
+   * Connect now, with changed options, if given.
    * @param {Options} [changes]
    */
   retry(changes = {}) {
@@ -154,12 +154,12 @@ export class Captioner extends EventTarget {
     if (this.#state === "waiting" || this.#state === "blocked") this.#connect();
   }
 
-  /** After the browser suspended the audio. */
+  /** Resume after the browser suspended the audio. */
   async resume() {
     await this.#capture?.resume();
   }
 
-  /** End. Resolves when all that was said has been told, also if the connection has to be made anew for that. */
+  /** End. Resolves when all finals have arrived, reconnecting if necessary. */
   async stop() {
     if (this.#state === "idle" || this.#state === "closed") return;
     const over = new Promise((resolve) => this.#whenOver.push(() => resolve(undefined)));
@@ -171,7 +171,7 @@ export class Captioner extends EventTarget {
     await over;
   }
 
-  /** End at once; what has not been told is lost. */
+  /** End at once; finals that have not arrived are lost. */
   abandon() {
     void this.#capture?.stop();
     this.#capture = null;
@@ -182,7 +182,7 @@ export class Captioner extends EventTarget {
     clearTimeout(this.#retryTimer);
     const ring = /** @type {AudioRing} */ (this.#ring);
     const from = Math.max(this.#settled, ring.start);
-    const heard = this.#isSpeaking ? this.#settled : this.#sent; // what was sent and gave no text was silence
+    const heard = this.#isSpeaking ? this.#settled : this.#sent; // audio that was sent and gave no text was silence
     if (from > heard) this.#emit("gap", { lost_s: (from - heard) / ring.sampleRate });
     this.#sent = this.#settled = from;
     this.#isSpeaking = false;
@@ -199,7 +199,7 @@ export class Captioner extends EventTarget {
     }
   }
 
-  /** Send what the socket takes; the rest is kept. */
+  /** Send as much as the socket accepts; keep the rest. */
   #pump() {
     const [ring, connection] = [this.#ring, this.#connection];
     clearTimeout(this.#pumpTimer);
@@ -208,7 +208,7 @@ export class Captioner extends EventTarget {
       const to = Math.min(ring.end, this.#sent + CHUNK_S * ring.sampleRate);
       const from = Math.min(to, Math.max(this.#sent, ring.start));
       if (from > this.#sent) this.#emit("gap", { lost_s: (from - this.#sent) / ring.sampleRate });
-      const chunk = new Int16Array(to - this.#sent); // silence where audio was lost: times stay right
+      const chunk = new Int16Array(to - this.#sent); // replaces lost audio with silence, so that times stay correct
       chunk.set(ring.read(from, to), from - this.#sent);
       connection.send(chunk);
       this.#sent = to;
@@ -316,7 +316,7 @@ export class Captioner extends EventTarget {
 }
 
 /**
- * Options in the server's words; `null` takes one back.
+ * Options in the server's names; `null` resets one.
  * @param {Options} options
  */
 function spoken({ language, vad, silenceMs, translateTo, hotwords }) {

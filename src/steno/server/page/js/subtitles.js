@@ -1,5 +1,5 @@
 /**
- * Subtitle files made of finals. No DOM.
+ * Makes subtitle files from finals. No DOM.
  *
  * @typedef {object} Line a final
  * @property {string} text
@@ -56,7 +56,7 @@ export function clock(seconds) {
 }
 
 /**
- * The server's cues where it gave some, else each line cut into pieces that can be read.
+ * The server's cues if it sent some, otherwise each line split into readable parts.
  * @param {Line[]} lines
  * @returns {Cue[]}
  */
@@ -92,7 +92,7 @@ function cut({ text, start_s, end_s }) {
 }
 
 /**
- * In as few parts of about the same width as `most` columns allow; between words where there are any.
+ * Split into as few parts of similar width as `most` columns allow, between words if possible.
  * @param {string} text
  * @param {number} most
  */
@@ -111,7 +111,7 @@ function parts(text, most) {
 }
 
 /**
- * Columns: a CJK character takes two.
+ * Width in columns; a CJK character has two.
  * @param {string} text
  */
 function width(text) {

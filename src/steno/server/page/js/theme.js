@@ -1,4 +1,4 @@
-// A classic script in the head: the theme is there before anything is painted.
+// A classic script in the head, so that the theme is set before the first paint.
 "use strict";
 
 (() => {
@@ -9,7 +9,7 @@
     try {
       return localStorage.getItem(KEY) || "system";
     } catch {
-      return "system"; // storage is off
+      return "system"; // no storage
     }
   }
 
@@ -30,7 +30,7 @@
       try {
         localStorage.setItem(KEY, next);
       } catch {
-        // it lasts as long as the page
+        // no storage: the theme lasts as long as the page
       }
     });
   });

@@ -49,7 +49,7 @@ export class Transcript {
   }
 
   /**
-   * Other lines come: these go.
+   * Replace all lines.
    * @param {boolean} isAnother whether they are another recording's; then these can still be saved
    */
   replace(isAnother) {
@@ -57,7 +57,7 @@ export class Transcript {
     if (lines.length && isAnother) toast("The last transcript was cleared", { label: "Save it (SRT)", act: () => save(lines, "srt") });
   }
 
-  /** With a way back. */
+  /** Clear, with undo. */
   clear() {
     const { lines, rows } = this.#take();
     const undo = () => {
@@ -84,7 +84,7 @@ export class Transcript {
   }
 
   /**
-   * Show which line is being played.
+   * Highlight the line that is playing.
    * @param {number} atS
    */
   mark(atS) {
@@ -130,7 +130,7 @@ export class Transcript {
     const total = this.#lines.length;
     const all = total === 0 ? "" : total === 1 ? "1 line" : `${total} lines`;
     const found = el("search").value ? shown() : total;
-    el("count").ariaLive = el("search").value ? "polite" : "off"; // lines are read out as they come: no need to count them
+    el("count").ariaLive = el("search").value ? "polite" : "off"; // screen readers announce the lines themselves
     el("count").textContent = el("search").value ? `${found} of ${total}` : all;
     el("empty").hidden = found > 0;
     el("empty").textContent = total ? `No line has “${el("search").value.trim()}” in it.` : EMPTY;
@@ -157,7 +157,7 @@ function save(lines, format) {
 const shown = () => [...el("lines").children].filter((row) => !row.hidden).length;
 
 /**
- * Hide a row without `wanted` in it, else mark where it is.
+ * Hide a row that does not contain `wanted`, otherwise mark the match.
  * @param {any} row
  * @param {string} wanted
  */

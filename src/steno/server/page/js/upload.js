@@ -1,7 +1,7 @@
 /**
- * One recording sent to `POST /v1/audio/transcriptions`, its segments told as they come. No DOM.
+ * One recording sent to `POST /v1/audio/transcriptions`, with its segments as events. No DOM.
  *
- * XMLHttpRequest, because `fetch` does not tell how far an upload is; its `responseText` can be read while it grows.
+ * XMLHttpRequest, because `fetch` does not report upload progress; `responseText` can be read while it grows.
  */
 export class Upload extends EventTarget {
   #request = new XMLHttpRequest();
@@ -50,7 +50,7 @@ export class Upload extends EventTarget {
     }
   }
 
-  /** Whole events that have come since the last time. */
+  /** Complete events since the last call. */
   #events() {
     const text = this.#request.responseText;
     for (let end; (end = text.indexOf("\n\n", this.#read)) >= 0; this.#read = end + 2) {

@@ -1,4 +1,4 @@
-/** Errors in plain words. No DOM. */
+/** Error messages for users. No DOM. */
 
 /** @type {Record<string, string>} the server's names of options, as the page calls them */
 const OPTIONS = {
@@ -17,7 +17,7 @@ export function isAboutKey({ code, statusCode }) {
 }
 
 /**
- * A heading and a sentence.
+ * A title and a sentence.
  * @param {Problem} problem
  * @returns {[title: string, text: string]}
  */
@@ -50,7 +50,7 @@ export function explain(problem) {
 }
 
 /**
- * Why there is no sound to be had.
+ * Why no audio source is available.
  * @param {unknown} error of getUserMedia or getDisplayMedia
  * @param {string} source
  * @returns {[title: string, text: string]}

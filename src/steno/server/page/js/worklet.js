@@ -12,7 +12,7 @@ class PcmFrames extends AudioWorkletProcessor {
     this.port.onmessage = () => {
       this.#post();
       this.#ended = true;
-      this.port.postMessage(null); // everything has been posted
+      this.port.postMessage(null); // end marker
     };
   }
 
