@@ -54,11 +54,12 @@ test-lowest: $(LOWEST)/.installed ## Run the server's tests on the oldest depend
 test-clients: $(INSTALLED_DEV) $(CLIENTS)/.installed ## Run LiveKit, pipecat, litellm and others against the server (1 GB, in an environment of its own)
 	STENO_CLIENTS=$(CURDIR)/$(CLIENTS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/clients $(ARGS)
 
-check: $(INSTALLED_DEV) ## ruff, mypy --strict and the import rules, as CI runs them
+check: $(INSTALLED_DEV) ## ruff, mypy --strict, the import rules, names and sizes, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/check_structure.py
 
 format: $(INSTALLED_DEV) ## Let ruff format and fix what it can
 	$(BIN)/ruff check --fix .

@@ -10,7 +10,7 @@ from steno.backends.aligners.sphinx import SphinxAligner
 from steno.backends.registry import BackendOptions
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 
 
 def test_backends_are_told_every_setting_of_theirs() -> None:

@@ -13,7 +13,7 @@ from steno.backends import registry
 from steno.backends.aligners import registry as aligner_registry
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.engine.telemetry import Telemetry
 from steno.pipelines.live.live_context import LiveContext, LiveSettings, LiveTelemetry
 from steno.pipelines.live.service import LiveService

@@ -10,8 +10,8 @@ from engine.virtual import now, recognize, run, step_engine
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
 from steno.engine.lifecycle import LifecycleState
+from steno.engine.local import Engine
 from steno.engine.queue import Priority
 from steno.errors import DeadlineExceededError, ModelLoadError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Word

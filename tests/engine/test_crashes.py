@@ -8,7 +8,7 @@ from engine.virtual import SleepingBackend, now, recognize, run
 from steno.backends.sphinx.process import DecodingTimeoutError
 from steno.engine.admission import AdmissionLimits
 from steno.engine.crashes import CRASH_PAUSES_S, CRASH_RETRY_S
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.errors import BackendCrashedError
 from steno.server.http.error_response import status_of
 

@@ -10,8 +10,8 @@ from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
 from steno.engine.lifecycle import LifecycleState
+from steno.engine.local import Engine
 from steno.engine.queue import Priority
 from steno.errors import (
     BackendError,

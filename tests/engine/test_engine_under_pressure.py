@@ -12,7 +12,7 @@ from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.engine.queue import Priority
 from steno.errors import BackendError, StenoError
 from steno.types import Hypothesis

@@ -9,8 +9,8 @@ import pytest
 
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
 from steno.engine.live_load import MIN_OPEN_S, UNMEASURED_SESSIONS, LiveLoad
+from steno.engine.local import Engine
 from steno.engine.queue import Priority
 from steno.errors import OverloadedError
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine.virtual import SleepingBackend, now, recognize, run
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.engine.queue import Priority
 from steno.engine.retries import LATE_S, MAX_RETRIES, MAX_RETRIES_PER_CLIENT, RetrySchedule, ServiceInterval
 from steno.errors import OverloadedError

@@ -12,7 +12,7 @@ import numpy as np
 from steno.backends.base import Capabilities, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.types import SAMPLE_RATE, Hypothesis
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from steno.backends.base import Finished, Progress
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.errors import BackendError, StenoError, UnsupportedLanguageError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings

@@ -20,7 +20,7 @@ from steno.audio.decode import MediaInfo
 from steno.backends.base import Finished
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
 from steno.pipelines.file import FileOptions, FileTranscription, Recognized
 from steno.pipelines.recording_reader import RecordingOpener, RecordingPiece, RecordingReaderSettings

@@ -20,7 +20,7 @@ from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.sandbox.limits import DecoderLimits
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.errors import DeadlineExceededError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReader, RecordingReaderSettings

@@ -6,7 +6,7 @@ import httpx
 
 from engine.virtual import SleepingBackend, now, run
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.errors import BackendUnavailableError
 from steno.server.app import PRELOAD_PAUSES_S, _preload, create_app
 from steno.settings import Settings

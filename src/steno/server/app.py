@@ -14,7 +14,7 @@ from fastapi_offline import FastAPIOffline
 from loguru import logger
 
 from steno import __version__, compose
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.errors import StenoError
 from steno.server.http import asr, error_response, listen, models, status, subtitles, transcriptions, translations
 from steno.server.http.deepgram_error import DeepgramAnswers

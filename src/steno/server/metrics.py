@@ -18,8 +18,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from steno.backends.base import UsesDrafts
-from steno.engine.engine import Engine
 from steno.engine.lifecycle import LifecycleState
+from steno.engine.local import Engine
 from steno.engine.queue import Priority
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)

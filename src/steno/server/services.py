@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from starlette.requests import HTTPConnection
 
 from steno.captions.cues import CueStyle
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.errors import UnknownModelError
 from steno.pipelines.live.service import LiveService
 from steno.pipelines.recording_reader import RecordingOpener

@@ -14,7 +14,7 @@ from engine.virtual import now, step_engine
 from steno.backends.base import Capabilities, Progress, Recognize
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.live_stream import LiveStream

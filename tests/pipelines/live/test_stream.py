@@ -19,7 +19,7 @@ from pipelines.live.stream_harness import (
     step_engine,
 )
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.engine.queue import Priority
 from steno.errors import BackendCrashedError, OverloadedError
 from steno.pipelines.live.live_stream import MAX_BEHIND_S, MAX_WAITING

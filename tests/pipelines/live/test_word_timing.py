@@ -12,7 +12,7 @@ from pipelines.live.stream_harness import Listener, LiveOptions, OfflineBackend,
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress, Recognize
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.recording_reader import RecordingPiece

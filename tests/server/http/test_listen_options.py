@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.live.stream_harness import OfflineBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.errors import InvalidRequestError, UnknownModelError
 from steno.server.http.listen_options import LACKING, ListenOptions, listen_options
 from steno.server.http.wav_header import RawFormat

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from engine.virtual import SleepingBackend, run
 from steno.engine.admission import AdmissionLimits
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.server.middleware.upload_admission import UploadAdmission, admitted_upload_of
 from steno.server.middleware.upload_limits import UploadLimits
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from steno.engine.engine import Engine
+from steno.engine.local import Engine
 from steno.errors import InvalidRequestError
 from steno.pipelines.file import FileOptions
 from steno.pipelines.live.live_options import MAX_PROMPT

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from steno import __version__
 from steno.backends.base import Backend, UsesDrafts, UsesGpu
-from steno.engine.engine import Engine
 from steno.engine.lifecycle import LifecycleState
+from steno.engine.local import Engine
 from steno.server.services import Services, services_of
 
 router = APIRouter()

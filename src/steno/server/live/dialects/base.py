@@ -1,6 +1,6 @@
 """What a dialect is: its own frames in, commands out; events in, its own messages out. No socket, no clock, no audio.
 
-`server/live/socket.py` drives any of them.
+`server/live/live_socket.py` drives any of them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from steno.errors import StenoError
+from steno.errors import InvalidRequestError, StenoError
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.notices import LiveEvent
 
 Message: TypeAlias = dict[str, Any]
 """A JSON object, sent as one text frame."""
+
+
+class InvalidJsonError(InvalidRequestError):
+    """A text frame is not a JSON object."""
+
+    code = "invalid_json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from steno.server.live.dialects.base import (
     Flush,
     Frame,
     Handshake,
+    InvalidJsonError,
     KeepAlive,
     Message,
     Reply,
@@ -52,10 +53,6 @@ CODES = {
 
 class UnknownActionError(InvalidRequestError):
     code = "unknown_action"
-
-
-class InvalidJsonError(InvalidRequestError):
-    code = "invalid_json"
 
 
 class NativeFactory:

@@ -21,6 +21,7 @@ from steno.server.live.dialects.base import (
     Flush,
     Frame,
     Handshake,
+    InvalidJsonError,
     LargeFrame,
     Message,
     Reply,
@@ -32,7 +33,6 @@ from steno.server.live.dialects.openai_items import SILENCE_S, ConversationItems
 from steno.server.live.dialects.openai_messages import (
     MIN_COMMIT_S,
     CommitEmptyError,
-    InvalidJsonError,
     InvalidValueError,
     UnknownEventError,
     UnsupportedEventError,

@@ -11,13 +11,12 @@ change of the mode in between does no harm.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
-from steno.errors import StenoError
 from steno.pipelines.live.notices import LiveEvent
 from steno.pipelines.segments import separator
 from steno.server.live.dialects.base import Message
 from steno.server.live.dialects.openai_commits import Commit, PendingCommits
+from steno.server.live.dialects.openai_item import ConversationItem, PendingSegment
 from steno.server.live.dialects.openai_messages import (
     MIN_COMMIT_S,
     CommitEmptyError,
@@ -38,48 +37,12 @@ from steno.streaming.events import (
     SpeechEnded,
     SpeechStarted,
 )
-from steno.types import Word
 
 LONGEST_S = 120.0
 """An item that is longer ends where its segment is cut: its text is kept until it is complete."""
 SILENCE_S = 0.5
 """After a cut, so much silence ends the item, if the client has not said how much."""
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    start_s: float
-    end_s: float
-    id: str | None = None
-    """Given once the client hears of it."""
-    previous: str | None = None
-    audio_s: float | None = None
-    """What the client committed, if it did; else the item is as long as its speech."""
-    is_talking: bool = False
-    """Whether its newest segment is still being spoken."""
-    is_announced: bool = False
-    """Whether `speech_started` was sent."""
-    is_claimed: bool = False
-    """Whether the client has been told already that it is committed."""
-    is_cleared: bool = False
-    """Whether the client does not want it: nothing more of it is told, unless it ended before that wish came."""
-    is_committed: bool = False
-    text: str = ""
-    """Of its segments that are final."""
-    told: str = ""
-    """What has gone out as deltas."""
-    words: list[Word] = field(default_factory=list)
-    """For log probabilities, if they are wanted."""
-    error: StenoError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A segment without a `Final` yet."""
-
-    item: _Item
-    start_s: float
 
 
 class ConversationItems:
@@ -92,9 +55,9 @@ class ConversationItems:
         self.is_beta = False
         self.silence_s = SILENCE_S
         self.logprobs = False
-        self._current: _Item | None = None
+        self._current: ConversationItem | None = None
         """To which the next segment belongs."""
-        self._parts: dict[int, _Part] = {}
+        self._parts: dict[int, PendingSegment] = {}
         """By segment, in their order; those that began in manual mode are not in here."""
         self._wishes = PendingCommits()
         self._flushed = -1
@@ -154,7 +117,7 @@ class ConversationItems:
         """While the client wishes something of an item, its text waits until it is clear to which item it belongs."""
         return self.is_manual and self.is_live and not self._wishes
 
-    def _is_free(self, item: _Item) -> bool:
+    def _is_free(self, item: ConversationItem) -> bool:
         """Whether no earlier wish is about it."""
         return not (item.is_claimed or item.is_cleared or self._wishes.holds_untold)
 
@@ -164,9 +127,9 @@ class ConversationItems:
         if item is None or item.is_talking:
             if item is not None:
                 item.is_cleared = True  # or its segment would have ended
-            item = self._current = _Item(started.start_s, started.start_s)
+            item = self._current = ConversationItem(started.start_s, started.start_s)
         item.is_talking = True
-        self._parts[started.segment_id] = _Part(item, started.start_s)
+        self._parts[started.segment_id] = PendingSegment(item, started.start_s)
         if item.id is None:
             item.is_announced = True
             times = {"audio_start_ms": _ms(item.start_s)}
@@ -206,12 +169,12 @@ class ConversationItems:
         if part is not None and (part.item.is_committed or not self._holds_back):
             return self._delta(part.item, _joined(part.item.text, heard.stable))
         if self._tells_open_turns:
-            item = self._current = self._current or _Item(heard.start_s, heard.start_s)
+            item = self._current = self._current or ConversationItem(heard.start_s, heard.start_s)
             return self._delta(item, _joined(item.text, heard.stable))
         wish = self._wishes.next
         if wish is None or wish.item_id is None or heard.segment_id > self._flushed:
             return []
-        item = self._current = self._current or _Item(heard.start_s, heard.start_s)
+        item = self._current = self._current or ConversationItem(heard.start_s, heard.start_s)
         if item.id not in (None, wish.item_id):
             return []
         item.id, item.previous, item.is_claimed = wish.item_id, wish.previous_id, True
@@ -232,7 +195,7 @@ class ConversationItems:
             return [] if self._holds_back and not self._tells_open_turns else self._delta(item, item.text)
         return self._commit(item) + self._complete_if_told(item)
 
-    def _is_refused(self, item: _Item, final: Final) -> bool:
+    def _is_refused(self, item: ConversationItem, final: Final) -> bool:
         """Whether a commit came right after the one of voice detection, which has taken all that there was. Clients of
         live models, which end turns by themselves, get an empty item: LiveKit ends its stream at an error."""
         is_untold = item.id is None and not item.text and not final.text and final.end_s <= final.start_s
@@ -241,30 +204,30 @@ class ConversationItems:
         self._leave(item)
         return True
 
-    def _come_to_pass(self, commit: Commit, item: _Item) -> list[Message]:
+    def _come_to_pass(self, commit: Commit, item: ConversationItem) -> list[Message]:
         """A commit that the client has been told of. What is known to it by another name is an item for itself."""
         before: list[Message] = []
         if item.id not in (None, commit.item_id):
             before = ([] if item.is_committed else self._commit(item)) + self._complete_if_told(item)
-            item = _Item(item.end_s, item.end_s)
+            item = ConversationItem(item.end_s, item.end_s)
         item.id, item.previous, item.audio_s = commit.item_id, commit.previous_id, commit.audio_s
         item.is_committed = True
         self._leave(item)
         return before + self._complete_if_told(item)
 
-    def _item_without_part(self, final: Final) -> _Item:
+    def _item_without_part(self, final: Final) -> ConversationItem:
         """For a segment that began in manual mode, or an empty one. Where another item is under way already, it gets
         one for itself."""
         current = self._current
         if current is not None:
             began_later = current.is_talking and (final.reason == "flush" or not self._holds_back)
-            return _Item(final.start_s, final.start_s) if began_later else current
-        item = _Item(final.start_s, final.start_s)
+            return ConversationItem(final.start_s, final.start_s) if began_later else current
+        item = ConversationItem(final.start_s, final.start_s)
         if not self._parts:
             self._current = item
         return item
 
-    def _ends_with(self, final: Final, item: _Item, *, is_whole: bool) -> bool:
+    def _ends_with(self, final: Final, item: ConversationItem, *, is_whole: bool) -> bool:
         """`is_whole`: whether the item may consist of this segment alone."""
         if final.reason == "close":
             return item.id is not None or bool(item.text)
@@ -272,7 +235,7 @@ class ConversationItems:
             return not self._wishes and _is_long(item)
         return final.reason != "cut" or (is_whole and item is not self._current)
 
-    def _add(self, item: _Item, final: Final) -> None:
+    def _add(self, item: ConversationItem, final: Final) -> None:
         item.text = _joined(item.text, final.text)
         item.end_s = max(item.end_s, final.end_s) if final.end_s > final.start_s else item.end_s
         item.error = item.error or final.error
@@ -295,7 +258,7 @@ class ConversationItems:
                 messages += self._commit(item) + self._complete_if_told(item)
         return messages
 
-    def _commit(self, item: _Item) -> list[Message]:
+    def _commit(self, item: ConversationItem) -> list[Message]:
         self._leave(item)
         item.is_committed = True
         self._committed_until_s = max(self._committed_until_s, item.end_s)
@@ -303,7 +266,7 @@ class ConversationItems:
         stopped = event("input_audio_buffer.speech_stopped", audio_end_ms=_ms(item.end_s), item_id=item_id)
         return [*([stopped] if item.is_announced else []), *committed(item_id, item.previous, is_beta=self.is_beta)]
 
-    def _complete_if_told(self, item: _Item) -> list[Message]:
+    def _complete_if_told(self, item: ConversationItem) -> list[Message]:
         messages = self._delta(item, item.text)
         if any(part.item is item for part in self._parts.values()):
             return messages
@@ -321,7 +284,7 @@ class ConversationItems:
             messages.append(event("conversation.item.done", previous_item_id=item.previous, item=described))
         return messages
 
-    def _delta(self, item: _Item, text: str) -> list[Message]:
+    def _delta(self, item: ConversationItem, text: str) -> list[Message]:
         """What there is to add to the deltas so far, for `text` to be said."""
         delta = text[len(item.told) :]
         if not delta or (item.is_cleared and not item.is_committed):
@@ -329,7 +292,7 @@ class ConversationItems:
         item.told = text
         return [event(f"{TRANSCRIPTION}.delta", item_id=self._name(item), content_index=0, delta=delta)]
 
-    def _name(self, item: _Item) -> str:
+    def _name(self, item: ConversationItem) -> str:
         if item.id is None:
             item.id, item.previous = self._next_ids()
         return item.id
@@ -339,7 +302,7 @@ class ConversationItems:
         previous, self._newest_id = self._newest_id, new_id("item")
         return self._newest_id, previous
 
-    def _leave(self, item: _Item) -> None:
+    def _leave(self, item: ConversationItem) -> None:
         if self._current is item:
             self._current = None
 
@@ -348,7 +311,7 @@ def _joined(before: str, after: str) -> str:
     return before + separator(before, after) + after
 
 
-def _is_long(item: _Item) -> bool:
+def _is_long(item: ConversationItem) -> bool:
     return item.end_s - item.start_s > LONGEST_S
 
 

@@ -19,10 +19,6 @@ from steno.types import Word
 MIN_COMMIT_S = 0.1
 
 
-class InvalidJsonError(InvalidRequestError):
-    code = "invalid_json"
-
-
 class InvalidValueError(InvalidRequestError):
     code = "invalid_value"
 
