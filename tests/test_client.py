@@ -84,7 +84,7 @@ def get(url: str) -> Any:
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://localhost:port", "http://x\x00y"])
 def test_what_cannot_be_parsed_is_no_url_of_a_server(url: str) -> None:
-    with pytest.raises(SettingsError, match="is no URL of a server: ") as refused:
+    with pytest.raises(SettingsError, match="invalid server URL ") as refused:
         Client(url)
     assert refused.value.param == "url"
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_parsed_is_no_url_of_a_server(url: str) -> None:
 def test_a_url_without_scheme_or_host_is_answered_with_an_example(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Client(url)
-    assert refused.value.message.startswith(f"{url!r} is no URL of a server")
+    assert refused.value.message.startswith(f"invalid server URL {url!r}")
 
 
 def test_a_wrong_url_is_one_line_and_a_usage_error_on_the_command_line() -> None:
@@ -101,7 +101,7 @@ def test_a_wrong_url_is_one_line_and_a_usage_error_on_the_command_line() -> None
         [sys.executable, "-m", "steno", "models", "--url", "http://[::1"], capture_output=True, text=True, timeout=90
     )
     assert ended.returncode == 2
-    assert ended.stderr.startswith("steno: 'http://[::1' is no URL of a server: ")
+    assert ended.stderr.startswith("steno: invalid server URL 'http://[::1': ")
     assert len(ended.stderr.splitlines()) == 1
 
 
@@ -109,7 +109,7 @@ def test_a_wrong_url_is_one_line_and_a_usage_error_on_the_command_line() -> None
 def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Client("http://127.0.0.1:9", key)
-    assert refused.value.message == "the API key holds characters that no HTTP header can"
+    assert refused.value.message == "invalid API key; expected printable ASCII"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_answer_that_is_no_json_is_an_error_that_names_what_came(
             with pytest.raises(ServerError) as failed:
                 ask()
             assert failed.value.message == (
-                f"{url}{path} answers with {named}, not with JSON: is this the URL of a speech-to-text server?"
+                f"{url}{path} responds with {named}; expected JSON: is this a speech-to-text server?"
             )
             assert failed.value.status == 200
 
@@ -157,7 +157,7 @@ def test_a_certificate_that_is_not_trusted_is_named_with_what_to_do(certificate:
         get(url.replace("https://", "https://user:password@"))
     assert failed.value.message == (
         f"the certificate of {url}/ is not trusted: self-signed certificate; "
-        "SSL_CERT_FILE can name a file with the authority that signed it"
+        "SSL_CERT_FILE can name a file with its certificate authority"
     )
 
 
@@ -172,14 +172,14 @@ def test_a_certificate_of_one_s_own_is_trusted_where_the_environment_names_it(
 def test_https_with_a_server_that_speaks_http_is_not_taken_for_a_server_that_is_down() -> None:
     with serving(b"{}") as url, pytest.raises(ServerError) as failed:
         get(url.replace("http:", "https:"))
-    assert failed.value.message.startswith(f"no TLS with {url.replace('http:', 'https:')}/: ")
+    assert failed.value.message.startswith(f"TLS failed with {url.replace('http:', 'https:')}/: ")
     assert failed.value.message.endswith("; does it serve https?")
 
 
 def test_a_server_that_is_down_is_asked_about() -> None:
     with serving(b"{}") as url:
         pass
-    with pytest.raises(ServerError, match=f"^nothing answers at {url}/: is the server up\\?$"):
+    with pytest.raises(ServerError, match=f"^no response from {url}/: is the server up\\?$"):
         get(url)
 
 
@@ -202,7 +202,7 @@ def test_another_machine_is_asked_through_the_proxy(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(("name", "value"), [("http_proxy", "gopher://a"), ("SSL_CERT_FILE", "/no/such/file")])
 def test_an_environment_that_cannot_be_used_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=r"^the environment's proxy .* or certificate .* cannot be used: "):
+    with pytest.raises(SettingsError, match=r"^invalid proxy .* or certificate .* in the environment: "):
         Client("https://steno.invalid")
 
 
@@ -225,5 +225,5 @@ def test_models_of_another_server_are_listed_with_what_is_known_of_them() -> Non
 
 @pytest.mark.parametrize("answer", [{}, [], "text", None, {"data": None}, {"data": ["a"]}, {"data": [{"name": "a"}]}])
 def test_what_is_no_list_of_models_is_called_so(answer: object) -> None:
-    with pytest.raises(ServerError, match=r"^the server's answer is not OpenAI's list of models$"):
+    with pytest.raises(ServerError, match=r"^invalid response; expected OpenAI's list of models$"):
         shown(answer)

@@ -30,7 +30,7 @@ def test_nothing_set_gives_the_defaults() -> None:
         ("ASR_BACKEND", "whisper", "ASR_BACKEND='whisper': Input should be 'auto', 'qwen', 'moonshine', 'sphinx'"),
         ("USE_GRANIAN", "perhaps", "USE_GRANIAN='perhaps': Input should be a valid boolean"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL='LOUD': Input should be 'TRACE', 'DEBUG'"),
-        ("SSL_CERTFILE", "/tmp/c.pem", "SSL_CERTFILE and SSL_KEYFILE go together"),
+        ("SSL_CERTFILE", "/tmp/c.pem", "SSL_CERTFILE and SSL_KEYFILE must be set together"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name(
@@ -123,7 +123,7 @@ def test_other_devices_are_refused_with_the_known_ones(monkeypatch: pytest.Monke
 
 def test_fp8_is_refused_with_what_it_needs_and_what_there_is_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUANTIZE", "fp8")
-    with pytest.raises(SettingsError, match=r"^QUANTIZE='fp8': needs a GPU with 8-bit floats .*; use int8$"):
+    with pytest.raises(SettingsError, match=r"^QUANTIZE='fp8': is not supported .* GPU with 8-bit floats; use int8$"):
         settings.load()
 
 

@@ -112,7 +112,7 @@ def test_options_that_contradict_each_other_are_usage_errors(fixtures: Path, tmp
 def test_a_language_that_the_backend_lacks_is_refused(fixtures: Path) -> None:
     ended = steno("transcribe", "-l", "French", fixtures / "letter.flac", ASR_BACKEND=EMBEDDED)
     assert ended.returncode == 1
-    assert "speaks en only" in ended.stderr
+    assert "it supports en" in ended.stderr
 
 
 def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file_and_no_process(fixtures: Path, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_ctrl_c_does_not_wait_for_a_server_that_never_answers(fixtures: Path) ->
 def test_a_format_that_does_not_exist_is_named_with_those_that_do(fixtures: Path) -> None:
     ended = steno("transcribe", fixtures / "letter.flac", "-f", "srt,docx")
     assert ended.returncode == 2
-    assert "'docx' is not a format; there are text, json, verbose_json, srt" in ended.stderr
+    assert "invalid format 'docx'; expected one of text, json, verbose_json, srt" in ended.stderr
 
 
 # translation
@@ -324,7 +324,7 @@ def test_a_server_s_refusal_is_passed_on(server: RunningServer, fixtures: Path) 
 def test_a_server_that_is_not_there_is_named(fixtures: Path) -> None:
     ended = steno("transcribe", "--url", "http://127.0.0.1:9", fixtures / "train.flac")
     assert ended.returncode == 1
-    assert "nothing answers at http://127.0.0.1:9/" in ended.stderr
+    assert "no response from http://127.0.0.1:9/" in ended.stderr
 
 
 def test_models_of_a_server_and_of_this_machine(server: RunningServer) -> None:
@@ -379,7 +379,7 @@ def test_doctor_names_wrong_settings_and_fails() -> None:
 def test_the_demo_goes_all_the_way() -> None:
     ended = steno("demo", ASR_BACKEND=EMBEDDED)
     assert ended.returncode == 0, ended.stderr
-    heard = ended.stdout.split("included:")[1].split("server stopped")[0]
+    heard = ended.stdout.split("recogniser:")[1].split("server stopped")[0]
     assert word_error_rate("weather.flac", heard) <= 0.25
     assert "server stopped with exit code 0" in ended.stdout
 

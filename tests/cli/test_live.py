@@ -231,7 +231,7 @@ def test_ctrl_c_ends_with_the_last_words_and_130(
     last = json.loads((seen + rest.splitlines())[-1])
     assert last["is_final"]
     assert last["text"].startswith("w0 w1")
-    assert errors == "steno: interrupted; what was said until then is all there\n"
+    assert errors == "steno: interrupted; all audio before the interrupt was recognised\n"
     assert running.returncode == 130
     assert [cue.content for cue in srt.parse((tmp_path / "a.srt").read_text())] == [last["text"]]
 
@@ -295,18 +295,18 @@ def test_a_connection_that_is_lost_is_told_and_taken_up_again(talk: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ([], 2, "what is to be heard? A FILE, - for standard input, or --mic"),
-        (["a.wav", "--mic"], 2, "what is to be heard?"),
-        (["--device", "1", "a.wav"], 2, "--device is for --mic"),
-        (["--words", "a.wav"], 2, "--words shows in --json"),
+        ([], 2, "expected one input: FILE, - for standard input, or --mic"),
+        (["a.wav", "--mic"], 2, "expected one input"),
+        (["--device", "1", "a.wav"], 2, "--device needs --mic"),
+        (["--words", "a.wav"], 2, "--words needs --json"),
         (["none.wav"], 1, "steno: none.wav: No such file or directory"),
-        (["."], 2, ". is no file"),
+        (["."], 2, ". is a folder"),
         ([__file__], 1, "test_live.py: This is not an audio file"),
         (["--language", "Klingon", "FIXTURE"], 1, "Klingon"),
         (["--translate-to", "fr", "FIXTURE"], 1, "OPENAI_BASE_URL"),
-        (["--srt", "a", "--vtt", "a", "FIXTURE"], 2, "--srt and --vtt are two files"),
-        (["--url", "http://127.0.0.1:9", "FIXTURE"], 1, "steno: nothing answers at http://127.0.0.1:9/: is the"),
-        (["--url", "localhost", "FIXTURE"], 2, "'localhost' is no URL of a server"),
+        (["--srt", "a", "--vtt", "a", "FIXTURE"], 2, "--srt and --vtt must be different files"),
+        (["--url", "http://127.0.0.1:9", "FIXTURE"], 1, "steno: no response from http://127.0.0.1:9/: is the"),
+        (["--url", "localhost", "FIXTURE"], 2, "invalid server URL 'localhost'"),
     ],
 )
 def test_errors_say_what_is_wrong(fixtures: Path, words: list[str], code: int, message: str) -> None:
@@ -326,7 +326,7 @@ def test_a_file_on_standard_input_is_not_taken_for_samples(fixtures: Path) -> No
     )
     with (fixtures / "address.opus").open("rb") as file:
         ended = live("-", "--encoding", "mulaw", stdin=file)
-    assert "say --encoding ogg" in ended.stderr
+    assert "use --encoding ogg" in ended.stderr
 
 
 def test_a_wrong_key_is_said(server: RunningServer, fixtures: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_model_is_pulled_and_where_it_lies_and_how_to_use_it_is_told(
     folder = tmp_path / "home/hub/models--Qwen--Qwen3-ASR-tiny/snapshots" / ("c" * 40)
     assert ended.stdout.splitlines() == [
         f"{NAME}: recogniser, 1 M parameters, 2.0 MB",
-        f"lies in {folder}",
+        f"folder: {folder}",
         f"use it: ASR_BACKEND=qwen MODEL_ID={NAME} steno serve",
     ]
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -138,7 +138,7 @@ def test_ctrl_c_keeps_what_has_arrived(hub: HubServer, environment: dict[str, st
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=PATIENCE_S)
     assert (running.returncode, out) == (130, "")
-    assert err == "steno: interrupted; what has arrived is kept: the same command goes on from there\n"
+    assert err == "steno: interrupted; the same command resumes the download\n"
     hub.stall_after = None
     hub.requests.clear()
     assert steno(environment, "pull", NAME).returncode == 0

@@ -130,13 +130,13 @@ def test_an_error_of_the_session_is_raised_as_what_it_was() -> None:
     with pytest.raises(DrainingError) as told:
         buffer.handle(message, now=0)
     assert told.value.retry_after_s == 7
-    with pytest.raises(ServerError, match=r"^the server says NEW_TROUBLE: the server gives no reason$"):
+    with pytest.raises(ServerError, match=r"^the server says NEW_TROUBLE: the server gave no reason$"):
         buffer.handle({"status": "error", "code": "NEW_TROUBLE"}, now=0)
 
 
 @pytest.mark.parametrize("message", [{"is_final": True}, {"is_partial": True, "segment_id": "x"}, {"status": "lag"}])
 def test_messages_of_something_else_are_named_so(message: dict[str, Any]) -> None:
-    with pytest.raises(ServerError, match="not those of a live stream"):
+    with pytest.raises(ServerError, match="expected one of steno's live protocol"):
         buffer_with(1).handle(message, now=0)
 
 

@@ -122,7 +122,7 @@ async def test_what_is_no_steno_server_is_named_so(message: str | bytes) -> None
         await socket.wait_closed()
 
     async with serving(babble) as url:
-        with pytest.raises(ServerError, match=r"^the server's messages are not those of a live stream of steno$"):
+        with pytest.raises(ServerError, match=r"^invalid message; expected one of steno's live protocol$"):
             await heard(url)
 
 
