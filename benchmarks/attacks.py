@@ -1,4 +1,4 @@
-"""Clients that mean harm, as bytes: what `benchmarks.hostile` sends. Each attack runs in a process of its own."""
+"""Hostile clients, as bytes, for `benchmarks.hostile`. Each attack runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _flood(address: SplitResult, seconds: float, opening: bytes, flood: bytes, f
 
 
 def _hold(address: SplitResult, seconds: float, opening: bytes) -> None:
-    """Open many connections that send the beginning of a request, and keep them."""
+    """Open many connections that send the beginning of a request, and keep them open."""
     until = time.monotonic() + seconds
     sockets: list[socket.socket] = []
     while len(sockets) < HELD and time.monotonic() < until:
@@ -55,7 +55,7 @@ def _hold(address: SplitResult, seconds: float, opening: bytes) -> None:
 
 
 def _drip(address: SplitResult, seconds: float) -> None:
-    """Hold uploads open: a byte of body now and then."""
+    """Keep uploads open with a byte of body at intervals."""
     head = (
         b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
         b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
@@ -138,7 +138,7 @@ ATTACKS = (
 
 @contextmanager
 def attacked(url: str, name: str, seconds: float) -> Iterator[None]:
-    """The attack goes on inside for so many seconds; a process makes it, so that this one measures undisturbed."""
+    """Run the attack while the context is open, in a process of its own, so that it does not disturb measurements."""
     process = multiprocessing.get_context("spawn").Process(target=_run, args=(name, url, seconds))
     process.start()
     try:

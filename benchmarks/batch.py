@@ -1,4 +1,4 @@
-"""Many files in one run of `steno transcribe`, against a run for each: what loading once and working side by side save.
+"""Many files in one run of `steno transcribe`, against one run per file.
 
     python -m benchmarks.batch [--quick] [--json out/batch.json]
 

@@ -1,13 +1,13 @@
-"""How long subtitles take, once the words and their times are there.
+"""Time for making subtitles from words and times.
 
     python -m benchmarks.captions [--quick] [--json out/captions.json]
 
 - two_hours_s: cues and SRT for two hours of English, 20,000 words in sentences, with pauses. Target: 0.5.
-- two_hours_fast_s: the same words without their times: guessed from the text of each sentence first (`spread`).
+- two_hours_fast_s: the same words without times, which are first estimated from each sentence's text (`spread`).
 - two_hours_chinese_s: cues and SRT for two hours of Chinese, 28,800 characters, each with a time of its own.
 - two_hours_translated_s: 1,800 translated lines broken again to fit their cues.
 
-What is loaded once, the phrase model for Chinese, is in the first sample. `--quick` takes fewer samples of the same
+The first sample includes loading the phrase model for Chinese. `--quick` takes fewer samples of the same
 amount.
 """
 

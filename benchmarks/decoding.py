@@ -1,12 +1,12 @@
-"""What decoding in a process of its own costs, against decoding in this one.
+"""Cost of decoding in a child process, against decoding in this process.
 
     python -m benchmarks.decoding [--quick] [--json out/decoding.json]
 
-- here_ms, warm_ms, cold_ms: two seconds of WAV, opened and decoded: in this process, in a decoder that runs already,
-  and in one that must be started.
-- added_ms: warm_ms less here_ms, of neighbouring pairs. Target: 20.
+- here_ms, warm_ms, cold_ms: two seconds of WAV, opened and decoded in this process, in a running decoder, and in a
+  decoder that must be started.
+- added_ms: warm_ms less here_ms, of adjacent pairs. Target: 20.
 - minute_over_here: a minute of Opus in a decoder, divided by the same in this process.
-- decoder_mb: memory that a decoder has for itself beside others (unique set size), in MB (10^6 bytes).
+- decoder_mb: unique set size of a decoder beside others, in MB (10^6 bytes).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The embedded recognisers on real speech: errors, speed, memory, and when words are spoken.
+"""The embedded recognisers on real speech: errors, speed, memory, word times.
 
     python -m benchmarks.embedded [--recordings FOLDER] [--quick] [--json out/embedded.json]
 
@@ -8,19 +8,19 @@ each audio file in a folder whose text is in a `.txt` with the same name, or in 
 otherwise.
 
 - moonshine_wer, sphinx_wer: word error rate over all recordings; case and punctuation do not count. Target: 0.08.
-- errors_sphinx_over_moonshine: their ratio, where no error counts as one. Target: at least 3.
+- errors_sphinx_over_moonshine: ratio of errors, counting zero as one. Target: at least 3.
 - moonshine_rtf, sphinx_rtf: CPU seconds of the server and its children for a second of audio, decoding and voice
   activity detection included: what a second takes on one idle core. Target: 0.05.
-- rtf_sphinx_over_moonshine: their ratio. Target: at least 8.
-- live_wer, live_wer_over_offline_wer: the same audio through a live session at the pace of speech; no error counts as
-  one. Target: 1.5.
+- rtf_sphinx_over_moonshine: ratio of the two. Target: at least 8.
+- live_wer, live_wer_over_offline_wer: the same audio through a live session in real time; zero errors count as one.
+  Target: 1.5.
 - word_start_ms, live_word_start_ms: median distance of the starts of words (of `verbose_json`, and of live finals) from
   those that PocketSphinx's aligner finds for the reference text, on `two_cities.wav`. Target: 60.
 - idle_rss_mb, loaded_rss_mb, aligning_rss_mb: the server and its children: before a request, after one, and after one
   with word times. Targets: 85, 320 and none.
 - base_rss_mb, unloaded_rss_mb: after the same request with a recogniser that takes no memory (what is left are the
   libraries that decode audio and find speech in it), and once `IDLE_TIMEOUT` has passed.
-- returned_share: (loaded − unloaded) / (loaded − base): of what the recogniser took, how much is given back. Target: at
+- returned_share: (loaded − unloaded) / (loaded − base): share of the recogniser's memory that is returned. Target: at
   least 0.8.
 """
 
@@ -139,7 +139,7 @@ def _text_of(recording: Path) -> str | None:
 
 
 def _offline(server: Server, recordings: list[Recording]) -> tuple[int, float]:
-    """Errors in all recordings, and CPU seconds for a second of audio."""
+    """Errors in all recordings, and CPU seconds per second of audio."""
     _post(server, recordings[-1].path)  # loads
     before_s, errors = _cpu_s(server), 0
     for recording in recordings:
@@ -205,7 +205,7 @@ def _post(server: Server, path: Path, **form: str) -> dict[str, Any]:
 
 
 async def _say(server: Server, path: Path, **query: str) -> list[dict[str, Any]]:
-    """Send the recording at the pace of speech. Returns the finals."""
+    """Send the recording in real time. Returns the finals."""
     pcm = to_s16le(audio_of(path))
     size = round(FRAME_S * SAMPLE_RATE) * 2
     address = httpx.URL(f"{server.url.replace('http', 'ws')}/ws/transcribe", params=query)
@@ -230,7 +230,7 @@ async def _aligned(audio: np.ndarray, text: str) -> list[tuple[str, float]]:
 
 
 def _distances_s(reference: list[tuple[str, float]], found: list[tuple[str, float]]) -> list[float]:
-    """Of the words that both have."""
+    """Distances of the starts of words that both have."""
     one, other = ([plain(text) for text, _ in words] for words in (reference, found))
     blocks = SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
     return [abs(reference[a + n][1] - found[b + n][1]) for a, b, size in blocks for n in range(size)]

@@ -1,14 +1,14 @@
-"""One live stream for hours: neither its memory nor its cost per second of audio grows.
+"""One live stream for hours: growth of memory and of cost per second of audio.
 
     python -m benchmarks.endurance [--quick] [--json out/endurance.json]
 
 Two hours of speech and pauses go through `/ws/transcribe` as fast as the server takes them, on the scripted backend, so
 that only the server's own work is measured: decoding frames, VAD, segments, partials, finals, captions.
 
-- rss_growth_mb: what the server process holds at the end, less what it held after the first tenth. Target: 5.
+- rss_growth_mb: memory of the server process at the end, less that after the first tenth. Target: 5.
 - last_over_first_tenth: time for the last tenth of the audio, divided by that for the first. Target: 1.1.
-- times_real_time: audio a second; how fast it went.
-- finals_lost: segments numbered but not told. Target: 0.
+- times_real_time: seconds of audio per second.
+- finals_lost: segment ids without a final. Target: 0.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""What steno weighs when nobody uses it, how soon it answers, and that an hour of audio does not make it grow.
+"""Memory and start time of an idle server, and peak memory for ten minutes and one hour of audio.
 
     python -m benchmarks.footprint [--quick] [--json out/footprint.json]
 
-- idle_rss_mb: the server process, started and asked for /health, nothing loaded. Target: 85.
-- start_s: from spawning the process to the first answer of /health. Target: 1.5.
-- first_request_s: 5 s of speech to a server that has loaded nothing yet, the embedded recogniser's start included.
-- warm_request_s: the same again.
-- ten_minutes_peak_mb, one_hour_peak_mb: the most the server process held while it transcribed a FLAC of that length;
-  with the scripted backend, so that only the server's own memory is in it.
-- hour_over_ten_minutes: their ratio; near 1 = bounded by a constant.
+- idle_rss_mb: the server process after a request of /health, without a model. Target: 85.
+- start_s: from spawning the process to the first response of /health. Target: 1.5.
+- first_request_s: 5 s of speech to a server without a loaded model, including the embedded recogniser's start.
+- warm_request_s: the same request again.
+- ten_minutes_peak_mb, one_hour_peak_mb: peak memory of the server process while it transcribes a FLAC of that length,
+  with the scripted backend, so that only the server's own memory counts.
+- hour_over_ten_minutes: ratio of the two; near 1 = bounded.
 """
 
 from __future__ import annotations

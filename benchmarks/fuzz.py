@@ -1,21 +1,21 @@
-"""Random damage through a running server: no crash, no hang, no request without an answer, no undocumented 5xx.
+"""Random damaged input to a running server: no crash, no hang, no missing response, no undocumented 5xx.
 
     python -m benchmarks.fuzz [--minutes 5] [--parts media forms live openai deepgram] [--seed 1] [--quick]
         [--json out/fuzz.json]
 
-- media: files of ten formats with damages of many kinds, in sane forms.
-- forms: sane files in odd and in damaged forms.
+- media: files of ten formats with damage of many kinds, in valid forms.
+- forms: valid files in odd and in damaged forms.
 - live: damaged WebM and Ogg in live sessions of steno's own dialect.
 - openai: sessions of the OpenAI Realtime dialect: damaged events in any order, odd configurations, bad base64.
 - deepgram: sessions of the Deepgram dialect: odd options in the query, damaged messages, binary garbage.
 
-Each part gets its share of the minutes. The recogniser is the scripted one, so that the time goes into what is tested.
-The same seed gives the same requests. Exits with 1 if anything was found; the bodies that did it go to `out/fuzz`.
+Each part gets its share of the minutes. The backend is the scripted one. The same seed gives the same requests. Exits
+with 1 if anything was found, and writes those bodies to `out/fuzz`.
 
-- requests, answers by status (of live sessions: by close code), findings; all of them counts. `/health` must answer
-  after each part.
+- requests, responses by status (of live sessions: by close code), findings: counts. `/health` must respond after each
+  part.
 - tracebacks: in the server's log. Target: 0.
-- worst_s: the slowest answer, or the longest session.
+- worst_s: the slowest response, or the longest session.
 - decoders_left: decoder processes a while after the server has ended. Target: 0.
 """
 

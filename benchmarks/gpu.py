@@ -1,17 +1,17 @@
-"""What one GPU carries: Qwen3-ASR of true size with random weights, saying what a script says.
+"""Capacity of one GPU: Qwen3-ASR of true size with random weights and scripted tokens.
 
     python -m benchmarks.gpu [--size 0.6B] [--json out/gpu.json]
     python -m benchmarks.gpu --device cpu --model tests/tiny/tiny-asr --quick
 
-Everything in one run, so that a GPU that is lent for minutes is enough. It is the engine alone, without server and VAD
-(`benchmarks.live` measures those).
+One run of minutes measures everything. It runs the engine alone, without server and VAD (`benchmarks.live` measures
+those).
 
-- live_streams: the most streams that keep the p95 of steps under --bound-ms, in real time: each speaks for 3 s of
-  every 5, which makes an utterance, and has a step every 480 ms. Goals: 500 (0.6B), 200 (1.7B).
-- step_ms: the median step of one stream alone. Goal: 25.
+- live_streams: max streams that keep the p95 of steps under --bound-ms, in real time: each speaks for 3 s of every 5,
+  which makes an utterance, and has a step every 480 ms. Goals: 500 (0.6B), 200 (1.7B).
+- step_ms: median step of one stream alone. Goal: 25.
 - offline_audio_s_per_s: recordings in pieces of 24 s through --offline-slots slots. Goals: 2000 (0.6B), 1200 (1.7B).
 - decode_ms, decode_graphs_ms: one decoding iteration of 1, 32 and 128 rows, without and with CUDA graphs.
-- encode_ms, fill_ms: a window of each of 1, 32 and 128 streams encoded; their audio filled in.
+- encode_ms, fill_ms: encoding a window of each of 1, 32 and 128 streams; prefilling their audio.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def _parts(report: harness.Report, loaded: Any, audio: Any, is_quick: bool) -> None:
-    """Where the time goes."""
+    """Time per part."""
     for rows in ROWS[:2] if is_quick else ROWS:
         model = AsrModel(loaded, rows, SLOT_TOKENS)
         for is_warm in (False, True):
@@ -153,7 +153,7 @@ def _alone(loaded: Any, audio: Any, seconds: float) -> list[float]:
 
 
 def _offline(loaded: Any, audio: Any, slots: int) -> float:
-    """Three pieces for each slot, as soon as there is one free."""
+    """Three pieces per slot, each as soon as a slot is free."""
     runner = Scripted(loaded, slots, SLOT_TOKENS)
     pieces, done = 3 * slots, 0
     began = time.perf_counter()
@@ -165,7 +165,7 @@ def _offline(loaded: Any, audio: Any, slots: int) -> float:
 
 
 def _most_streams(loaded: Any, audio: Any, options: argparse.Namespace) -> int:
-    """By doubling, then by halving what is between."""
+    """Max streams, by doubling and then bisection."""
     seconds = 6.0 if options.quick else options.seconds
 
     def holds(streams: int) -> bool:

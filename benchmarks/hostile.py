@@ -1,16 +1,15 @@
-"""What a hostile client costs the others: attacks on the default server, with eight live sessions beside each.
+"""Effect of hostile clients on others: attacks on the default server, with eight live sessions during each.
 
     python -m benchmarks.hostile [--quick] [--seconds 10] [--only NAME] [--granian] [--json out/hostile.json]
 
 For each attack of `benchmarks.attacks`:
 
-- NAME_health_ms: the slowest `/health` while it lasted. Target: 300.
-- NAME_grown_mb: the most that the server's memory grew. Target: 150.
-- NAME_kept_mb: what of it was not given back after the attack. Target: 50.
-- NAME_lost: live sessions of the eight whose text is not what the same audio gives alone. Target: 0.
+- NAME_health_ms: the slowest `/health` during the attack. Target: 300.
+- NAME_grown_mb: peak growth of the server's memory. Target: 150.
+- NAME_kept_mb: growth that remains after the attack. Target: 50.
+- NAME_lost: live sessions of the eight whose text differs from that of the same audio alone. Target: 0.
 
-The server is asked from this process, and the attack comes from another: on a busy machine the slowest answer is an
-upper bound.
+This process requests `/health`, and another attacks: on a busy machine the slowest response is an upper bound.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What an attack did; the fields are the targets' names."""
+    """The effect of an attack; the fields are the targets' names."""
 
     health_ms: float
     grown_mb: float
@@ -66,7 +65,7 @@ def main() -> None:
 
 
 def measure(names: Sequence[str], seconds: float, **environment: str) -> dict[str, Damage]:
-    """The damage of each attack, by its name, to one server that stands all of them in turn."""
+    """The damage of each attack, by name, to one server that gets all of them in turn."""
     with Server(ASR_BACKEND="scripted", **environment) as server:
         damages = {}
         for name in names:
@@ -76,7 +75,7 @@ def measure(names: Sequence[str], seconds: float, **environment: str) -> dict[st
 
 
 def damage_of(server: Server, name: str, seconds: float) -> Damage:
-    """What one attack does to a server that uses the scripted backend.
+    """The damage of one attack to a server with the scripted backend.
 
     Raises:
         RuntimeError: the server died.
@@ -128,7 +127,7 @@ async def _health_s(client: httpx.AsyncClient, url: str) -> float:
 
 
 async def _settled_mb(server: Server, goal_mb: float) -> float:
-    """The server's memory once it is down to the goal, or after `SETTLE_S`."""
+    """The server's memory when it is down to the goal, or after `SETTLE_S`."""
     for _ in range(round(SETTLE_S / 0.1)):
         if server.rss_mb() <= goal_mb + TARGETS["kept_mb"]:
             break
@@ -141,7 +140,7 @@ async def _texts(server: Server, pcm: bytes, sessions: int) -> list[str]:
 
 
 async def _text(server: Server, pcm: bytes) -> str:
-    """All finals of one live session that says `pcm` at `PACE`; empty where the server turned it away."""
+    """All finals of one live session that sends `pcm` at `PACE`; empty if the server refused it."""
     url = f"{server.url.replace('http', 'ws')}/ws/transcribe"
     frame = round(FRAME_S * BYTES_PER_S)
     try:

@@ -1,4 +1,4 @@
-"""How many live streams a server carries, how soon text comes, and what a stream costs.
+"""Live streams: how many fit, lag of their text, cost per stream.
 
     python -m benchmarks.live [--sessions 50] [--seconds 60] [--backend scripted] [--quick] [--json out/live.json]
     python -m benchmarks.live --find-max --bound-ms 700
@@ -6,20 +6,20 @@
 
 `--json FILE` also writes a plot of the lags and a report in HTML beside it.
 
-Paced streams, each with frames of 100 ms and three fifths of speech, against a server in a process of its own; this
-process is the load. All say the same, each from another place on: people do not draw breath together. With the scripted
-backend recognition costs nothing, so what is left is the server's own.
+Real-time streams, each with frames of 100 ms and three fifths of speech, to a server in a process of its own; this
+process is the load. All send the same talk, each from another position, so that their pauses do not coincide. With the
+scripted backend recognition is free, so the cost is the server's own.
 
-- partial_lag_p50/95/99_ms: from when the last audio of a partial was sent until its text came.
-- final_lag_p50/95_ms: the same for finals, from the end of the segment, which is `VAD_SILENCE_MS` after its last sound.
-- alone_p95_ms, p95_added_lag_ms: the p95 of partials of one stream alone, and what the others add to it. Target: 100.
+- partial_lag_p50/95/99_ms: from sending the last audio of a partial until its text arrived.
+- final_lag_p50/95_ms: the same for finals, from the end of the segment, `VAD_SILENCE_MS` after its last speech.
+- alone_p95_ms, p95_added_lag_ms: p95 of partials of one stream alone, and the lag that other streams add. Target: 100.
 - cpu_ms_per_100ms_audio: CPU time of the server and its children. Target: 0.4.
-- vad_share: the part of it that the VAD was at work.
-- rss_mb_per_stream: memory with all streams, less that before, by stream. Target: 1.
-- revision_rate: partials that changed text which had been shown before.
-- stable_divergence: finals that did not begin with what was stable, and were made to.
-- late_sends: frames that this process sent over 50 ms late; near 0, or the load is the bottleneck.
-- max_streams (with --find-max): the most that keep the p95 of partials under the bound.
+- vad_share: share of CPU time used by the VAD.
+- rss_mb_per_stream: growth of memory per stream. Target: 1.
+- revision_rate: share of partials that changed text of an earlier one.
+- stable_divergence: finals whose text contradicted stable text already sent.
+- late_sends: frames that this process sent over 50 ms late; if not near 0, the load is the bottleneck.
+- max_streams (with --find-max): max streams that keep the p95 of partials under the bound.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WARM_UP_S = 3.0
 
 @dataclass
 class Heard:
-    """What all streams of a run were told."""
+    """The messages of all streams of a run."""
 
     partial_lags_s: list[float] = field(default_factory=list)
     final_lags_s: list[float] = field(default_factory=list)
@@ -128,7 +128,7 @@ def _measure(report: harness.Report, server: Server, say: Path, sessions: int, s
 
 
 def _find_max(options: argparse.Namespace, seconds: float) -> int:
-    """Doubles until it is too much, then halves the gap; a fresh server for each try."""
+    """Max streams, by doubling and then bisection, with a new server for each try."""
     least, most = 0, 0
     for sessions in itertools.count():
         asked = options.sessions * 2**sessions if not most else (least + most) // 2
@@ -163,7 +163,7 @@ async def load(url: str, say: Path, sessions: int, seconds: float, sample: objec
 
 
 def _turned(pcm: bytes, part: float) -> bytes:
-    """The same talk, begun elsewhere."""
+    """The same talk, rotated to another start."""
     at = round(part * len(pcm) / 2) * 2
     return pcm[at:] + pcm[:at]
 

@@ -4,14 +4,14 @@
     python -m benchmarks.offline --true-size [--clips 8]
 
 Each way runs in a process of its own, several rounds; ratios are of medians. `--true-size` makes random weights of the
-size of Qwen3-ASR-0.6B; they know no end, so each clip gets three tokens a second, as English speech has.
+size of Qwen3-ASR-0.6B; they emit no end token, so each clip gets three tokens per second, as English speech has.
 
-- speedup_over_batch1: `generate` on one clip at a time, by steno. Target on the tiny model: 3.
-- speedup_over_batched: `generate` on batches of like lengths, by steno. Target at true size: 1.
-- same_text: the part of the clips that have the same tokens in fp32. Target: 1.
-- bf16_speedup, int8_speedup: steno in fp32, by steno in bf16 and with QUANTIZE=int8.
-- int8_agreement, bf16_agreement: the part of the tokens that are the same as in fp32, by position.
-- real_time_factor: seconds for a second of audio, by way. peak_mb: the most memory, by way.
+- speedup_over_batch1: time of `generate` on one clip at a time, divided by steno's. Target on the tiny model: 3.
+- speedup_over_batched: time of `generate` on batches of similar lengths, divided by steno's. Target at true size: 1.
+- same_text: share of clips with the same tokens in fp32. Target: 1.
+- bf16_speedup, int8_speedup: time in fp32 divided by that in bf16 and with QUANTIZE=int8.
+- int8_agreement, bf16_agreement: share of tokens that equal those in fp32, by position.
+- real_time_factor: seconds per second of audio, by way. peak_mb: peak memory, by way.
 """
 
 from __future__ import annotations

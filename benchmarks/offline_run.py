@@ -1,8 +1,8 @@
-"""One way of recognising some clips, in a process of its own: for `benchmarks.offline`, which says what it is for.
+"""One way of recognising clips, in a process of its own, for `benchmarks.offline`.
 
     python -m benchmarks.offline_run '{"way": "steno", "model": "tests/tiny/tiny-asr", …}'
 
-Prints JSON: the seconds that each round took, the tokens of each clip, the most memory.
+Prints JSON: seconds of each round, tokens of each clip, peak memory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOKENS_PER_S = 3
 
 @dataclass
 class Plan:
-    """What is to be done; see `benchmarks.offline`."""
+    """Options of a run; see `benchmarks.offline`."""
 
     way: str
     """`steno`, `generate-batched` or `generate-one`."""
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 class _Steno:
-    """The backend as the engine drives it: as many pieces as there are slots, the next as soon as one is free."""
+    """The backend as the engine drives it: one piece per slot, the next as soon as a slot is free."""
 
     def __init__(self, plan: Plan, loaded: Any, clips: list[Any], lengths: list[int] | None) -> None:
         self._plan = plan
@@ -95,7 +95,7 @@ class _Steno:
 
 
 class _Kept(QwenBackend):
-    """Keeps the tokens of what it read."""
+    """Records the tokens that it decodes."""
 
     def __init__(self, plan: Plan, way: Way, limits: dict[int, int]) -> None:
         super().__init__(LoadOptions(plan.model), EngineOptions(plan.batch))
@@ -112,7 +112,7 @@ class _Kept(QwenBackend):
 
 
 class _Generate:
-    """transformers alone: its processor and `generate`, one clip at a time or in batches of like lengths."""
+    """transformers alone: its processor and `generate`, one clip at a time or in batches of similar lengths."""
 
     def __init__(self, plan: Plan, loaded: Any, clips: list[Any], lengths: list[int] | None) -> None:
         self._loaded = loaded

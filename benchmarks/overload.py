@@ -1,26 +1,26 @@
-"""Five times as many uploads as a server can take, with live streams beside.
+"""Uploads at five times a server's capacity, with live streams.
 
     python -m benchmarks.overload [--seconds 60] [--times 5] [--live 4] [--backend moonshine] [--quick]
         [--json out/overload.json]
 
 Each upload is the sample. Capacity is measured first and last, by as many clients as keep the server busy; in between
-come an open loop (clients arrive at random, `--times` the capacity, whatever the server does) and a closed one (a fixed
-crowd, each asking again when it is served). A client that is refused waits as `Retry-After` says, and comes back, in
-the open loop once. Clients have addresses of their own (127.x.y.z), as those of a real server have, and a connection
-for each upload. Live streams talk beside it, and alone before. Each of the loops has a server of its own.
+run an open loop (clients arrive at random, at `--times` the capacity) and a closed loop (a fixed number of clients,
+each with a new upload when one is served). A refused client retries after `Retry-After`, in the open loop once. Clients have
+addresses of their own (127.x.y.z) and a connection per upload. Live streams run alone before, and during each loop.
+Each loop has a server of its own.
 
 The crowd, the live streams and a probe are three processes (`benchmarks/overloading`). The probe sends two new clients
-a second from blocking sockets, at a higher priority where the system allows that: what it times is the server, and not
-a client's wait for a processor that the crowd and the decoders keep busy.
+per second from blocking sockets, at a higher priority if the system allows it, so that it times the server and not a
+client's wait for a CPU.
 
-- capacity_per_s: uploads served in a second, with the live streams beside: the mean of before and after.
-- goodput_open, goodput_closed: uploads served under overload, by the capacity. Target: at least 0.9.
+- capacity_per_s: uploads served per second, with the live streams: the mean of before and after.
+- goodput_open, goodput_closed: uploads served under overload, divided by the capacity. Target: at least 0.9.
 - refusal_p50_ms, refusal_p95_ms: from opening the connection to the end of the 429, timed by the probe. Target for the
   p95: 50. crowd_refusal_p50_ms, crowd_refusal_p95_ms: the same, timed by the crowd, with its own delays.
-- first_retry_open, first_retry_closed: of the refused clients whose moment came in time, those who got in. Target: at
+- first_retry_open, first_retry_closed: share of refused clients that are admitted at their first retry. Target: at
   least 0.8.
-- live_final_alone_p95_ms, live_final_p95_ms, live_final_ratio: how late finals come. Target for the ratio: 1.5.
-- failures: answers that were neither a transcript nor a 429, and connections without an answer. Target: 0.
+- live_final_alone_p95_ms, live_final_p95_ms, live_final_ratio: lag of finals. Target for the ratio: 1.5.
+- failures: responses that were neither a transcript nor a 429, and connections without a response. Target: 0.
 """
 
 from __future__ import annotations
@@ -89,8 +89,7 @@ def _measure(options: argparse.Namespace, report: harness.Report) -> None:
 
 @contextmanager
 def _fresh(options: argparse.Namespace) -> Iterator[Load]:
-    """The clients of a server of their own, whose model and VAD are loaded: what one phase's refused clients were
-    promised must not hold up the next."""
+    """Start a new server with model and VAD loaded: reservations for one phase's clients must not affect the next."""
     model = {"MODEL_ID": options.model} if options.model else {}
     with (
         Server(ASR_BACKEND=options.backend, MAX_QUEUE=str(QUEUE), **LIMITS, **model) as server,

@@ -1,9 +1,9 @@
-"""Qwen3-ASR with random weights that says what a script says: all of it is computed, then its choices are replaced.
+"""Qwen3-ASR with random weights and scripted tokens: everything is computed, then the sampled tokens are replaced.
 
-Random weights know no end, and say nothing that a text could be made of. The script has three tokens a second, as
-English speech has, of which each step revises the last three, as real partials do (about three in five tokens of a
-draft that short turn out right, which was measured on a trained checkpoint); every third step also puts in, leaves out
-or changes a token further back. What is a second older than that is stable.
+Random weights emit no end token and no text. The script has three tokens per second, as English speech has, of which
+each step revises the last three, as real partials do (about three in five tokens of a draft that short are accepted,
+measured on a trained checkpoint); every third step also inserts, deletes or substitutes a token further back. Tokens
+that are a second older are stable.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_TOKENS = 10_000
 
 
 def script(seconds: float) -> list[int]:
-    """What is said after so much audio: the last tokens are others at each step, and sometimes one before them."""
+    """The tokens after so much audio: the last ones differ at each step, and sometimes one before them."""
     count = round(TOKENS_PER_S * seconds)
     steady = random.Random(0).choices(range(2, 200), k=count)
     chance = random.Random(count)
@@ -62,7 +62,7 @@ class Scripted(ModelRunner):
         super().__init__(model, slots, incremental=incremental)
 
     def _expected(self, request: Request) -> tuple[Ids, int]:
-        """As the session would have it, which knows text and not tokens."""
+        """The expected tokens, as the session would give them as text."""
         draft, _ = super()._expected(request)
         return draft, max(len(draft) - REVISED - 1 - TOKENS_PER_S, 0)
 

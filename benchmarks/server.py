@@ -14,7 +14,7 @@ import psutil
 
 
 class Server:
-    """Started by `with Server(...)`; `start_s` is from the spawn to the first answer of `/health`."""
+    """Started by `with Server(...)`; `start_s` is from the spawn to the first response of `/health`."""
 
     def __init__(self, **environment: str) -> None:
         self._environment = {**os.environ, "PORT": "0", "LOG_LEVEL": "WARNING", **environment}
@@ -51,7 +51,7 @@ class Server:
         self._log.close()
 
     def log(self) -> str:
-        """What the server has logged so far."""
+        """The server's log so far."""
         # Without moving the file's position, which the server writes at.
         return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
 

@@ -1,4 +1,4 @@
-"""What live benchmarks say: a sample again and again, with pauses between; three fifths of it are speech."""
+"""Audio of live benchmarks: a sample repeated with pauses; three fifths of it are speech."""
 
 from __future__ import annotations
 

@@ -1,20 +1,20 @@
-"""What a step of a live stream costs, by how long the stream has lasted: steno's engine against starting over.
+"""Cost of a live step by the stream's length: steno's engine against recomputing.
 
     python -m benchmarks.streaming_cost [--int8] [--json out/streaming_cost.json]
     python -m benchmarks.streaming_cost --model tests/tiny/tiny-asr --quick
 
 Continuous speech, a step every 480 ms, utterances cut after 24 s as the server does. The weights are random, of the
-size of Qwen3-ASR-0.6B (or `--model`), so what they say is scripted: three tokens a second, of which each step revises
-the last three and sometimes one further back. All of the model is computed; its choices are then replaced.
+size of Qwen3-ASR-0.6B (or `--model`), so the tokens are scripted: three per second, of which each step revises the last
+three and sometimes one further back. The whole model is computed; the sampled tokens are then replaced.
 
-- naive_over_steno_24s: the whole utterance encoded, filled in and decoded again, by steno, at 24 s. Target: 2.5.
-- refeed_over_steno_120s: the whole session encoded and filled in again with the text so far but five tokens, which are
-  decoded (what qwen-asr's streaming does), at 120 s, by the median step of steno's last utterance. Target: 15. That
-  steno cuts utterances is part of it: fed again without cuts, a step grows with the session.
-  refeed_over_steno_longest: by its last step, the most expensive, at 24 s of the utterance.
-- second_over_first_minute: mean step of steno in the second minute, by that in the first. Target: at most 1.15.
-- batch4_gain: four steps one after the other, by one step of four streams whose utterances have other lengths.
-- steno_ms, naive_ms, refeed_ms: medians at those places.
+- naive_over_steno_24s: time to encode, prefill and decode the whole utterance, divided by steno's at 24 s. Target: 2.5.
+- refeed_over_steno_120s: time to encode and prefill the whole session with its text except five tokens, which are
+  decoded (as qwen-asr's streaming does), at 120 s, divided by the median step of steno's last utterance. Target: 15.
+  Part of the gain is that steno cuts utterances: without cuts, a step grows with the session.
+  refeed_over_steno_longest: divided by its last step, the most expensive, at 24 s of the utterance.
+- second_over_first_minute: mean step in the second minute, divided by that in the first. Target: at most 1.15.
+- batch4_gain: four steps in turn, divided by one step of four streams with utterances of different lengths.
+- steno_ms, naive_ms, refeed_ms: medians at those times.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Stream:
         self._utterance = -1
 
     def step(self, end_s: float) -> float:
-        """Hear the stream up to `end_s`; returns the seconds that it took."""
+        """Recognise the stream up to `end_s`; returns the seconds."""
         utterance = int((end_s - 0.001) // UTTERANCE_S)
         if utterance != self._utterance:
             self.forget()
@@ -68,7 +68,7 @@ class Stream:
 
 
 def together(runner: ModelRunner, audios: Sequence[Any]) -> float:
-    """A step of each of several live utterances; returns the seconds that all of it took."""
+    """One step for several live utterances; returns its seconds."""
     began = time.perf_counter()
     requests = [new_request(audio, str(n), final=False) for n, audio in enumerate(audios)]
     for request in requests:
@@ -80,7 +80,7 @@ def together(runner: ModelRunner, audios: Sequence[Any]) -> float:
 
 
 def refeed(model: AsrModel, audio: Any) -> float:
-    """The whole session again; all of its text but the last tokens is given."""
+    """Recompute the whole session, with all of its text except the last tokens as prefix."""
     said = script(len(audio) / SAMPLE_RATE)
     before, after = model.prompt_builder.around("", "en")
     began = time.perf_counter()

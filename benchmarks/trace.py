@@ -1,17 +1,16 @@
-"""Where each millisecond goes, from a frame of audio to its caption: the stages of live streams, timed one by one.
+"""Time per stage of live streams, from an audio frame to its caption.
 
     python -m benchmarks.trace [--sessions 20] [--seconds 20] [--quick] [--json out/trace.json]
 
-Paced streams in this process, without sockets: the real intake, session, VAD stage, engine and dialect, on the scripted
-backend at 1 ms a step. For each stage its time by 100 ms of audio (`_us`), and for what is waited for, by partial
-(`_ms`):
+Real-time streams in this process, without sockets: intake, session, VAD stage, engine and dialect, on the scripted
+backend at 1 ms per step. Computing stages: time per 100 ms of audio (`_us`); waits: time per partial (`_ms`):
 
 - decode_us: bytes → 16 kHz samples.
-- session_us: the tape, the frames, the segmenter, the hypotheses.
-- vad_us: the VAD itself, in its thread; vad_wait_ms: from handing over frames until their probabilities are there.
-- queue_ms, recognise_ms: a partial's wait for its turn, and its time in the backend.
+- session_us: audio buffer, frames, segmenter, hypotheses.
+- vad_us: the VAD, in its thread; vad_wait_ms: from submitting frames until their probabilities arrive.
+- queue_ms, recognise_ms: a partial's time in the queue, and in the backend.
 - encode_us: events → JSON.
-- partial_ms: all of it, from the frame that made a partial due until its JSON is there.
+- partial_ms: total, from the frame that made a partial due until its JSON.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ FRAME_S = 0.1
 
 
 class Stages:
-    """Seconds by stage, and how often."""
+    """Seconds and counts by stage."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
@@ -137,7 +136,7 @@ async def _stream(stages: Stages, context: LiveContext, name: str, pcm: bytes, b
 
 
 def _instrument(stream: LiveStream, stages: Stages) -> None:
-    """Times what the stream calls, where it calls it."""
+    """Time the stream's calls."""
     session, intake, vad_stream = stream._session, stream._intake, stream._vad_stream
     for name in ("feed", "observe", "due", "apply"):
         setattr(session, name, stages.timed("session", getattr(session, name)))

@@ -1,4 +1,4 @@
-"""Random weights of the size of Qwen3-ASR-0.6B or 1.7B: they say nothing, and cost what the real ones cost.
+"""Random weights of the size of Qwen3-ASR-0.6B or 1.7B: no meaningful text, but the real cost.
 
     python -m benchmarks.true_size tests/tiny/tiny-asr FOLDER [--size 1.7B]
 

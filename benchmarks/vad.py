@@ -1,10 +1,10 @@
-"""What voice activity detection costs: a file in blocks against frame by frame, and many streams in a step against one.
+"""Cost of voice activity detection: files in blocks against frames, and many streams per call against one.
 
     python -m benchmarks.vad [--quick] [--json out/vad.json]
 
-- blocks_us, frames_us: a frame of a file (32 ms of audio), in blocks as files are heard, and one frame a call.
-- together_us, alone_us: a frame of a live stream, among 32 in a step, and in a step of its own. Target together: 30.
-- blocks_speedup, together_speedup: the ratios, in the same run.
+- blocks_us, frames_us: per frame of a file (32 ms of audio), in blocks as for files, and one frame per call.
+- together_us, alone_us: per frame of a live stream, in a batch of 32, and alone. Target together: 30.
+- blocks_speedup, together_speedup: the ratios in the same run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def each_us(frames: int, run: Callable[[], object]) -> float:
-    """Microseconds for a frame, on the mean of ten runs."""
+    """Microseconds per frame, mean of ten runs."""
     began = time.perf_counter()
     for _ in range(10):
         run()

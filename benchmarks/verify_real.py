@@ -1,22 +1,22 @@
-"""Whether a real Qwen3-ASR works here, in one command: what it says, how fast, and that it says what it should.
+"""Verifies a real Qwen3-ASR on this machine: tokens, text, word times, speed, memory.
 
     python -m benchmarks.verify_real --model Qwen/Qwen3-ASR-0.6B [--aligner Qwen/Qwen3-ForcedAligner-0.6B]
         [--audio FOLDER] [--device cuda] [--dtype bfloat16] [--quick] [--json out/verify.json]
 
 A reference is a text file beside a recording (`x.txt` beside `x.mp3`), or an entry in a `clips.json` or
 `transcripts.json`: {"x": {"text": …, "language": "en", "words": [[word, start_s, end_s], …]}} or {"x.mp3": text}.
-Without a folder, the recordings of this repository are heard. The whole folder is kept in memory: an hour is 0.5 GB.
+Without a folder, this repository's recordings are used. The whole folder is kept in memory: 0.5 GB per hour.
 
 - audio: recordings can be read.
 - load: layout, parameters, dtype, device, seconds, memory.
 - parity: the tokens of transformers' `generate`, alone and in a batch, in fp32 where that fits.
-- text: word error rate, character error rate where no spaces are written; case and punctuation do not count.
-- aligner: word times in order, inside the audio, with a length, as fast as people speak; their mean error.
+- text: word error rate, or character error rate for scripts without spaces; case and punctuation do not count.
+- aligner: word times in order, inside the audio, with a length, at the pace of speech; their mean error.
 - nothing: silence and noise give no text.
-- speed: seconds for a second of audio, tokens a second, ours and `generate`'s.
-- unload: the part of the weights that comes back to the system.
+- speed: seconds per second of audio, tokens per second, ours and `generate`'s.
+- unload: the share of the weights' memory that is returned.
 
-Ends with 0 if nothing failed. `--json` also writes a Markdown file beside it.
+Exits with 0 if nothing failed. `--json` also writes a Markdown file beside it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 class Verification:
-    """Makes every check, in order, and prints each as soon as it is known."""
+    """Runs every check, in order, and prints each result at once."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.found: list[Check] = []

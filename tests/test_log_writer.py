@@ -54,7 +54,7 @@ def test_what_does_not_fit_is_dropped_counted_and_told(held: Held) -> None:
     logger.remove()
     lines = held.getvalue().splitlines()
     assert lines[:10] == [f"{n:099}" for n in range(10)]
-    assert lines[10:] == ["90 log lines were dropped: they came faster than they were read"]
+    assert lines[10:] == ["90 log lines were dropped: the reader of the log is too slow"]
 
 
 def test_a_stream_that_fails_ends_nothing() -> None:

@@ -85,7 +85,7 @@ def test_a_server_that_stops_with_an_error_fails_the_demo(capfd: pytest.CaptureF
 
 
 def test_a_demo_without_text_has_failed() -> None:
-    with pytest.raises(ServerError, match="heard nothing in the sample"):
+    with pytest.raises(ServerError, match="recognised no text in the sample"):
         demo.demonstrate(server_that(" ", exits_with=0))
 
 

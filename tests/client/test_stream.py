@@ -343,7 +343,7 @@ async def test_uploads_have_an_asynchronous_twin(server: RunningServer, fixtures
             await client.post(fixtures / "letter.flac", {"model": "unheard-of"})
         with pytest.raises(ServerError, match="hotwords"):
             await client.transcribe(fixtures / "letter.flac", hotwords=["Bletchley"] * 1000)
-        with pytest.raises(InvalidRequestError, match="a list, not one text"):
+        with pytest.raises(InvalidRequestError, match="expected a list of words"):
             await client.transcribe(fixtures / "letter.flac", hotwords="Bletchley")
     assert max(sent) == (fixtures / "letter.flac").stat().st_size
     with Client(server.url, "k") as blocking:

@@ -139,7 +139,7 @@ async def test_an_http_answer_in_place_of_a_stream_is_understood(status: int, ki
         raise AssertionError
 
     async with serving(never, process_request=refuse) as url:
-        with pytest.raises(kind, match=rf"answers the handshake of a live stream with {status}") as refused:
+        with pytest.raises(kind, match=rf"responds to the handshake of a live stream with {status}") as refused:
             await heard(url)
     assert getattr(refused.value, "retry_after_s", 60) == 60
 
