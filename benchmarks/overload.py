@@ -6,8 +6,8 @@
 Each upload is the sample. Capacity is measured first and last, by as many clients as keep the server busy; in between
 run an open loop (clients arrive at random, at `--times` the capacity) and a closed loop (a fixed number of clients,
 each with a new upload when one is served). A refused client retries after `Retry-After`, in the open loop once. Clients
-have addresses of their own (127.x.y.z) and a connection per upload. Live streams run alone before, and during each loop.
-Each loop has a server of its own.
+have addresses of their own (127.x.y.z) and a connection per upload. Live streams run alone before, and during each
+loop. Each loop has a server of its own.
 
 The crowd, the live streams and a probe are three processes (`benchmarks/overloading`). The probe sends two new clients
 per second from blocking sockets, at a higher priority if the system allows it, so that it times the server and not a
