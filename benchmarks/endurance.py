@@ -32,7 +32,7 @@ FRAME_S = 0.1
 
 @dataclass
 class Run:
-    """What was seen from outside. `marks`: when each tenth of the audio had been heard, and what the server held."""
+    """Measurements. `marks`: when each tenth of the audio was recognised, and the server's memory."""
 
     marks: list[tuple[float, float]] = field(default_factory=list)
     finals: int = 0

@@ -1,4 +1,4 @@
-"""Sends attacks to a server and judges the answers."""
+"""Sends attacks to a server and checks the responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.fuzzing.requests import Attack
 
 CLIENTS = 4
 HANG_S = 60.0
-"""An answer that takes longer is a hang; the server's own time-out for a decoder is 10 s of CPU."""
+"""A response that takes longer is a hang; the server's own time-out for a decoder is 10 s of CPU."""
 
 DOCUMENTED_5XX = {503, 504}
 """`docs/api.md`: come back later, and the request's time is up."""
@@ -27,7 +27,7 @@ MAX_FINDINGS = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not happen, and the request that made it happen."""
+    """A failure, and the request that caused it."""
 
     what: str
     attack: Attack
@@ -35,13 +35,13 @@ class Finding:
 
 @dataclass(slots=True)
 class Verdict:
-    """What came of a run."""
+    """The results of a run."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     by_attack: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     worst_s: float = 0.0
-    """The slowest answer."""
+    """The slowest response."""
 
     @property
     def requests(self) -> int:
@@ -51,7 +51,7 @@ class Verdict:
 async def attack(
     make_attacks: Callable[[random.Random], Iterator[Attack]], url: str, dice: random.Random, seconds: float
 ) -> Verdict:
-    """Send attacks to the server at `url` for so long, a few at once, and collect what must not happen."""
+    """Send attacks to the server at `url` for a time, a few in parallel, and collect failures."""
     verdict, attacks = Verdict(), make_attacks(dice)
     end = time.monotonic() + seconds
     async with httpx.AsyncClient(base_url=url, timeout=HANG_S) as client, asyncio.TaskGroup() as group:
@@ -72,7 +72,7 @@ async def _client(client: httpx.AsyncClient, attacks: Iterator[Attack], end: flo
 
 
 async def _fault_of(client: httpx.AsyncClient, one: Attack, verdict: Verdict) -> str | None:
-    """What is wrong with the answer; None = nothing."""
+    """What is wrong with the response; None = nothing."""
     try:
         answer = await client.post(one.path, content=one.body, headers={"Content-Type": one.content_type})
     except httpx.TimeoutException:
@@ -96,7 +96,7 @@ def _is_error_body(answer: httpx.Response) -> bool:
 
 
 def keep(findings: list[Finding], folder: Path) -> list[Path]:
-    """Write the bodies that did it, to be sent again."""
+    """Write the bodies that caused findings, for replay."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, finding in enumerate(findings):

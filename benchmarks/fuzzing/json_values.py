@@ -1,4 +1,4 @@
-"""JSON that is odd: values of every type where another is expected, and text that is damaged byte by byte."""
+"""Odd JSON: values of unexpected types, and text damaged byte by byte."""
 
 from __future__ import annotations
 

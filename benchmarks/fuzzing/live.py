@@ -15,18 +15,18 @@ from benchmarks.fuzzing.driver import CLIENTS, HANG_S, MAX_FINDINGS, Finding, Ve
 from benchmarks.fuzzing.requests import Attack
 
 CONTAINERS = {"webm": "webm", "mkv": "webm", "ogg": "ogg"}
-"""What a format is sent as: the encoding that the session asks for."""
+"""The session's encoding for each format."""
 
 OPUS_OF_SEVEN_ONE = media.Format("ogg", "ogg", "libopus", "flt", "7.1")
 
 PROPER_CODES = {1000, 1001, 1013}
-"""Close codes of a session that ended as it may (`docs/live.md`); 1011 is a failure of the server."""
+"""Allowed close codes (`docs/live.md`); 1011 is a server error."""
 
 CLOSE = json.dumps({"action": "close"})
 
 
 def live_attacks(dice: random.Random) -> Iterator[Attack]:
-    """Damaged streams, some of them of two recordings, without end."""
+    """Endless damaged streams, some of them of two recordings."""
     seeds = [(name, media.encoded(format)) for format in media.FORMATS if (name := format.name) in CONTAINERS]
     seeds.append(("ogg", media.encoded(OPUS_OF_SEVEN_ONE)))
     while True:
@@ -39,7 +39,7 @@ def live_attacks(dice: random.Random) -> Iterator[Attack]:
 
 
 async def attack(url: str, dice: random.Random, seconds: float) -> Verdict:
-    """Hold sessions with the server at `url` for so long, a few at once, and collect what must not happen."""
+    """Run sessions with the server at `url` for a time, a few in parallel, and collect failures."""
     verdict, attacks = Verdict(), live_attacks(dice)
     end = time.monotonic() + seconds
 
@@ -60,7 +60,7 @@ async def attack(url: str, dice: random.Random, seconds: float) -> Verdict:
 
 
 async def _fault_of(url: str, one: Attack, frame_bytes: int, verdict: Verdict) -> str | None:
-    """What is wrong with how the session went; None = nothing."""
+    """What is wrong with the session; None = nothing."""
     try:
         async with asyncio.timeout(HANG_S), websockets.connect(url + one.path) as socket:
             await asyncio.gather(_send(socket, one.body, frame_bytes), _drain(socket))

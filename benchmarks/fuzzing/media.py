@@ -16,7 +16,7 @@ SECONDS = 1.0
 SAMPLES_PER_FRAME = 1024
 
 NUMBERS = (0, 1, 37, 255, 256, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF)
-"""What makes sizes and counts absurd."""
+"""Values that make sizes and counts absurd."""
 
 MAX_DAMAGES = 6
 
@@ -47,7 +47,7 @@ FORMATS = (
 
 
 def seeds() -> dict[str, bytes]:
-    """A sane file of each format."""
+    """A valid file of each format."""
     return {format.name: encoded(format) for format in FORMATS}
 
 

@@ -1,4 +1,4 @@
-"""Requests to the HTTP API: sane ones with damaged media, and damaged ones."""
+"""Requests to the HTTP API: valid ones with damaged media, and damaged ones."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Attack:
     """One request."""
 
     name: str
-    """What it is made of, to be found again."""
+    """Description of the request, for the report."""
     path: str
     body: bytes
     content_type: str
 
 
 def media_attacks(dice: random.Random) -> Iterator[Attack]:
-    """Damaged media in sane forms, without end; the formats take turns."""
+    """Endless damaged media in valid forms; the formats alternate."""
     seeds = media.seeds()
     while True:
         for name, data in seeds.items():
@@ -57,7 +57,7 @@ def media_attacks(dice: random.Random) -> Iterator[Attack]:
 
 
 def form_attacks(dice: random.Random) -> Iterator[Attack]:
-    """Sane media in odd forms, and forms that are damaged byte by byte, without end."""
+    """Endless valid media in odd forms, and forms damaged byte by byte."""
     sane = media.seeds()["flac"]
     while True:
         fields = [(dice.choice(FIELDS), dice.choice(VALUES)) for _ in range(dice.choice([0, 1, 1, 2, 5]))]
@@ -72,7 +72,7 @@ def form_attacks(dice: random.Random) -> Iterator[Attack]:
 
 
 def form_of(fields: list[tuple[str, str]], file: bytes, file_name: str) -> bytes:
-    """A `multipart/form-data` body (RFC 7578), its names and values as they are, sane or not."""
+    """A `multipart/form-data` body (RFC 7578) with names and values unchanged, valid or not."""
     parts = [
         b'Content-Disposition: form-data; name="%s"\r\n\r\n%s' % (_bytes(name), _bytes(value)) for name, value in fields
     ]

@@ -1,4 +1,4 @@
-"""Live sessions as scripts of frames, and what must not happen in one."""
+"""Live sessions as scripts of frames, and checks of their responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Ending: TypeAlias = Literal["answer", "close", "abort"]
 """Once all frames are sent: wait for the answer to the last one and close; close at once; cut the connection."""
 
 PROPER_CODES = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1013}
-"""Close codes of a session that ended as it may (RFC 6455, 7.4.1; `docs/live.md`); 1011 is a failure of the server."""
+"""Allowed close codes (RFC 6455, 7.4.1; `docs/live.md`); 1011 is a server error."""
 
 NORMAL = 1000
 CUT = 1006
@@ -49,7 +49,7 @@ class Session:
     frames: tuple[Frame, ...]
     ending: Ending
     answer: str = ""
-    """What is in the answer to the last frame, if that is waited for; empty: the server closes."""
+    """Text that the response to the last frame contains, if it is awaited; empty = the server closes."""
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
 
@@ -64,7 +64,7 @@ class Session:
 async def attack(
     make_sessions: Callable[[random.Random], Iterator[Session]], url: str, dice: random.Random, seconds: float
 ) -> Verdict:
-    """Hold sessions with the server at `url` for so long, a few at once, and collect what must not happen."""
+    """Run sessions with the server at `url` for a time, a few in parallel, and collect failures."""
     verdict, sessions = Verdict(), make_sessions(dice)
     end = time.monotonic() + seconds
 
@@ -85,7 +85,7 @@ async def attack(
 
 
 async def _fault_of(address: str, one: Session, verdict: Verdict) -> str | None:
-    """What is wrong with how the session went; None = nothing."""
+    """What is wrong with the session; None = nothing."""
     connection = websockets.connect(
         address,
         additional_headers=list(one.headers),
@@ -126,7 +126,7 @@ class _Conversation:
         self._fault: str | None = None
 
     async def run(self) -> str | None:
-        """What is wrong with what the server sent, or did not."""
+        """What is wrong with the server's messages, or missing."""
         listening = asyncio.create_task(self._listen())
         try:
             await self._send()

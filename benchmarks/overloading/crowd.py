@@ -20,12 +20,12 @@ FAILED = Answer(0, 1.0)
 
 
 def open_loop(host: str, port: int, file: Path, rate: float, seconds: float) -> Tally:
-    """Clients that come at random, `rate` a second, whatever the server does; one that is refused comes back once."""
+    """An open loop: clients arrive at random, `rate` per second; a refused one retries once."""
     return asyncio.run(_open_loop(_Crowd(host, port, file, seconds), rate))
 
 
 def closed_loop(host: str, port: int, file: Path, clients: int, seconds: float, over_s: float = 0.0) -> Tally:
-    """So many clients, each asking until it is served, and then again.
+    """A closed loop: each client uploads until it is served, and then again.
 
     Args:
         over_s: they come within so many seconds.
@@ -40,7 +40,7 @@ class _Crowd:
         self.tally = Tally(time.perf_counter() + seconds)
 
     async def visit(self, n: int, *, tries: int) -> None:
-        """Client `n` asks; where it is refused, it comes back when it was told, and asks `tries` times in all."""
+        """Client `n` uploads; if refused, it retries after `Retry-After`, with `tries` attempts in total."""
         tally = self.tally
         for attempt in range(tries):
             answer = await self._ask(n)

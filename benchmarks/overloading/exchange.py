@@ -31,7 +31,7 @@ def upload_of(file: Path, host: str) -> bytes:
 
 
 def answer_of(data: bytes | bytearray) -> Answer | None:
-    """The answer, once all of it is there.
+    """The response, once complete.
 
     Raises:
         ValueError: this is none.
@@ -49,5 +49,5 @@ def answer_of(data: bytes | bytearray) -> Answer | None:
 
 
 def address_of(n: int, network: int) -> str:
-    """The n-th client's: each has one of its own, as those of a real server have."""
+    """The address of the n-th client: each has its own, as with a real server."""
     return f"127.{network}.{1 + n // 250 % 250}.{1 + n % 250}"

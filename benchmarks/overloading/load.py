@@ -1,4 +1,4 @@
-"""The clients of an overloaded server, each kind in a process of its own: none of them waits for another's work."""
+"""The clients of an overloaded server, each kind in a process of its own, so that they do not delay each other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchmarks.server import Server
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What came of some seconds of load."""
+    """The results of a phase of load."""
 
     crowd: Tally
     probe: Tally
@@ -34,7 +34,7 @@ class Phase:
 
     @property
     def first_retry(self) -> float:
-        """The share of clients that got in when they came back as told."""
+        """Share of refused clients that were admitted at their first retry."""
         retries = [*self.crowd.first_retries, *self.probe.first_retries]
         return sum(retries) / len(retries) if retries else float("nan")
 

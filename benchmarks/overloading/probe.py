@@ -1,6 +1,6 @@
 """Times refusals as a client on a machine of its own would see them: a process that does little else.
 
-New clients ask one by one, from blocking sockets; one that is refused comes back when it was told, as in the crowd.
+New clients ask one by one, from blocking sockets; a refused one retries after `Retry-After`, as in the crowd.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class Tally:
     refusals_s: list[float] = field(default_factory=list)
     """From opening the connection to all of the 429."""
     first_retries: list[bool] = field(default_factory=list)
-    """Of the clients that came back when they were told: whether they got in."""
+    """Whether each client that retried in time was admitted."""
     failures: int = 0
     """Answers that were neither a transcript nor a 429, and connections that ended without any."""
 

@@ -1,6 +1,6 @@
 """The parts of `benchmarks.verify_real`.
 
-- `material`  recordings, what is said in them, and the pieces that they are heard in
+- `material`  recordings, their reference texts, and their pieces
 - `rates`     how far a text is from what was said
 - `ours`      steno's recogniser and aligner, one call for many pieces
 - `theirs`    transformers' `generate` on the same weights

@@ -1,4 +1,4 @@
-"""What must be true of a real aligner's word times."""
+"""Checks of a real aligner's word times."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from steno.backends.qwen.forced_aligner import CODES
 from steno.errors import StenoError
 
 MAX_S = 30.0
-"""Longer recordings are left out: what is said in which part of them is not known."""
+"""Max length of a recording; the text of a part of a longer one is unknown."""
 
 CLOSE_S = 1e-3
 REPAIRED = 0.5
-"""Short words that begin and end in one 80 ms class need it, so that some is usual."""
+"""Max share of words that need repair. Some do: short words that start and end in one 80 ms class."""
 
 SPEECH_RATES = {"WER": (0.7, 6.0), "CER": (1.5, 12.0)}
-"""Words, or characters, a second: from dictation to a hurry."""
+"""Words, or characters, per second: from dictation to fast speech."""
 
 
 def check(aligner: Aligner, clips: Sequence[Clip], files: Sequence[File], limit_s: float) -> Check:
-    """Of what was said, where that is known, otherwise of what was heard (`files`)."""
+    """Word times of the reference text if known, otherwise of the recognised text (`files`)."""
     seen: list[tuple[Clip, Aligned]] = []
     refused: list[str] = []
     for clip, work in _works(clips, files):
@@ -98,7 +98,7 @@ def _implausible(found: Sequence[tuple[str, float]]) -> Iterator[str]:
 
 
 def _repaired(aligned: Aligned) -> int:
-    """Words that are not given out as the model saw them."""
+    """Words whose times were repaired."""
     given = [(word.start_s, word.end_s) for word in aligned.alignment.words]
     if len(given) != len(aligned.raw):
         return 0
@@ -109,7 +109,7 @@ def _repaired(aligned: Aligned) -> int:
 
 
 def _errors_s(clip: Clip, aligned: Aligned) -> Iterator[float]:
-    """Of each start and end, where the reference has times for the same words."""
+    """Error of each start and end, if the reference has times for the same words."""
     words = aligned.alignment.words
     known = clip.reference.words if clip.reference else ()
     if len(known) == len(words):

@@ -1,4 +1,4 @@
-"""What must be true of a real recogniser, each a `Check`."""
+"""Checks of a real recogniser, each a `Check`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 CONTEXT = "Recorded on a Tuesday; the speakers are Agatha and Bartholomew."
-"""Nothing that anybody would say."""
+"""A context that is not spoken in any recording."""
 
 TIES = {torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
-"""Scores that are no further apart are the same to within rounding, which a batch of another shape does otherwise: some
-steps of each format at the size that scores have, about 30."""
+"""Max difference of equal scores, because rounding depends on the batch's shape: some steps of each format at the size
+of scores, about 30."""
 
 SEEN_MB = 1000
-"""Weights under this are lost among what else a process takes for good: libraries, threads, caches."""
+"""Min size of weights; smaller ones are lost in what a process keeps for libraries, threads and caches."""
 
 RETURNED = 0.9
 
@@ -41,7 +41,7 @@ NOISE = {"silence": 0.0, "hiss at -60 dB": 1e-3, "hiss at -40 dB": 1e-2, "hiss a
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What was heard in a recording, for the report."""
+    """The recognised text of a recording, for the report."""
 
     name: str
     seconds: float
@@ -54,7 +54,7 @@ class File:
 
 
 def load(ours: Recogniser, before: int) -> Check:
-    """`before`: bytes that were held where the model lies, before it was loaded."""
+    """`before`: bytes in use on the model's device before it was loaded."""
     model, source = ours.loaded, ours.loaded.source
     dtype = str(model.dtype).removeprefix("torch.")
     held = memory.of_model(model.device) - before
@@ -77,7 +77,7 @@ def load(ours: Recogniser, before: int) -> Check:
 
 
 def parity(ours: Recogniser, pieces: Sequence[Audio]) -> Check:
-    """Token for token what `generate` gives, alone and among others, plain, with a context, with a language forced."""
+    """Compares tokens with `generate`: alone and batched, plain, with a context, with a forced language."""
     torch.backends.cudnn.allow_tf32 = False  # convolutions in fp32 would have ten bits, rounded by the batch's shape
     wishes = [(None, ""), ("en", ""), (None, CONTEXT)]
     works = [Recognize(piece, *wishes[n % len(wishes)]) for n, piece in enumerate(pieces)]
@@ -113,7 +113,7 @@ class _Difference:
 def _difference(
     ours: Recogniser, name: str, work: Recognize, tokens: tuple[int, ...], wanted: tuple[int, ...]
 ) -> _Difference:
-    """The first token that is another, and how far apart the two score by `generate`."""
+    """The first token that differs, and the difference of both scores by `generate`."""
     at = next((n for n, (a, b) in enumerate(zip(tokens, wanted, strict=False)) if a != b), None)
     at = min(len(tokens), len(wanted)) if at is None else at
     one, other = ([row[at]] if at < len(row) else sorted(ours.ends) for row in (tokens, wanted))
@@ -126,7 +126,7 @@ def _difference(
 
 
 def text(ours: Recogniser, clips: Sequence[Clip], limit: float) -> tuple[Check, list[File]]:
-    """All recordings, with the language found by the model."""
+    """All recordings, with the language detected by the model."""
     heard = iter(ours.hear([Recognize(piece) for clip in clips for piece in clip.pieces]))
     files, counted, languages = [], [], []
     for clip in clips:
@@ -154,7 +154,7 @@ def text(ours: Recogniser, clips: Sequence[Clip], limit: float) -> tuple[Check, 
 
 
 def nothing(ours: Recogniser) -> Check:
-    """Three seconds in which nobody speaks."""
+    """Three seconds without speech."""
     rng = np.random.default_rng(0)
     rooms = {
         name: np.asarray(level * rng.standard_normal(3 * SAMPLE_RATE), np.float32) for name, level in NOISE.items()
@@ -166,7 +166,7 @@ def nothing(ours: Recogniser) -> Check:
 
 
 def speed(ours: Recogniser, pieces: Sequence[Audio]) -> Check:
-    """Seconds of work for a second of audio, one piece at a time and many together, ours and `generate`'s."""
+    """Seconds per second of audio, one piece at a time and batched, ours and `generate`'s."""
     works = [Recognize(piece) for piece in pieces]
     seconds = sum(len(piece) for piece in pieces) / SAMPLE_RATE
     by_length = sorted(works, key=lambda work: len(work.audio))
@@ -197,7 +197,7 @@ def speed(ours: Recogniser, pieces: Sequence[Audio]) -> Check:
 
 
 def unload(ours: Recogniser, before: int) -> Check:
-    """How much of the weights comes back to the system. `before`: bytes held before loading."""
+    """Share of the weights' memory that is returned. `before`: bytes in use before loading."""
     device, weights = ours.loaded.device, ours.loaded.source.parameters * ours.loaded.dtype.itemsize
     held = memory.of_model(device)
     ours.unload()
@@ -215,7 +215,7 @@ def unload(ours: Recogniser, before: int) -> Check:
 
 
 def spread(clips: Sequence[Clip], count: int | None = None, seconds: float | None = None) -> list[Audio]:
-    """Some of the pieces, from all over: at most `count`, at most about `seconds`."""
+    """A sample of the pieces: at most `count`, at most about `seconds`."""
     pieces = [piece for clip in clips for piece in clip.pieces if piece.any()]
     wanted = min(count or len(pieces), len(pieces))
     chosen = [pieces[n * len(pieces) // wanted] for n in range(wanted)]

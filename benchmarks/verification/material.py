@@ -1,4 +1,4 @@
-"""Recordings, what is said in them, and the pieces that they are heard in, cut as the server cuts them."""
+"""Recordings, their reference texts, and their pieces, cut as in the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "src" / "steno" / "sample.flac"
 FOLDERS = (ROOT / "tests" / "fixtures", ROOT / "tests" / "tiny" / "clips")
-"""What is heard where no folder is given."""
+"""Recordings that are used without a folder."""
 
 MEDIA = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mkv", ".mka", ".wma", ".aiff")
@@ -31,13 +31,13 @@ LISTS = ("clips.json", "transcripts.json")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What is said in a recording."""
+    """The reference text of a recording."""
 
     text: str
     language: str | None = None
     """ISO 639."""
     words: tuple[tuple[str, float, float], ...] = ()
-    """With start and end in seconds, where they are known."""
+    """With start and end in seconds, if known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,7 @@ class Clip:
 
 
 def gather(folder: Path | None) -> tuple[list[Clip], dict[str, str]]:
-    """The recordings below `folder`, or those of this repository, and why each of the rest cannot be read."""
+    """The recordings below `folder`, or those of this repository, and the reason for each that cannot be read."""
     files = found(folder) if folder else [SAMPLE, *(file for own in FOLDERS if own.is_dir() for file in found(own))]
     clips: list[Clip] = []
     unreadable: dict[str, str] = {}
@@ -74,7 +74,7 @@ def found(folder: Path) -> list[Path]:
 
 
 def reference_of(file: Path) -> Reference | None:
-    """From the text file beside it, or from a list in its folder, by its name with or without what follows the dot."""
+    """Read from the text file beside it, or from a list in its folder, by its name with or without extension."""
     beside = file.with_suffix(".txt")
     if beside.is_file():
         return Reference(beside.read_text(encoding="utf-8-sig").strip())

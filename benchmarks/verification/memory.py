@@ -1,4 +1,4 @@
-"""What this process holds, of the machine's memory and of the GPU's."""
+"""Memory of this process: RAM and GPU."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ MB = 1 << 20
 
 
 def resident() -> int:
-    """Bytes in the machine's memory."""
+    """Resident bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
 def peak() -> int:
-    """The most bytes that this process has had in the machine's memory."""
+    """Peak resident bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 
 
 def of_model(device: torch.device) -> int:
-    """Bytes where a model on `device` lies: allocated on the GPU, or resident."""
+    """Bytes in use on `device`: allocated on the GPU, or resident."""
     return int(torch.cuda.memory_allocated(device)) if device.type == "cuda" else resident()
 
 
 def on_gpu(device: torch.device) -> dict[str, float]:
-    """In MB; empty without a GPU."""
+    """GPU memory in MB; empty without a GPU."""
     if device.type != "cuda":
         return {}
     return {

@@ -1,4 +1,4 @@
-"""steno's recogniser and aligner as the engine uses them: pieces are admitted into slots, and stepped together."""
+"""steno's recogniser and aligner, driven as by the engine: pieces are admitted to slots and batched."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from steno.types import Hypothesis
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
-    """What the recogniser made of a piece."""
+    """The result of a piece."""
 
     hypothesis: Hypothesis
     tokens: tuple[int, ...]
-    """Without the one that ends them."""
+    """Without the end token."""
 
 
 class Recogniser:
@@ -55,12 +55,12 @@ class Recogniser:
 
     @property
     def loaded(self) -> LoadedCheckpoint:
-        """The model itself. Whoever keeps it keeps its memory."""
+        """The model. A reference to it keeps its memory."""
         assert self._loaded is not None, "it has been unloaded"
         return self._loaded
 
     def hear(self, works: Sequence[Recognize], at_once: int | None = None) -> list[Heard]:
-        """In the order of `works`. Raises StenoError."""
+        """Recognise all `works`; results in their order. Raises StenoError."""
         assert self._parser is not None, "it has been unloaded"
         self._parser.heard.clear()
         outcomes = _run(self._backend, works, at_once or self.slots)
@@ -83,7 +83,7 @@ class Recogniser:
 
 
 class _RecordingParser:
-    """An `OutputParser` that remembers which tokens became which hypothesis."""
+    """An `OutputParser` that records the tokens of each hypothesis."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
@@ -100,7 +100,7 @@ class _RecordingParser:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aligned:
-    """Word times as they are given out, and as the model saw them, before any repair."""
+    """Word times after and before repair."""
 
     alignment: Alignment
     raw: tuple[Span, ...]
@@ -115,7 +115,7 @@ class Aligner:
         self.load_s = time.perf_counter() - began
 
     def align(self, work: Align) -> Aligned:
-        """Raises StenoError: what it cannot align."""
+        """Align a piece. Raises StenoError."""
         with mock.patch.object(aligning, "repair_times", wraps=repair_times) as seen:
             aligning.check(work)
             assert self._aligner is not None

@@ -1,4 +1,4 @@
-"""What a check found, and a report of all of them: a table, JSON, Markdown."""
+"""Results of checks, and a report: a table, JSON, Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARKS: dict[Verdict, str] = {"pass": "PASS", "fail": "FAIL", "skipped": "skip"}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`says` is a sentence for people, `measured` the numbers behind it."""
+    """`says`: a sentence for people; `measured`: its numbers."""
 
     name: str
     verdict: Verdict
@@ -33,7 +33,7 @@ def skipped(name: str, why: str) -> Check:
 
 
 def attempted(name: str, check: Callable[[], Check]) -> Check:
-    """What `check` finds; that it breaks down is a failure, and the next one is still made."""
+    """Run `check`; an exception is a failure, and later checks still run."""
     try:
         return check()
     except StenoError as error:
@@ -48,12 +48,12 @@ def passed(checks: Sequence[Check]) -> bool:
 
 
 def line(check: Check) -> str:
-    """Of the table."""
+    """The row of the table."""
     return f"{MARKS[check.verdict]}  {check.name:8} {check.says}"
 
 
 def write_markdown(path: Path, document: dict[str, Any], checks: Sequence[Check]) -> None:
-    """What the table says, then every number, then every file; `document` as in the JSON."""
+    """The table, then all numbers, then all files; `document` as in the JSON."""
     lines = ["# steno: a real Qwen3-ASR, verified", "", f"`{document['command']}`, {document['began']}", ""]
     lines += ["| check | verdict | |", "|---|---|---|"]
     lines += [f"| {check.name} | **{check.verdict}** | {_cell(check.says)} |" for check in checks]

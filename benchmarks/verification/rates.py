@@ -1,4 +1,4 @@
-"""How far a text is from what was said; case and punctuation do not count.
+"""Error rates of texts; case and punctuation do not count.
 
 In words (WER), and in characters (CER) where a text is written without spaces.
 """
@@ -19,7 +19,7 @@ _SPACELESS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{K
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Substitutions, deletions and insertions among `total` units that were said."""
+    """Substitutions, deletions and insertions, in `total` reference units."""
 
     unit: str
     """`WER` or `CER`."""
@@ -32,7 +32,7 @@ class Errors:
 
 
 def errors(said: str, heard: str) -> Errors:
-    """Of `heard` against `said`."""
+    """Errors in `heard`, compared with the reference `said`."""
     unit = "CER" if is_spaceless(said) else "WER"
     wanted, found = _units(said, unit), _units(heard, unit)
     if not wanted:
@@ -42,7 +42,7 @@ def errors(said: str, heard: str) -> Errors:
 
 
 def summed(some: Iterable[Errors]) -> list[Errors]:
-    """Of many texts: one for each unit, every word (or character) counting the same."""
+    """Totals over many texts: one per unit; every word (or character) has the same weight."""
     given = list(some)
     of_unit = {unit: [one for one in given if one.unit == unit] for unit in ("WER", "CER")}
     return [
@@ -59,7 +59,7 @@ def plain(text: str) -> str:
 
 
 def is_spaceless(text: str) -> bool:
-    """Whether most of it is in a script that puts no spaces between words."""
+    """Whether most of the text is in a script without spaces between words."""
     letters = plain(text).replace(" ", "")
     return 2 * len(_SPACELESS.findall(letters)) > len(letters)
 

@@ -1,4 +1,4 @@
-"""The same pieces by transformers' own `generate`, on the same weights: what ours is held against."""
+"""The reference: transformers' `generate` on the same pieces and weights."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from steno.types import SAMPLE_RATE
 
 @torch.inference_mode()
 def generate(loaded: LoadedCheckpoint, ends: frozenset[int], works: Sequence[Recognize]) -> list[tuple[int, ...]]:
-    """The tokens of each, without the one that ends them; all in one batch, padded to the longest."""
+    """The tokens of each, without the end token; in one batch, padded to the longest."""
     output, start = _output(loaded, works)
     return [_cut(row, ends) for row in output[:, start:].tolist()]
 
 
 @torch.inference_mode()
 def scores_at(loaded: LoadedCheckpoint, work: Recognize, step: int) -> torch.Tensor | None:
-    """What each of the vocabulary scored when token `step` was chosen; None where it had come to its end before."""
+    """Scores of the vocabulary at token `step`; None if the text had ended before."""
     output, _ = _output(loaded, [work], output_scores=True, return_dict_in_generate=True)
     return output.scores[step][0].float() if step < len(output.scores) else None
 
