@@ -44,7 +44,7 @@ class FormRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_form(request: Request) -> Response:
-            return await handle(FormRequest(request.scope, request.receive, request._send))
+            return await handle(FormRequest(request.scope, request.receive))
 
         return handle_form
 
