@@ -1,6 +1,6 @@
 """The engine: one backend and its work.
 
-- `engine`     what everything above uses: admits requests, owns the lanes
+- `local`      the engine in this process: admits requests, owns the lanes
 - `admission`  admission control: how many requests and sessions are let in
 - `retries`    when a refused client should come back
 - `live_load`  how many live sessions fit, by measured load
