@@ -20,6 +20,7 @@ from steno.pipelines.request_checks import check_language
 from steno.pipelines.subtitle import subtitles_of, words_of
 from steno.server.http import upload
 from steno.server.http.caption_response import caption_response
+from steno.server.http.error_response import documented
 from steno.server.http.forms import MAX_CONTEXT, TranslationForm
 from steno.server.http.headered_samples import HeaderedSamples, is_container
 from steno.server.http.openapi import CAPTIONS, REFUSALS
@@ -59,7 +60,7 @@ class AsrQuery:
     diarize: bool = False
 
 
-@router.post("/asr", response_class=Response, responses={**CAPTIONS, **REFUSALS})
+@router.post("/asr", response_class=Response, responses={**CAPTIONS, **REFUSALS, **documented(414)})
 async def asr(
     request: Request, audio_file: Recording, query: Annotated[AsrQuery, Depends()], services: With
 ) -> Response:
