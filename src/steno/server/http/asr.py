@@ -21,6 +21,7 @@ from steno.pipelines.subtitle import subtitles_of, words_of
 from steno.server.http import upload
 from steno.server.http.caption_response import caption_response
 from steno.server.http.error_response import documented
+from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import MAX_CONTEXT, TranslationForm
 from steno.server.http.headered_samples import HeaderedSamples, is_container
 from steno.server.http.openapi import CAPTIONS, REFUSALS
@@ -30,7 +31,7 @@ from steno.server.http.wav_header import RawFormat
 from steno.server.services import Services, services_of
 from steno.types import Segment, Transcript
 
-router = APIRouter(tags=["audio"])
+router = APIRouter(tags=["audio"], route_class=FormRoute)
 With = Annotated[Services, Depends(services_of)]
 Recording = Annotated[UploadFile, File(description="The recording, or with `encode=false` 16 kHz PCM16 samples.")]
 Encode = Annotated[bool, Query(description="`false`: the file holds raw samples (16 kHz, mono, 16 bits).")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
@@ -21,6 +22,15 @@ _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, 
 """Error numbers of an operating system that cannot write a temporary file."""
 
 
+@contextmanager
+def storing() -> Iterator[None]:
+    """Raises HTTPException 507 if an upload cannot be written to its temporary file, and logs the cause."""
+    try:
+        yield
+    except OSError as error:
+        raise _storage_error(error) from error
+
+
 class FormRequest(Request):
     """A request whose repeated form fields are renamed to `name[]`."""
 
@@ -29,10 +39,8 @@ class FormRequest(Request):
     async def form(self, **limits: Any) -> FormData:  # type: ignore[override]
         """Parse the form. Raises HTTPException 507 if the upload cannot be stored."""
         if self._form is None:
-            try:
+            with storing():
                 sent = await super().form(**limits)
-            except OSError as error:
-                raise _storage_error(error) from error
             self._form = FormData([(_field_name(key), value) for key, value in sent.multi_items()])
         return self._form
 

@@ -18,6 +18,7 @@ from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileTranscription
 from steno.server.http.deepgram_answer import Receipt, listen_answer
 from steno.server.http.error_response import request_id_of
+from steno.server.http.form_fields import storing
 from steno.server.http.headered_samples import HeaderedSamples, is_container
 from steno.server.http.listen_options import ListenOptions, listen_options
 from steno.server.http.transcript_json import server_timing
@@ -88,7 +89,8 @@ async def _received(request: Request, file: UploadFile) -> tuple[str, bytes]:
     async for chunk in request.stream():
         digest.update(chunk)
         head += chunk[: HEAD_BYTES - len(head)]
-        await file.write(chunk)
+        with storing():
+            await file.write(chunk)
     await file.seek(0)
     return digest.hexdigest(), head
 
