@@ -42,6 +42,8 @@ UPLOADS: dict[str, tuple[str, dict[str, str]]] = {
     "translation": ("/v1/audio/translations", {"response_format": "verbose_json", "source_language": "en"}),
     "translated captions": ("/v1/audio/translations", {"response_format": "srt", "source_language": "en"}),
 }
+OTHER_UPLOADS = {"/v1/listen": 100_000, "/asr": 100_000, "/detect-language": 20}
+"""Those of other APIs, with the least size of their answers in bytes."""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def recording(fixtures: Path) -> bytes:
 
 def test_every_route_is_watched_here() -> None:
     documented = set(create_app(Settings(asr_backend="scripted")).openapi()["paths"])
-    watched = {*STATUS, *(path for path, _ in UPLOADS.values())}
+    watched = {*STATUS, *OTHER_UPLOADS, *(path for path, _ in UPLOADS.values())}
     assert {path.replace("{model}", "scripted") for path in documented} == watched
 
 
@@ -86,6 +88,17 @@ def test_uploads_leave_the_loop_free(talkative: WatchedServer, recording: bytes,
         answer = httpx.post(talkative.url + path, files={"file": recording}, data=fields, timeout=PATIENCE_S)
         assert answer.status_code == 200
         assert len(answer.content) > 100_000
+    assert max(stalls, default=0.0) < MOST_S
+
+
+@pytest.mark.parametrize("path", OTHER_UPLOADS)
+def test_uploads_of_other_apis_leave_the_loop_free(talkative: WatchedServer, recording: bytes, path: str) -> None:
+    form = {"content": recording} if path == "/v1/listen" else {"files": {"audio_file": ("a.ogg", recording)}}
+    query = {"output": "json"} if path == "/asr" else {}
+    with talkative.watching() as stalls:
+        answer = httpx.post(talkative.url + path, params=query, timeout=PATIENCE_S, **form)
+        assert answer.status_code == 200
+        assert len(answer.content) > OTHER_UPLOADS[path]
     assert max(stalls, default=0.0) < MOST_S
 
 
