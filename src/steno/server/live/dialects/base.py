@@ -1,6 +1,6 @@
-"""What a dialect is: its own frames in, commands out; events in, its own messages out. No socket, no clock, no audio.
+"""The protocol of a dialect: frames in, commands out; events in, messages out. Sans-IO: no socket, no clock, no audio.
 
-`server/live/live_socket.py` drives any of them.
+`server/live/live_socket.py` drives the dialects.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ class AudioInput:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """End the segment here; a `Final` with the reason `flush` will come."""
+    """End the segment here. A `Final` with the reason `flush` follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Discard the segment that is being spoken."""
+    """Discard the open segment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """Go on with these options, which were checked."""
+    """Use other options, already validated, from here on."""
 
     options: LiveOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Send this, after all that came of the commands before it."""
+    """Send a message after the results of all earlier commands."""
 
     message: Message
     is_complaint: bool = False
-    """The frame was wrong; a client that goes on sending such frames is sent away."""
+    """The frame was invalid. A client that keeps sending invalid frames is disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """The client is there, though it says nothing."""
+    """The client is alive but sends no audio."""
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Recognise what is left, say farewell, and close."""
+    """Recognise the remaining audio, send the closing message, and close."""
 
 
 Command: TypeAlias = AudioInput | Flush | Reset | Configure | Reply | KeepAlive | Close
@@ -69,12 +69,12 @@ Command: TypeAlias = AudioInput | Flush | Reset | Configure | Reply | KeepAlive 
 
 @dataclass(frozen=True, slots=True)
 class LargeFrame:
-    """A text frame that is too long to be parsed on the event loop, taken apart (`frames.take_apart`)."""
+    """A text frame that is too long to be parsed on the event loop, split by `frames.take_apart`."""
 
     rest: str
-    """The frame without what its string `audio` holds; empty where that leaves it too long."""
+    """The frame without the value of `audio`; empty if it is still too long."""
     audio: bytes | None
-    """What the string `audio` holds, decoded; None: that is not base64."""
+    """The decoded value of `audio`; None if it is not base64."""
 
 
 Frame: TypeAlias = str | bytes | LargeFrame
@@ -86,82 +86,82 @@ class Handshake:
 
     query: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
-    """By lower-case name."""
+    """Header values by lower-case name."""
     subprotocols: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a dialect may know of the server.
+    """The facts about the server that a dialect needs.
 
-    `check` returns options as they will be used, or raises an `InvalidRequestError` that names what is wrong with them;
+    `check` returns the options that will be used, or raises an `InvalidRequestError` that names the invalid one;
     `check_model` returns the served model's id, or raises `UnknownModelError`.
     """
 
     session_id: str
     model_id: str
     max_segment_s: float
-    """No segment is longer."""
+    """Max segment length."""
     check: Callable[[LiveOptions], LiveOptions]
     check_model: Callable[[str | None], str]
 
 
 class Dialect(Protocol):
-    """One client's conversation. Nothing in it raises for what a client sends: it answers with a `Reply`."""
+    """One client's conversation. Never raises for client input: invalid input yields a `Reply`."""
 
     @property
     def ignored(self) -> Sequence[str]:
-        """Hints of the client, by its own names for them, that the recogniser does not use."""
+        """Hints that the recogniser does not use, by the client's names for them."""
 
     @property
     def options(self) -> LiveOptions:
-        """Those that the connection begins with."""
+        """Options at the start of the connection."""
 
     def greeting(self) -> Sequence[Message]:
-        """Sent first."""
+        """The first message."""
 
     def receive(self, frame: Frame) -> Sequence[Command]:
-        """What a frame of the client wants done, in order."""
+        """The commands of a client's frame, in order."""
 
     def encode(self, event: LiveEvent) -> Sequence[Message]:
-        """What the client is told of an event; nothing of most."""
+        """The messages for an event; most events have none."""
 
     def farewell(self, audio_s: float) -> Sequence[Message]:
-        """Sent last, after all events, when the client asked to close; `audio_s`: what it has sent in all."""
+        """The last message if the client asked to close. `audio_s`: seconds of audio received."""
 
     def complaint(self, error: StenoError) -> Sequence[Message]:
-        """Sent before the server closes of its own accord."""
+        """The last message if the server closes."""
 
 
 class DialectFactory(Protocol):
-    """A dialect's way in."""
+    """Opens conversations of one dialect."""
 
     name: str
     idle_s: float | None
-    """After so long without a frame the server closes; None = the server's setting."""
+    """Max seconds without a frame; None = the server's setting."""
     max_text_bytes: int
-    """The longest text frame; a longer one ends the session with close code 1009. One of more than
+    """Max bytes of a text frame; a longer one ends the session with close code 1009. One of more than
     `frames.MAX_JSON_BYTES` comes as a `LargeFrame`."""
 
     def key_of(self, handshake: Handshake) -> str | None:
-        """The API key, wherever this vendor's clients put it."""
+        """The API key, from where this vendor's clients put it."""
 
     def subprotocol_of(self, handshake: Handshake) -> str | None:
-        """The one to agree on; never one with a key in it."""
+        """The subprotocol to accept; never one that contains a key."""
 
     def open(self, handshake: Handshake, opening: ServerFacts) -> Dialect:
         """Begin a conversation.
 
         Raises:
-            InvalidRequestError: an option that is unknown, wrong or not to be had here; it is named.
+            InvalidRequestError: an option is unknown, invalid or not supported.
         """
 
     refuses_over_socket: bool
-    """Whether who is refused gets to read why over the socket, which then is closed; else from the HTTP answer. (A
-    browser's script sees nothing of the latter.)"""
+    """Whether a refusal is sent over the socket, which is then closed, and not in the HTTP response, which a browser's
+    script cannot read."""
 
     def refusal(self, error: StenoError, request_id: str) -> Message:
-        """What is said to whom is not let in."""
+        """The message for a refused client."""
 
     def headers(self, request_id: str, error: StenoError | None = None) -> Mapping[str, str]:
-        """In the handshake's answer; `error`: why it is refused."""
+        """Headers of the handshake response. `error`: the reason of a refusal."""

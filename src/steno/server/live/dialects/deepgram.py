@@ -1,7 +1,7 @@
 """Deepgram's live dialect, `/v1/listen`, as its SDKs speak it. `deepgram_options.py` reads the query.
 
-Where we differ: the text is written as the model writes it, whatever formatting was asked for, and where there are
-no confidences, what was recognised has 1. Only types of messages that the SDKs know are sent: others break them.
+Differences: the text is as the model writes it, regardless of formatting options, and without confidences each is 1.
+Only message types that the SDKs know are sent: others break them.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from steno.streaming.events import AssumedSilence, AudioProgress, Final, Partial
 from steno.types import Word
 
 SCHEMES = ("token", "bearer")
-"""Before the key, in the header; a browser offers the subprotocols `["token", KEY]` instead."""
+"""Scheme of the `Authorization` header. A browser offers the subprotocols `["token", KEY]` instead."""
 CHANNEL = [0, 1]
 """The first of one."""
 MAX_ECHO = 200
-"""Characters of a message that was not understood, in the answer to it."""
+"""Max characters of an invalid message that are quoted in the response."""
 
 
 class SchemaError(InvalidRequestError):
     code = "SchemaError"
-    """The SDK's name for a text message that is none of the protocol's."""
+    """The SDK's name for an unknown text message."""
 
 
 class DeepgramFactory:
@@ -174,7 +174,7 @@ class DeepgramDialect:
                 raise SchemaError(f"unknown type {str(unknown)[:50]!r}; there are: {known}")
 
     def _configure(self, message: Mapping[str, Any]) -> Sequence[Command]:
-        """What was set when the client connected stays, where the message does not say otherwise."""
+        """Options of the connection stay unless the message changes them."""
         answer: Message = {"type": "ConfigureSuccess", "request_id": self._opening.session_id}
         try:
             keyterms = new_terms(message)
@@ -206,7 +206,7 @@ class DeepgramDialect:
         speech_final: bool = False,
         from_finalize: bool = False,
     ) -> Message:
-        """Ends are rounded before they are subtracted: so the ranges meet."""
+        """Ends are rounded before subtraction, so that ranges are adjacent."""
         start, end = rounded(event.start_s), rounded(event.end_s)
         return {
             "type": "Results",
@@ -242,7 +242,7 @@ class DeepgramDialect:
 
 
 class _Utterances:
-    """When one is over: no word for `gap_s` of the stream's time, and nobody speaks."""
+    """Detects the end of an utterance: no word for `gap_s` of the stream's time, and no open segment."""
 
     def __init__(self, gap_s: float) -> None:
         self._gap_s = gap_s
@@ -252,10 +252,10 @@ class _Utterances:
         self._last_word_s: float | None = None
 
     def ended(self, event: LiveEvent) -> float | None:
-        """Where the last word of an utterance ended, if by this event it is over; once for each."""
+        """End of the utterance's last word if this event ends it, once per utterance; else None."""
         match event:
             case SpeechStarted():
-                # Of several `AudioProgress` in a row only the last is told: the silence before this may not have been.
+                # Only the last of several `AudioProgress` is kept: the silence before this may not have been seen.
                 over = self._over(event.onset_s)
                 self._speaking.add(event.segment_id)
                 return over
@@ -289,7 +289,7 @@ def _error(error: StenoError, message: str | None = None) -> Message:
 
 
 def _words(event: Partial | Final) -> tuple[Word, ...]:
-    """Where there are no times, guessed ones: half a millisecond of work for 30 s of text."""
+    """Words with estimated times if there are none: 0.5 ms for 30 s of text."""
     if event.words or not event.text:
         return event.words
     spoken = event.spoken if isinstance(event, Final) else None

@@ -1,7 +1,7 @@
-"""What Deepgram's clients ask for when they connect to `/v1/listen`, as `LiveOptions` and a few wishes beside.
+"""The query of Deepgram's `/v1/listen` as `LiveOptions` and a few options of the dialect.
 
-A feature that is not to be had here is refused by name; only `false` is fine. How the text is written is the model's:
-`punctuate`, `smart_format` and `filler_words` are taken with either value and change nothing.
+An unsupported feature is refused by name, unless it is `false`. The model decides the formatting: `punctuate`,
+`smart_format` and `filler_words` are accepted with either value and have no effect.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ ENCODINGS: Mapping[str, LiveEncoding] = {
     "ogg-opus": "ogg",
 }
 SNIFFED: LiveEncoding = "webm"
-"""Without an `encoding` the audio is in a container, which is recognised by how it begins, whatever is said here."""
+"""Without an `encoding` the audio is in a container, which is detected by its first bytes. This value is ignored."""
 MIN_UTTERANCE_END_MS = 1_000
-"""Deepgram's own bound."""
+"""Deepgram's limit."""
 
 AS_WRITTEN = ("punctuate", "smart_format", "filler_words")
 LACKING = (
@@ -68,7 +68,7 @@ KNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class DeepgramOptions:
-    """What a client wants."""
+    """The options of a client."""
 
     live: LiveOptions
     model: str | None = None
@@ -76,18 +76,18 @@ class DeepgramOptions:
     vad_events: bool = False
     utterance_end_s: float | None = None
     multilingual: bool = False
-    """Whether it wants to be told the language."""
+    """Whether results include the language."""
     terms_from: str = "keyterm"
-    """The option that the hot words came from."""
+    """Name of the option with the hot words."""
     ignored: tuple[str, ...] = ()
-    """That option, where the recogniser takes no hot words."""
+    """Name of that option if the recogniser does not use hot words."""
 
 
 def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
     """Read the query.
 
     Raises:
-        InvalidRequestError: an option is unknown, wrong, or not to be had; it is named.
+        InvalidRequestError: an option is unknown, invalid or not supported.
     """
     asked = _gathered(query)
     single = {name: values[0] for name, values in asked.items()}
@@ -123,8 +123,8 @@ def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
 
 
 def checked(wishes: DeepgramOptions, check: Callable[[LiveOptions], LiveOptions]) -> DeepgramOptions:
-    """The wishes as they will be met; `ignored` names what is left out. Errors of `check` come out with the client's
-    name for the option."""
+    """The options as they will be used; `ignored` names unused hints. Errors of `check` get the client's name of the
+    option."""
     theirs = {"hotwords": wishes.terms_from, "prompt": wishes.terms_from, "silence_ms": "endpointing"}
     try:
         live = check(wishes.live)
@@ -138,7 +138,7 @@ def check_model(model: str | None, check: Callable[[str | None], str]) -> str:
     """The served model's id; `nova-3-general`, `-meeting` … are `nova-3`.
 
     Raises:
-        InvalidRequestError: it is not served. Deepgram, too, calls that a bad request, not a missing page.
+        InvalidRequestError: it is not served. Deepgram also responds with 400, not 404.
     """
     try:
         variant = re.fullmatch(r"(nova-\d)-\w+", model or "")
@@ -156,7 +156,7 @@ def new_terms(message: Mapping[str, Any]) -> list[str] | None:
     """The key terms of a `Configure` message, which replace all before them; None = keep those.
 
     Raises:
-        InvalidRequestError: a member that is unknown or of the wrong kind, or a feature that is not to be had.
+        InvalidRequestError: a member is unknown or has the wrong type, or a feature is not supported.
     """
     for name in message:
         if name not in ("type", "keyterms", "features"):
@@ -201,7 +201,7 @@ def _format(single: Mapping[str, str]) -> tuple[LiveEncoding, int]:
     if encoding is not None and encoding not in ENCODINGS:
         raise wrong("encoding", encoding, f"one of {', '.join(ENCODINGS)}; leave it out for audio in a container")
     ours = SNIFFED if encoding is None else ENCODINGS[encoding]
-    if ours in CONTAINERS:  # these say for themselves; some clients say it as well
+    if ours in CONTAINERS:  # containers declare their encoding; some clients send it as well
         return ours, LiveOptions().sample_rate
     if rate is None:
         raise InvalidRequestError(f"sample_rate is needed with encoding={encoding}", param="sample_rate")
@@ -209,7 +209,7 @@ def _format(single: Mapping[str, str]) -> tuple[LiveEncoding, int]:
 
 
 def _endpointing(value: str | None) -> tuple[bool, float | None]:
-    """Whether silence ends a segment, and how long it must be (ms). Deepgram takes 10 ms; below our least is that."""
+    """Whether silence ends a segment, and its length in ms. Deepgram accepts 10 ms; it is raised to our minimum."""
     if value is None or value.lower() == "true":
         return True, None
     if value.lower() == "false":
@@ -232,7 +232,7 @@ def _utterance_end_s(value: str | None, interim_results: bool) -> float | None:
 
 
 def keyword(value: str) -> str:
-    """`word` or `word:boost`; how much it is boosted is the model's affair."""
+    """`word` or `word:boost`; the boost is ignored."""
     boosted = re.fullmatch(r"(.+):([-+]?\d+(?:\.\d+)?)", value)
     if boosted is None:
         return value

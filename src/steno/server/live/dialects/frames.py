@@ -1,4 +1,4 @@
-"""What dialects share in reading frames and writing numbers."""
+"""Frame parsing and number formatting shared by the dialects."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from steno.server.live.dialects.base import LargeFrame
 
 MAX_JSON_BYTES = 64 * 1024
-"""The longest JSON that is parsed: 1 to 2 ms at worst. The parser holds Python's lock, so a thread would not help."""
+"""Max bytes of parsed JSON: 1 to 2 ms at worst. The parser holds the GIL, so a thread would not help."""
 
 AUDIO = '"audio"'
 DECODE_CHARS = 128 * 1024
-"""Of base64 that are decoded at once: a tenth of a millisecond. A multiple of 4."""
+"""Base64 characters decoded at once, in 0.1 ms. A multiple of 4."""
 
 
 def object_of(frame: str) -> Mapping[str, Any] | None:
-    """The JSON object that a text frame holds, or None: it holds something else."""
+    """The JSON object in a text frame; None if it is not a JSON object."""
     try:
         message = json.loads(frame)
     except (ValueError, RecursionError):
@@ -28,8 +28,7 @@ def object_of(frame: str) -> Mapping[str, Any] | None:
 
 
 def take_apart(frame: str) -> LargeFrame:
-    """A long frame with audio in it, in time that grows with its length alone. To be called in a thread: other threads
-    run in between."""
+    """Split a long frame with audio, in linear time. Call it in a thread; it releases the GIL between slices."""
     opening = frame.find('"', frame.find(AUDIO) + len(AUDIO))
     closing = frame.find('"', opening + 1)
     before, after = frame[: opening + 1], frame[closing:]
@@ -40,7 +39,7 @@ def take_apart(frame: str) -> LargeFrame:
 
 
 def audio_of(text: str) -> bytes | None:
-    """The bytes of a base64 string, or None: it is none. JSON may write a slash as `\\/`."""
+    """The bytes of a base64 string; None if it is invalid. JSON may write a slash as `\\/`."""
     text = text.replace("\\/", "/")
     parts = []
     for start in range(0, len(text), DECODE_CHARS):
@@ -55,5 +54,5 @@ def audio_of(text: str) -> bytes | None:
 
 
 def rounded(seconds: float) -> float:
-    """Seconds as they go over the wire: where the end of one range is the start of the next, it stays so."""
+    """Seconds rounded for the wire, so that adjacent ranges stay adjacent."""
     return round(seconds, 4)

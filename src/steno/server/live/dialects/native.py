@@ -1,4 +1,4 @@
-"""steno's own dialect, `/ws/transcribe`: binary audio up, JSON down. `docs/live.md` shows it to its users."""
+"""steno's own dialect, `/ws/transcribe`: binary audio up, JSON down. Documented in `docs/live.md`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from steno.streaming.events import Final, Partial
 from steno.types import Word
 
 BUFFER_BYTES = 15_360
-"""Of 16 kHz PCM16: 480 ms, one step. What a client may send at once without any loss of latency."""
+"""Recommended bytes per frame: 480 ms of 16 kHz PCM16, one step. Larger frames add latency."""
 SUBPROTOCOL = "steno"
 KEY_PREFIX = "steno-key."
 """A browser cannot set headers, but it can offer subprotocols: `["steno", "steno-key.KEY"]`."""
 ACTIONS = ("flush", "reset", "config", "ping", "close")
 FIXED = ("encoding", "sample_rate", "offset_s", "captions", "first_cue")
-"""Options that a stream keeps."""
+"""Options that cannot change during a stream."""
 CODES = {
     "unsupported_sample_rate": "UNSUPPORTED_SAMPLE_RATE",
     "unsupported_language": "UNSUPPORTED_LANGUAGE",
@@ -48,7 +48,7 @@ CODES = {
     "translation_not_configured": "INVALID_CONFIG",
     "internal_error": "WEBSOCKET_ERROR",
 }
-"""Where the code on this wire is not simply the error's own in capitals."""
+"""Error codes of this dialect that are not the error's own code in capitals."""
 
 
 class UnknownActionError(InvalidRequestError):

@@ -1,4 +1,4 @@
-"""The native dialect's options: their names in a query or a message, and how their values are read."""
+"""The native dialect's options: wire names and parsers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from steno.pipelines.live.live_options import LiveOptions
 
 
 def changed(options: LiveOptions, asked: Mapping[str, Any]) -> LiveOptions:
-    """`options` with what a query or a message asks for; values may be JSON's or text.
+    """`options` with the changes of a query or a message; values may be JSON values or text.
 
     Raises:
-        InvalidRequestError: an option that does not exist, or has a value of the wrong kind.
+        InvalidRequestError: an option does not exist, or its value has the wrong type.
     """
     changes: dict[str, Any] = {}
     for name, value in asked.items():
@@ -90,4 +90,4 @@ OPTIONS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "first_cue": ("first_cue", _whole),
     "offset_s": ("offset_s", _number),
 }
-"""By the name on the wire: the attribute of `LiveOptions`, and how its value is read."""
+"""By wire name: the attribute of `LiveOptions`, and the parser of its value."""

@@ -1,7 +1,7 @@
 """OpenAI Realtime, its transcription sessions: `/v1/realtime?intent=transcription`.
 
-The names are those of now, or of the beta where a client asks for them (`OpenAI-Beta: realtime=v1`) or updates its
-session in the beta's way. `error` is for what went wrong alone: several clients end a session at the first one.
+Names are the current ones, or the beta's if a client requests them (`OpenAI-Beta: realtime=v1`) or updates its
+session in the beta's way. `error` is sent for failures only: several clients end the session at the first one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ KEY_PREFIX = "openai-insecure-api-key."
 """A browser cannot set headers, but it can offer subprotocols."""
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 CONVERSATION_MODELS = ("gpt-realtime", "gpt-4o-realtime")
-"""Clients name the model of a conversation in the address, that of the transcription in the session."""
+"""Clients name the conversation's model in the URL, the transcription's in the session."""
 MAX_EVENT_ID = 512
 EVENTS = (
     "session.update",
@@ -66,7 +66,7 @@ class OpenAiRealtimeFactory:
     name = "openai"
     idle_s: float | None = None
     max_text_bytes = 4 * 2**20
-    """An `append` of more than a minute. (OpenAI's own takes 15 MiB.)"""
+    """Max bytes of a text frame: an `append` of over a minute. OpenAI accepts 15 MiB."""
     refuses_over_socket = False
 
     def key_of(self, handshake: Handshake) -> str | None:
@@ -101,7 +101,7 @@ OPENAI_REALTIME = OpenAiRealtimeFactory()
 
 
 class OpenAiRealtimeDialect:
-    """One conversation, of which only the user's part takes place."""
+    """One conversation; only the user's part is supported."""
 
     def __init__(self, opening: ServerFacts, settings: RealtimeSettings, *, is_beta: bool = False) -> None:
         self._opening = opening
@@ -109,7 +109,7 @@ class OpenAiRealtimeDialect:
         self._items = ConversationItems()
         self._items.is_beta = is_beta
         self._uncommitted_s = 0.0
-        """Audio that came since the last commit or clear."""
+        """Seconds of audio since the last commit or clear."""
 
     @property
     def options(self) -> LiveOptions:
@@ -178,7 +178,7 @@ class OpenAiRealtimeDialect:
         if audio_s < MIN_COMMIT_S - 1e-6:
             raise CommitEmptyError(audio_s)
         self._uncommitted_s = 0.0
-        # The replies go first: what the flush brings may be told the moment it is there.
+        # The replies go first: the flush's results may be sent at once.
         return [*map(Reply, self._items.commit(audio_s, _event_id(event_id))), Flush()]
 
     def _update(self, session: object) -> Sequence[Command]:

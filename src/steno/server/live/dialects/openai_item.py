@@ -13,25 +13,25 @@ class ConversationItem:
     start_s: float
     end_s: float
     id: str | None = None
-    """Given once the client hears of it."""
+    """Set when the item is announced."""
     previous: str | None = None
     audio_s: float | None = None
-    """What the client committed, if it did; else the item is as long as its speech."""
+    """Seconds of audio that the client committed; None = the item is as long as its speech."""
     is_talking: bool = False
-    """Whether its newest segment is still being spoken."""
+    """Whether its newest segment is open."""
     is_announced: bool = False
     """Whether `speech_started` was sent."""
     is_claimed: bool = False
-    """Whether the client has been told already that it is committed."""
+    """Whether `committed` was sent."""
     is_cleared: bool = False
-    """Whether the client does not want it: nothing more of it is told, unless it ended before that wish came."""
+    """Whether the client cleared it: nothing more of it is sent, unless it ended before the clear."""
     is_committed: bool = False
     text: str = ""
-    """Of its segments that are final."""
-    told: str = ""
-    """What has gone out as deltas."""
+    """Text of its final segments."""
+    sent: str = ""
+    """Text already sent as deltas."""
     words: list[Word] = field(default_factory=list)
-    """For log probabilities, if they are wanted."""
+    """Words for log probabilities, if requested."""
     error: StenoError | None = None
 
 

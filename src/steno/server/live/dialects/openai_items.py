@@ -1,7 +1,7 @@
-"""OpenAI Realtime's conversation items: what was said, from the first sound to the endpoint or from commit to commit.
+"""OpenAI Realtime's conversation items: speech from its onset to the endpoint, or from commit to commit.
 
-Two things happen to an item, and neither waits for the other. Its audio is bounded: `SpeechStarted` and `SpeechEnded`
-say where, as soon as that is known. And its text is told: `Partial` and `Final` come later, in the order of the audio.
+An item gets bounds and text independently. `SpeechStarted` and `SpeechEnded` set the bounds as soon as they are known;
+`Partial` and `Final` add text later, in the order of the audio.
 
 A commit of the client is a `Flush`, and the n-th `Final` with that reason is the n-th commit's: all text that is told
 before it is that item's, or an earlier one's. So wishes wait in a queue until the events that answer them arrive, and a
@@ -39,15 +39,15 @@ from steno.streaming.events import (
 )
 
 LONGEST_S = 120.0
-"""An item that is longer ends where its segment is cut: its text is kept until it is complete."""
+"""Max seconds of an item: a longer one ends where its segment is cut, because its text is kept until it is complete."""
 SILENCE_S = 0.5
-"""After a cut, so much silence ends the item, if the client has not said how much."""
+"""Seconds of silence that end an item after a cut, unless the client sets them."""
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 class ConversationItems:
-    """Those of one conversation. In manual mode nothing ends an item but the client's commit, and nothing is told of
-    it before, unless the model is a live one: then its deltas go out while it is open."""
+    """The items of one conversation. In manual mode only the client's commit ends an item, and nothing of it is sent
+    before, except the deltas of a live model."""
 
     def __init__(self) -> None:
         self.is_manual = False
@@ -56,18 +56,18 @@ class ConversationItems:
         self.silence_s = SILENCE_S
         self.logprobs = False
         self._current: ConversationItem | None = None
-        """To which the next segment belongs."""
+        """The item of the next segment."""
         self._parts: dict[int, PendingSegment] = {}
-        """By segment, in their order; those that began in manual mode are not in here."""
+        """Open segments in order, without those that started in manual mode."""
         self._wishes = PendingCommits()
         self._flushed = -1
-        """The newest segment that a commit has ended."""
+        """Id of the newest segment that a commit has ended."""
         self._newest_id: str | None = None
         self._committed_until_s = -math.inf
-        """Where on the stream's clock the audio of the newest committed item ends."""
+        """End of the newest committed item on the stream's clock."""
 
     def commit(self, audio_s: float, event_id: str | None = None) -> list[Message]:
-        """The client wants the item to end. What it is told at once, before the `Flush`."""
+        """Handle a commit. Returns the messages to send at once, before the `Flush`."""
         if not self.is_manual:
             self._wishes.commit(Commit(None, None, audio_s, event_id))
             return []
@@ -81,44 +81,44 @@ class ConversationItems:
         return committed(*ids, is_beta=self.is_beta)
 
     def clear(self) -> None:
-        """The client does not want what it has not committed."""
+        """Handle a clear: discard audio that was not committed."""
         if self._current is not None:
             self._current.is_cleared = True
         self._wishes.clear()
 
-    def encode(self, heard: LiveEvent) -> list[Message]:
-        match heard:
+    def encode(self, event_: LiveEvent) -> list[Message]:
+        match event_:
             case SpeechStarted():
-                return [] if self._holds_back else self._speech_started(heard)
+                return [] if self._holds_back else self._speech_started(event_)
             case SpeechEnded():
-                return self._speech_ended(heard)
+                return self._speech_ended(event_)
             case Partial():
-                return self._partial(heard)
+                return self._partial(event_)
             case Final():
-                return self._final(heard)
+                return self._final(event_)
             case Silence(discarded=True):
-                return self._discarded(heard)
+                return self._discarded(event_)
             case AudioProgress():
-                return [] if self._holds_back else self._end_in_silence(heard.until_s)
+                return [] if self._holds_back else self._end_in_silence(event_.until_s)
             case AssumedSilence():
-                return [] if self._holds_back else self._end_in_silence(heard.at_s + heard.seconds)
+                return [] if self._holds_back else self._end_in_silence(event_.at_s + event_.seconds)
             case Silence():
-                return [] if self._wishes or self.is_manual else self._end_before(heard)
+                return [] if self._wishes or self.is_manual else self._end_before(event_)
             case _:
                 return []
 
     @property
     def _holds_back(self) -> bool:
-        """Whether items end by commits alone: also after manual mode, until its last commit has come to pass."""
+        """Whether only commits end items: in manual mode, and after it until its last commit is done."""
         return self.is_manual or self._wishes.holds_told
 
     @property
     def _tells_open_turns(self) -> bool:
-        """While the client wishes something of an item, its text waits until it is clear to which item it belongs."""
+        """Whether text is held back: with commits or clears pending, its item is not known yet."""
         return self.is_manual and self.is_live and not self._wishes
 
     def _is_free(self, item: ConversationItem) -> bool:
-        """Whether no earlier wish is about it."""
+        """Whether no earlier commit or clear concerns the item."""
         return not (item.is_claimed or item.is_cleared or self._wishes.holds_untold)
 
     def _speech_started(self, started: SpeechStarted) -> list[Message]:
@@ -149,7 +149,7 @@ class ConversationItems:
         return self._commit(item)
 
     def _end_in_silence(self, until_s: float) -> list[Message]:
-        """A cut in a pause may turn out to have been the end: then there is no endpoint after it."""
+        """End an item after a cut in a pause that turned out to be its end: no endpoint follows."""
         item = self._current
         if item is None or item.is_talking:
             return []
@@ -158,27 +158,27 @@ class ConversationItems:
         return self._commit(item) + self._complete_if_told(item)
 
     def _end_before(self, silence: Silence) -> list[Message]:
-        """The same at the end of the stream. Before speech, that would have been announced already."""
+        """End it likewise before later speech, or at the end of the stream."""
         item = self._current
         if item is None or item.is_talking or silence.start_s < item.end_s:
             return []
         return self._commit(item) + self._complete_if_told(item)
 
-    def _partial(self, heard: Partial) -> list[Message]:
-        part = self._parts.get(heard.segment_id)
+    def _partial(self, event_: Partial) -> list[Message]:
+        part = self._parts.get(event_.segment_id)
         if part is not None and (part.item.is_committed or not self._holds_back):
-            return self._delta(part.item, _joined(part.item.text, heard.stable))
+            return self._delta(part.item, _joined(part.item.text, event_.stable))
         if self._tells_open_turns:
-            item = self._current = self._current or ConversationItem(heard.start_s, heard.start_s)
-            return self._delta(item, _joined(item.text, heard.stable))
+            item = self._current = self._current or ConversationItem(event_.start_s, event_.start_s)
+            return self._delta(item, _joined(item.text, event_.stable))
         wish = self._wishes.next
-        if wish is None or wish.item_id is None or heard.segment_id > self._flushed:
+        if wish is None or wish.item_id is None or event_.segment_id > self._flushed:
             return []
-        item = self._current = self._current or ConversationItem(heard.start_s, heard.start_s)
+        item = self._current = self._current or ConversationItem(event_.start_s, event_.start_s)
         if item.id not in (None, wish.item_id):
             return []
         item.id, item.previous, item.is_claimed = wish.item_id, wish.previous_id, True
-        return self._delta(item, _joined(item.text, heard.stable))
+        return self._delta(item, _joined(item.text, event_.stable))
 
     def _final(self, final: Final) -> list[Message]:
         part = self._parts.pop(final.segment_id, None)
@@ -196,8 +196,8 @@ class ConversationItems:
         return self._commit(item) + self._complete_if_told(item)
 
     def _is_refused(self, item: ConversationItem, final: Final) -> bool:
-        """Whether a commit came right after the one of voice detection, which has taken all that there was. Clients of
-        live models, which end turns by themselves, get an empty item: LiveKit ends its stream at an error."""
+        """Whether a commit came right after the VAD's own, which took all the audio. Clients of live models, which end
+        turns by themselves, get an empty item: LiveKit ends its stream at an error."""
         is_untold = item.id is None and not item.text and not final.text and final.end_s <= final.start_s
         if self.is_live or not is_untold or final.end_s - self._committed_until_s >= MIN_COMMIT_S - 1e-6:
             return False
@@ -205,7 +205,7 @@ class ConversationItems:
         return True
 
     def _come_to_pass(self, commit: Commit, item: ConversationItem) -> list[Message]:
-        """A commit that the client has been told of. What is known to it by another name is an item for itself."""
+        """The item of an announced commit. Text already sent under another id is an item of its own."""
         before: list[Message] = []
         if item.id not in (None, commit.item_id):
             before = ([] if item.is_committed else self._commit(item)) + self._complete_if_told(item)
@@ -216,8 +216,8 @@ class ConversationItems:
         return before + self._complete_if_told(item)
 
     def _item_without_part(self, final: Final) -> ConversationItem:
-        """For a segment that began in manual mode, or an empty one. Where another item is under way already, it gets
-        one for itself."""
+        """The item of a segment that started in manual mode, or of an empty one. If another item is open, it is a new
+        one."""
         current = self._current
         if current is not None:
             began_later = current.is_talking and (final.reason == "flush" or not self._holds_back)
@@ -243,7 +243,7 @@ class ConversationItems:
             item.words += final.words
 
     def _discarded(self, silence: Silence) -> list[Message]:
-        """What a clear has thrown away. An item that the client has read some text of ends with that."""
+        """Drop what a clear discarded. An item with text already sent ends with that text."""
         self._wishes.discarded()
         gone = [n for n, part in self._parts.items() if silence.start_s <= part.start_s < silence.end_s]
         items = [self._parts.pop(n).item for n in gone]
@@ -253,8 +253,8 @@ class ConversationItems:
         messages: list[Message] = []
         for item in items:
             self._leave(item)
-            if item.told and not item.is_committed:
-                item.text, item.end_s = item.told, silence.end_s
+            if item.sent and not item.is_committed:
+                item.text, item.end_s = item.sent, silence.end_s
                 messages += self._commit(item) + self._complete_if_told(item)
         return messages
 
@@ -285,11 +285,11 @@ class ConversationItems:
         return messages
 
     def _delta(self, item: ConversationItem, text: str) -> list[Message]:
-        """What there is to add to the deltas so far, for `text` to be said."""
-        delta = text[len(item.told) :]
+        """The delta that completes the text sent so far to `text`."""
+        delta = text[len(item.sent) :]
         if not delta or (item.is_cleared and not item.is_committed):
             return []
-        item.told = text
+        item.sent = text
         return [event(f"{TRANSCRIPTION}.delta", item_id=self._name(item), content_index=0, delta=delta)]
 
     def _name(self, item: ConversationItem) -> str:

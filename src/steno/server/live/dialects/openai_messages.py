@@ -54,12 +54,12 @@ def event(name: str, **fields: Any) -> Message:
 
 
 def error_event(error: StenoError, client_event_id: str | None = None) -> Message:
-    """`client_event_id`: of the event that was wrong, if its sender gave it one."""
+    """`client_event_id`: id of the invalid event, if it has one."""
     return event("error", error={**error_of(error), "event_id": client_event_id})
 
 
 def draining_event(error: StenoError) -> Message:
-    """An event of our own: OpenAI has none for this."""
+    """An event that OpenAI's API does not have."""
     return event("steno.draining", message=error.message)
 
 

@@ -1,4 +1,4 @@
-"""OpenAI Realtime's `session` object: what a client asks of it, and what it is told.
+"""OpenAI Realtime's `session` object: its updates, and its form in responses.
 
 A key that is left out keeps its value, null switches off. Some keys are taken and do nothing, because they ask for what
 a transcription has no use for: `noise_reduction` (echoed: recognition here is made for noisy audio), `create_response`,
@@ -26,7 +26,7 @@ FORMATS: Mapping[str, tuple[LiveEncoding, int]] = {
 }
 BETA_FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 BYTES = {"pcm_s16le": 2, "mulaw": 1, "alaw": 1}
-"""Of a sample."""
+"""Bytes per sample."""
 INPUT = "session.audio.input"
 BETA_PARTS = {
     "input_audio_format": "format",
@@ -37,21 +37,21 @@ BETA_PARTS = {
 }
 NO_EFFECT = ("modalities", "client_secret")
 LIVE_MODELS = ("gpt-live-transcribe", "gpt-realtime-whisper")
-"""These tell what they hear while a turn is open, also where the client alone ends it; others wait for its commit."""
+"""Models whose text is sent while a turn is open, even if only the client ends it; others wait for the commit."""
 LEAST_THRESHOLD, MOST_THRESHOLD = 0.01, 0.99
 
 
 @dataclass(frozen=True, slots=True)
 class RealtimeSettings:
-    """Of one session."""
+    """Settings of one session."""
 
     options: LiveOptions
     model: str
-    """As the client calls it."""
+    """The client's name of the model."""
     noise_reduction: Message | None = None
     logprobs: bool = False
     ignored: tuple[str, ...] = ()
-    """Hints of the newest update that the recogniser does not use, by their paths."""
+    """Paths of the newest update's hints that the recogniser does not use."""
 
     @property
     def is_live(self) -> bool:
@@ -67,10 +67,10 @@ def default(model: str) -> RealtimeSettings:
 
 
 def changed(settings: RealtimeSettings, session: object, opening: ServerFacts) -> RealtimeSettings:
-    """The settings with what an update asks for.
+    """The settings with the changes of an update.
 
     Raises:
-        InvalidRequestError: something in it is wrong, unknown or not to be had here; `param` says what.
+        InvalidRequestError: a value is invalid, unknown or not supported; `param` is its path.
     """
     paths = {}
     for name, value, path in _parts(_object(session, "session")):
@@ -86,7 +86,7 @@ def changed(settings: RealtimeSettings, session: object, opening: ServerFacts) -
 
 
 def described(settings: RealtimeSettings, session_id: str, *, is_beta: bool) -> Message:
-    """What the client reads. Without `rate` where that is not 24,000: clients take no other."""
+    """The object in responses. Without `rate` unless it is 24,000: clients accept no other."""
     options = settings.options
     kind = next(kind for kind, (encoding, _) in FORMATS.items() if encoding == options.encoding)
     rate = {"rate": PCM_RATE} if kind == "audio/pcm" and options.sample_rate == PCM_RATE else {}
@@ -114,7 +114,7 @@ def described(settings: RealtimeSettings, session_id: str, *, is_beta: bool) -> 
 
 
 def _on_the_wire(error: InvalidRequestError, paths: Mapping[str, str]) -> InvalidRequestError:
-    """The same, of an option by the name that the client gave it."""
+    """Like `invalid`, with the client's name of the option."""
     if error.param is None or error.param not in CHECKED:
         return error
     part, name = CHECKED[error.param]
@@ -123,7 +123,7 @@ def _on_the_wire(error: InvalidRequestError, paths: Mapping[str, str]) -> Invali
 
 
 def _turn_detection_of(options: LiveOptions) -> Message | None:
-    """Numbers that the client has not given are the server's own, and left out."""
+    """The turn detection in responses. Numbers that the client has not set are omitted."""
     if not options.endpointing:
         return None
     numbers = {
@@ -135,7 +135,7 @@ def _turn_detection_of(options: LiveOptions) -> Message | None:
 
 
 def _parts(session: Mapping[str, Any]) -> Sequence[tuple[str, object, str]]:
-    """What it asks for, by the name in `READERS`, with its path; in the form of now or that of the beta."""
+    """The requested options by their names in `READERS`, with their paths; in the current or the beta form."""
     parts: list[tuple[str, object, str]] = []
     for key, value in session.items():
         if key == "type":
@@ -206,7 +206,7 @@ def _transcription(settings: RealtimeSettings, value: object, path: str, opening
 
 
 def _turn_detection(settings: RealtimeSettings, value: object, path: str, _: ServerFacts) -> RealtimeSettings:
-    """`semantic_vad` is taken for `server_vad` with the server's own numbers, and comes back as that."""
+    """`semantic_vad` is treated and returned as `server_vad` with the server's own numbers."""
     if value is None:
         return replace(settings, options=replace(settings.options, endpointing=False))
     known = ("threshold", "prefix_padding_ms", "silence_duration_ms")
@@ -300,4 +300,4 @@ CHECKED: Mapping[str, tuple[str, str]] = {
     "silence_ms": ("turn_detection", "silence_duration_ms"),
     "pre_roll_ms": ("turn_detection", "prefix_padding_ms"),
 }
-"""By the option of ours that was found wrong: where it is on the wire, and what it is called there."""
+"""By name of our option: its path and its name on the wire."""
