@@ -47,7 +47,7 @@ test: $(INSTALLED_DEV) ## Run the fast tests, in WORKERS processes (3: tests wai
 test-sdk: $(INSTALLED_DEV) $(SDK)/.installed ## Compare the Qwen backend with Qwen's own SDK (2 GB, in an environment of its own)
 	STENO_SDK_PYTHON=$(CURDIR)/$(SDK)/bin/python $(BIN)/python -m pytest tests/sdk $(ARGS)
 
-test-lowest: $(LOWEST)/.installed ## Run the server's tests on the oldest dependencies that pyproject.toml allows (in an environment of its own)
+test-lowest: $(LOWEST)/.installed ## Run the server's tests on the oldest direct dependencies that pyproject.toml allows, but torch (an environment of its own)
 	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal -W ignore::DeprecationWarning \
 	  -W ignore::PendingDeprecationWarning $(LOWEST_TESTS) $(ARGS)
 

@@ -486,7 +486,8 @@ async def test_a_stream_goes_on_after_a_flush() -> None:
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (wav16(tone(1, SAMPLE_RATE)), "a WAV"),
+        (wav16(tone(1, 8000), 8000), "a WAV"),
+        (wav16(tone(1, SAMPLE_RATE))[:36] + bytes(5000), "a WAV"),
         (encode(tone(1, SAMPLE_RATE), SAMPLE_RATE, FLAC), "a FLAC"),
         (b"ID3\4" + bytes(100), "an MP3"),
         (encode(tone(1, RATE), RATE, Kind("mp4", "aac")), "an MP4"),
@@ -507,6 +508,32 @@ async def test_a_file_that_is_sent_as_raw_samples_is_refused_by_name(data: bytes
             refusals.append(error.message)
     assert [kind in refusal and "pcm_s16le" in refusal for refusal in refusals] == [True]
     assert heard == len(await intake.flush()) == 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 44, 3200])
+async def test_the_header_of_a_wav_of_the_session_s_own_format_is_skipped(size: int) -> None:
+    data = wav16(tone(1, SAMPLE_RATE))
+    messages = [data[at : at + size] for at in range(0, len(data), size)]
+    heard = await hear(PcmIntake("pcm_s16le", SAMPLE_RATE), messages)
+    assert np.array_equal(heard, await hear(PcmIntake("pcm_s16le", SAMPLE_RATE), [data[44:]]))
+
+
+async def test_a_message_of_box_headers_alone_takes_the_loop_a_moment_at_a_time() -> None:
+    intake = ContainerIntake(DECODERS, "mp4")
+    late: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = asyncio.get_running_loop().time()
+            await asyncio.sleep(0)
+            late.append(asyncio.get_running_loop().time() - began)
+
+    watching = asyncio.create_task(watch())
+    with pytest.raises(AudioError):
+        await hear(intake, [file("mp4")[:729] + (8).to_bytes(4, "big") + b"free" * 1, b"\0\0\0\x08free" * (1 << 17)])
+    watching.cancel()
+    await intake.aclose()
+    assert max(late) < 0.1
 
 
 async def test_samples_that_are_shorter_than_any_magic_are_kept() -> None:

@@ -258,7 +258,7 @@ class HoursOfSpeech:
     def __init__(self, hours: float) -> None:
         self._pieces = round(hours * 120)
         self._read = 0
-        self.info = MediaInfo("wav", "pcm_s16le", SAMPLE_RATE, 1, 3600 * hours)
+        self.info = MediaInfo("wav", "pcm_s16le", SAMPLE_RATE, 1, 3600 * hours, is_exact=True)
 
     @property
     def duration_s(self) -> float:

@@ -184,6 +184,14 @@ def test_a_word_that_is_spoken_twice_is_emitted_twice() -> None:
     assert agreement.update(later, 2.1).text == "very very cold"
 
 
+def test_a_word_that_ends_within_a_token_is_not_emitted_again() -> None:
+    agreement = LocalAgreement(hold_s=0.0)
+    for at in (1.0, 1.1):
+        agreement.update(said("well-known", Word("well", 0.0, 0.4), Word("-known", 0.4, 0.9)), at)
+    later = said("Well-known fact", Word("Well", 0.0, 0.4), Word("-known", 0.7, 1.2), Word("fact", 1.2, 1.6))
+    assert agreement.update(later, 1.7).text == "well-known fact"
+
+
 WORDS = ("the", "a", "rain", "cold", "in", "morning")
 MISHEARD = ("thee", "ran", "coal", "mourning")
 """Never equal to a neighbour: whether such a word is spoken twice or moved, times alone cannot tell."""

@@ -15,7 +15,7 @@ from steno.streaming.events import (
     SpeechEnded,
     SpeechStarted,
 )
-from steno.streaming.session import SessionConfig, StepRequest
+from steno.streaming.session import Session, SessionConfig, StepRequest
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 from steno.vad.config import SegmenterConfig
 from streaming.streams import Stream, assert_tiled, audio_of
@@ -292,3 +292,8 @@ def test_a_tape_does_not_give_what_it_has_forgotten() -> None:
     for start, end in ((0, 4 * SAMPLE_RATE), (4 * SAMPLE_RATE, 6 * SAMPLE_RATE)):
         with pytest.raises(IndexError, match="the buffer holds samples 48000 to 80000"):
             tape.between(start, end)
+
+
+def test_a_reset_without_audio_shows_that_it_is_done() -> None:
+    session = Session()
+    assert session.reset() == [Silence(0.0, 0.0, discarded=True)]

@@ -47,6 +47,8 @@ class MediaInfo:
     channels: int
     duration_s: float | None
     """From the header, or estimated by bit rate; None = unknown."""
+    is_exact: bool = False
+    """Whether the duration is from the header."""
 
 
 def probe(source: BinaryIO | Path) -> MediaInfo:
@@ -198,6 +200,7 @@ def _info_of(media: Media) -> MediaInfo:
         sample_rate=context.sample_rate,
         channels=context.layout.nb_channels,
         duration_s=media.claimed_s,
+        is_exact=media.exact_s is not None,
     )
 
 

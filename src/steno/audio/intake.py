@@ -6,6 +6,7 @@ one is needed (back-pressure), in pieces of at most 1 s, so that a large message
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
@@ -57,6 +58,17 @@ _FILES = {b"RIFF": "a WAV", b"RF64": "a WAV", b"fLaC": "a FLAC", b"ID3": "an MP3
 
 _SNIFF_BYTES = 8
 
+_WAV_FORMATS: dict[Encoding, tuple[int, int]] = {
+    "pcm_s16le": (1, 16), "pcm_f32le": (3, 32), "alaw": (6, 8), "mulaw": (7, 8)
+}  # fmt: skip
+"""Format tag and bits per sample (RFC 2361)."""
+
+MAX_WAV_HEADER = 4096
+"""Max bytes of a WAV file before its samples."""
+
+BOX_SLICE_BYTES = 1 << 13
+"""Max bytes of MP4 whose box headers are parsed at once on the event loop: 0.6 ms if they are nothing but headers."""
+
 
 class Intake(Protocol):
     """Turns messages into audio. One call at a time."""
@@ -87,7 +99,7 @@ class PcmIntake:
         self._decoder = PcmDecoder(encoding)
         self._resampler = Resampler(sample_rate)
         self._step = sample_rate // 2 * BYTES_PER_SAMPLE[encoding]
-        self._encoding = encoding
+        self._encoding, self._sample_rate = encoding, sample_rate
         self._head: bytes | None = b""
         """The first bytes, until there are enough to tell what they are."""
         self._is_file = False
@@ -98,6 +110,12 @@ class PcmIntake:
             if len(data) < _SNIFF_BYTES:
                 self._head = data
                 return
+            if data.startswith(b"RIFF"):
+                if b"data" not in data[:-4] and len(data) < MAX_WAV_HEADER:
+                    self._head = data
+                    return
+                unwrapped = samples_of_wav(data, self._encoding, self._sample_rate)
+                data = data if unwrapped is None else unwrapped
             if (kind := _file_kind(data)) is not None:
                 self._is_file = True
                 raise NotAudioError(
@@ -166,15 +184,24 @@ class ContainerIntake:
         if self._decoder is None:
             self._refuse(data)
             return
-        if self._boxes is not None:
-            data = self._boxes.feed(data)
         try:
-            async for piece in self._decoder.feed(data):
+            async for piece in self._decode(self._decoder, data):
                 self._decoded = True
                 yield piece
         except AudioError:
             self._failures += 1
             raise
+
+    async def _decode(self, decoder: StreamDecoder, data: bytes) -> AsyncGenerator[Audio, None]:
+        if self._boxes is None:
+            async for piece in decoder.feed(data):
+                yield piece
+            return
+        for start in range(0, len(data), BOX_SLICE_BYTES):
+            async for piece in decoder.feed(self._boxes.feed(data[start : start + BOX_SLICE_BYTES])):
+                yield piece
+            if decoder.finished:
+                return
 
     async def flush(self) -> Audio:
         if self._decoder is None:
@@ -240,6 +267,16 @@ def _is_undecidable(data: bytes) -> bool:
     if len(data) < _SNIFF_BYTES and b"\0\0\0".startswith(data[:3]) and _FTYP.startswith(data[4:]):
         return True
     return _OGG.startswith(data) or (data != _EBML and _EBML.startswith(data))
+
+
+def samples_of_wav(data: bytes, encoding: Encoding, sample_rate: int) -> bytes | None:
+    """The samples after a WAV header whose format is that of the session; None for any other (RIFF WAVE, mono)."""
+    form, start = data.find(b"fmt ") + 8, data.find(b"data") + 8
+    if form < 8 or start < 8 or len(data) < form + 16:
+        return None
+    tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", data, form)
+    is_same = (tag, bits) == _WAV_FORMATS[encoding] and (channels, rate) == (1, sample_rate)
+    return data[start:] if is_same else None
 
 
 def _file_kind(head: bytes) -> str | None:

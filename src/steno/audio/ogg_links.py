@@ -56,7 +56,7 @@ def links_of(source: MediaSource) -> Sequence[MediaSource]:
     if not source.seekable():
         return (source,)
     source.seek(0)
-    if bytes(source.read(len(MAGIC)) or b"") != MAGIC:
+    if _read_exactly(source, len(MAGIC)) != MAGIC:
         return (source,)
     starts = _link_starts(source)
     if len(starts) < 2:
@@ -72,7 +72,7 @@ def _link_starts(source: MediaSource) -> list[int]:
     was_first = False
     while at is not None and len(starts) < MAX_LINKS:
         source.seek(at)
-        head = bytes(source.read(_HEAD_BYTES) or b"")
+        head = _read_exactly(source, _HEAD_BYTES)
         if not head.startswith(MAGIC):
             at = _next_page(source, at)
             continue
@@ -82,9 +82,17 @@ def _link_starts(source: MediaSource) -> list[int]:
         if is_first and not was_first:
             starts.append(at)
         was_first = is_first
-        lengths = bytes(source.read(head[26]) or b"")
+        lengths = _read_exactly(source, head[26])
         at += _HEAD_BYTES + len(lengths) + sum(lengths)
     return starts
+
+
+def _read_exactly(source: MediaSource, size: int) -> bytes:
+    """`size` bytes, fewer only at the end: a source may return less than it was asked for."""
+    data = b""
+    while len(data) < size and (part := bytes(source.read(size - len(data)) or b"")):
+        data += part
+    return data
 
 
 def _next_page(source: MediaSource, at: int) -> int | None:

@@ -161,7 +161,8 @@ class FileTranscription:
 
     def _check_pace(self, done_s: float, took_s: float) -> None:
         """Fail early: a request that times out returns no text."""
-        total_s = self._reader.info.duration_s if self._reader.info is not None else None
+        info = self._reader.info
+        total_s = info.duration_s if info is not None and info.is_exact else None
         left_s = self._ticket.time_left_s()
         if total_s is None or left_s is None or took_s < PACE_AFTER_S or done_s <= 0:
             return

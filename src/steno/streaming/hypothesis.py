@@ -148,14 +148,15 @@ def _join_by_time(stable: Sequence[_PlacedWord], words: Sequence[_PlacedWord]) -
 
 
 def _tokens_before(tokens: Sequence[str], character: int | None) -> int:
-    """How many tokens start before `character`; all of them if it is None."""
+    """How many tokens start before `character`, not counting their white space; all of them if it is None."""
     if character is None:
         return len(tokens)
     position = 0
     for count, token in enumerate(tokens):
-        position += len(token)
-        if position > character:
+        first = position + len(token) - len(token.lstrip())
+        if first >= character:
             return count
+        position += len(token)
     return len(tokens)
 
 

@@ -250,9 +250,11 @@ class Session:
         self._queue.emit(events)
 
     def _discard(self, end: int, events: list[Event]) -> None:
-        for span in self._segmenter.flush(end):
-            if isinstance(span, vad.ClosedSpan):
-                self._queue.append(Silence(self._clock(span.start), self._clock(span.end), discarded=True))
+        spans = [span for span in self._segmenter.flush(end) if isinstance(span, vad.ClosedSpan)]
+        for span in spans:
+            self._queue.append(Silence(self._clock(span.start), self._clock(span.end), discarded=True))
+        if not spans:  # an empty one, so that the reset is seen to be done
+            self._queue.append(Silence(self._clock(end), self._clock(end), discarded=True))
         if self._open is not None:
             self._queue.drop(self._open)
             del self._segments[self._open.id]

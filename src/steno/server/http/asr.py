@@ -75,7 +75,7 @@ async def asr(
     language = check_language(query.language, engine.capabilities, engine.backend.name)
     context = query.initial_prompt if engine.capabilities.context else ""
     options = FileOptions(language, context, words=query.output != "txt")
-    transcript = await (await upload.begin(request, file, options, services)).transcript()
+    transcript = await (await upload.begin(request, file, options, services, "audio_file")).transcript()
     headers = {"Server-Timing": server_timing(transcript.timings_s)}
     if query.initial_prompt and not context:
         headers["X-Steno-Ignored"] = "initial_prompt"
@@ -88,10 +88,13 @@ async def detect_language(
 ) -> JSONResponse:
     """The language of the first speech in a recording. The recogniser gives no probability of it: `confidence` is 1."""
     file = await _readable(audio_file, encode=encode)
-    transcription = await upload.begin(request, file, FileOptions(), services)
-    language = await _first_language(transcription) or _only_language(services)
-    if language is None:
+    transcription = await upload.begin(request, file, FileOptions(), services, "audio_file")
+    segment = await _first_segment(transcription)
+    if segment is None:
         raise InvalidRequestError("no speech was found in the recording, so no language", param="audio_file")
+    language = segment.language or _only_language(services)
+    if language is None:
+        raise UnsupportedFeatureError("the recogniser does not report the language", param="audio_file")
     name = name_of(language).lower()
     return JSONResponse({"detected_language": name, "language_code": language, "confidence": 1.0})
 
@@ -117,16 +120,18 @@ async def _translated(request: Request, file: UploadFile, query: AsrQuery, servi
         source_language=query.language,
     )
     response = await translations(request, form, services)
-    del response.headers["X-Steno-Ignored"]  # which takes the names of that route's form
+    del response.headers["X-Steno-Ignored"]  # it has the names of that route's form
+    if query.initial_prompt and not services.engine.capabilities.context:
+        response.headers["X-Steno-Ignored"] = "initial_prompt"
     return response
 
 
-async def _first_language(transcription: FileTranscription) -> str | None:
+async def _first_segment(transcription: FileTranscription) -> Segment | None:
     async with aclosing(transcription.run()) as parts:
         async for part in parts:
             for segment in part.segments:
-                if segment.language:
-                    return segment.language
+                if segment.text:
+                    return segment
     return None
 
 

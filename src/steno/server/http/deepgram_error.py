@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steno.errors import StenoError
 from steno.server.http.error_response import request_id_of, status_of
+from steno.server.middleware.path_prefix import local_path
 
 PATH = "/v1/listen"
 REQUEST_ID, ERROR = "dg-request-id", "dg-error"
@@ -49,7 +50,7 @@ class DeepgramAnswers:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].rstrip("/") == PATH:
+        if scope["type"] == "http" and local_path(scope) == PATH:
             send = _Translated(scope, send).send
         await self._app(scope, receive, send)
 

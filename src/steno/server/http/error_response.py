@@ -39,6 +39,10 @@ STATUS: dict[type[StenoError], int] = {
 """Status by error class; the nearest base class applies. Errors that are not listed are 500."""
 
 
+FILE_FIELDS = ("file", "audio_file")
+"""Form fields that hold a recording."""
+
+
 class ErrorDetail(BaseModel):
     """OpenAI's error object."""
 
@@ -98,9 +102,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        if any(tuple(problem["loc"]) == ("body", "file") for problem in error.errors()):
-            message = _about_file(request, error)
-            return response_of(errors.InvalidRequestError(message, param="file"), request_id_of(request.scope))
+        for field in FILE_FIELDS:
+            if any(tuple(problem["loc"]) == ("body", field) for problem in error.errors()):
+                message = _about_file(request, error, field)
+                return response_of(errors.InvalidRequestError(message, param=field), request_id_of(request.scope))
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:]) or None
         message = f"{name or 'request'}: {first['msg'].removeprefix('Value error, ')}"
@@ -114,18 +119,18 @@ def install(app: FastAPI) -> None:
         return JSONResponse(body, error.status_code, dict(error.headers or {}))
 
 
-def _about_file(request: Request, error: RequestValidationError) -> str:
-    """Describe what is wrong with the field `file`, and how to send a recording."""
-    expected = "send the recording as the form field 'file', with a file name (curl -F file=@talk.mp3)"
+def _about_file(request: Request, error: RequestValidationError, field: str) -> str:
+    """Describe what is wrong with the recording's field, and how to send a recording."""
+    expected = f"send the recording as the form field {field!r}, with a file name (curl -F {field}=@talk.mp3)"
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         return f"invalid content type {kind[:50] or 'none'}; expected multipart/form-data: {expected}"
-    given = next((problem.get("input") for problem in error.errors() if problem["loc"][-1] == "file"), None)
+    given = next((problem.get("input") for problem in error.errors() if problem["loc"][-1] == field), None)
     if isinstance(given, str) and given.lstrip().startswith(("http://", "https://")):
-        return f"the field 'file' is a URL, which is not supported: {expected}"
+        return f"the field {field!r} is a URL, which is not supported: {expected}"
     if isinstance(given, str):
-        return f"the field 'file' is text, or has no file name: {expected}"
-    return f"the form has no field 'file': {expected}"
+        return f"the field {field!r} is text, or has no file name: {expected}"
+    return f"the form has no field {field!r}: {expected}"
 
 
 def unexpected(error: Exception, request_id: str) -> JSONResponse:

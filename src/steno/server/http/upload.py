@@ -26,7 +26,9 @@ _ALIASES = {
 }
 
 
-async def begin(request: Request, file: UploadFile, options: FileOptions, services: Services) -> FileTranscription:
+async def begin(
+    request: Request, file: UploadFile, options: FileOptions, services: Services, field: str = "file"
+) -> FileTranscription:
     """Decode the first piece and load the model, so that failures are reported before the response starts.
 
     The transcription is closed with the request (`AdmittedUpload.cleanup`).
@@ -35,8 +37,8 @@ async def begin(request: Request, file: UploadFile, options: FileOptions, servic
         AudioError: the recording cannot be used.
         ModelLoadError: the model cannot be loaded.
     """
-    if len((await request.form()).getlist("file")) > 1:
-        raise InvalidRequestError("several files are not supported; expected one field 'file'", param="file")
+    if len((await request.form()).getlist(field)) > 1:
+        raise InvalidRequestError(f"several files are not supported; expected one field {field!r}", param=field)
     admitted = admitted_upload_of(request.scope)
     transcription = FileTranscription.on(
         services.engine, services.recordings.open(file.file, options.track), admitted.ticket, options

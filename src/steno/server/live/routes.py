@@ -169,5 +169,4 @@ def _endpoint(language: DialectFactory) -> Callable[[WebSocket], Awaitable[None]
 
 
 for _path, _language in LANGUAGES:
-    for _written in (_path, f"{_path}/"):  # some clients join addresses so
-        router.add_api_websocket_route(_written, _endpoint(_language), name=_language.name)
+    router.add_api_websocket_route(_path, _endpoint(_language), name=_language.name)

@@ -5,6 +5,8 @@ Most of them stand behind a proxy that does not pass on the upgrade, or a path t
 
 from __future__ import annotations
 
+import uuid
+
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -32,7 +34,7 @@ async def unknown_address(socket: WebSocket) -> None:
     """Any other path. Where the server cannot send an HTTP answer, the socket is closed, which is answered with 403."""
     text = f"there is no WebSocket at {socket.url.path[:200]!r}; there are: {ADDRESSES}"
     if "websocket.http.response" in socket.scope.get("extensions", {}):
-        await socket.send_denial_response(response_of(UnknownAddressError(text), "-"))
+        await socket.send_denial_response(response_of(UnknownAddressError(text), uuid.uuid4().hex))
     else:
         await socket.close(reason=text[:100])
 

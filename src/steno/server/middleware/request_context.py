@@ -1,4 +1,4 @@
-"""The outermost middleware: gives each request an id, a log line and metrics, and turns every error into a response."""
+"""A middleware that gives each request an id, a log line and metrics, and turns every error into a response."""
 
 from __future__ import annotations
 
