@@ -247,6 +247,14 @@ def test_the_page_and_swagger_ask_for_their_parts_below_the_prefix(monkeypatch: 
         assert client.get("/steno/openapi.json").json()["servers"] == [{"url": "/steno"}]
 
 
+def test_deepgram_s_errors_have_their_form_below_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    with client_of(monkeypatch, ROOT_PATH="/steno", API_KEYS="secret") as client:
+        answer = client.post("/steno/v1/listen", content=b"RIFF")
+        assert answer.status_code == 401
+        assert answer.json()["err_code"]
+        assert answer.headers["dg-error"]
+
+
 @pytest.mark.parametrize("value", ["steno", "/a b", "/steno?x", "https://example.org/steno"])
 def test_a_prefix_that_is_no_path_stops_the_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     from steno.errors import SettingsError
