@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 EXTRAS ?=
-WORKERS ?= 3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 comma := ,
@@ -41,7 +41,7 @@ serve: $(INSTALLED) ## Start the server on PORT (default 8000)
 demo: $(INSTALLED) ## Start a server, transcribe the shipped sample through it, stop
 	@$(BIN)/steno demo
 
-test: $(INSTALLED_DEV) ## Run the fast tests, in WORKERS processes (3: tests wait half of the time); with ARGS (pytest's, such as "-m slow"), in one
+test: $(INSTALLED_DEV) ## Run the fast tests, in WORKERS processes (2; WORKERS=3 is quicker, and needs a quiet machine); with ARGS (pytest's, such as "-m slow"), in one
 	$(BIN)/python -m pytest $(or $(ARGS),-n $(WORKERS) --dist worksteal)
 
 test-sdk: $(INSTALLED_DEV) $(SDK)/.installed ## Compare the Qwen backend with Qwen's own SDK (2 GB, in an environment of its own)
