@@ -18,6 +18,7 @@ from steno.audio.pcm import Encoding, PcmDecoder
 from steno.audio.resample import Resampler
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.stream_decoder import StreamDecoder
+from steno.audio.wav_header import FORMATS
 from steno.errors import AudioError, NotAudioError, UndecodableAudioError
 from steno.types import BYTES_PER_SAMPLE
 
@@ -57,11 +58,6 @@ _FILES = {b"RIFF": "a WAV", b"RF64": "a WAV", b"fLaC": "a FLAC", b"ID3": "an MP3
 """How files begin that are sent as raw samples by mistake. (A bare MP3 frame begins with too few bytes to be sure.)"""
 
 _SNIFF_BYTES = 8
-
-_WAV_FORMATS: dict[Encoding, tuple[int, int]] = {
-    "pcm_s16le": (1, 16), "pcm_f32le": (3, 32), "alaw": (6, 8), "mulaw": (7, 8)
-}  # fmt: skip
-"""Format tag and bits per sample (RFC 2361)."""
 
 MAX_WAV_HEADER = 4096
 """Max bytes of a WAV file before its samples."""
@@ -275,7 +271,8 @@ def samples_of_wav(data: bytes, encoding: Encoding, sample_rate: int) -> bytes |
     if form < 8 or start < 8 or len(data) < form + 16:
         return None
     tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", data, form)
-    is_same = (tag, bits) == _WAV_FORMATS[encoding] and (channels, rate) == (1, sample_rate)
+    expected_tag, sample_bytes = FORMATS[encoding]
+    is_same = (tag, bits, channels, rate) == (expected_tag, 8 * sample_bytes, 1, sample_rate)
     return data[start:] if is_same else None
 
 

@@ -8,8 +8,8 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steno.audio.wav_header import RawFormat, wav_header
 from steno.server.http.headered_samples import HeaderedSamples, is_container
-from steno.server.http.wav_header import RawFormat, wav_header
 
 RAW = RawFormat("pcm_s16le", 16_000)
 

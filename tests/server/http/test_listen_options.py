@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pipelines.live.stream_harness import OfflineBackend
+from steno.audio.wav_header import RawFormat
 from steno.engine.admission import AdmissionLimits
 from steno.engine.local import Engine
 from steno.errors import InvalidRequestError, UnknownModelError
 from steno.server.http.listen_options import LACKING, ListenOptions, listen_options
-from steno.server.http.wav_header import RawFormat
 
 
 def check_model(model: str | None) -> str:

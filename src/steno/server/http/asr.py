@@ -13,6 +13,7 @@ from typing import Annotated, Any, BinaryIO, Literal, cast
 from fastapi import APIRouter, Depends, File, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from steno.audio.wav_header import RawFormat
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.languages import name_of
 from steno.pipelines.file import FileOptions, FileTranscription
@@ -27,7 +28,6 @@ from steno.server.http.headered_samples import HeaderedSamples, is_container
 from steno.server.http.openapi import CAPTIONS, REFUSALS
 from steno.server.http.transcript_json import server_timing, wire_segment
 from steno.server.http.translations import translations
-from steno.server.http.wav_header import RawFormat
 from steno.server.services import Services, services_of
 from steno.types import Segment, Transcript
 

@@ -34,15 +34,15 @@ def storing() -> Iterator[None]:
 class FormRequest(Request):
     """A request whose repeated form fields are renamed to `name[]`."""
 
-    _form: FormData | None = None
+    _normalised: FormData | None = None
 
     async def form(self, **limits: Any) -> FormData:  # type: ignore[override]
         """Parse the form. Raises HTTPException 507 if the upload cannot be stored."""
-        if self._form is None:
+        if self._normalised is None:
             with storing():
                 sent = await super().form(**limits)
-            self._form = FormData([(_field_name(key), value) for key, value in sent.multi_items()])
-        return self._form
+            self._normalised = FormData([(_field_name(key), value) for key, value in sent.multi_items()])
+        return self._normalised
 
 
 class FormRoute(APIRoute):

@@ -6,7 +6,7 @@ import io
 import os
 from typing import BinaryIO
 
-from steno.server.http.wav_header import RawFormat, wav_header
+from steno.audio.wav_header import RawFormat, wav_header
 
 CONTAINERS = (b"RIFF", b"RF64", b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3")
 """How recordings begin that need no header, whatever is said of them."""

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from steno.audio.wav_header import RawFormat
 from steno.engine.local import Engine
 from steno.errors import InvalidRequestError
 from steno.pipelines.file import FileOptions
 from steno.pipelines.live.live_options import MAX_PROMPT
 from steno.pipelines.request_checks import check_language
-from steno.server.http.wav_header import RawFormat
 from steno.server.live.dialects import deepgram_options as live
 from steno.server.live.dialects.deepgram_options import flag, keyword, lacking, number, terms, wrong
 

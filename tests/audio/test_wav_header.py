@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from steno.audio.decode import decode
-from steno.server.http.wav_header import HEADER_BYTES, RawFormat, wav_header
+from steno.audio.wav_header import HEADER_BYTES, RawFormat, wav_header
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
 
