@@ -22,6 +22,7 @@ SAME_ROLE_IN_SIBLINGS = {
     "registry": "what a package offers, by name",
     "backend": "a backend's implementation of its protocol",
     "installed": "whether a backend can run here",
+    "factory": "creates a backend from the options of the settings",
     "model": "a network and its weights",
     "routes": "the addresses of a package of the server",
     "live": "the live command, beside the live routes",

@@ -121,12 +121,6 @@ def test_other_devices_are_refused_with_the_known_ones(monkeypatch: pytest.Monke
     assert refused.value.message == f"DEVICE='{device}': must be auto, cpu, mps, cuda or cuda:N"
 
 
-def test_fp8_is_refused_with_what_it_needs_and_what_there_is_instead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUANTIZE", "fp8")
-    with pytest.raises(SettingsError, match=r"^QUANTIZE='fp8': is not supported .* GPU with 8-bit floats; use int8$"):
-        settings.load()
-
-
 def test_the_qwen_backend_s_settings_are_acted_on(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
         "MODEL_REVISION": "main", "MODEL_ALLOWLIST": "Qwen/*,me/*", "FORCED_ALIGNER_ID": "/aligner",

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from steno.backends.base import Recognize
-from steno.backends.qwen.backend import token_limit
 from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint
 from steno.backends.qwen3_asr.prompt import LANGUAGES
+from steno.backends.qwen3_asr.work_limits import token_limit
 from steno.types import SAMPLE_RATE
 
 

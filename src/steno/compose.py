@@ -87,6 +87,8 @@ def backend_options_of(settings: Settings) -> registry.BackendOptions:
         gpu_memory_mb=settings.gpu_memory_mb,
         cuda_graphs=settings.use_cuda_graphs,
         language=settings.model_language,
+        vllm_args=settings.vllm_args,
+        vllm_sleep_level=settings.vllm_sleep_level,
     )
 
 

@@ -245,7 +245,18 @@ class Settings(BaseSettings):
         "Translation", "Max retries of an LLM request after a 429, 5xx, time-out or disconnect.", 3, ge=0, le=20
     )
 
-    use_vllm: bool = setting("Qwen engine", "Same as `ASR_BACKEND=vllm`.", False)
+    use_vllm: bool = setting("vLLM", "Recognise with vLLM; same as `ASR_BACKEND=vllm`.", False)
+    vllm_args: str = setting(
+        "vLLM", 'Further arguments of vLLM\'s engine, as a JSON object: `{"tensor_parallel_size": 2}`.', ""
+    )
+    vllm_sleep_level: int = setting(
+        "vLLM",
+        "What unloading an idle model does: `0` ends vLLM's process, `1` moves the weights to host memory, `2` drops "
+        "them (1 and 2 on GPUs only).",
+        0,
+        ge=0,
+        le=2,
+    )
     use_speculative: bool = setting(
         "Qwen engine", "Speculative decoding: a small model drafts, the large model verifies.", False
     )
@@ -258,7 +269,9 @@ class Settings(BaseSettings):
     fast_model_id: str | None = setting(
         "Qwen engine", "Small model of `USE_SPECULATIVE` and `DUAL_MODEL`. Default: Qwen/Qwen3-ASR-0.6B.", None
     )
-    quantize: Quantization = setting("Qwen engine", "Weight quantisation: `int8` or `none`.", "none")
+    quantize: Quantization = setting(
+        "Qwen engine", "Weight quantisation: `int8` (own engine), `fp8` (vLLM) or `none`.", "none"
+    )
     trt_encoder_path: Path | None = setting("Qwen engine", "TensorRT engine of the encoder.", None, planned=True)
     onnx_encoder_path: Path | None = setting("Qwen engine", "ONNX file of the encoder.", None, planned=True)
     max_slots: int | None = setting(

@@ -9,7 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
-Group: TypeAlias = Literal["Server", "Limits", "Model", "Live", "Subtitles", "Translation", "Qwen engine", "Logs"]
+Group: TypeAlias = Literal[
+    "Server", "Limits", "Model", "Live", "Subtitles", "Translation", "Qwen engine", "vLLM", "Logs"
+]
 
 
 def setting(group: Group, description: str, default: Any = ..., *, planned: bool = False, **checks: Any) -> Any:
@@ -55,17 +57,11 @@ def _known_device(value: str) -> str:
     return value
 
 
-def _supported_quantization(value: str) -> str:
-    if value == "fp8":
-        raise ValueError("is not supported in this version, and would need a GPU with 8-bit floats; use int8")
-    return value
-
-
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Written as `a,b,c` in the environment."""
 SecretKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_printable)]
 """As `Names`; never shown in errors or logs."""
 UrlPrefix = Annotated[str, AfterValidator(_path_prefix)]
 DeviceName = Annotated[str, AfterValidator(_known_device)]
-Quantization = Annotated[Literal["none", "int8", "fp8"], AfterValidator(_supported_quantization)]
+Quantization: TypeAlias = Literal["none", "int8", "fp8"]
 LogLevel = Annotated[Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]

@@ -34,7 +34,7 @@ class BackendOptions:
     dtype: str = "auto"
     """`auto`, `float32`, `bfloat16` or `float16`."""
     quantize: str = "none"
-    """`none` or `int8`."""
+    """`none`, `int8` or `fp8`."""
     slots: int | None = None
     """Max requests in the KV cache; None = the default for the device."""
     aligner_id: str | None = None
@@ -51,6 +51,10 @@ class BackendOptions:
     """GPU memory for weights and KV cache together; None = most of what is free."""
     cuda_graphs: bool = False
     """Whether decoding iterations are captured as CUDA graphs."""
+    vllm_args: str = ""
+    """Further arguments of vLLM's engine, a JSON object."""
+    vllm_sleep_level: int = 0
+    """What unloading does to vLLM's engine: 0 = end its process, 1 = weights to host memory, 2 = drop the weights."""
     language: str = "en"
     """The language of a Moonshine folder's model."""
 
@@ -122,10 +126,11 @@ SPECS: tuple[BackendSpec, ...] = (
     ),
     BackendSpec(
         name="vllm",
-        module="steno.backends.vllm",
+        module="steno.backends.vllm.factory",
         requires=("vllm",),
         install="pip install 'steno[vllm]'",
-        summary="Qwen3-ASR on vLLM, which does its own batching",
+        summary="Qwen3-ASR on vLLM, in this process's engine or on running servers",
+        check="steno.backends.vllm.installed:missing",
         auto=False,
     ),
     BackendSpec(

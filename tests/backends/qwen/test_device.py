@@ -205,11 +205,11 @@ def test_new_enough_packages_are_enough(versions: dict[str, str]) -> None:
         ("transformers", None, "needs transformers: pip install 'steno[qwen]'"),
         ("torch", "2.10.1", "needs torch>=2.11, but 2.10.1 is installed: pip install 'steno[qwen]' --upgrade"),
         ("transformers", "4.57.6",
-         "needs transformers>=5.23,<6, but 4.57.6 is installed: pip install 'steno[qwen]' --upgrade"),
-        ("transformers", "5.22.2",
-         "needs transformers>=5.23,<6, but 5.22.2 is installed: pip install 'steno[qwen]' --upgrade"),
+         "needs transformers>=5.16.1,<6, but 4.57.6 is installed: pip install 'steno[qwen]' --upgrade"),
+        ("transformers", "5.15.0",
+         "needs transformers>=5.16.1,<6, but 5.15.0 is installed: pip install 'steno[qwen]' --upgrade"),
         ("transformers", "6.0.0.dev0",
-         "needs transformers>=5.23,<6, but 6.0.0 is installed: pip install 'steno[qwen]' --upgrade"),
+         "needs transformers>=5.16.1,<6, but 6.0.0 is installed: pip install 'steno[qwen]' --upgrade"),
     ],
 )  # fmt: skip
 def test_packages_that_are_missing_or_old_are_named(

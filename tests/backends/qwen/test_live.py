@@ -16,7 +16,7 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 import torch
 
 from steno.backends.base import Recognize
-from steno.backends.qwen import backend as qwen
+from steno.backends.qwen3_asr import work_limits
 from steno.errors import BackendError
 from steno.streaming.hypothesis import LocalAgreement
 from steno.types import SAMPLE_RATE, Hypothesis
@@ -111,7 +111,7 @@ def from_nothing(loaded: Any, talks: list[Talk]) -> dict[Recognize, list[int]]:
 @pytest.fixture(autouse=True)
 def _short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights know no end."""
-    monkeypatch.setattr(qwen, "TOKENS_PER_S", 4)
+    monkeypatch.setattr(work_limits, "TOKENS_PER_S", 4)
 
 
 @pytest.fixture(params=["trained", "loud"])

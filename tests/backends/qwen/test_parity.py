@@ -14,10 +14,10 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 import torch
 
 from steno.backends.base import Recognize
-from steno.backends.qwen import backend as qwen
-from steno.backends.qwen.backend import token_limit
 from steno.backends.qwen.model.model import AsrModel, warm_up_audio
+from steno.backends.qwen3_asr import work_limits
 from steno.backends.qwen3_asr.prompt import LANGUAGES
+from steno.backends.qwen3_asr.work_limits import token_limit
 from steno.backends.repetition import loop_start
 from steno.types import SAMPLE_RATE
 from stepping import Spied, tokens_of
@@ -29,7 +29,7 @@ WISHES = ((None, ""), ("en", "names: Cate <|im_end|>, Marc"), ("de", ""))
 @pytest.fixture(autouse=True)
 def _short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights know no end."""
-    monkeypatch.setattr(qwen, "TOKENS_PER_S", 2)
+    monkeypatch.setattr(work_limits, "TOKENS_PER_S", 2)
 
 
 @pytest.fixture(scope="module")

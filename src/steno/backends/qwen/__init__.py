@@ -23,7 +23,6 @@ Checkpoint files:
 The model:
 
 - `model.model`            a loaded recogniser: all parts below around one checkpoint
-- `model.frontend`         samples → log-mel
 - `model.audio_state`      incremental encoder state of one clip
 - `model.encoder`          log-mel → audio embeddings
 - `model.decoder`          prefill, decode, verify: embeddings → tokens and logprobs
@@ -45,5 +44,6 @@ Batching (the engine's scheduler is in `steno.engine`):
 - `batching.runner`          the step loop of one model
 - `batching.cascade`         one model, or a draft model before the target model
 
-Prompt, languages, output parsing and the removal of special tokens from untrusted text are in `backends.qwen3_asr`.
+Prompt, languages, output parsing, features and the removal of special tokens from untrusted text are in
+`backends.qwen3_asr`.
 """

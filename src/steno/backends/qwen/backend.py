@@ -16,12 +16,8 @@ from steno.backends.base import Capabilities, Drafts, Finished, Gpu, Progress, R
 from steno.backends.memory import release_memory
 from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen3_asr.prompt import LANGUAGES
-from steno.errors import (
-    AudioTooLongError,
-    BackendError,
-    BackendUnavailableError,
-    UnsupportedLanguageError,
-)
+from steno.backends.qwen3_asr.work_limits import MAX_AUDIO_S, PROMPT_TOKENS, check_work, token_limit
+from steno.errors import BackendError, BackendUnavailableError
 from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:
@@ -29,18 +25,6 @@ if TYPE_CHECKING:
     from steno.backends.qwen.batching.runner import ModelRunner
     from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
     from steno.errors import StenoError
-
-MAX_AUDIO_S = 40.0
-
-TOKENS_PER_S = 30
-"""Max text tokens per second of audio: twice the rate of fast Greek or Hindi, where a token is about a letter (English
-has three). Only repetition loops reach it."""
-
-MIN_TOKENS = 24
-"""Max text tokens of very short audio: enough for the language header and a word."""
-
-PROMPT_TOKENS = 64 + round(13 * MAX_AUDIO_S)
-"""Prompt tokens for the longest audio, without a context."""
 
 
 class QwenBackend:
@@ -113,7 +97,7 @@ class QwenBackend:
 
     def admit(self, work: Recognize) -> None:
         """Raises UnsupportedLanguageError, AudioTooLongError."""
-        check(work)
+        check_work(work, self.name)
         cascade = self.loaded()
         if not work.audio.any():
             self._done.append(Finished(work, Hypothesis("", None)))
@@ -209,17 +193,3 @@ class QwenBackend:
         if self._cascade is None:
             raise BackendUnavailableError("backend 'qwen' is not loaded")
         return self._cascade
-
-
-def token_limit(seconds: float) -> int:
-    """Max tokens of text for `seconds` of audio."""
-    return MIN_TOKENS + round(TOKENS_PER_S * seconds)
-
-
-def check(work: Recognize) -> None:
-    if work.language is not None and work.language not in LANGUAGES:
-        raise UnsupportedLanguageError(f"Qwen3-ASR does not support the language {work.language!r}", param="language")
-    if len(work.audio) > MAX_AUDIO_S * SAMPLE_RATE:
-        raise AudioTooLongError(
-            f"backend 'qwen' takes at most {MAX_AUDIO_S:.0f} s of audio; this is {len(work.audio) / SAMPLE_RATE:.1f} s"
-        )

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 INSTALL = "pip install 'steno[qwen]'"
 
-NEEDED = {"torch": (2, 11), "transformers": (5, 23)}
+NEEDED = {"torch": (2, 11), "transformers": (5, 16, 1)}
 """The floors in `pyproject.toml`. `make test-lowest` runs the tests on them."""
 BELOW = {"transformers": (6,)}
 """The first version that is not supported; transformers 6 is not released."""

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from steno.backends.drafts import Ids
 
 if TYPE_CHECKING:
@@ -87,12 +85,14 @@ class PromptBuilder:
         return text[offsets[-MAX_CONTEXT_TOKENS][0] :].strip() if len(offsets) > MAX_CONTEXT_TOKENS else text
 
     def _build(self, context: str, language: str | None) -> tuple[Ids, Ids]:
-        (whole,) = self._processor.apply_transcription_request(
-            [np.zeros(1, np.float32)],
-            language=None if language is None else LANGUAGES[language],
-            prompt=context or None,
-            tokenize=False,
-        )
+        # As `Qwen3ASRProcessor.apply_transcription_request` does, which returns text only from transformers 5.22 on.
+        name = None if language is None else LANGUAGES[language]
+        conversation: list[dict[str, Any]] = [
+            *([{"role": "system", "content": [{"type": "text", "text": context}]}] if context else []),
+            {"role": "user", "content": [{"type": "audio", "audio": ""}]},
+            {"role": "assistant", "content": [{"type": "text", "text": f"language {name}<asr_text>" if name else ""}]},
+        ]
+        whole = self._processor.apply_chat_template(conversation, tokenize=False, continue_final_message=True)
         before, _, after = whole.partition(self._processor.audio_token)
         return self._ids(before), self._ids(after)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from steno.backends.qwen.model.audio_state import TOKENS_PER_S
 from steno.backends.qwen.model.device import Scale
+from steno.backends.qwen3_asr.log_mel import TOKENS_PER_S
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:

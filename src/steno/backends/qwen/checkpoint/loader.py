@@ -101,7 +101,7 @@ def _read(source: CheckpointSource, placement: devices.Placement) -> tuple[PreTr
         **settings,
     )
     _check_report(source, report)
-    return model, _processor(source)
+    return model, read_processor(source)
 
 
 def _detach_from_files(model: PreTrainedModel, source: CheckpointSource, placement: devices.Placement) -> None:
@@ -117,7 +117,8 @@ def _native_config(source: CheckpointSource) -> Qwen3ASRConfig:
     return Qwen3ASRConfig.from_pretrained(source.folder, local_files_only=True)
 
 
-def _processor(source: CheckpointSource) -> Qwen3ASRProcessor:
+def read_processor(source: CheckpointSource) -> Qwen3ASRProcessor:
+    """The checkpoint's tokenizer, feature extractor and chat template."""
     if source.layout == "original":
         return legacy_layout.read_processor(source.folder, source.kind, source.model_id)
     return Qwen3ASRProcessor.from_pretrained(source.folder, local_files_only=True)

@@ -11,19 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
-
-from steno.backends.qwen.model.frontend import RANGE, Frontend
+from steno.backends.qwen3_asr.log_mel import CHUNK, LogMel
 
 if TYPE_CHECKING:
+    import torch
+
+    from steno.backends.qwen3_asr.frontend import Frontend
     from steno.types import Audio
-
-CHUNK = 100
-"""Mel frames that the convolutions process at once: 1 s."""
-
-TOKENS_PER_CHUNK = 13
-TOKENS_PER_S = 13
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,29 +35,14 @@ class EncodedSpan:
         return floor == self.floor or self.lowest >= max(floor, self.floor)
 
 
-class AudioState:
-    """One clip. The encoder reads features from it and stores its outputs in it."""
+class AudioState(LogMel):
+    """One clip: its features, and what the encoder has computed from them."""
 
     def __init__(self, frontend: Frontend, window: int) -> None:
-        self._frontend = frontend
-        self._samples = -1
-        self._log_mel = torch.zeros(frontend.bands, 0)
-        self._peak = float("-inf")
-        self._final_frames = 0
-        self._floor = float("-inf")
+        super().__init__(frontend, window)
         self._chunks: dict[int, EncodedSpan] = {}
         self._windows: dict[int, EncodedSpan] = {}
         self._open: torch.Tensor | None = None
-        self.window = window
-        """Mel frames per window."""
-
-    @property
-    def frames(self) -> int:
-        return self._log_mel.shape[1]
-
-    @property
-    def windows(self) -> int:
-        return -(-self.frames // self.window)
 
     @property
     def closed_s(self) -> float:
@@ -71,20 +50,9 @@ class AudioState:
         return self._final_frames // self.window * self.window / CHUNK
 
     def extend(self, audio: Audio) -> None:
-        """Take `audio`, 16 kHz, all of the clip so far: it starts with the audio of the previous call."""
-        if len(audio) == self._samples:
-            return
-        self._samples = len(audio)
-        new = self._frontend.log_mel(audio, self._final_frames)
-        unchanged = self._log_mel[:, : self._final_frames].to(new.device)
-        self._log_mel = torch.cat([unchanged, new], dim=1)
-        final = self._frontend.final_frames(len(audio))
-        if final > self._final_frames:
-            self._peak = max(self._peak, float(self._log_mel[:, self._final_frames : final].max()))
-        loudest = max(self._peak, float(self._log_mel[:, final:].max()) if final < self.frames else self._peak)
-        self._open = None
-        self._floor = loudest - RANGE
-        self._final_frames = final
+        if len(audio) != self._samples:
+            self._open = None
+        super().extend(audio)
 
     def missing_windows(self) -> list[int]:
         """Windows that are not encoded yet, or are no longer valid."""
@@ -93,15 +61,6 @@ class AudioState:
         if self.windows > closed and self._open is None:
             missing += range(closed, self.windows)
         return missing
-
-    def window_span(self, window: int) -> tuple[int, int]:
-        """The frames of a window, [start, end)."""
-        return window * self.window, min((window + 1) * self.window, self.frames)
-
-    def features(self, start: int, end: int) -> torch.Tensor:
-        """Normalised log-mel, shape [bands, end - start]; zeros behind the clip's end."""
-        features = (self._log_mel[:, start:end].clamp(min=self._floor) + 4.0) / 4.0
-        return F.pad(features, (0, end - start - features.shape[1]))
 
     def convolved(self, chunk: int) -> torch.Tensor | None:
         """The convolutions' output for a complete chunk; None if there is none or it is no longer valid."""
@@ -130,11 +89,3 @@ class AudioState:
 
     def _encoded(self, out: torch.Tensor, start: int, end: int) -> EncodedSpan:
         return EncodedSpan(out, self._floor, float(self._log_mel[:, start:end].min()))
-
-
-def tokens_of(frames: int) -> int:
-    """Audio tokens of `frames` mel frames: 13 per full chunk; the last chunk's frames are halved three times."""
-    chunks, rest = divmod(frames, CHUNK)
-    for _ in range(3):
-        rest = (rest + 1) // 2
-    return chunks * TOKENS_PER_CHUNK + rest

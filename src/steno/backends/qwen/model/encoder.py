@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 import torch
 import torch.nn.functional as F
 
-from steno.backends.qwen.model.audio_state import CHUNK, AudioState, tokens_of
+from steno.backends.qwen.model.audio_state import AudioState
 from steno.backends.qwen.model.cuda.flash_attention import VarlenAttention, varlen
 from steno.backends.qwen.model.device import Scale, scale_of
-from steno.backends.qwen.model.frontend import Frontend
+from steno.backends.qwen3_asr.frontend import Frontend
+from steno.backends.qwen3_asr.log_mel import CHUNK, tokens_of
 
 MAX_CHUNKS: dict[Scale, int] = {"cuda": 128, "cpu": 4}
 """Max chunks in a batch of convolutions; bounds the memory of a call. On a CPU, large blocks are allocated and returned

@@ -16,13 +16,13 @@ from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogni
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
 from steno.backends.qwen.model.audio_state import AudioState
-from steno.backends.qwen.model.cuda.cuda_stream import CudaStream
+from steno.backends.qwen.model.cuda.cuda_stream import CudaStream, copy_to_device
 from steno.backends.qwen.model.cuda.graphs import GraphedStep
 from steno.backends.qwen.model.decoder import Decoder, PrefillRequest, SampledToken
 from steno.backends.qwen.model.encoder import Encoder
-from steno.backends.qwen.model.frontend import Frontend
 from steno.backends.qwen.model.kv_cache import bytes_per_slot
 from steno.backends.qwen.model.memory_usage import weight_bytes
+from steno.backends.qwen3_asr.frontend import Frontend
 from steno.backends.qwen3_asr.output import OutputParser
 from steno.backends.qwen3_asr.prompt import MAX_CONTEXT_TOKENS, PromptBuilder
 from steno.types import SAMPLE_RATE
@@ -55,7 +55,7 @@ class AsrModel:
         self.weight_bytes = weight_bytes(loaded.model)
         self.cache_bytes = slots * slot_bytes(loaded, max_length)
         """Bytes of the KV cache when all slots have their full length."""
-        self.encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device))
+        self.encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device, copy_to_device))
         self.decoder = Decoder(loaded.model, slots, max_length)
         self._on_stream = CudaStream(loaded.device)
 

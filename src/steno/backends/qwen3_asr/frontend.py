@@ -5,12 +5,12 @@ Each clip is processed alone: in a padded batch, the features of a short clip wo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-
-from steno.backends.qwen.model.cuda.cuda_stream import copy_to_device
 
 if TYPE_CHECKING:
     from transformers import Qwen3ASRProcessor
@@ -26,12 +26,22 @@ class Frontend:
 
     The extractor itself is not called: it builds its window in torch's default dtype, which changes while another
     thread loads a model; it returns through host memory; and it starts from the beginning of the clip each time.
+
+    Args:
+        copy_to_device: copies samples to the device; None = the features are computed on the CPU.
     """
 
-    def __init__(self, processor: Qwen3ASRProcessor, device: torch.device) -> None:
+    def __init__(
+        self,
+        processor: Qwen3ASRProcessor,
+        device: torch.device | None = None,
+        copy_to_device: Callable[[Audio, torch.device], torch.Tensor] | None = None,
+    ) -> None:
         own = processor.feature_extractor
         self.bands: int = own.mel_filters.shape[1]
+        device = device or torch.device("cpu")
         self._device = device
+        self._copy_to_device = copy_to_device or _on_cpu
         self._fft, self._hop, self._min_samples = own.n_fft, own.hop_length, own.min_length
         self._reach = own.n_fft // 2
         self._window = torch.hann_window(own.n_fft, dtype=torch.float32, device=device)
@@ -53,7 +63,7 @@ class Frontend:
         if count <= 0:
             return torch.zeros(self.bands, 0, device=self._device)
         begin = max(0, first * self._hop - self._reach)
-        samples = copy_to_device(audio[begin:], self._device)
+        samples = self._copy_to_device(audio[begin:], self._device)
         samples = F.pad(samples, (0, max(0, self._min_samples - len(audio))))
         padding = (max(0, self._reach - first * self._hop), self._reach)
         samples = F.pad(samples[None, None], padding, mode="reflect")[0, 0]
@@ -62,3 +72,7 @@ class Frontend:
         ]
         power = spectrum.real.square() + spectrum.imag.square()
         return (self._filters @ power).clamp(min=1e-10).log10()
+
+
+def _on_cpu(audio: Audio, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32)).to(device)

@@ -1,0 +1,91 @@
+"""What the settings ask of vLLM."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from steno.backends.qwen.checkpoint.model_source import DEFAULT_MODEL, ModelRef
+from steno.errors import SettingsError
+
+if TYPE_CHECKING:
+    from steno.backends.registry import BackendOptions
+
+GPU_SLOTS, CPU_SLOTS = 256, 8
+
+
+@dataclass(frozen=True, slots=True)
+class VllmOptions:
+    """Which checkpoint, on which device, with how much of it."""
+
+    model: ModelRef
+    device: str = "auto"
+    dtype: str = "auto"
+    quantize: str = "none"
+    slots: int | None = None
+    """vLLM's `max_num_seqs`; None = by the device."""
+    gpu_memory_mb: int | None = None
+    sleep_level: int = 0
+    """What unloading does: 0 = end vLLM's process; 1 = keep the weights in host memory; 2 = drop them."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of vLLM's engine, which take precedence."""
+
+    @property
+    def model_id(self) -> str:
+        return self.model.model_id
+
+
+def options_of(options: BackendOptions) -> VllmOptions:
+    """Raises SettingsError: a setting that vLLM has no counterpart for."""
+    if options.speculative or options.dual:
+        name = "DUAL_MODEL" if options.dual else "USE_SPECULATIVE"
+        raise SettingsError(f"{name} is not supported by the vllm backend; unset it, or USE_VLLM", param=name)
+    if options.quantize not in ("none", "fp8"):
+        text = f"QUANTIZE={options.quantize} is not supported by the vllm backend; use fp8, or VLLM_ARGS"
+        raise SettingsError(text, param="QUANTIZE")
+    if ":" in options.device or options.device == "mps":
+        text = f"DEVICE={options.device} is not supported by the vllm backend; use DEVICE=auto and CUDA_VISIBLE_DEVICES"
+        raise SettingsError(text, param="DEVICE")
+    model_id = options.model_id or DEFAULT_MODEL
+    return VllmOptions(
+        ModelRef(model_id, options.revision, options.allowlist, options.hf_home, "recogniser"),
+        options.device,
+        options.dtype,
+        options.quantize,
+        options.slots,
+        options.gpu_memory_mb,
+        options.vllm_sleep_level,
+        parse_arguments(options.vllm_args),
+    )
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """`VLLM_ARGS`, a JSON object, with names as vLLM's engine arguments spell them.
+
+    Raises:
+        SettingsError: it is not a JSON object, or sets what another setting or the backend itself sets.
+    """
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise SettingsError(f"VLLM_ARGS is not valid JSON: {error}", param="VLLM_ARGS") from None
+    if not isinstance(value, dict):
+        raise SettingsError('VLLM_ARGS must be a JSON object like {"max_num_seqs": 64}', param="VLLM_ARGS")
+    arguments = {name.lstrip("-").replace("-", "_"): setting for name, setting in value.items()}
+    for name, instead in RESERVED.items():
+        if name in arguments:
+            raise SettingsError(f"VLLM_ARGS cannot set {name}: {instead}", param="VLLM_ARGS")
+    return arguments
+
+
+RESERVED = {
+    "model": "use MODEL_ID",
+    "revision": "use MODEL_REVISION",
+    "tokenizer": "the checkpoint's own is needed",
+    "enable_mm_embeds": "the backend sends features",
+    "enable_sleep_mode": "use VLLM_SLEEP_LEVEL",
+    "scheduling_policy": "the backend needs priorities",
+    "skip_tokenizer_init": "the backend needs the tokenizer",
+}
+"""Arguments that have a setting of their own, or that the backend depends on."""
