@@ -23,21 +23,26 @@ def lrc(cues: Iterable[Cue]) -> str:
     lines: list[str] = []
     ended_ms: int | None = None
     for cue in cues:
-        text = _TAG.sub(lambda found: _WIDE[found.group()], shown_text(cue))
+        text = without_tags(shown_text(cue))
         if not text:
             continue
         start_ms, end_ms = times_ms(cue)
         if ended_ms is not None and start_ms - ended_ms >= CLEAR_AFTER_MS:
-            lines.append(_tag(ended_ms))
-        lines.append(_tag(start_ms) + text)
+            lines.append(f"[{lrc_time(ended_ms)}]")
+        lines.append(f"[{lrc_time(start_ms)}]{text}")
         ended_ms = end_ms
     if ended_ms is not None:
-        lines.append(_tag(ended_ms))
+        lines.append(f"[{lrc_time(ended_ms)}]")
     return "".join(line + "\n" for line in lines)
 
 
-def _tag(time_ms: int) -> str:
-    """Rounded to hundredths; minutes exceed 59, because there are no hours."""
+def without_tags(text: str) -> str:
+    """The text with full-width brackets where a time tag could begin."""
+    return _TAG.sub(lambda found: _WIDE[found.group()], text)
+
+
+def lrc_time(time_ms: int) -> str:
+    """`mm:ss.xx`, rounded to hundredths; minutes exceed 59, because there are no hours."""
     seconds, hundredths = divmod((time_ms + 5) // 10, 100)
     minutes, seconds = divmod(seconds, 60)
-    return f"[{minutes:02}:{seconds:02}.{hundredths:02}]"
+    return f"{minutes:02}:{seconds:02}.{hundredths:02}"

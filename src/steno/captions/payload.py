@@ -1,4 +1,4 @@
-"""Shared by all formats: a cue's printable lines and clock times."""
+"""Shared by all formats: a cue's printable lines, and clock times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ def shown_lines(cue: Cue) -> list[str]:
 
 def shown_text(cue: Cue) -> str:
     """The cue as one line."""
-    text = cue.text or " ".join(cue.lines)
+    return printable(cue.text or " ".join(cue.lines))
+
+
+def printable(text: str) -> str:
+    """The text as one line, without control characters."""
     return " ".join(_CONTROLS.sub("", text).split())
 
 
