@@ -23,6 +23,7 @@
     │   ├── AudioTrackNotFoundError      the file has no such audio track
     │   ├── AudioTooLargeError           more bytes than allowed
     │   └── AudioTooLongError            more seconds than allowed
+    ├── TextMismatchError          the text to align is not what the audio says
     ├── RetryableError             retry after `retry_after_s`
     │   ├── OverloadedError              all capacity is in use
     │   └── UnavailableError             the server cannot serve now
@@ -152,6 +153,10 @@ class AudioTooLargeError(AudioError):
 
 class AudioTooLongError(AudioError):
     code = "audio_too_long"
+
+
+class TextMismatchError(StenoError):
+    code = "text_does_not_match"
 
 
 class RetryableError(StenoError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -85,6 +85,8 @@ class FileTranscription:
         self._opened = False
         self._in_progress: deque[tuple[RecordingPiece, asyncio.Task[Hypothesis] | None]] = deque()
         self._segments: list[Segment] = []
+        self.speech: list[tuple[float, float]] = []
+        """Where speech was detected in the pieces recognised so far."""
 
     @classmethod
     def on(cls, engine: Engine, reader: RecordingReader, ticket: Ticket, options: FileOptions) -> FileTranscription:
@@ -141,10 +143,12 @@ class FileTranscription:
             added = segments_of(await task, done, len(self._segments)) if task is not None else ()
             self._in_progress.popleft()
             self._segments.extend(added)
+            if done.speech is not None:
+                self.speech.append(done.speech)
             yield Recognized(done.end_s, added)
 
-    async def transcript(self) -> Transcript:
-        """Run to the end and return the whole transcript.
+    async def transcript(self, on_progress: Callable[[float], None] = lambda _: None) -> Transcript:
+        """Run to the end and return the whole transcript. `on_progress` gets the seconds recognised so far.
 
         Raises:
             AudioTooLongError: at its present pace the transcription would exceed the request's time limit.
@@ -155,6 +159,7 @@ class FileTranscription:
             pieces = 0
             async for part in parts:
                 pieces += 1
+                on_progress(part.end_s)
                 if pieces >= PACE_AFTER_ROUNDS * self._parallel:  # pieces that run side by side end together
                     self._check_pace(part.end_s, clock() - began)
         return self.so_far()
@@ -193,6 +198,11 @@ class FileTranscription:
             },
             warnings=tuple(self._reader.warnings),
         )
+
+    @property
+    def total_s(self) -> float | None:
+        """Length of the recording, as its header says; None if it does not, or before `open`."""
+        return self._reader.info.duration_s if self._reader.info is not None else None
 
     async def _read(self) -> RecordingPiece | None:
         async with self._ticket.in_time("all of its audio was read"):

@@ -72,12 +72,12 @@ class RecordingOpener:
 
     def __init__(self, settings: RecordingReaderSettings, decoders: DecoderPool | None = None) -> None:
         """`decoders`: a pool that nothing else uses; None = one of the default size."""
-        self._settings = settings
+        self.settings = settings
         self._decoders = decoders or DecoderPool()
         self._vad: SileroVad | None = None
         self._lock = threading.Lock()
         size = self._decoders.size
-        self._shared = ReaderResources(
+        self.resources = ReaderResources(
             decoders=self._decoders,
             free=asyncio.Semaphore(size),
             threads=ThreadPoolExecutor(size, "decode", initializer=yield_to_live_work),
@@ -87,7 +87,7 @@ class RecordingOpener:
 
     def open(self, recording: BinaryIO | Path, track: str | None = None) -> RecordingReader:
         """Create a reader. It opens the recording at its first `read`. `track`: as in `decode`."""
-        return RecordingReader(recording, self._settings, self._shared, track)
+        return RecordingReader(recording, self.settings, self.resources, track)
 
     async def aclose(self) -> None:
         """End all decoders. No recording can be opened afterwards."""

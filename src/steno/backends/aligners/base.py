@@ -53,6 +53,10 @@ class Aligner(Protocol):
     def live_workers(self) -> int:
         """Further concurrent calls for live work."""
 
+    @property
+    def max_audio_s(self) -> float:
+        """Longest audio of a call, in seconds."""
+
     async def load(self, progress: Progress) -> None:
         """Raises StenoError: it cannot be loaded."""
 

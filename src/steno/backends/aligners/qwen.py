@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from loguru import logger
 
 from steno.backends.memory import release_memory
-from steno.backends.qwen.forced_aligner import CODES, check
+from steno.backends.qwen.forced_aligner import CODES, MAX_AUDIO_S, check
 from steno.backends.qwen.model.device import Scale, scale_of
 from steno.errors import BackendError, BackendUnavailableError, DrainingError, StenoError
 
@@ -46,6 +46,7 @@ class QwenAligner:
     name = "qwen"
     languages = frozenset(CODES)
     live_workers = 1
+    max_audio_s = MAX_AUDIO_S
 
     def __init__(self, options: LoadOptions) -> None:
         self.model_id = options.model_id

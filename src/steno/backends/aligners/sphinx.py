@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from steno.alignment.repair import Span
 from steno.backends.aligners.base import Alignment
 from steno.backends.cpu import usable_cores
-from steno.backends.sphinx.calls import MIN_SAMPLES, call_timeout_s, check, pcm_of, start_pools, with_retry
+from steno.backends.sphinx.calls import (
+    MAX_AUDIO_S,
+    MIN_SAMPLES,
+    call_timeout_s,
+    check,
+    pcm_of,
+    start_pools,
+    with_retry,
+)
 from steno.errors import BackendError, BackendUnavailableError, UnsupportedFeatureError
 from steno.types import SAMPLE_RATE, Word
 
@@ -35,6 +43,7 @@ class SphinxAligner:
     name = "sphinx"
     model_id = "pocketsphinx-en-us"
     languages = frozenset({"en"})
+    max_audio_s = MAX_AUDIO_S
 
     def __init__(self, workers: int | None = None, live_workers: int = 1) -> None:
         self.workers = workers or usable_cores()
