@@ -25,6 +25,7 @@ SAME_ROLE_IN_SIBLINGS = {
     "factory": "creates a backend from the options of the settings",
     "model": "a network and its weights",
     "routes": "the addresses of a package of the server",
+    "align": "the align command, beside the pipeline that aligns what was recognised",
     "live": "the live command, beside the live routes",
     "models": "the models command, beside the models route",
     "serve": "the serve command, beside what it runs",

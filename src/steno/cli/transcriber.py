@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from steno.cli.inputs import Recording
 from steno.cli.progress import RecordingProgress
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from steno.pipelines.recording_reader import RecordingOpener
     from steno.settings import Settings
     from steno.types import Transcript
+
+T = TypeVar("T")
 
 
 class Transcriber(Protocol):
@@ -105,7 +107,7 @@ class _RemoteTranscriber:
         self, recording: Recording, language: str | None, track: str | None, progress: RecordingProgress
     ) -> Transcript:
         size = max(recording.path.stat().st_size, 1)
-        transcript = await _in_daemon_thread(
+        transcript = await in_daemon_thread(
             lambda: self._client.transcribe(
                 recording.path, language=language, track=track, on_sent=lambda sent: progress.sent(sent / size)
             )
@@ -114,28 +116,27 @@ class _RemoteTranscriber:
         return transcript
 
 
-async def _in_daemon_thread(call: Callable[[], Transcript]) -> Transcript:
+async def in_daemon_thread(call: Callable[[], T]) -> T:
     """Like `asyncio.to_thread`, but Ctrl-C does not wait for a server that does not respond."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[Transcript] = loop.create_future()
+    future: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: Transcript | None, error: Exception | None) -> None:
+    def settle(outcome: T | Exception) -> None:
         if future.done():
             return
-        if error is not None:
-            future.set_exception(error)
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
         else:
-            assert result is not None
-            future.set_result(result)
+            future.set_result(outcome)
 
     def work() -> None:
-        result, error = None, None
+        outcome: T | Exception
         try:
-            result = call()
-        except Exception as problem:  # noqa: BLE001 - raised in the awaiting task
-            error = problem
+            outcome = call()
+        except Exception as error:  # noqa: BLE001 - raised in the awaiting task
+            outcome = error
         with contextlib.suppress(RuntimeError):  # the event loop has ended
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(settle, outcome)
 
     threading.Thread(target=work, name="upload", daemon=True).start()
     return await future

@@ -9,7 +9,9 @@ from typing import Any, Unpack
 import httpx
 
 from steno.client.http_api import (
+    ALIGNMENTS,
     TRANSCRIPTIONS,
+    alignment_fields,
     checked,
     everything_in,
     mapped_errors,
@@ -47,6 +49,23 @@ class AsyncClient:
     ) -> Transcript:
         """As `Client.transcribe`."""
         return transcript_of((await self.post(path, everything_in(language, hotwords, track), on_sent)).json())
+
+    async def align(
+        self,
+        path: str | Path,
+        text: str,
+        *,
+        language: str | None = None,
+        repeats: str = "auto",
+        force: bool = False,
+        track: str | None = None,
+        on_sent: Callable[[int], None] = lambda _: None,
+    ) -> dict[str, Any]:
+        """As `Client.align`."""
+        fields = alignment_fields(text, language, repeats, force, track)
+        with uploading(Path(path), on_sent) as upload:
+            answer: dict[str, Any] = checked(await self._http.post(ALIGNMENTS, data=fields, files=upload)).json()
+        return answer
 
     async def post(
         self, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None] = lambda _: None

@@ -18,6 +18,7 @@ from steno.types import Segment, Transcript, Word
 
 CONNECT_S = 10.0
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
+ALIGNMENTS = "/v1/audio/alignments"
 EVERYTHING: Mapping[str, Any] = {"response_format": "verbose_json", "timestamp_granularities[]": ["segment", "word"]}
 """Form fields that request segments and words."""
 
@@ -133,6 +134,12 @@ def everything_in(language: str | None, hotwords: Sequence[str], track: str | No
         raise InvalidRequestError("invalid hotwords; expected a list of words", param="hotwords")
     options = {"language": language, "hotwords": ", ".join(hotwords), "track": track}
     return {**EVERYTHING, **{name: value for name, value in options.items() if value}}
+
+
+def alignment_fields(text: str, language: str | None, repeats: str, force: bool, track: str | None) -> dict[str, str]:
+    """Form fields of an alignment with a JSON response."""
+    options = {"language": language, "repeats": repeats, "force": "true" if force else None, "track": track}
+    return {"text": text, **{name: value for name, value in options.items() if value}}
 
 
 class _Counting:

@@ -9,7 +9,9 @@ from typing import Any, Unpack
 import httpx
 
 from steno.client.http_api import (
+    ALIGNMENTS,
     TRANSCRIPTIONS,
+    alignment_fields,
     checked,
     everything_in,
     mapped_errors,
@@ -69,6 +71,37 @@ class Client:
             ServerError: the server responded with an error; has its message and `status`.
         """
         return transcript_of(self.post(path, everything_in(language, hotwords, track), on_sent).json())
+
+    def align(
+        self,
+        path: str | Path,
+        text: str,
+        *,
+        language: str | None = None,
+        repeats: str = "auto",
+        force: bool = False,
+        track: str | None = None,
+        on_sent: Callable[[int], None] = lambda _: None,
+    ) -> dict[str, Any]:
+        """Upload a recording and its text (lyrics, a script), and return when each line is said.
+
+            with Client("http://127.0.0.1:8000") as client:
+                for line in client.align("song.mp3", Path("lyrics.txt").read_text())["lines"]:
+                    print(line["start_s"], line["text"])
+
+        Args:
+            repeats: `auto` = lines and sections may be sung again; `as_written`.
+            force: time a text that does not match the audio.
+
+        Returns:
+            The JSON of `POST /v1/audio/alignments`, which `docs/alignment.md` describes.
+
+        Raises as `transcribe`.
+        """
+        fields = alignment_fields(text, language, repeats, force, track)
+        with uploading(Path(path), on_sent) as upload:
+            answer: dict[str, Any] = checked(self._http.post(ALIGNMENTS, data=fields, files=upload)).json()
+        return answer
 
     def post(
         self, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None] = lambda _: None

@@ -16,7 +16,17 @@ from loguru import logger
 from steno import __version__, compose
 from steno.engine.local import Engine
 from steno.errors import StenoError
-from steno.server.http import asr, error_response, listen, models, status, subtitles, transcriptions, translations
+from steno.server.http import (
+    alignments,
+    asr,
+    error_response,
+    listen,
+    models,
+    status,
+    subtitles,
+    transcriptions,
+    translations,
+)
 from steno.server.http.deepgram_error import DeepgramAnswers
 from steno.server.http.openapi import OpenApiInThread
 from steno.server.live import routes as live_routes
@@ -89,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
         recordings=recordings,
         aliases=settings.model_aliases,
         style=partial(compose.caption_style_of, settings),
+        max_stretch_s=settings.align_piece_s,
         translator=translator,
         live=live,
         entry=LiveEntry(keys, sites, settings.max_sessions_per_key),
@@ -104,7 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
     # Adds the docs' "Authorize" button; `Auth` checks the key.
     key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, if the server has any."))
     app.include_router(models.router, dependencies=[key])
-    for audio in (transcriptions, subtitles, translations, listen, asr):
+    for audio in (transcriptions, subtitles, translations, alignments, listen, asr):
         app.include_router(audio.router, dependencies=[key])
     app.include_router(live_routes.router)
     app.include_router(wrong_address.router)

@@ -27,6 +27,8 @@ class Services:
     aliases: Sequence[str]
     style: Callable[[int, int], CueStyle]
     """Makes a caption style from (max columns of a line, max lines of a cue)."""
+    max_stretch_s: float
+    """Longest audio that the aligner gets of a known text."""
     translator: Translator | None
     live: LiveService
     entry: LiveEntry

@@ -27,14 +27,17 @@ def caption_response(
 ) -> Response:
     """The subtitle file, named after the upload. `X-Timing-Mode` reports the source of its times."""
     kind = FORMATS[form]
-    headers = {**headers, "X-Timing-Mode": timing.mode, "Content-Disposition": _attachment(upload, kind.extension)}
+    headers = {**headers, "X-Timing-Mode": timing.mode, "Content-Disposition": attachment(upload, kind.extension)}
     if timing.reason:
         headers["X-Timing-Reason"] = timing.reason
     return Response(render(form, cues, language=language), media_type=kind.media_type, headers=headers)
 
 
-def _attachment(upload: str | None, extension: str) -> str:
-    """RFC 6266: an ASCII name for all clients, and the full name in UTF-8."""
+def attachment(upload: str | None, extension: str) -> str:
+    """`Content-Disposition` of a file that is named after the upload.
+
+    RFC 6266: an ASCII name for all clients, and the full name in UTF-8.
+    """
     stem = PurePosixPath((upload or "").replace("\\", "/")).stem[:150] or "transcript"
     plain = stem.encode("ascii", "replace").decode().translate(UNSAFE)
     encoded = quote((stem + extension).encode("utf-8", "replace"), safe="")

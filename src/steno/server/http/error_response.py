@@ -31,6 +31,7 @@ STATUS: dict[type[StenoError], int] = {
     errors.AudioTooLargeError: 413,
     errors.AudioTooLongError: 413,
     errors.AudioError: 400,
+    errors.TextMismatchError: 422,
     errors.UploadStalledError: 408,
     errors.OverloadedError: 429,
     errors.UnavailableError: 503,

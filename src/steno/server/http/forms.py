@@ -11,13 +11,18 @@ from steno.backends.base import Capabilities
 from steno.engine.local import Engine
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions
+from steno.pipelines.known_text import KnownTextOptions, Repeats
 from steno.pipelines.request_checks import TimingMode, check_language
 
 MAX_CONTEXT = 4000
 """Max characters of `prompt` and `hotwords`; more would displace the audio in a model's context window."""
 
+MAX_TEXT = 400_000
+"""Max characters of a text to align: eight hours of speech."""
+
 Format = Literal["json", "text", "verbose_json", "srt", "vtt", "lrc", "tsv"]
 CaptionFormat = Literal["srt", "vtt", "lrc", "tsv"]
+AlignmentFormat = Literal["json", "lrc", "elrc", "srt", "vtt", "ass", "ttml", "textgrid"]
 Granularity = Literal["word", "segment"]
 
 
@@ -119,6 +124,43 @@ class SubtitleForm:
     mode: Timing = "accurate"
     max_line_chars: LineChars = 42
     max_lines: Lines = 2
+
+    def ignored(self, capabilities: Capabilities) -> list[str]:
+        """Always empty: the form has no hints."""
+        return []
+
+
+@dataclass(slots=True)
+class AlignmentForm:
+    """The fields of an alignment. For `Depends`."""
+
+    file: Recording
+    text: Annotated[
+        str,
+        Form(
+            max_length=MAX_TEXT,
+            description="Lyrics or a script; lines are kept. Section marks (`[Chorus]`) and empty lines are not sung.",
+        ),
+    ]
+    model: Model = None
+    language: Spoken = None
+    response_format: Annotated[
+        AlignmentFormat, Form(description="`elrc` has word times, `ass` is karaoke, `textgrid` is Praat's.")
+    ] = "json"
+    repeats: Annotated[
+        Repeats, Form(description="`auto`: lines and sections may be sung again; `as_written`: as often as written.")
+    ] = "auto"
+    force: Annotated[bool, Form(description="Time a text that does not match the audio, instead of refusing it.")] = (
+        False
+    )
+    track: Track = None
+    max_line_chars: LineChars = 42
+    max_lines: Lines = 2
+
+    def options(self, engine: Engine) -> KnownTextOptions:
+        """Convert the form to the pipeline's options. Raises UnsupportedLanguageError."""
+        language = check_language(self.language, engine.capabilities, engine.backend.name)
+        return KnownTextOptions(language, self.repeats, self.force, self.track)
 
     def ignored(self, capabilities: Capabilities) -> list[str]:
         """Always empty: the form has no hints."""

@@ -53,6 +53,18 @@ TRANSCRIPT: Responses = {
 }
 EVENTS: Responses = {200: {"content": {"text/event-stream": _TEXT}}}
 CAPTIONS: Responses = {200: {"description": "A subtitle file.", "content": _CAPTIONS}}
+ALIGNMENT: Responses = {
+    200: {
+        "description": "The lines with their times, in the requested format.",
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/AlignmentAnswer"}},
+            **dict.fromkeys(
+                ["text/plain", "application/x-subrip", "text/vtt", "text/x-ssa", "application/ttml+xml"], _TEXT
+            ),
+        },
+    },
+    **documented(422),
+}
 TRANSLATION: Responses = {
     200: {
         "description": "The translation, in the requested format.",

@@ -10,11 +10,11 @@ from fastapi import Request, UploadFile
 
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions, FileTranscription
-from steno.server.http.forms import SubtitleForm, TranscriptionForm, TranslationForm
+from steno.server.http.forms import AlignmentForm, SubtitleForm, TranscriptionForm, TranslationForm
 from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services
 
-Form: TypeAlias = TranscriptionForm | SubtitleForm | TranslationForm
+Form: TypeAlias = TranscriptionForm | SubtitleForm | TranslationForm | AlignmentForm
 
 MAX_UNKNOWN = 20
 _SPEAKERS = ("known_speaker_names", "known_speaker_references")
@@ -37,8 +37,7 @@ async def begin(
         AudioError: the recording cannot be used.
         ModelLoadError: the model cannot be loaded.
     """
-    if len((await request.form()).getlist(field)) > 1:
-        raise InvalidRequestError(f"several files are not supported; expected one field {field!r}", param=field)
+    await check_single(request, field)
     admitted = admitted_upload_of(request.scope)
     transcription = FileTranscription.on(
         services.engine, services.recordings.open(file.file, options.track), admitted.ticket, options
@@ -47,6 +46,12 @@ async def begin(
     await transcription.open()
     await admitted.ticket.ready()
     return transcription
+
+
+async def check_single(request: Request, field: str = "file") -> None:
+    """Raises InvalidRequestError if the form has several recordings."""
+    if len((await request.form()).getlist(field)) > 1:
+        raise InvalidRequestError(f"several files are not supported; expected one field {field!r}", param=field)
 
 
 async def ignored(request: Request, form: Form, services: Services) -> dict[str, str]:

@@ -22,7 +22,7 @@ from steno.server.middleware.path_prefix import local_path
 from steno.server.middleware.refusal import address_of, refuse
 from steno.server.middleware.upload_limits import UploadBody, UploadCounter, UploadLimits, check_length, client_of
 
-UPLOADS = ("/v1/audio/", "/v1/listen", "/asr", "/detect-language")
+UPLOADS = ("/v1/audio/", "/api/v1/align", "/v1/listen", "/asr", "/detect-language")
 
 
 @dataclass(frozen=True, slots=True)
