@@ -1,6 +1,9 @@
 """Which lines are found, and how sure that is."""
 
-from alignment.said import find
+from alignment.said import find, spoken
+from steno.alignment.occurrences import find_lines, heard_tokens, tokens_of_line
+from steno.alignment.sheet import parse_sheet
+from steno.types import Word
 
 TIGER = """Tiger tiger burning bright
 In the forests of the night
@@ -65,3 +68,11 @@ def test_copies_that_are_not_sung_do_not_lower_the_ratio() -> None:
     matched = find("[Chorus x4]\nUnder the wide and starry sky", "under the wide and starry sky").matched
     assert len(matched.occurrences) == 1
     assert matched.sheet_share == 1.0
+
+
+def test_a_line_in_no_time_is_not_found() -> None:
+    words = [Word(text, 2 + 0.02 * n, 2.02 + 0.02 * n) for n, text in enumerate(TIGER.lower().split()[:9])]
+    heard = heard_tokens([*spoken("1.0 what immortal hand or eye"), *words], "en")
+    lines = parse_sheet(TIGER)
+    matched = find_lines(lines, [tokens_of_line(line, "en") for line in lines], heard, may_repeat=True)
+    assert [lines[occurrence.line].text for occurrence in matched.occurrences] == ["What immortal hand or eye"]

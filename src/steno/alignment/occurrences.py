@@ -21,6 +21,9 @@ MAX_UNCERTAIN = 4
 """Lines that may be uncertain together."""
 WIDE = 1.5
 """A line that is spread over this many times its letters is less certain, in proportion."""
+MIN_LETTER_S = 0.025
+"""A line that takes less time for each letter is not found: nobody speaks so fast, but recognisers that lost their way
+repeat what they heard in no time."""
 STRAY_S = 0.6
 """A replaced word at a line's end belongs to the line if it is as near as this to the next word of it."""
 CHANCE = 0.45
@@ -209,6 +212,8 @@ def _confidence(pairs: Sequence[Pair], line: LineTokens, heard: Sequence[HeardTo
     words = sum(weights[pair.token] * pair.score for pair in pairs if pair.score > 0) / sum(weights.values())
     text = "".join(line.tokens[n].norm for n in sorted(said))
     sound = "".join(token.norm for token in heard[pairs[0].heard : pairs[-1].heard + 1])
+    if heard[pairs[-1].heard].end_s - heard[pairs[0].heard].start_s < MIN_LETTER_S * len(sound):
+        return 0.0
     return min(max(words, _letters(text, sound)) * min(1.0, WIDE * len(text) / len(sound)), 1.0)
 
 
