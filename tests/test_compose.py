@@ -18,14 +18,14 @@ def test_backends_are_told_every_setting_of_theirs() -> None:
         model_id="me/mine", sphinx_workers=2, model_revision="v1", model_allowlist=("me/*",), hf_home=Path("/hf"),
         device="cuda:1", dtype="float16", quantize="int8", max_slots=9, forced_aligner_id="me/aligner",
         use_causal_encoder=False, fast_model_id="me/small", use_speculative=True, dual_model=True,
-        gpu_memory_mb=9000, use_cuda_graphs=True, model_language="de",
+        gpu_memory_mb=9000, use_cuda_graphs=True, model_language="de", vllm_args="{}", vllm_sleep_level=1,
     )  # fmt: skip
     told = compose.backend_options_of(chosen)
     assert told == BackendOptions(
         model_id="me/mine", workers=2, revision="v1", allowlist=("me/*",), hf_home=Path("/hf"),
         device="cuda:1", dtype="float16", quantize="int8", slots=9, aligner_id="me/aligner",
         incremental=False, fast_model_id="me/small", speculative=True, dual=True,
-        gpu_memory_mb=9000, cuda_graphs=True, language="de",
+        gpu_memory_mb=9000, cuda_graphs=True, language="de", vllm_args="{}", vllm_sleep_level=1,
     )  # fmt: skip
     default = BackendOptions()
     assert all(getattr(told, field.name) != getattr(default, field.name) for field in fields(BackendOptions))
