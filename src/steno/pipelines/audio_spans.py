@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, BinaryIO
 
-from steno.pipelines.recording_reader import DecoderSlot, RecordingOpener
+from steno.pipelines.recording_reader import DecoderRun, RecordingOpener
 from steno.streaming.audio_buffer import AudioBuffer
 from steno.types import SAMPLE_RATE
 
@@ -27,14 +25,11 @@ class AudioSpans:
     """
 
     def __init__(self, opener: RecordingOpener, recording: BinaryIO | Path, track: str | None = None) -> None:
-        self._resources = opener.resources
-        self._slot = DecoderSlot(self._resources.free)
-        self._cancelled = threading.Event()
+        self._run = DecoderRun(opener.resources)
         self._buffer = AudioBuffer()
-        self._chunks: Generator[Audio, None, None] = self._resources.decoders.decode(
-            recording, max_seconds=opener.settings.max_audio_s, track=track, cancelled=self._cancelled
+        self._chunks: Generator[Audio, None, None] = opener.resources.decoders.decode(
+            recording, max_seconds=opener.settings.max_audio_s, track=track, cancelled=self._run.cancelled
         )
-        self._reading: asyncio.Future[Audio] | None = None
         self.decode_s = 0.0
 
     async def __aenter__(self) -> AudioSpans:
@@ -50,24 +45,12 @@ class AudioSpans:
             AudioError: as `DecoderPool.decode` does.
             UnavailableError: no decoder can be started.
         """
-        await self._slot.acquire()
         start, end = round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE)
-        loop = asyncio.get_running_loop()
-        self._reading = loop.run_in_executor(self._resources.threads, self._read, start, end)
-        # Shielded, because a thread cannot be interrupted and `aclose` must still be able to wait for it.
-        return await asyncio.shield(self._reading)
+        return await self._run.call(lambda: self._read(start, end))
 
     async def aclose(self) -> None:
         """Stop decoding and end the decoder. Idempotent."""
-        self._cancelled.set()
-        if self._reading is not None:
-            await asyncio.wait([self._reading])
-            if not self._reading.cancelled():
-                self._reading.exception()  # marks it as retrieved; `read` has raised it or was cancelled
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._resources.threads, self._chunks.close)
-        finally:
-            self._slot.release()
+        await self._run.aclose(self._chunks.close)
 
     def _read(self, start: int, end: int) -> Audio:
         """Runs in a thread."""

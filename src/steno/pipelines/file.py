@@ -220,6 +220,10 @@ class FileTranscription:
         hypothesis = without_noise(hypothesis, piece.speech_s, self._noise_confidence)
         if not self._align:
             return hypothesis
-        left_s = self._ticket.time_left_s()
-        timeout_s = None if left_s is None else ALIGNMENT_SHARE * left_s
-        return await with_words(self._ticket, hypothesis, work.audio, timeout_s=timeout_s)
+        return await with_words(self._ticket, hypothesis, work.audio, timeout_s=alignment_timeout_s(self._ticket))
+
+
+def alignment_timeout_s(ticket: Ticket) -> float | None:
+    """Time limit of one alignment: a share of what is left of the request's; None = no limit."""
+    left_s = ticket.time_left_s()
+    return None if left_s is None else ALIGNMENT_SHARE * left_s

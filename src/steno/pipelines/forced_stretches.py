@@ -20,7 +20,7 @@ from steno.engine.local import Engine
 from steno.engine.ticket import Ticket
 from steno.errors import DrainingError, StenoError
 from steno.pipelines.audio_spans import AudioSpans
-from steno.pipelines.file import ALIGNMENT_SHARE
+from steno.pipelines.file import alignment_timeout_s
 from steno.pipelines.recording_reader import RecordingOpener
 
 if TYPE_CHECKING:
@@ -145,10 +145,10 @@ class ForcedStretches:
             await asyncio.gather(*(task for _, task in in_progress), return_exceptions=True)
 
     async def _align(self, stretch: Stretch, audio: Audio, language: str | None) -> list[LineWord] | str:
-        left_s = self._ticket.time_left_s()
-        timeout_s = None if left_s is None else ALIGNMENT_SHARE * left_s
         try:
-            alignment = await self._ticket.align(Align(audio, stretch.text, language), timeout_s=timeout_s)
+            alignment = await self._ticket.align(
+                Align(audio, stretch.text, language), timeout_s=alignment_timeout_s(self._ticket)
+            )
         except DrainingError:
             raise
         except StenoError as error:

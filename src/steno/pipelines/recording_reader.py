@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.backends.cpu import yield_to_live_work
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from steno.types import Audio
     from steno.vad.file_cutter import SpeechPiece as Span
     from steno.vad.silero import SileroVad
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +116,45 @@ class ReaderResources:
     vad_slots: threading.Semaphore
 
 
-class DecoderSlot:
-    """One recording's reservation of a decoder, from its first piece until it is fully decoded."""
+class DecoderRun:
+    """One recording's use of a decoder: its reservation, from the first call until it is fully decoded or closed, and
+    its calls, which run in a thread, one at a time."""
 
-    def __init__(self, free: asyncio.Semaphore) -> None:
-        self._free = free
+    def __init__(self, shared: ReaderResources) -> None:
+        self._shared = shared
         self._is_held = self._is_released = False
+        self._running: asyncio.Future[Any] | None = None
+        self.cancelled = threading.Event()
+        """Set by `aclose`; stops the decoder."""
 
-    async def acquire(self) -> None:
-        """Wait for a free decoder. No-op after the first call."""
+    async def call(self, function: Callable[[], T]) -> T:
+        """Wait for a free decoder if none is held yet, and run `function` in a thread. May be cancelled at any time."""
         if not self._is_held and not self._is_released:
-            await self._free.acquire()
+            await self._shared.free.acquire()
             self._is_held = True
+        running = asyncio.get_running_loop().run_in_executor(self._shared.threads, function)
+        self._running = running
+        # Shielded, because a thread cannot be interrupted and `aclose` must still be able to wait for it.
+        return await asyncio.shield(running)
 
     def release(self) -> None:
         """Release the decoder. Idempotent."""
         self._is_released = True
         if self._is_held:
             self._is_held = False
-            self._free.release()
+            self._shared.free.release()
+
+    async def aclose(self, end: Callable[[], None]) -> None:
+        """Stop decoding: wait for the running call, then run `end` in a thread and release the decoder. Idempotent."""
+        self.cancelled.set()
+        if self._running is not None:
+            await asyncio.wait([self._running])
+            if not self._running.cancelled():
+                self._running.exception()  # marks it as retrieved; `call` has raised it or was cancelled
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._shared.threads, end)
+        finally:
+            self.release()
 
 
 class RecordingReader:
@@ -149,10 +171,8 @@ class RecordingReader:
         self._track = track
         self._settings = settings
         self._shared = shared
-        self._decoder_slot = DecoderSlot(shared.free)
-        self._cancelled = threading.Event()
+        self._run = DecoderRun(shared)
         self._pieces = self._cut()
-        self._reading: asyncio.Future[RecordingPiece | _Pause | None] | None = None
         self._is_decoded = False
         self.info: MediaInfo | None = None
         """Contents of the header; set with the first piece."""
@@ -170,28 +190,16 @@ class RecordingReader:
             AudioError: as `DecoderPool.decode` does.
             UnavailableError: no decoder can be started.
         """
-        loop = asyncio.get_running_loop()
-        await self._decoder_slot.acquire()
         while True:
-            self._reading = loop.run_in_executor(self._shared.threads, next, self._pieces, None)
-            # Shielded, because a thread cannot be interrupted and `aclose` must still be able to wait for it.
-            found = await asyncio.shield(self._reading)
+            found = await self._run.call(lambda: next(self._pieces, None))
             if self._is_decoded:
-                self._decoder_slot.release()
+                self._run.release()
             if not isinstance(found, _Pause):
                 return found
 
     async def aclose(self) -> None:
         """Stop decoding and end the decoder. Idempotent."""
-        self._cancelled.set()
-        if self._reading is not None:
-            await asyncio.wait([self._reading])
-            if not self._reading.cancelled():
-                self._reading.exception()  # marks it as retrieved; `read` has raised it or was cancelled
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._shared.threads, self._pieces.close)
-        finally:
-            self._decoder_slot.release()
+        await self._run.aclose(self._pieces.close)
 
     def _cut(self) -> Generator[RecordingPiece | _Pause, None, None]:
         """Yield pieces, and a `_Pause` after each `TURN_S` of audio. Runs in a worker thread."""
@@ -215,7 +223,7 @@ class RecordingReader:
             self._recording,
             max_seconds=self._settings.max_audio_s,
             track=self._track,
-            cancelled=self._cancelled,
+            cancelled=self._run.cancelled,
             on_open=self._take_info,
             on_warning=self.warnings.append,
         )
