@@ -63,16 +63,20 @@ class AsyncClient:
     ) -> dict[str, Any]:
         """As `Client.align`."""
         fields = alignment_fields(text, language, repeats, force, track)
-        with uploading(Path(path), on_sent) as upload:
-            answer: dict[str, Any] = checked(await self._http.post(ALIGNMENTS, data=fields, files=upload)).json()
+        answer: dict[str, Any] = (await self._upload(ALIGNMENTS, path, fields, on_sent)).json()
         return answer
 
     async def post(
         self, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None] = lambda _: None
     ) -> httpx.Response:
         """As `Client.post`."""
+        return await self._upload(TRANSCRIPTIONS, path, fields, on_sent)
+
+    async def _upload(
+        self, address: str, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None]
+    ) -> httpx.Response:
         with uploading(Path(path), on_sent) as upload:
-            return checked(await self._http.post(TRANSCRIPTIONS, data=fields, files=upload))
+            return checked(await self._http.post(address, data=fields, files=upload))
 
     async def get(self, path: str) -> Any:
         """As `Client.get`."""

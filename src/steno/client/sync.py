@@ -99,8 +99,7 @@ class Client:
         Raises as `transcribe`.
         """
         fields = alignment_fields(text, language, repeats, force, track)
-        with uploading(Path(path), on_sent) as upload:
-            answer: dict[str, Any] = checked(self._http.post(ALIGNMENTS, data=fields, files=upload)).json()
+        answer: dict[str, Any] = self._upload(ALIGNMENTS, path, fields, on_sent).json()
         return answer
 
     def post(
@@ -110,8 +109,13 @@ class Client:
 
         Raises as `transcribe`.
         """
+        return self._upload(TRANSCRIPTIONS, path, fields, on_sent)
+
+    def _upload(
+        self, address: str, path: str | Path, fields: Mapping[str, Any], on_sent: Callable[[int], None]
+    ) -> httpx.Response:
         with uploading(Path(path), on_sent) as upload:
-            return checked(self._http.post(TRANSCRIPTIONS, data=fields, files=upload))
+            return checked(self._http.post(address, data=fields, files=upload))
 
     def get(self, path: str) -> Any:
         """GET a JSON document.
