@@ -127,7 +127,7 @@ SPECS: tuple[BackendSpec, ...] = (
     BackendSpec(
         name="vllm",
         module="steno.backends.vllm.factory",
-        requires=("vllm",),
+        requires=("vllm", "torch", "transformers"),
         install="pip install 'steno[vllm]'",
         summary="Qwen3-ASR on vLLM, in this process's engine or on running servers",
         check="steno.backends.vllm.installed:missing",

@@ -34,6 +34,11 @@ def create(options: BackendOptions) -> QwenBackend:
 
 def default_slots(device: str) -> int:
     """A GPU decodes this many sequences at nearly the cost of one; a CPU gains less. `device` as in the settings."""
+    return GPU_SLOTS if expects_gpu(device) else CPU_SLOTS
+
+
+def expects_gpu(device: str) -> bool:
+    """Whether a model will run on a GPU, as far as can be told without importing torch. `device` as in the settings."""
     from steno.backends.qwen.model.device import has_gpu
 
-    return GPU_SLOTS if device.startswith("cuda") or (device == "auto" and has_gpu()) else CPU_SLOTS
+    return device.startswith("cuda") or (device == "auto" and has_gpu())

@@ -19,13 +19,13 @@ def missing(model_id: str | None = None) -> str | None:
     for package, oldest in NEEDED.items():
         if importlib.util.find_spec(package) is None:
             return f"needs {package}: {INSTALL}"
-        found = _version(package)
+        found = version_of(package)
         if found is None:
             return f"needs {package}, which is installed without its metadata: {INSTALL}"
         below = BELOW.get(package)
         if found < oldest or (below and found >= below):
-            wanted = f"{package}>={_dotted(oldest)}" + (f",<{_dotted(below)}" if below else "")
-            return f"needs {wanted}, but {_dotted(found)} is installed: {INSTALL} --upgrade"
+            wanted = f"{package}>={dotted(oldest)}" + (f",<{dotted(below)}" if below else "")
+            return f"needs {wanted}, but {dotted(found)} is installed: {INSTALL} --upgrade"
     return None
 
 
@@ -41,7 +41,7 @@ def not_for_auto(model_id: str | None) -> str | None:
     return "is slow without a GPU; to use it anyway, set ASR_BACKEND=qwen"
 
 
-def _version(package: str) -> tuple[int, ...] | None:
+def version_of(package: str) -> tuple[int, ...] | None:
     """The leading numbers of a version: of `2.13.0+cpu` (2, 13, 0)."""
     try:
         found = version(package)
@@ -51,5 +51,5 @@ def _version(package: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in numbers[0].split(".")) if numbers else None
 
 
-def _dotted(numbers: tuple[int, ...]) -> str:
+def dotted(numbers: tuple[int, ...]) -> str:
     return ".".join(map(str, numbers))

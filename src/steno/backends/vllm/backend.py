@@ -67,7 +67,8 @@ class VllmBackend:
 
     async def load(self, progress: Progress) -> None:
         """Raises ModelLoadError, SettingsError."""
-        self._threads = ThreadPoolExecutor(FEATURE_THREADS, "vllm-features", initializer=_one_thread_each)
+        if self._threads is None:  # it may be left from a load that failed
+            self._threads = ThreadPoolExecutor(FEATURE_THREADS, "vllm-features", initializer=_one_thread_each)
         if self._processing is None:
             self._processing = await self._in_thread(lambda: _read_processing(self._model, progress))
         if self._generator is None:
@@ -114,8 +115,7 @@ class VllmBackend:
         return hypothesis
 
     def forget(self, utterance: str) -> None:
-        if self._utterances.pop(utterance, None) is not None and self._generator is not None:
-            self._generator.forget(utterance)
+        self._utterances.pop(utterance, None)
 
     def _utterance_of(self, work: Recognize, processing: Processing) -> Utterance:
         if work.utterance is None:
@@ -131,17 +131,9 @@ class VllmBackend:
         generator = self._generator
         assert generator is not None
         limit = token_limit(len(work.audio) / SAMPLE_RATE)
-        forced = self._forced(work, utterance, limit)
-        request = await self._in_thread(lambda: _request_of(work, utterance, processing, forced, limit))
+        forced, request = await self._in_thread(lambda: _request_of(work, utterance, processing, limit))
         generation = await generator.generate(request)
         return await self._in_thread(lambda: _read(generation, work, utterance, processing, forced=forced, limit=limit))
-
-    def _forced(self, work: Recognize, utterance: Utterance, limit: int) -> int:
-        """How many tokens of the last hypothesis are stable, and are forced again."""
-        if not work.stable or utterance.language != work.language:
-            return 0
-        covered = self._loaded().output_parser.covered(utterance.tokens, work.language, work.stable)
-        return min(covered, limit - 1)
 
     def _loaded(self) -> Processing:
         if self._processing is None or self._threads is None:
@@ -160,11 +152,16 @@ def _read_processing(model: ModelRef, progress: Progress) -> Processing:
     return Processing(resolve(model, progress))
 
 
-def _request_of(work: Recognize, utterance: Utterance, processing: Processing, forced: int, limit: int) -> TokenRequest:
+def _request_of(work: Recognize, utterance: Utterance, processing: Processing, limit: int) -> tuple[int, TokenRequest]:
+    """How many tokens of the last hypothesis are stable, and the request that forces them."""
+    forced = 0
+    if work.stable and utterance.language == work.language:
+        covered = processing.output_parser.covered(utterance.tokens, work.language, work.stable)
+        forced = min(covered, limit - 1)
     before, tail = processing.prompt_builder.around(work.context, work.language)
-    windows = utterance.windows(work.audio, processing.new_log_mel())
+    windows = utterance.windows(work.audio, processing.new_log_mel)
     after = (*tail, *utterance.tokens[:forced])
-    return TokenRequest(before, windows, after, limit - forced, priority_of(work), work.utterance)
+    return forced, TokenRequest(before, windows, after, limit - forced, priority_of(work))
 
 
 def _read(

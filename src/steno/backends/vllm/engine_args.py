@@ -33,7 +33,7 @@ ENVIRONMENT = {
 """Defaults for vLLM's own variables: nothing is reported to anybody, and standard output is left to the transcript."""
 
 CPU_BLOCK_TOKENS = 32
-"""vLLM's attention on CPUs takes blocks of a multiple of 32 tokens."""
+"""KV cache block size on CPUs: the attention there needs a multiple of 32."""
 
 
 def prepare_environment() -> None:
@@ -85,7 +85,7 @@ def engine_args_of(options: VllmOptions, folder: Path) -> AsyncEngineArgs:
     if options.quantize != "none":
         arguments["quantization"] = options.quantize
     arguments |= _cpu_arguments(options) if is_cpu() else _gpu_arguments(options)
-    return AsyncEngineArgs(**{name: value for name, value in (arguments | options.extra).items() if name in known})
+    return AsyncEngineArgs(**(arguments | options.extra))
 
 
 def _cpu_arguments(options: VllmOptions) -> dict[str, Any]:

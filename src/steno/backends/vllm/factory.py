@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from steno.backends.vllm.vllm_options import CPU_SLOTS, GPU_SLOTS, options_of
+from steno.backends.qwen.factory import default_slots, expects_gpu
+from steno.backends.vllm.vllm_options import options_of
 
 if TYPE_CHECKING:
     from steno.backends.registry import BackendOptions
@@ -14,16 +15,14 @@ if TYPE_CHECKING:
 
 def create(options: BackendOptions) -> VllmBackend:
     """For the registry. Raises SettingsError."""
-    from steno.backends.qwen.model.device import has_gpu
     from steno.backends.vllm.backend import VllmBackend
     from steno.backends.vllm.in_process import InProcessEngine
 
     chosen = options_of(options)
-    on_gpu = chosen.device != "cpu" and has_gpu()
-    slots = int(chosen.extra.get("max_num_seqs") or chosen.slots or (GPU_SLOTS if on_gpu else CPU_SLOTS))
+    slots = int(chosen.extra.get("max_num_seqs") or chosen.slots or default_slots(chosen.device))
     return VllmBackend(
         chosen.model,
         slots,
-        "cuda" if on_gpu else "cpu",
+        "cuda" if expects_gpu(chosen.device) else "cpu",
         lambda processing: InProcessEngine(replace(chosen, slots=slots), processing),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from steno.backends.memory import release_memory
+from steno.backends.repetition import ENDLESS_REPEATS, MAX_NGRAM
 from steno.backends.vllm.engine_loop import EngineLoop
 from steno.backends.vllm.token_generator import EngineCrashLoopError, Generation, TokenRequest
 from steno.errors import BackendCrashedError, BackendError, BackendUnavailableError, ModelLoadError, StenoError
@@ -35,8 +36,8 @@ class InProcessEngine:
         self._processing = processing
         self._loop = EngineLoop()
         self._llm: AsyncLLM | None = None
-        self._is_asleep = False
         self._is_started = False
+        """False with an `_llm`: it is asleep."""
         self._restart: asyncio.Task[None] | None = None
         self._crashes = 0
         self._numbers = itertools.count()
@@ -48,10 +49,10 @@ class InProcessEngine:
             SettingsError: an argument that vLLM does not accept.
             ModelLoadError: it did not start.
         """
-        if self._llm is not None and self._is_asleep:
+        if self._llm is not None:
             progress(0.5, "waking up")
             await self._loop.run(_wake_up(self._llm, self._options.sleep_level))
-            self._is_asleep, self._is_started = False, True
+            self._is_started = True
             return
         progress(0.1, "starting vLLM")
         await self._start()
@@ -67,13 +68,12 @@ class InProcessEngine:
         llm = self._llm
         if llm is not None and self._options.sleep_level and not llm.errored:
             await self._loop.run(llm.sleep(self._options.sleep_level))
-            self._is_asleep = True
             return
         await self.close()
 
     async def close(self) -> None:
         """End vLLM's process, asleep or not."""
-        llm, self._llm, self._is_asleep = self._llm, None, False
+        llm, self._llm = self._llm, None
         if llm is not None:
             await self._end(llm)
         del llm
@@ -90,9 +90,6 @@ class InProcessEngine:
             raise self._translated(error, llm) from None
         self._crashes = 0
         return output
-
-    def forget(self, utterance: str) -> None:
-        """No-op: vLLM evicts its caches itself."""
 
     async def _start(self) -> None:
         from pydantic import ValidationError
@@ -131,7 +128,7 @@ class InProcessEngine:
 
     async def _generate(self, llm: AsyncLLM, request: TokenRequest) -> Generation:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
 
         params = SamplingParams(
             temperature=0.0,
@@ -140,7 +137,7 @@ class InProcessEngine:
             stop_token_ids=sorted(self._processing.stop_token_ids),
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            **repetition_arguments(),
+            repetition_detection=RepetitionDetectionParams(MAX_NGRAM, 1, ENDLESS_REPEATS),
         )
         last: Any = None
         async for output in llm.generate(
@@ -155,7 +152,7 @@ class InProcessEngine:
         (choice,) = last.outputs
         tokens = tuple(choice.token_ids)
         logprobs = tuple(each[token].logprob for token, each in zip(tokens, choice.logprobs, strict=True))
-        return Generation(tokens, logprobs, len(last.prompt_token_ids), last.num_cached_tokens or 0)
+        return Generation(tokens, logprobs)
 
     def _translated(self, error: Exception, llm: AsyncLLM) -> StenoError:
         if llm.errored:
@@ -210,18 +207,6 @@ def prompt_of(request: TokenRequest, audio_token_id: int) -> Any:
         "feature_attention_mask": mask,
     }
     return TokensPrompt(prompt_token_ids=ids, multi_modal_data={"audio": audio})
-
-
-def repetition_arguments() -> dict[str, Any]:
-    """Let vLLM end a repetition loop, where this version can. The backend cuts the loop off in any case."""
-    from steno.backends.repetition import ENDLESS_REPEATS, MAX_NGRAM
-
-    try:
-        from vllm.sampling_params import RepetitionDetectionParams
-    except ImportError:
-        return {}
-    detection = RepetitionDetectionParams(max_pattern_size=MAX_NGRAM, min_pattern_size=1, min_count=ENDLESS_REPEATS)
-    return {"repetition_detection": detection}
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from steno.backends.qwen3_asr.log_mel import tokens_of
 from steno.errors import BackendCrashedError
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class VllmPriority(IntEnum):
-    """vLLM's scheduler runs smaller values first."""
+    """The priorities that requests get in vLLM's scheduler, which runs smaller values first."""
 
     LIVE_FINAL = 0
     LIVE_PARTIAL = 1
@@ -41,11 +40,6 @@ class FeatureWindow:
     def frames(self) -> int:
         return int(self.features.shape[1])
 
-    @property
-    def tokens(self) -> int:
-        """Audio tokens that the window becomes."""
-        return tokens_of(self.frames)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenRequest:
@@ -56,8 +50,6 @@ class TokenRequest:
     after: Ids
     max_tokens: int
     priority: VllmPriority
-    utterance: str | None = None
-    """Requests of one utterance go to the same server, whose cache holds the utterance's windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +59,10 @@ class Generation:
     tokens: Ids
     """A stop token at the end included."""
     logprobs: tuple[float, ...]
-    prompt_tokens: int
-    cached_tokens: int
-    """Prompt tokens whose keys and values came from the prefix cache."""
 
 
 class EngineCrashLoopError(BackendCrashedError):
-    """vLLM's engine died again and again without completing a request."""
+    """vLLM's engine died several times without completing a request in between."""
 
     may_pass = False
 
@@ -93,6 +82,3 @@ class TokenGenerator(Protocol):
             BackendCrashedError: the engine died; it is started again, and the request may be repeated.
             BackendError: the request failed.
         """
-
-    def forget(self, utterance: str) -> None:
-        """No request of this utterance follows."""

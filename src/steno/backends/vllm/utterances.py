@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from steno.backends.vllm.token_generator import FeatureWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from steno.backends.drafts import Ids
     from steno.backends.qwen3_asr.log_mel import LogMel
@@ -31,15 +31,15 @@ class Utterance:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     """An aborted step may still compute features when the next one starts."""
 
-    def windows(self, audio: Audio, fresh: LogMel) -> tuple[FeatureWindow, ...]:
+    def windows(self, audio: Audio, new_log_mel: Callable[[], LogMel]) -> tuple[FeatureWindow, ...]:
         """The feature windows of `audio`, which starts with the audio of the call before.
 
         Args:
-            fresh: replaces the cached features if `audio` is shorter than what they cover.
+            new_log_mel: creates features that replace the cached ones, if `audio` is shorter than what they cover.
         """
         with self._lock:
             if len(audio) < self.log_mel.samples:
-                self.log_mel = fresh
+                self.log_mel = new_log_mel()
             log_mel = self.log_mel
             log_mel.extend(audio)
             spans = (log_mel.window_span(window) for window in range(log_mel.windows))

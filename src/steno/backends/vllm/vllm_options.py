@@ -12,8 +12,6 @@ from steno.errors import SettingsError
 if TYPE_CHECKING:
     from steno.backends.registry import BackendOptions
 
-GPU_SLOTS, CPU_SLOTS = 256, 8
-
 
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
@@ -24,7 +22,7 @@ class VllmOptions:
     dtype: str = "auto"
     quantize: str = "none"
     slots: int | None = None
-    """vLLM's `max_num_seqs`; None = by the device."""
+    """Max requests that are decoded together (`max_num_seqs`); None = the default of the device."""
     gpu_memory_mb: int | None = None
     sleep_level: int = 0
     """What unloading does: 0 = end vLLM's process; 1 = keep the weights in host memory; 2 = drop them."""
