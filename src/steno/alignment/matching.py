@@ -237,7 +237,7 @@ class _Similarities:
         return np.asarray(self._of_types(norm)[self._of_token], np.float32)
 
     def score(self, norm: str, token: int) -> float:
-        """In [0, 1], whatever the token's weight; `REPLACED` if they do not match."""
+        """Similarity of token and word in [0, 1], before weighting. `REPLACED` if they do not match."""
         number = self._of_token[token]
         score = float(self._of_types(norm)[number])
         return score / float(self._weights[number]) if score > 0 else score

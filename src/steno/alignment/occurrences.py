@@ -22,8 +22,8 @@ MAX_UNCERTAIN = 4
 WIDE = 1.5
 """A line that is spread over this many times its letters is less certain, in proportion."""
 MIN_LETTER_S = 0.025
-"""A line that takes less time for each letter is not found: nobody speaks so fast, but recognisers that lost their way
-repeat what they heard in no time."""
+"""Min time per letter of a line; a faster one counts as not found. Speech is never so fast, but a recogniser in a
+repetition loop emits such lines."""
 STRAY_S = 0.6
 """A replaced word at a line's end belongs to the line if it is as near as this to the next word of it."""
 CHANCE = 0.45
