@@ -252,7 +252,7 @@ class Settings(BaseSettings):
     vllm_sleep_level: int = setting(
         "vLLM",
         "What unloading an idle model does: `0` ends vLLM's process, `1` moves the weights to host memory, `2` drops "
-        "them (1 and 2 on GPUs only).",
+        "them (1 and 2 on GPUs only; not yet tested on a GPU).",
         0,
         ge=0,
         le=2,
@@ -270,7 +270,9 @@ class Settings(BaseSettings):
         "Qwen engine", "Small model of `USE_SPECULATIVE` and `DUAL_MODEL`. Default: Qwen/Qwen3-ASR-0.6B.", None
     )
     quantize: Quantization = setting(
-        "Qwen engine", "Weight quantisation: `int8` (own engine), `fp8` (vLLM) or `none`.", "none"
+        "Qwen engine",
+        "Weight quantisation: `int8` (own engine), `fp8` (vLLM; not yet tested on a GPU) or `none`.",
+        "none",
     )
     trt_encoder_path: Path | None = setting("Qwen engine", "TensorRT engine of the encoder.", None, planned=True)
     onnx_encoder_path: Path | None = setting("Qwen engine", "ONNX file of the encoder.", None, planned=True)

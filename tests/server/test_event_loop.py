@@ -45,6 +45,8 @@ UPLOADS: dict[str, tuple[str, dict[str, str]]] = {
 OTHER_UPLOADS = {"/v1/listen": 100_000, "/asr": 100_000, "/detect-language": 20}
 """Those of other APIs, with the least size of their answers in bytes."""
 
+ALIGNMENTS = ("/v1/audio/alignments", "/api/v1/align")
+
 
 @pytest.fixture(scope="module")
 def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedServer]:
@@ -69,7 +71,7 @@ def recording(fixtures: Path) -> bytes:
 
 def test_every_route_is_watched_here() -> None:
     documented = set(create_app(Settings(asr_backend="scripted")).openapi()["paths"])
-    watched = {*STATUS, *OTHER_UPLOADS, *(path for path, _ in UPLOADS.values())}
+    watched = {*STATUS, *OTHER_UPLOADS, *ALIGNMENTS, *(path for path, _ in UPLOADS.values())}
     assert {path.replace("{model}", "scripted") for path in documented} == watched
 
 
@@ -99,6 +101,16 @@ def test_uploads_of_other_apis_leave_the_loop_free(talkative: WatchedServer, rec
         answer = httpx.post(talkative.url + path, params=query, timeout=PATIENCE_S, **form)
         assert answer.status_code == 200
         assert len(answer.content) > OTHER_UPLOADS[path]
+    assert max(stalls, default=0.0) < MOST_S
+
+
+@pytest.mark.parametrize("path", ALIGNMENTS)
+def test_alignments_leave_the_loop_free(server: WatchedServer, recording: bytes, path: str) -> None:
+    form = {"text": "la la la\n" * 1000, "force": "true"}
+    with server.watching() as stalls:
+        answer = httpx.post(server.url + path, files={"file": recording}, data=form, timeout=PATIENCE_S)
+        assert answer.status_code == 200
+        assert len(answer.content) > 100_000
     assert max(stalls, default=0.0) < MOST_S
 
 
