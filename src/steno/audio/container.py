@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from steno.audio.chunks import check_chunks
 from steno.audio.mp4_boxes import check_boxes
 from steno.audio.resample import MAX_RATE, MIN_RATE
+from steno.audio.signatures import FLV, starts_like_media
 from steno.audio.source import GuardedReader, MediaSource
 from steno.errors import AudioError, AudioTrackNotFoundError, EmptyAudioError, NotAudioError, UndecodableAudioError
 from steno.languages import code_of
@@ -60,13 +61,6 @@ class AcceptedFormats:
 
 
 FILES = AcceptedFormats()
-
-_MAGIC = (
-    *(b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"caff", b".snd", b"fLaC", b"wvpk", b"NIST_1A"),
-    *(b"OggS", b"\x1aE\xdf\xa3", b"0&\xb2u", b"FLV", b"#!AMR", b"ID3"),
-    *(b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"\x0bw"),
-)
-"""First bytes of these formats: a file that starts so but cannot be opened is damaged, not another format."""
 
 
 @dataclass(slots=True)
@@ -182,7 +176,7 @@ def open_media(
         "max_streams": str(accepted.max_tracks),
         **accepted.options,
     }
-    if reader.head.startswith(b"FLV"):
+    if reader.head.startswith(FLV):
         options["fflags"] = "+ignidx"  # otherwise 9 KB can cost 2 GB for a table of key frames
     try:
         container = av.open(
@@ -213,7 +207,7 @@ def _refuse_to_open(_url: str, _flags: int, _options: dict[str, Any]) -> NoRetur
 def _unreadable(head: bytes, accepted: AcceptedFormats) -> AudioError:
     if not head:
         return EmptyAudioError(f"The {accepted.noun} is empty.")
-    if head.startswith(_MAGIC) or head[4:8] == b"ftyp":
+    if starts_like_media(head):
         return UndecodableAudioError(
             f"The {accepted.noun} starts like audio, but is damaged or incomplete: its header cannot be read."
         )

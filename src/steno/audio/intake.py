@@ -17,6 +17,7 @@ from steno.audio.container import AcceptedFormats
 from steno.audio.pcm import Encoding, PcmDecoder
 from steno.audio.resample import Resampler
 from steno.audio.sandbox.decoder_pool import DecoderPool
+from steno.audio.signatures import EBML, FTYP, OGG_PAGE, file_format
 from steno.audio.stream_decoder import StreamDecoder
 from steno.audio.wav_header import FORMATS
 from steno.errors import AudioError, NotAudioError, UndecodableAudioError
@@ -43,19 +44,10 @@ before it, and takes 10 s for 1 MB of them."""
 MAX_FAILURES = 8
 """Max damaged recordings of one stream; later ones are ignored. Each may cost a new decoder process."""
 
-_EBML = b"\x1aE\xdf\xa3"
-"""Start of a Matroska or WebM file; does not occur inside one (RFC 8794, 8.1)."""
-
-_OGG = b"OggS\0"
-"""Start of every page of an Ogg stream; a flag in the next byte marks the first one (RFC 3533, 6)."""
+_OGG = OGG_PAGE + b"\0"
+"""Start of every page in version 0 of Ogg; a flag in the next byte marks the first page (RFC 3533, 6)."""
 
 _OGG_FIRST_PAGE = 2
-
-_FTYP = b"ftyp"
-"""The type of the box that begins an MP4 file, behind four bytes with its size (ISO/IEC 14496-12, 4.3)."""
-
-_FILES = {b"RIFF": "a WAV", b"RF64": "a WAV", b"fLaC": "a FLAC", b"ID3": "an MP3", b"OggS": "an Ogg", _EBML: "a WebM"}
-"""How files begin that are sent as raw samples by mistake. (A bare MP3 frame begins with too few bytes to be sure.)"""
 
 _SNIFF_BYTES = 8
 
@@ -112,11 +104,12 @@ class PcmIntake:
                     return
                 unwrapped = samples_of_wav(data, self._encoding, self._sample_rate)
                 data = data if unwrapped is None else unwrapped
-            if (kind := _file_kind(data)) is not None:
+            if (name := file_format(data)) is not None:
                 self._is_file = True
+                article = "an" if name in ("MP3", "MP4", "Ogg") else "a"
                 raise NotAudioError(
-                    f"The stream begins as {kind} file does, but the session takes raw {self._encoding} samples. Open "
-                    "it for the container (webm, ogg or mp4), or send the samples without their file."
+                    f"The stream begins as {article} {name} file does, but the session takes raw {self._encoding} "
+                    "samples. Open it for the container (webm, ogg or mp4), or send the samples without their file."
                 )
         if self._is_file:
             return
@@ -250,9 +243,9 @@ def _accepted(container: Container) -> AcceptedFormats:
 
 def _container_of(data: bytes) -> Container | None:
     """The container that `data` is the start of; None = no start."""
-    if data.startswith(_EBML):
+    if data.startswith(EBML):
         return "webm"
-    if data[4:8] == _FTYP:
+    if data[4:8] == FTYP:
         return "mp4"
     first_page = data.startswith(_OGG) and len(data) > len(_OGG) and data[len(_OGG)] & _OGG_FIRST_PAGE
     return "ogg" if first_page else None
@@ -260,9 +253,9 @@ def _container_of(data: bytes) -> Container | None:
 
 def _is_undecidable(data: bytes) -> bool:
     """Whether more bytes are needed to decide: MediaRecorder's first message can be a single byte."""
-    if len(data) < _SNIFF_BYTES and b"\0\0\0".startswith(data[:3]) and _FTYP.startswith(data[4:]):
+    if len(data) < _SNIFF_BYTES and b"\0\0\0".startswith(data[:3]) and FTYP.startswith(data[4:]):
         return True
-    return _OGG.startswith(data) or (data != _EBML and _EBML.startswith(data))
+    return _OGG.startswith(data) or (data != EBML and EBML.startswith(data))
 
 
 def samples_of_wav(data: bytes, encoding: Encoding, sample_rate: int) -> bytes | None:
@@ -274,10 +267,3 @@ def samples_of_wav(data: bytes, encoding: Encoding, sample_rate: int) -> bytes |
     expected_tag, sample_bytes = FORMATS[encoding]
     is_same = (tag, bits, channels, rate) == (expected_tag, 8 * sample_bytes, 1, sample_rate)
     return data[start:] if is_same else None
-
-
-def _file_kind(head: bytes) -> str | None:
-    """What kind of file begins so, with its article; None = none that is known."""
-    if head[4:8] == _FTYP:
-        return "an MP4"
-    return next((kind for magic, kind in _FILES.items() if head.startswith(magic)), None)

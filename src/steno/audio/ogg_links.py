@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from steno.audio.signatures import OGG_PAGE
 from steno.audio.source import MediaSource
 
-MAGIC = b"OggS"
 _HEAD_BYTES = 27
 _FIRST_PAGE = 2
 """A flag of a page's header: the first page of a logical stream."""
@@ -56,7 +56,7 @@ def links_of(source: MediaSource) -> Sequence[MediaSource]:
     if not source.seekable():
         return (source,)
     source.seek(0)
-    if _read_exactly(source, len(MAGIC)) != MAGIC:
+    if _read_exactly(source, len(OGG_PAGE)) != OGG_PAGE:
         return (source,)
     starts = _link_starts(source)
     if len(starts) < 2:
@@ -73,7 +73,7 @@ def _link_starts(source: MediaSource) -> list[int]:
     while at is not None and len(starts) < MAX_LINKS:
         source.seek(at)
         head = _read_exactly(source, _HEAD_BYTES)
-        if not head.startswith(MAGIC):
+        if not head.startswith(OGG_PAGE):
             at = _next_page(source, at)
             continue
         if len(head) < _HEAD_BYTES:
@@ -100,9 +100,9 @@ def _next_page(source: MediaSource, at: int) -> int | None:
     source.seek(at)
     tail = b""
     while block := bytes(source.read(_SEARCH_BYTES) or b""):
-        found = (tail + block).find(MAGIC)
+        found = (tail + block).find(OGG_PAGE)
         if found >= 0:
             return at - len(tail) + found
         at += len(block)
-        tail = block[-len(MAGIC) + 1 :]
+        tail = block[-len(OGG_PAGE) + 1 :]
     return None

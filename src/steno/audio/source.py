@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from steno.audio.signatures import ID3
+
 MAX_TAGS = 1000
 
 
@@ -56,7 +58,7 @@ class GuardedReader:
         if self._seekable:
             source.seek(self._start)
         if self._start:
-            self.head = b"ID3"
+            self.head = ID3
 
     def check(self) -> None:
         """Raise `DecodeCancelled`, or the source's exception."""
@@ -73,7 +75,7 @@ class GuardedReader:
         except Exception as failure:  # noqa: BLE001 - `check` delivers it
             self._failure = failure
             return b""
-        if self.head in (b"", b"ID3"):
+        if self.head in (b"", ID3):
             self.head = data[:64] or self.head
         return data[:size]
 
@@ -102,7 +104,7 @@ def _after_tags(source: MediaSource) -> int:
     for _ in range(MAX_TAGS):
         source.seek(start)
         header = bytes(source.read(10) or b"")
-        if len(header) < 10 or header[:3] != b"ID3" or max(header[3:5]) == 0xFF or max(header[6:]) > 0x7F:
+        if len(header) < 10 or header[:3] != ID3 or max(header[3:5]) == 0xFF or max(header[6:]) > 0x7F:
             break
         footer = 10 if header[5] & 0x10 else 0
         start += 10 + footer + sum(byte << shift for byte, shift in zip(header[6:], (21, 14, 7, 0), strict=True))

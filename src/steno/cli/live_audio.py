@@ -24,11 +24,6 @@ RATE = 16_000
 CHUNK_S = 0.1
 READ_BYTES = 1 << 16
 CONTAINERS = ("webm", "ogg", "mp4")
-FILES = (
-    ("WAV", 8, b"WAVE"), ("FLAC", 0, b"fLaC"), ("Ogg", 0, b"OggS"), ("WebM", 0, b"\x1aE\xdf\xa3"), ("MP3", 0, b"ID3"),
-    ("MP4", 4, b"ftyp"),
-)  # fmt: skip
-"""(format, offset, magic bytes) of audio files."""
 RAW = "ffmpeg -i - -f s16le -ar 16000 -ac 1 -"
 MIC_CHUNKS = 600
 """Max chunks of microphone audio, one minute, that wait while a connection is lost."""
@@ -146,13 +141,15 @@ def _read_stdin(encoding: str) -> Iterator[bytes]:
 
 def _refuse_file(begin: bytes, encoding: str) -> None:
     """Raise InputError if the data is an audio file but the encoding is raw: it would be recognised as noise."""
-    kind = next((name for name, at, magic in FILES if begin[at : at + len(magic)] == magic), None)
-    if kind is None or encoding in CONTAINERS:
+    from steno.audio.signatures import file_format
+
+    name = file_format(begin)
+    if name is None or encoding in CONTAINERS:
         return
-    own = kind.lower()
+    own = name.lower()
     hint = f"use --encoding {own}" if own in CONTAINERS else f"pipe it through {RAW}"
     raise InputError(
-        f"standard input is a {kind} file, but --encoding {encoding} is raw audio: {hint}, or name the file"
+        f"standard input is a {name} file, but --encoding {encoding} is raw audio: {hint}, or name the file"
     )
 
 

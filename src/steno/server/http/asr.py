@@ -13,6 +13,7 @@ from typing import Annotated, Any, BinaryIO, Literal, cast
 from fastapi import APIRouter, Depends, File, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from steno.audio.signatures import file_format
 from steno.audio.wav_header import RawFormat
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.languages import name_of
@@ -24,7 +25,7 @@ from steno.server.http.caption_response import caption_response
 from steno.server.http.error_response import documented
 from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import MAX_CONTEXT, TranslationForm
-from steno.server.http.headered_samples import HeaderedSamples, is_container
+from steno.server.http.headered_samples import HeaderedSamples
 from steno.server.http.openapi import CAPTIONS, REFUSALS
 from steno.server.http.transcript_json import server_timing, wire_segment
 from steno.server.http.translations import translations
@@ -103,7 +104,7 @@ async def _readable(file: UploadFile, *, encode: bool) -> UploadFile:
     """The upload as a recording that says for itself what is in it."""
     head = await file.read(HEAD_BYTES)
     await file.seek(0)
-    if encode or not head or is_container(head):
+    if encode or not head or file_format(head) is not None:
         return file
     return UploadFile(cast("BinaryIO", HeaderedSamples(file.file, RAW)), filename=file.filename)
 

@@ -1,4 +1,4 @@
-"""Raw samples in a file, read as the WAV file that they are the rest of. Nothing is copied."""
+"""A file of raw samples, presented as a WAV file. Nothing is copied."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ import os
 from typing import BinaryIO
 
 from steno.audio.wav_header import RawFormat, wav_header
-
-CONTAINERS = (b"RIFF", b"RF64", b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3")
-"""How recordings begin that need no header, whatever is said of them."""
-
-
-def is_container(head: bytes) -> bool:
-    """Whether a file that begins so says for itself what is in it."""
-    return head.startswith(CONTAINERS) or head[4:8] == b"ftyp"
 
 
 class HeaderedSamples(io.RawIOBase):

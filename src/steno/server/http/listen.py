@@ -14,12 +14,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
+from steno.audio.signatures import file_format
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileTranscription
 from steno.server.http.deepgram_answer import Receipt, listen_answer
 from steno.server.http.error_response import request_id_of
 from steno.server.http.form_fields import storing
-from steno.server.http.headered_samples import HeaderedSamples, is_container
+from steno.server.http.headered_samples import HeaderedSamples
 from steno.server.http.listen_options import ListenOptions, listen_options
 from steno.server.http.transcript_json import server_timing
 from steno.server.middleware.upload_admission import admitted_upload_of
@@ -40,7 +41,7 @@ class DeepgramError(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": DeepgramError} for status in (400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 504)
+    status: {"model": DeepgramError} for status in (400, 401, 403, 408, 413, 429, 500, 503, 504, 507)
 }
 BODY = {
     "requestBody": {
@@ -65,7 +66,7 @@ async def listen(request: Request, services: Annotated[Services, Depends(service
     except BaseException:
         await file.close()
         raise
-    raw = options.raw if head and not is_container(head) else None
+    raw = options.raw if head and file_format(head) is None else None
     recording = file.file if raw is None else cast("BinaryIO", HeaderedSamples(file.file, raw))
     transcription = await _begin(request, recording, options, services)
     receipt = Receipt(request_id_of(request.scope), sha256, datetime.now(UTC))
