@@ -29,6 +29,9 @@ LOWEST_TESTS := tests/server/test_app.py tests/server/live/test_native.py tests/
   tests/backends/moonshine tests/backends/qwen3_asr tests/backends/qwen/test_loader.py tests/backends/qwen/test_trained.py
 LOWEST_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesis looptime jiwer srt webvtt-py pysubs2 pylrc
 
+# Tests start hundreds of Python processes. Each would compile every module again if none were cached.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-sdk test-lowest test-clients demo check format docs bench tiny verify-real clean
 

@@ -1,4 +1,4 @@
-"""The command line as a process: output, exit codes, and what is left behind."""
+"""The command line: output, exit codes, and what is left behind."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 import srt
 
 from audio.encode import FLAC, MKV, encode, tone
+from command_line import run_command
 from llm_server import Answer, LlmServer
 from running import EMBEDDED, PATIENCE_S, RunningServer, cpu_s, until
 from speech import word_error_rate
@@ -24,11 +25,8 @@ from speech import word_error_rate
 SCRIPTED = {**os.environ, "ASR_BACKEND": "scripted"}
 
 
-def steno(*words: str | Path, timeout: float = PATIENCE_S, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "steno", *words],
-        capture_output=True, text=True, timeout=timeout, env={**SCRIPTED, **environment},
-    )  # fmt: skip
+def steno(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_command(*words, environment={**SCRIPTED, **environment})
 
 
 @pytest.fixture(scope="module")
@@ -198,14 +196,7 @@ def test_a_changed_recording_or_option_is_done_again(fixtures: Path, tmp_path: P
 
 
 def test_standard_input_is_a_recording(fixtures: Path) -> None:
-    with (fixtures / "letter.flac").open("rb") as audio:
-        ended = subprocess.run(
-            [sys.executable, "-m", "steno", "transcribe", "-"],
-            stdin=audio,
-            capture_output=True,
-            text=True,
-            env=SCRIPTED,
-        )
+    ended = run_command("transcribe", "-", environment=SCRIPTED, stdin=fixtures / "letter.flac")
     assert ended.stdout.startswith("w0 w1")
     assert "stdin: 3.7 s of audio" in ended.stderr
 

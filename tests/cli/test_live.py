@@ -1,4 +1,4 @@
-"""`steno live` as a process: what it prints, what it writes, and how it ends."""
+"""`steno live`: what it prints, what it writes, and how it ends."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE
-from typing import Any
 
 import pytest
 import srt
 import webvtt
 
+from command_line import run_command
 from llm_server import LlmServer
 from running import EMBEDDED, PATIENCE_S, RunningServer, until
 from speech import word_error_rate
@@ -29,10 +29,13 @@ LIVE = [sys.executable, "-m", "steno", "live"]
 LETTER = "w0 w1 w2 w3 w4 w5 w6"
 
 
-def live(*words: str | Path, stdin: Any = None, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*LIVE, *words], stdin=stdin, capture_output=True, text=True, timeout=PATIENCE_S, env={**SCRIPTED, **more}
-    )
+def live(*words: str | Path, stdin: Path | str = os.devnull, **more: str) -> subprocess.CompletedProcess[str]:
+    return run_command("live", *words, environment={**SCRIPTED, **more}, stdin=stdin)
+
+
+def live_process(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """For a `PYTHONPATH` of its own."""
+    return subprocess.run([*LIVE, *words], capture_output=True, text=True, timeout=PATIENCE_S, env={**SCRIPTED, **more})
 
 
 @contextmanager
@@ -66,8 +69,7 @@ def talk(fixtures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_into_a_pipe_goes_a_plain_line_for_each_utterance(talk: Path) -> None:
-    with talk.open("rb") as audio:
-        ended = live("-", stdin=audio)
+    ended = live("-", stdin=talk)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
     assert len(lines) == 4
@@ -77,10 +79,8 @@ def test_into_a_pipe_goes_a_plain_line_for_each_utterance(talk: Path) -> None:
 
 
 def test_a_server_hears_the_same(server: RunningServer, talk: Path) -> None:
-    with talk.open("rb") as audio:
-        here = live("-", "--json", "--words", stdin=audio)
-    with talk.open("rb") as audio:
-        there = live("-", "--json", "--words", "--url", server.url, "--api-key", "k", stdin=audio)
+    here = live("-", "--json", "--words", stdin=talk)
+    there = live("-", "--json", "--words", "--url", server.url, "--api-key", "k", stdin=talk)
     assert there.returncode == 0, there.stderr
     finals = [[e for e in map(json.loads, run.stdout.splitlines()) if e["is_final"]] for run in (here, there)]
     assert finals[0] == finals[1]
@@ -114,8 +114,7 @@ def test_json_has_partials_that_settle(fixtures: Path) -> None:
 
 def test_standard_input_may_be_in_another_encoding(fixtures: Path, tmp_path: Path) -> None:
     (tmp_path / "half").write_bytes(bytes(8000))
-    with (tmp_path / "half").open("rb") as audio:
-        ended = live("-", "--encoding", "mulaw", "--sample-rate", "8000", stdin=audio)
+    ended = live("-", "--encoding", "mulaw", "--sample-rate", "8000", stdin=tmp_path / "half")
     assert (ended.returncode, ended.stdout) == (0, "")
 
 
@@ -202,7 +201,7 @@ def test_yesterday_s_subtitles_are_kept_where_nothing_comes_of_today_s(
     assert (tmp_path / "a.vtt").read_text() == "WEBVTT\n\nyesterday's\n"
     ended = live(fixtures / "letter.flac", "--fast", "--vtt", tmp_path / "a.vtt")
     assert [cue.text for cue in webvtt.read(tmp_path / "a.vtt")] == [ended.stdout.strip()]
-    live("-", "--vtt", tmp_path / "a.vtt", stdin=subprocess.DEVNULL)
+    live("-", "--vtt", tmp_path / "a.vtt", stdin=os.devnull)
     assert (tmp_path / "a.vtt").read_text() == "WEBVTT\n\n"
 
 
@@ -268,8 +267,7 @@ def test_who_reads_no_further_ends_it_quietly(talk: Path) -> None:
 
 
 def test_a_connection_that_is_lost_is_told_and_taken_up_again(talk: Path) -> None:
-    with talk.open("rb") as audio:
-        undisturbed = live("-", stdin=audio).stdout
+    undisturbed = live("-", stdin=talk).stdout
     with (
         RunningServer(ASR_BACKEND="scripted") as first,
         subprocess.Popen(
@@ -318,14 +316,12 @@ def test_errors_say_what_is_wrong(fixtures: Path, words: list[str], code: int, m
 
 
 def test_a_file_on_standard_input_is_not_taken_for_samples(fixtures: Path) -> None:
-    with (fixtures / "letter.flac").open("rb") as file:
-        ended = live("-", stdin=file)
+    ended = live("-", stdin=fixtures / "letter.flac")
     assert ended.returncode == 1
     assert ended.stderr.startswith(
         "steno: standard input is a FLAC file, but --encoding pcm_s16le is raw audio: pipe it"
     )
-    with (fixtures / "address.opus").open("rb") as file:
-        ended = live("-", "--encoding", "mulaw", stdin=file)
+    ended = live("-", "--encoding", "mulaw", stdin=fixtures / "address.opus")
     assert "use --encoding ogg" in ended.stderr
 
 
@@ -382,9 +378,9 @@ def test_a_microphone_is_heard_until_ctrl_c(microphone: str) -> None:
 
 
 def test_a_microphone_that_is_not_there_is_an_error(microphone: str, tmp_path: Path) -> None:
-    ended = live("--mic", "--device", "none", PYTHONPATH=microphone)
+    ended = live_process("--mic", "--device", "none", PYTHONPATH=microphone)
     assert (ended.returncode, ended.stderr) == (1, "steno: the microphone cannot be used: no such device\n")
     (tmp_path / "sounddevice.py").write_text("raise ImportError")
-    ended = live("--mic", PYTHONPATH=microphone)
+    ended = live_process("--mic", PYTHONPATH=microphone)
     assert ended.returncode == 1
     assert ended.stderr == "steno: --mic needs the sounddevice package: pip install sounddevice\n"

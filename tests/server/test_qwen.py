@@ -39,6 +39,13 @@ def server() -> Iterator[RunningServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def unaligned() -> Iterator[RunningServer]:
+    """It has no aligner."""
+    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": "", "ALIGNER": "none"}) as server:
+        yield server
+
+
 def pcm(clip: Clip) -> bytes:
     return (clip.audio * 32767).astype("<i2").tobytes()
 
@@ -210,25 +217,23 @@ def test_our_own_client(server: RunningServer) -> None:
     assert word_error_rate([clip.text], [" ".join(final.text for final in finals)]) <= 0.1
 
 
-async def test_without_an_aligner_live_words_have_guessed_times_and_know_how_sure_the_model_is() -> None:
+async def test_without_an_aligner_live_words_have_estimated_times_and_confidences(unaligned: RunningServer) -> None:
     clip = clips()["english-0"]
-    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": "", "ALIGNER": "none"}) as server:
-        conversation = await said(server, pcm(clip), words="true")
+    conversation = await said(unaligned, pcm(clip), words="true")
     words = [word for final in conversation.finals for word in final["words"]]
     assert [word["word"] for word in words] == clip.text.split()
     assert all(0.5 < word["confidence"] <= 1 for word in words)
     assert {final["timing"] for final in conversation.finals} == {"fast"}
 
 
-def test_without_an_aligner_times_are_guessed_and_the_result_says_so() -> None:
+def test_without_an_aligner_times_are_estimated_and_the_result_says_so(unaligned: RunningServer) -> None:
     clip = clips()["english-0"]
-    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": "", "ALIGNER": "none"}) as server:
-        guessed = transcribe(server, clip, response_format="srt", mode="accurate")
-        assert word_error_rate([clip.text], [" ".join(cue.content for cue in srt.parse(guessed.text))]) <= 0.2
-        assert "fast" in str(guessed.headers).lower()
-        refused = post(server, clip.path, **{"response_format": "verbose_json", "timestamp_granularities[]": "word"})
-        assert refused.status_code == 400
-        assert "or set ALIGNER" in refused.json()["error"]["message"]
+    estimated = transcribe(unaligned, clip, response_format="srt", mode="accurate")
+    assert word_error_rate([clip.text], [" ".join(cue.content for cue in srt.parse(estimated.text))]) <= 0.2
+    assert estimated.headers["x-timing-mode"] == "fast"
+    refused = post(unaligned, clip.path, **{"response_format": "verbose_json", "timestamp_granularities[]": "word"})
+    assert refused.status_code == 400
+    assert "or set ALIGNER" in refused.json()["error"]["message"]
 
 
 def test_an_english_text_of_qwen_s_may_be_timed_by_pocketsphinx() -> None:

@@ -20,8 +20,14 @@ SHORT = SessionConfig(SegmenterConfig(search_from_s=3.0, max_s=4.0))
 STRETCHES = st.lists(st.tuples(st.sampled_from(["speech", "silence"]), st.floats(0.01, 6.0)), min_size=1, max_size=6)
 
 
+SIZES = st.tuples(st.lists(st.integers(1, 9000), max_size=40), st.integers(256, 9000)).map(
+    lambda both: [*both[0], both[1]]
+)
+"""Sizes of parts in samples. The last one is that of all further parts: a hundred thousand single samples are slow."""
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(STRETCHES, st.lists(st.integers(1, 9000), min_size=1, max_size=40))
+@given(STRETCHES, SIZES)
 def test_any_split_of_the_audio_gives_the_same_finals(stretches: list[tuple[str, float]], sizes: list[int]) -> None:
     audio = audio_of(*stretches)
     whole, split = (Stream(SHORT) for _ in range(2))
