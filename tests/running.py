@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -22,6 +23,9 @@ from steno.backends import registry
 
 EMBEDDED = "moonshine" if registry.availability("moonshine").ok else "sphinx"
 """The recogniser that works out of the box: Moonshine, where there is a wheel for this platform."""
+
+TLS = ssl.create_default_context()
+"""For all requests of `httpx`: it would read the system's certificates, 30 ms of CPU, for each."""
 
 START_S = STOP_S = PATIENCE_S = 90.0
 """Long, for machines that are slow or stall: what is waited for ends the wait, and only a failure takes this long."""
@@ -86,7 +90,7 @@ class RunningServer:
         return "".join(self._log)
 
     def get(self, path: str = "", **options: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=PATIENCE_S, **options)
+        return httpx.get(self.url + path, timeout=PATIENCE_S, **{"verify": TLS, **options})
 
     def health(self) -> dict[str, object]:
         answer: dict[str, object] = self.get("/health").raise_for_status().json()
@@ -128,7 +132,7 @@ def post(
 ) -> httpx.Response:
     """Upload a recording under its own name."""
     url = f"{server.url}/v1/audio/{route}"
-    return httpx.post(url, files={"file": (file.name, file.read_bytes())}, data=fields, timeout=timeout)
+    return httpx.post(url, files={"file": (file.name, file.read_bytes())}, data=fields, timeout=timeout, verify=TLS)
 
 
 def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:

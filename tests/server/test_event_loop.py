@@ -42,6 +42,8 @@ UPLOADS: dict[str, tuple[str, dict[str, str]]] = {
     "translation": ("/v1/audio/translations", {"response_format": "verbose_json", "source_language": "en"}),
     "translated captions": ("/v1/audio/translations", {"response_format": "srt", "source_language": "en"}),
 }
+MORE_UPLOADS = ("words", "older events", "subtitles", "translated captions")
+"""Those that share most of their code with another one; each takes seconds of CPU."""
 OTHER_UPLOADS = {"/v1/listen": 100_000, "/asr": 100_000, "/detect-language": 20}
 """Those of other APIs, with the least size of their answers in bytes."""
 
@@ -83,7 +85,9 @@ def test_pages_and_status_leave_the_loop_free(server: WatchedServer, path: str) 
     assert max(stalls, default=0.0) < MOST_S
 
 
-@pytest.mark.parametrize("name", UPLOADS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in MORE_UPLOADS else name for name in UPLOADS]
+)
 def test_uploads_leave_the_loop_free(talkative: WatchedServer, recording: bytes, name: str) -> None:
     path, fields = UPLOADS[name]
     with talkative.watching() as stalls:

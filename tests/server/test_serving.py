@@ -37,15 +37,29 @@ def server() -> Iterator[RunningServer]:
         yield server
 
 
-@pytest.fixture(params=["uvicorn", "granian"])
+@pytest.fixture(scope="module", params=["uvicorn", "granian"])
 def slow_server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
-    with RunningServer(**SLOW, USE_GRANIAN=str(request.param == "granian"), MAX_QUEUE="16") as server:
+    settings = {**SLOW, "MODEL_ID": "scripted@50ms", "MAX_QUEUE": "16"}
+    with RunningServer(**settings, USE_GRANIAN=str(request.param == "granian")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["uvicorn", "granian"])
+def slower_server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+    with RunningServer(**SLOWER, USE_GRANIAN=str(request.param == "granian")) as server:
         yield server
 
 
 @pytest.fixture(params=["uvicorn", "granian"])
-def slower_server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+def ending_server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+    """Like `slower_server`, for one test that ends it."""
     with RunningServer(**SLOWER, USE_GRANIAN=str(request.param == "granian")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def limited_server() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND="scripted", MAX_UPLOAD_MB="1", MAX_AUDIO_S="10") as server:
         yield server
 
 
@@ -129,9 +143,9 @@ def test_log_lines_are_json_with_the_request_id(fixtures: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_what_runs_refuses_what_comes_and_exits_with_0(
-    slower_server: RunningServer, fixtures: Path, number: signal.Signals
+    ending_server: RunningServer, fixtures: Path, number: signal.Signals
 ) -> None:
-    server = slower_server
+    server = ending_server
     with ThreadPoolExecutor() as pool:
         running = pool.submit(post, server, fixtures / "weather.flac")
         until(lambda: server.health()["active_requests"] == 1)
@@ -145,8 +159,8 @@ def test_a_signal_finishes_what_runs_refuses_what_comes_and_exits_with_0(
     assert server.process.wait(STOP_S) == 0
 
 
-def test_a_second_signal_does_not_wait(slower_server: RunningServer, fixtures: Path) -> None:
-    server = slower_server
+def test_a_second_signal_does_not_wait(ending_server: RunningServer, fixtures: Path) -> None:
+    server = ending_server
     with ThreadPoolExecutor() as pool:
         running = pool.submit(post, server, fixtures / "address.opus")
         until(lambda: server.health()["active_requests"] == 1)
@@ -277,28 +291,26 @@ def test_a_client_that_vanishes_in_the_middle_of_its_upload_leaves_nothing(slow_
     assert server.health()["active_requests"] == 0
 
 
-def test_an_upload_over_the_limit_is_refused_by_its_header_or_when_it_gets_there() -> None:
-    with RunningServer(ASR_BACKEND="scripted", MAX_UPLOAD_MB="1") as server:
-        url = f"{server.url}/v1/audio/transcriptions"
-        by_header = httpx.post(url, files={"file": b"x" * 2_000_000}, timeout=PATIENCE_S)
-        assert (by_header.status_code, by_header.json()["code"]) == (413, "audio_too_large")
+def test_an_upload_over_the_limit_is_refused_by_its_header_or_when_it_gets_there(limited_server: RunningServer) -> None:
+    url = f"{limited_server.url}/v1/audio/transcriptions"
+    by_header = httpx.post(url, files={"file": b"x" * 2_000_000}, timeout=PATIENCE_S)
+    assert (by_header.status_code, by_header.json()["code"]) == (413, "audio_too_large")
 
-        def chunks() -> Iterator[bytes]:
-            yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
-            for _ in range(20):
-                yield b"x" * 100_000
+    def chunks() -> Iterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+        for _ in range(20):
+            yield b"x" * 100_000
 
-        unannounced = httpx.post(
-            url, content=chunks(), headers={"Content-Type": "multipart/form-data; boundary=b"}, timeout=PATIENCE_S
-        )
-        assert (unannounced.status_code, unannounced.json()["code"]) == (413, "audio_too_large")
-        assert server.health()["active_requests"] == 0
+    unannounced = httpx.post(
+        url, content=chunks(), headers={"Content-Type": "multipart/form-data; boundary=b"}, timeout=PATIENCE_S
+    )
+    assert (unannounced.status_code, unannounced.json()["code"]) == (413, "audio_too_large")
+    assert limited_server.health()["active_requests"] == 0
 
 
-def test_a_recording_over_the_limit_is_refused(fixtures: Path) -> None:
-    with RunningServer(ASR_BACKEND="scripted", MAX_AUDIO_S="10") as server:
-        answer = post(server, fixtures / "address.opus")
-        assert (answer.status_code, answer.json()["code"]) == (413, "audio_too_long")
+def test_a_recording_over_the_limit_is_refused(limited_server: RunningServer, fixtures: Path) -> None:
+    answer = post(limited_server, fixtures / "address.opus")
+    assert (answer.status_code, answer.json()["code"]) == (413, "audio_too_long")
 
 
 def test_a_request_that_runs_out_of_time_gets_a_504_and_the_server_goes_on(fixtures: Path) -> None:

@@ -83,8 +83,8 @@ def test_vtt_through_the_sdk_is_vtt(client: openai.OpenAI, fixtures: Path) -> No
 
 
 @pytest.mark.parametrize("form", ["srt", "vtt", "tsv", "lrc"])
-def test_every_format_has_its_type_and_a_name(server: RunningServer, fixtures: Path, form: str) -> None:
-    answer = post(server, fixtures / "letter.flac", "transcriptions", response_format=form)
+def test_every_format_has_its_type_and_a_name(scripted: RunningServer, fixtures: Path, form: str) -> None:
+    answer = post(scripted, fixtures / "letter.flac", "transcriptions", response_format=form)
     assert answer.status_code == 200
     expected = {
         "srt": "application/x-subrip",
@@ -113,19 +113,19 @@ def test_fast_times_are_spread_and_say_so(server: RunningServer, fixtures: Path)
     assert fast.text != accurate.text
 
 
-def test_a_strange_file_name_does_not_break_the_header(server: RunningServer, fixtures: Path) -> None:
+def test_a_strange_file_name_does_not_break_the_header(scripted: RunningServer, fixtures: Path) -> None:
     content = (fixtures / "letter.flac").read_bytes()
-    answer = httpx.post(f"{server.url}/v1/audio/subtitles", files={"file": ('../größe "x".mp4', content)}, timeout=90)
+    answer = httpx.post(f"{scripted.url}/v1/audio/subtitles", files={"file": ('../größe "x".mp4', content)}, timeout=90)
     disposition = answer.headers["content-disposition"]
     assert "filename*=UTF-8''gr%C3%B6%C3%9Fe%20" in disposition
     assert ".." not in disposition
 
 
-def test_control_characters_in_a_file_name_do_not_break_the_header(server: RunningServer, fixtures: Path) -> None:
+def test_control_characters_in_a_file_name_do_not_break_the_header(scripted: RunningServer, fixtures: Path) -> None:
     head = b'--end\r\nContent-Disposition: form-data; name="file"; filename="a\x01\x7fb.wav"\r\n\r\n'
     body = head + (fixtures / "letter.flac").read_bytes() + b"\r\n--end--\r\n"
     kind = {"Content-Type": "multipart/form-data; boundary=end"}
-    answer = httpx.post(f"{server.url}/v1/audio/subtitles", content=body, headers=kind, timeout=90)
+    answer = httpx.post(f"{scripted.url}/v1/audio/subtitles", content=body, headers=kind, timeout=90)
     assert answer.status_code == 200
     assert 'filename="a__b.srt"' in answer.headers["content-disposition"]
 
@@ -228,8 +228,8 @@ def test_what_a_translation_cannot_follow_is_said(server: RunningServer, fixture
 
 
 def test_a_translation_that_runs_out_of_time_still_gives_the_transcript(fixtures: Path) -> None:
-    with LlmServer(then=lambda *_: Answer(hang_s=12)) as llm, RunningServer(
-        ASR_BACKEND="scripted", OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test", REQUEST_TIMEOUT="6"
+    with LlmServer(then=lambda *_: Answer(hang_s=8)) as llm, RunningServer(
+        ASR_BACKEND="scripted", OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test", REQUEST_TIMEOUT="4"
     ) as server:  # fmt: skip
         answer = post(server, fixtures / "letter.flac", "translations", language="fr", source_language="en")
     assert answer.status_code == 200
