@@ -85,7 +85,7 @@ class LlmServer:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                llm._serve(self, body)
+                llm.serve(self, body)
 
             def log_message(self, format: str, *args: object) -> None: ...
 
@@ -108,7 +108,7 @@ class LlmServer:
         self._server.server_close()
         self._thread.join()
 
-    def _serve(self, handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
+    def serve(self, handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
         with self._lock:
             behave = self._behaviours.pop(0) if self._behaviours else self._then
             self.requests.append(request)

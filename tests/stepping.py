@@ -44,6 +44,14 @@ class Spied(QwenBackend):
         self.tokens: defaultdict[Recognize, list[int]] = defaultdict(list)
         """None where there was only silence."""
 
+    def new_request(self, work: Recognize) -> Any:
+        """What the backend makes of `work`, without adding it to the runner."""
+        return self._new_request(work, self.loaded())
+
+    def has_slot(self, work: Recognize) -> bool:
+        """Whether `work`, which is in progress, has a KV cache slot."""
+        return self._requests[work].slot is not None
+
     def _read(self, request: Any, runner: Any) -> Any:
         self.tokens[request.work] = list(request.tokens)
         request.is_trusted = True

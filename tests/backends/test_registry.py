@@ -131,7 +131,7 @@ def test_without_moonshine_s_wheel_auto_falls_back_to_sphinx_and_says_why(monkey
     specs = (QWEN_LIKE, registry.spec_of("moonshine"), registry.spec_of("sphinx"))
     monkeypatch.setattr(registry, "SPECS", specs)
     monkeypatch.setattr("steno.backends.qwen.model.device.has_gpu", lambda: False)
-    monkeypatch.setattr("steno.backends.moonshine.installed._wheel", lambda path: None)
+    monkeypatch.setattr("steno.backends.moonshine.installed.find_wheel", lambda path: None)
     choice = registry.choose("auto")
     assert choice.name == "sphinx"
     assert "moonshine needs moonshine-voice==0.1.0" in choice.reason

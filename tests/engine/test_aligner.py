@@ -28,7 +28,7 @@ class ScriptedAligner:
 
     def __init__(self, fails: int = 0, load_s: float = 1.0, align_s: float = 0.1) -> None:
         self.loads = self.unloads = self.aborted = 0
-        self._fails, self._load_s, self._align_s = fails, load_s, align_s
+        self._fails, self._load_s, self.align_s = fails, load_s, align_s
 
     async def load(self, progress: Progress) -> None:
         await asyncio.sleep(self._load_s)
@@ -42,7 +42,7 @@ class ScriptedAligner:
 
     async def align(self, work: Align) -> Alignment:
         try:
-            await asyncio.sleep(self._align_s)
+            await asyncio.sleep(self.align_s)
         except asyncio.CancelledError:
             self.aborted += 1
             raise
@@ -227,7 +227,7 @@ def test_a_live_session_tries_a_hanging_aligner_again_after_a_rest() -> None:
             with pytest.raises(ModelLoadError, match="did not answer in time"):
                 await ticket.align(align(), timeout_s=3.0)
             await asyncio.sleep(31.0)
-            aligner._align_s = 0.1
+            aligner.align_s = 0.1
             assert len((await ticket.align(align(), timeout_s=3.0)).words) == 2
 
     run(main())

@@ -434,7 +434,7 @@ def test_a_step_backend_that_raises_anything_anywhere_keeps_its_slots_straight()
                 cancelled.cancel()
                 await asyncio.wait([cancelled])
             await asyncio.sleep(0.2)
-            assert backend._occupied == []
+            assert backend.occupied == []
             assert await transcribe(engine, 1) > 0
 
     run(main())

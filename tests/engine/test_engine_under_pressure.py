@@ -49,7 +49,7 @@ class MoodySteps(ScriptedBackend):
         if self._dice.random() < 0.1:
             raise BackendError("refused")
         super().admit(work)
-        assert len(self._occupied) <= self.slots
+        assert len(self.occupied) <= self.slots
 
     def step(self) -> Sequence[Finished]:
         if self._dice.random() < 0.02:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.virtual import SleepingBackend, now, recognize, run
+from held_memory import held_bytes
 from steno.engine.admission import AdmissionLimits
 from steno.engine.local import Engine
 from steno.engine.queue import Priority
@@ -17,6 +18,8 @@ from steno.engine.retries import LATE_S, MAX_RETRIES, MAX_RETRIES_PER_CLIENT, Re
 from steno.errors import OverloadedError
 
 Address = Callable[[int], str]
+
+BYTES_PER_RETRY = 400
 
 
 def own_address(n: int) -> str:
@@ -43,19 +46,19 @@ class Crowd:
 
     async def ask(self, client: str, *, comes_back: bool = True) -> None:
         try:
-            await self._once(client)
+            await self.ask_once(client)
         except OverloadedError as refusal:
             if not comes_back:
                 return
             await asyncio.sleep(refusal.retry_after_s + self._latency_s)
             try:
-                await self._once(client)
+                await self.ask_once(client)
             except OverloadedError:
                 self.outcomes["refused again"] += 1
             else:
                 self.outcomes["in"] += 1
 
-    async def _once(self, client: str) -> None:
+    async def ask_once(self, client: str) -> None:
         async with self._engine.admit(client=client) as ticket:
             await ticket.recognize(recognize(self._audio_s))
         self.served += 1
@@ -113,7 +116,11 @@ def test_clients_that_never_come_back_waste_no_place_and_do_not_lengthen_the_wai
                 asking.append(asyncio.create_task(crowd.ask(client, comes_back=False)))
                 await asyncio.sleep(dice.expovariate(10.0))
             assert crowd.served >= 0.9 * 2 * 120
-            assert engine._admission._uploads.retries.schedule("new", now()) < 120
+            asking += [asyncio.create_task(crowd.ask("10.9.9.9", comes_back=False)) for _ in range(10)]
+            await asyncio.sleep(0)
+            with pytest.raises(OverloadedError) as refusal:
+                await crowd.ask_once("10.9.9.8")
+            assert refusal.value.retry_after_s < 120
             await asyncio.gather(*asking)
 
     run(main())
@@ -196,14 +203,15 @@ def test_places_are_kept_only_for_those_who_come_soon_and_never_more_than_allowe
 
 def test_what_is_remembered_of_refused_clients_is_bounded() -> None:
     retries = schedule(interval_s=0.1)
-    for _ in range(1000):
+    for _ in range(100_000):
         retries.schedule("one that asks on and on", 0.0)
-    assert len(retries._retries) == MAX_RETRIES_PER_CLIENT
+    assert 0 < held_bytes(retries) < MAX_RETRIES_PER_CLIENT * BYTES_PER_RETRY
     for n in range(10_000):
         retries.schedule(str(n), 0.0)
-    assert len(retries._retries) == MAX_RETRIES
+    full = held_bytes(retries)
+    assert full < MAX_RETRIES * BYTES_PER_RETRY
     assert not retries.is_due("0", 10_000.0)
-    assert (retries._retries, retries._per_client) == ([], Counter())
+    assert held_bytes(retries) < full / 4
 
 
 def test_the_interval_follows_what_is_measured_and_what_is_overdue() -> None:

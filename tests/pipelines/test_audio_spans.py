@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from steno.audio.decode import decode
+from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.errors import NotAudioError
 from steno.pipelines.audio_spans import AudioSpans
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
@@ -26,19 +27,18 @@ async def test_ranges_are_those_of_the_whole_recording(fixtures: Path) -> None:
 
 
 async def test_a_decoder_is_in_use_only_while_it_is_open(fixtures: Path) -> None:
-    opener = RecordingOpener(RecordingReaderSettings())
-    free = opener.resources.decoders.size
+    opener = RecordingOpener(RecordingReaderSettings(), DecoderPool(1))
     spans = AudioSpans(opener, fixtures / "address.opus")
     await spans.read(0.0, 1.0)
-    assert opener.resources.free._value == free - 1
+    assert opener.resources.free.locked()
     await spans.aclose()
     await spans.aclose()
-    assert opener.resources.free._value == free
+    assert not opener.resources.free.locked()
     await opener.aclose()
 
 
 async def test_a_read_that_is_cancelled_ends_with_its_recording(fixtures: Path) -> None:
-    opener = RecordingOpener(RecordingReaderSettings())
+    opener = RecordingOpener(RecordingReaderSettings(), DecoderPool(1))
     async with AudioSpans(opener, fixtures / "address.opus") as spans:
         reading = asyncio.create_task(spans.read(60.0, 61.0))
         await asyncio.sleep(0)
@@ -46,7 +46,7 @@ async def test_a_read_that_is_cancelled_ends_with_its_recording(fixtures: Path) 
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
-    assert opener.resources.free._value == opener.resources.decoders.size
+    assert not opener.resources.free.locked()
     await opener.aclose()
 
 

@@ -110,8 +110,8 @@ class Counting(ScriptedBackend):
         self.full_at = math.inf
 
     def step(self) -> Sequence[Finished]:
-        self.most_pieces = max(self.most_pieces, len(self._occupied))
-        self.most_audio_s = max(self.most_audio_s, sum(len(slot.work.audio) for slot in self._occupied) / SAMPLE_RATE)
+        self.most_pieces = max(self.most_pieces, len(self.occupied))
+        self.most_audio_s = max(self.most_audio_s, sum(len(slot.work.audio) for slot in self.occupied) / SAMPLE_RATE)
         if self.most_pieces >= PARALLEL:
             self.full_at = min(self.full_at, time.monotonic())
         if time.monotonic() > self.full_at + 0.2:  # so long, another would have come if it were let

@@ -50,7 +50,7 @@ class ScriptedBackend:
         self._slot_count = slots
         self._step_s = step_s
         self._sleep = sleep
-        self._occupied: list[_Slot] = []
+        self.occupied: list[_Slot] = []
 
     @property
     def slots(self) -> int:
@@ -60,21 +60,21 @@ class ScriptedBackend:
         progress(1.0, "nothing to load")
 
     def unload(self) -> None:
-        self._occupied.clear()
+        self.occupied.clear()
 
     def admit(self, work: Recognize) -> None:
-        self._occupied.append(_Slot(work, steps_left=1 + len(_words(work))))
+        self.occupied.append(_Slot(work, steps_left=1 + len(_words(work))))
 
     def step(self) -> Sequence[Finished]:
         self._sleep(self._step_s)
-        for slot in self._occupied:
+        for slot in self.occupied:
             slot.steps_left -= 1
-        done = [slot for slot in self._occupied if slot.steps_left <= 0]
-        self._occupied = [slot for slot in self._occupied if slot.steps_left > 0]
+        done = [slot for slot in self.occupied if slot.steps_left <= 0]
+        self.occupied = [slot for slot in self.occupied if slot.steps_left > 0]
         return [Finished(slot.work, _result(slot.work)) for slot in done]
 
     def release(self, work: Recognize) -> None:
-        self._occupied = [slot for slot in self._occupied if slot.work is not work]
+        self.occupied = [slot for slot in self.occupied if slot.work is not work]
 
     def forget(self, utterance: str) -> None:
         """No-op: nothing is cached."""

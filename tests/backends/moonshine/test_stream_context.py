@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from held_memory import held_bytes
 from steno.backends.base import Recognize
 from steno.backends.moonshine.backend import MoonshineBackend
 from steno.backends.moonshine.stream_context import MAX_SAMPLES, StreamContext
@@ -53,9 +54,10 @@ def test_a_final_that_may_be_noise_is_no_context() -> None:
 
 def test_no_more_is_kept_of_a_stream_than_can_be_of_use() -> None:
     context = StreamContext()
+    empty = held_bytes(context)
     for n in range(50):
         context.store(work(1.0, n, f"s/{n}"), (ONE,), is_reliable=True)
-    assert sum(len(said.audio) for said in context._earlier["s"]) <= MAX_SAMPLES
+    assert held_bytes(context) < empty + 1.1 * MAX_SAMPLES * 4
     context.store(work(10.0, 1, "s/50"), (TWO,), is_reliable=True)
     assert context.with_context(work(0.5, 9, "s/51"), VOCABULARY).draft.lead == (), "what lies further back is too far"
 
@@ -69,8 +71,7 @@ def test_a_forgotten_stream_or_utterance_leaves_nothing() -> None:
         context.forget(key)
     with_context = context.with_context(work(1.5, 1, "s/1", final=False), VOCABULARY)
     assert (with_context.draft.tokens, with_context.draft.lead) == ((), ())
-    assert not context._earlier
-    assert not context._hypotheses
+    assert held_bytes(context) <= held_bytes(StreamContext()) + 500
 
 
 async def test_behind_what_was_said_before_a_short_utterance_is_surer(

@@ -66,9 +66,9 @@ def test_shapes_that_are_rounded_up_say_the_same(trained: Any) -> None:
     plain, graphed = Spied(trained, 6), Spied(trained, 6)
     decoder = graphed.model.decoder
     decoder.cache.reserve(decoder.cache.max_length)
-    decoder._single_range = True  # as on CUDA
+    decoder.single_range = True  # as on CUDA
     shapes: set[tuple[int, int]] = set()
-    decoder.decode_step = GraphedStep(decoder._decode_step, 6, decoder.cache.max_length, captured_on_cpu(shapes))
+    decoder.decode_step = GraphedStep(decoder.eager_step, 6, decoder.cache.max_length, captured_on_cpu(shapes))
     assert tokens_of(graphed, works) == tokens_of(plain, works)
     assert shapes <= {(rows, seen) for rows in (1, 2, 4, 6) for seen in range(256, 2304, 256)}
     assert len(shapes) > 2
@@ -79,7 +79,7 @@ def test_a_step_that_cannot_be_captured_goes_on_as_it_was(trained: Any, warnings
     works = [Recognize(clips()["english-0"].audio)]
     backend = Spied(trained, 2)
     decoder = backend.model.decoder
-    decoder.decode_step = GraphedStep(decoder._decode_step, 2, 2000, None if not torch.cuda.is_available() else _fails)
+    decoder.decode_step = GraphedStep(decoder.eager_step, 2, 2000, None if not torch.cuda.is_available() else _fails)
     assert tokens_of(backend, works) == tokens_of(Spied(trained, 2), works)
     assert len([line for line in warnings if "could not be captured" in line]) == 1
 
@@ -122,7 +122,7 @@ def test_windows_one_behind_the_other_are_what_they_are_as_a_batch(trained: Any)
     model = Spied(trained, 1).model
     encoded = []
     for attend in (None, one_by_one):
-        model.encoder._varlen = attend
+        model.encoder.varlen = attend
         sounds = [model.encoder.new_audio_state() for _ in clips()]
         for sound, clip in zip(sounds, clips().values(), strict=True):
             model.extend_audio(sound, clip.audio)
@@ -186,7 +186,7 @@ def test_a_live_step_has_a_slot_at_once_though_recordings_wait_for_theirs(traine
     backend.admit(live)
     for _ in range(3):
         backend.step()
-    assert backend._requests[live].slot is not None
+    assert backend.has_slot(live)
 
 
 def test_with_less_room_than_work_the_rest_waits(trained: Any) -> None:

@@ -41,14 +41,14 @@ def test_it_grows_as_it_must_and_no_further(cache: KVCache) -> None:
 def test_where_memory_runs_out_it_stays_as_it_was(cache: KVCache, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.reserve(10)
     made = iter(range(100))
-    empty = cache._zeros
+    zeros = torch.zeros
 
-    def scarce(length: int) -> torch.Tensor:
+    def scarce(*shape: int, **options: Any) -> torch.Tensor:
         if next(made) == 4:
             raise torch.OutOfMemoryError
-        return empty(length)
+        return zeros(*shape, **options)
 
-    monkeypatch.setattr(cache, "_zeros", scarce)
+    monkeypatch.setattr(torch, "zeros", scarce)
     with pytest.raises(torch.OutOfMemoryError):
         cache.reserve(300)
     assert cache.length == GROWTH

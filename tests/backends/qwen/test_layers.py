@@ -127,6 +127,6 @@ def test_attention_of_another_kind_is_refused() -> None:
 def test_on_a_gpu_all_rows_are_attended_to_together(trained: Any) -> None:
     decoder = Decoder(trained.model, 20, 2000)
     decoder.lengths[3], decoder.lengths[9] = 90, 450
-    assert decoder._ranges([9, 3]) == [SlotRange(range(3, 4), 91), SlotRange(range(9, 10), 451)]
-    decoder._single_range = True
-    assert decoder._ranges([9, 3]) == [SlotRange(range(10), 451)]
+    assert decoder.ranges_of([9, 3]) == [SlotRange(range(3, 4), 91), SlotRange(range(9, 10), 451)]
+    decoder.single_range = True
+    assert decoder.ranges_of([9, 3]) == [SlotRange(range(10), 451)]

@@ -200,7 +200,7 @@ def test_what_is_complete_is_computed_once(trained: Any, monkeypatch: pytest.Mon
     backend = Spied(trained, 2)
     model = backend.model
     convolved, filled = 0, 0
-    convolve, advance = model.encoder._convolve, model.decoder._forward
+    convolve, advance = model.encoder.convolve, model.decoder.forward
 
     def counted_convolve(mel: torch.Tensor) -> torch.Tensor:
         nonlocal convolved
@@ -212,8 +212,8 @@ def test_what_is_complete_is_computed_once(trained: Any, monkeypatch: pytest.Mon
         filled += sum(map(len, inputs))
         return advance(slots, starts, inputs)
 
-    monkeypatch.setattr(model.encoder, "_convolve", counted_convolve)
-    monkeypatch.setattr(model.decoder, "_forward", counted_forward)
+    monkeypatch.setattr(model.encoder, "convolve", counted_convolve)
+    monkeypatch.setattr(model.decoder, "forward", counted_forward)
     audio = clips()["talk"].audio[: 24 * SAMPLE_RATE]
     talk = Talk("u", audio, list(range(8000, len(audio) + 1, 8000)), "en", "")
     live(backend, [talk], random.Random(0))
@@ -229,7 +229,7 @@ def test_while_anybody_is_live_a_recording_is_taken_in_portions(trained: Any, mo
     model = backend.model
     attended: list[int] = []
     filled: list[int] = []
-    attend, advance = model.encoder._attended, model.decoder._forward
+    attend, advance = model.encoder.attend, model.decoder.forward
 
     def counted_attend(windows: Any) -> Any:
         attended.append(len(windows))
@@ -239,8 +239,8 @@ def test_while_anybody_is_live_a_recording_is_taken_in_portions(trained: Any, mo
         filled.append(sum(map(len, inputs)))
         return advance(slots, starts, inputs)
 
-    monkeypatch.setattr(model.encoder, "_attended", counted_attend)
-    monkeypatch.setattr(model.decoder, "_forward", counted_forward)
+    monkeypatch.setattr(model.encoder, "attend", counted_attend)
+    monkeypatch.setattr(model.decoder, "forward", counted_forward)
     outcomes_of(backend, [Recognize(clips()["english-0"].audio, utterance="u", final=False)])
     attended.clear()
     upload = Recognize(clips()["talk"].audio[: 25 * SAMPLE_RATE])
@@ -268,7 +268,7 @@ def test_a_draft_that_is_wrong_changes_nothing(loaded: Any) -> None:
         for _ in range(rng.randrange(1, 5)):
             at = rng.randrange(len(draft) + 1)
             draft[at : at + rng.randrange(3)] = rng.choices(range(300), k=rng.randrange(3))
-        request = backend._new_request(work, backend.loaded())
+        request = backend.new_request(work)
         request.proposed = tuple(draft)
         backend.runner.add_request(request)
         while not request.done:

@@ -158,7 +158,7 @@ def test_what_is_released_gives_its_slot_back(backend: QwenBackend) -> None:
             finished += backend.step()
         for work in works:
             backend.release(work)
-        assert len(backend.loaded().main.slot_allocator._free) == backend.slots
+        assert backend.loaded().main.slot_allocator.unused == backend.slots
         assert not backend.step()
     assert hear(backend, works[0].audio).text == clips()["english-0"].text
 
@@ -171,9 +171,11 @@ def test_live_work_goes_before_the_rest(backend: QwenBackend) -> None:
     live = Recognize(audio, utterance="live")
     backend.admit(live)
     backend.step()
-    assert backend._requests[live].slot is not None
-    assert all(backend._requests[work].slot is None for work in bulk)
-    for work in (*bulk, live):
+    allocator = backend.loaded().main.slot_allocator
+    assert allocator.available == backend.slots - 1
+    backend.release(live)
+    assert allocator.available == backend.slots, "the only slot was that of the live work"
+    for work in bulk:
         backend.release(work)
 
 
@@ -181,15 +183,19 @@ def test_live_work_cannot_keep_the_rest_from_its_turn(backend: QwenBackend) -> N
     audio = clips()["english-0"].audio
     bulk = Recognize(np.tile(audio, 8))
     backend.admit(bulk)
+    running = {bulk}
     outcomes: dict[Recognize, object] = {}
     for n in range(400):
-        if len(backend._requests) < backend.slots:
-            backend.admit(Recognize(audio[: SAMPLE_RATE + n], utterance=f"u{n}"))
+        if len(running) < backend.slots:
+            live = Recognize(audio[: SAMPLE_RATE + n], utterance=f"u{n}")
+            backend.admit(live)
+            running.add(live)
         outcomes.update({done.work: done.outcome for done in backend.step()})
+        running -= outcomes.keys()
         if bulk in outcomes:
             break
     assert isinstance(outcomes.get(bulk), Hypothesis)
-    for work in list(backend._requests):
+    for work in running:
         backend.release(work)
 
 
@@ -208,7 +214,7 @@ def test_a_batch_that_fails_fails_alone(backend: QwenBackend, monkeypatch: pytes
     while running not in outcomes:
         outcomes.update({done.work: done.outcome for done in backend.step()})
     assert outcomes[running].text == clip.text  # type: ignore[union-attr]
-    assert len(backend.loaded().main.slot_allocator._free) == backend.slots
+    assert backend.loaded().main.slot_allocator.unused == backend.slots
 
 
 def test_a_piece_that_computes_no_numbers_is_an_error_and_leaves_nothing_in_its_slot(backend: QwenBackend) -> None:

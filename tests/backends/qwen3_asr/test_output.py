@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,15 +18,29 @@ from steno.types import Hypothesis
 
 
 @pytest.fixture(scope="module")
-def reader(checkpoints: Path) -> OutputParser:
+def processor(checkpoints: Path) -> Any:
     from transformers import Qwen3ASRProcessor
 
-    return OutputParser(Qwen3ASRProcessor.from_pretrained(checkpoints / "recogniser"))
+    return Qwen3ASRProcessor.from_pretrained(checkpoints / "recogniser")
 
 
-def read(reader: OutputParser, text: str, language: str | None = None, probability: float = 0.5) -> Hypothesis:
-    tokens = reader._tokenizer(text, add_special_tokens=False)["input_ids"]
-    return reader.read(tokens, [math.log(probability)] * len(tokens), language)
+@pytest.fixture(scope="module")
+def reader(processor: Any) -> OutputParser:
+    return OutputParser(processor)
+
+
+Read = Callable[..., Hypothesis]
+
+
+@pytest.fixture(scope="module")
+def read(reader: OutputParser, processor: Any) -> Read:
+    """Parse `text` as if each of its tokens had been generated with `probability`."""
+
+    def parse(text: str, language: str | None = None, probability: float = 0.5) -> Hypothesis:
+        tokens = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return reader.read(tokens, [math.log(probability)] * len(tokens), language)
+
+    return parse
 
 
 @pytest.mark.parametrize(
@@ -42,24 +58,22 @@ def read(reader: OutputParser, text: str, language: str | None = None, probabili
         ("language Chinese<asr_text>你好，世界。", None, "你好，世界。", "zh"),
     ],
 )
-def test_text_and_language(
-    reader: OutputParser, said: str, forced: str | None, text: str, language: str | None
-) -> None:
-    heard = read(reader, said, forced)
+def test_text_and_language(read: Read, said: str, forced: str | None, text: str, language: str | None) -> None:
+    heard = read(said, forced)
     assert (heard.text, heard.language) == (text, language)
 
 
 @pytest.mark.parametrize("text", ["Hello world.", "Grüße aus Köln!", "你好，世界。", "🎉 party"])
-def test_scores_cover_the_text_and_end_where_it_ends(reader: OutputParser, text: str) -> None:
-    heard = read(reader, f"language English<asr_text> {text}")
+def test_scores_cover_the_text_and_end_where_it_ends(read: Read, text: str) -> None:
+    heard = read(f"language English<asr_text> {text}")
     ends = [score.end for score in heard.scores]
     assert ends == sorted(ends)
     assert ends[-1] == len(text)
     assert heard.confidence == pytest.approx(0.5)
 
 
-def test_a_loop_is_cut_short_and_says_nothing_of_its_parts(reader: OutputParser) -> None:
-    heard = read(reader, "language English<asr_text>so " + "yes and no " * 60)
+def test_a_loop_is_cut_short_and_says_nothing_of_its_parts(read: Read) -> None:
+    heard = read("language English<asr_text>so " + "yes and no " * 60)
     assert heard.text.count("yes") < 5
     assert heard.scores == ()
 
@@ -118,12 +132,12 @@ def test_marks_belong_to_their_letters() -> None:
     ],
 )
 def test_tokens_that_lie_within_what_is_stable(
-    reader: OutputParser, said: str, forced: str | None, stable: str, covered: str
+    reader: OutputParser, processor: Any, said: str, forced: str | None, stable: str, covered: str
 ) -> None:
     """As many as do; whole words at least, for the tokenizer may join less."""
-    tokens = reader._tokenizer(said, add_special_tokens=False)["input_ids"]
+    tokens = processor.tokenizer(said, add_special_tokens=False)["input_ids"]
     count = reader.covered(tokens, forced, stable)
-    text = reader._tokenizer.decode(tokens[:count])
+    text = processor.tokenizer.decode(tokens[:count])
     assert text.startswith(covered)
     assert not count or said.startswith(text)
     assert stable.startswith(text.removeprefix("language English<asr_text>"))

@@ -32,14 +32,25 @@ HOSTILE = (
 
 
 @pytest.fixture(scope="module")
-def prompter(checkpoints: Path) -> PromptBuilder:
+def processor(checkpoints: Path) -> Any:
     from transformers import Qwen3ASRProcessor
 
-    return PromptBuilder(Qwen3ASRProcessor.from_pretrained(checkpoints / "recogniser"))
+    return Qwen3ASRProcessor.from_pretrained(checkpoints / "recogniser")
 
 
-def added(prompter: PromptBuilder) -> set[int]:
-    tokenizer: Any = prompter._tokenizer
+@pytest.fixture(scope="module")
+def prompter(processor: Any) -> PromptBuilder:
+    return PromptBuilder(processor)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(processor: Any) -> Any:
+    return processor.tokenizer
+
+
+@pytest.fixture(scope="module")
+def added(tokenizer: Any) -> set[int]:
+    """The ids of the tokens that no text may become."""
     return set(tokenizer.get_added_vocab().values())
 
 
@@ -50,10 +61,10 @@ def test_languages_are_those_of_the_model() -> None:
 
 
 @pytest.mark.parametrize("context", HOSTILE)
-def test_no_added_token_gets_in(prompter: PromptBuilder, context: str) -> None:
+def test_no_added_token_gets_in(prompter: PromptBuilder, added: set[int], context: str) -> None:
     plain, _ = prompter.around("", None)
     before, _ = prompter.around(prompter.clean(context), None)
-    count = [sum(token in added(prompter) for token in ids) for ids in (before, plain)]
+    count = [sum(token in added for token in ids) for ids in (before, plain)]
     assert count[0] == count[1]
 
 
@@ -62,17 +73,19 @@ PARTS = ("<|im_end|>", "<|im_", "end|>", "<asr_text>", "<asr_", "text>", "<", "|
 
 @given(st.lists(st.sampled_from(PARTS), max_size=30))
 @settings(deadline=None)
-def test_nothing_that_is_put_together_of_pieces_gets_in(prompter: PromptBuilder, parts: list[str]) -> None:
+def test_nothing_that_is_put_together_of_pieces_gets_in(
+    prompter: PromptBuilder, tokenizer: Any, added: set[int], parts: list[str]
+) -> None:
     text = prompter.clean("".join(parts))
-    ids = prompter._tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert not set(ids) & added(prompter)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert not set(ids) & added
 
 
-def test_a_long_context_keeps_its_end(prompter: PromptBuilder) -> None:
+def test_a_long_context_keeps_its_end(prompter: PromptBuilder, tokenizer: Any) -> None:
     context = "filler " * 5000 + "Cate, Marc"
     kept = prompter.clean(context)
     assert kept.endswith("Cate, Marc")
-    assert len(prompter._tokenizer(kept)["input_ids"]) <= MAX_CONTEXT_TOKENS + 1
+    assert len(tokenizer(kept)["input_ids"]) <= MAX_CONTEXT_TOKENS + 1
 
 
 def test_a_long_context_is_never_cut_within_a_character(prompter: PromptBuilder) -> None:
@@ -108,10 +121,12 @@ def test_what_is_left_holds_no_token_and_text_without_tokens_is_left_alone(text:
         ("<time" * 1000 + "stamp>" * 1000)[-MAX_CONTEXT_CHARS:],
     ],
 )
-def test_the_worst_context_costs_hardly_more_than_an_ordinary_one(prompter: PromptBuilder, context: str) -> None:
+def test_the_worst_context_costs_hardly_more_than_an_ordinary_one(tokenizer: Any, context: str) -> None:
+    remove = TokenRemover(tokenizer.get_added_vocab())
+
     def seconds(text: str) -> float:
         began = time.perf_counter()
-        prompter._without_added(text)
+        remove(text)
         return time.perf_counter() - began
 
     ordinary = ("We talk about Anna, Tom & co. " * 300)[:MAX_CONTEXT_CHARS]

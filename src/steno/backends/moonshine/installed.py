@@ -24,7 +24,7 @@ def missing(model_id: str | None = None, *, path: Sequence[str] | None = None) -
     """
     if model_id is not None and is_folder_of_moonshine(model_id):
         return None
-    found = _wheel(path)
+    found = find_wheel(path)
     if found is None:
         return f"needs {WHEEL}=={VERSION}, which has wheels for Linux (glibc 2.34), macOS 15 and Windows: {INSTALL}"
     if _folder_in(found) is None:
@@ -52,11 +52,11 @@ def is_folder_of_moonshine(model_id: str) -> bool:
 
 def wheel_folder(path: Sequence[str] | None = None) -> Path | None:
     """The folder of the weights in the installed wheel; None if it is not installed."""
-    found = _wheel(path)
+    found = find_wheel(path)
     return _folder_in(found) if found is not None else None
 
 
-def _wheel(path: Sequence[str] | None) -> Distribution | None:
+def find_wheel(path: Sequence[str] | None) -> Distribution | None:
     found = distributions(name=WHEEL) if path is None else distributions(name=WHEEL, path=list(path))
     return next(iter(found), None)
 

@@ -77,9 +77,9 @@ class Decoder:
         self._embed = language_model.embed_tokens
         weight = self._embed.weight
         self._device, self._dtype = weight.device, weight.dtype
-        self._single_range = scale_of(weight.device) == "cuda"
+        self.single_range = scale_of(weight.device) == "cuda"
         self.cache = KVCache(language_model.config, slots, max_length, weight.dtype, weight.device)
-        self.decode_step: Step = self._decode_step
+        self.decode_step: Step = self.eager_step
         self.lengths = [0] * slots
         self._blocks: list[list[Block]] = [[] for _ in range(slots)]
 
@@ -95,7 +95,7 @@ class Decoder:
             starts.append(sum(len(block) for block in one.blocks[:common]))
             inputs.append(self._embedded([*one.blocks[common:], one.tail + one.draft]))
             self._blocks[one.slot] = list(one.blocks[:common])
-        hidden = self._forward([one.slot for one in requests], starts, inputs)
+        hidden = self.forward([one.slot for one in requests], starts, inputs)
         for one in requests:
             self._blocks[one.slot] = list(one.blocks)
         rows, forced = [], []
@@ -112,7 +112,7 @@ class Decoder:
         """Append tokens to slots; returns for each slot the token chosen behind each of them."""
         slots = sorted(tokens)
         inputs = [self._embedded([tokens[slot]]) for slot in slots]
-        hidden = self._forward(slots, [self.lengths[slot] for slot in slots], inputs)
+        hidden = self.forward(slots, [self.lengths[slot] for slot in slots], inputs)
         rows = [hidden[row, : len(tokens[slot])] for row, slot in enumerate(slots)]
         return dict(zip(slots, self._split(rows, [-1] * sum(map(len, rows))), strict=True))
 
@@ -122,7 +122,7 @@ class Decoder:
         Slots between the given ones may be part of the batch, so that the cache need not be gathered; what they write
         goes to the scratch position.
         """
-        ranges = self._ranges(tokens)
+        ranges = self.ranges_of(tokens)
         slots = [slot for slot_range in ranges for slot in slot_range.slots]
         lengths = [self.lengths[slot] if slot in tokens else 0 for slot in slots]
         self.cache.reserve(max(lengths) + 1)
@@ -140,9 +140,9 @@ class Decoder:
             logger.warning("USE_CUDA_GRAPHS: {}; decoding without CUDA graphs", reason)
             return
         self.cache.reserve(self.cache.max_length)
-        self.decode_step = GraphedStep(self._decode_step, self.cache.slots, self.cache.max_length)
+        self.decode_step = GraphedStep(self.eager_step, self.cache.slots, self.cache.max_length)
 
-    def _decode_step(
+    def eager_step(
         self, tokens: torch.Tensor, lengths: torch.Tensor, is_active: torch.Tensor, ranges: Sequence[SlotRange]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append a token to each row. No shape and no address depends on a value, as CUDA graphs require."""
@@ -172,7 +172,7 @@ class Decoder:
         already_sampled = min(len(self._blocks[slot]), len(blocks))
         return next((n for n, (one, other) in pairs if not _same(one, other)), already_sampled)
 
-    def _forward(self, slots: Sequence[int], starts: Sequence[int], inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, slots: Sequence[int], starts: Sequence[int], inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Run `inputs`, [tokens, hidden] each, in slots from `starts` on. Returns [rows, positions, hidden]."""
         ends = [start + len(one) for start, one in zip(starts, inputs, strict=True)]
         self.cache.reserve(max(ends))
@@ -186,10 +186,10 @@ class Decoder:
             self.lengths[slot] = end
         return hidden
 
-    def _ranges(self, slots: Iterable[int]) -> list[SlotRange]:
+    def ranges_of(self, slots: Iterable[int]) -> list[SlotRange]:
         """The ranges that a decoding step reads. On a GPU one range from slot 0 on: there, calls dominate the cost."""
         needs = {slot: self.lengths[slot] + 1 for slot in sorted(slots)}
-        return [SlotRange(range(max(needs) + 1), max(needs.values()))] if self._single_range else group_by_length(needs)
+        return [SlotRange(range(max(needs) + 1), max(needs.values()))] if self.single_range else group_by_length(needs)
 
     def _embedded(self, blocks: Sequence[Block]) -> torch.Tensor:
         parts = [

@@ -51,7 +51,7 @@ class Encoder:
         self._device, self._dtype = weight.device, weight.dtype
         scale = scale_of(weight.device)
         self._max_chunks, self._max_windows = MAX_CHUNKS[scale], MAX_WINDOWS[scale]
-        self._varlen = varlen(weight.device, weight.dtype)
+        self.varlen = varlen(weight.device, weight.dtype)
 
     def new_audio_state(self) -> AudioState:
         """The state of a clip without any audio yet."""
@@ -61,15 +61,15 @@ class Encoder:
         """Encode the missing windows of `states`, in order, at most `max_windows` of them (None = all)."""
         missing = [(state, window) for state in states for window in state.missing_windows()]
         missing = missing[:max_windows]
-        convolved = self._convolved(missing)
+        convolved = self.convolved(missing)
         missing.sort(key=lambda one: _width(*one))
         for at in range(0, len(missing), self._max_windows):
             batch = missing[at : at + self._max_windows]
-            rows = self._attended([convolved[one] for one in batch])
+            rows = self.attend([convolved[one] for one in batch])
             for (state, window), row in zip(batch, rows, strict=True):
                 state.store_window(window, row)
 
-    def _convolved(self, windows: Sequence[Window]) -> dict[Window, torch.Tensor]:
+    def convolved(self, windows: Sequence[Window]) -> dict[Window, torch.Tensor]:
         """Convolved features of each window, [tokens, d_model], with positions that restart in each chunk."""
         needed = [(state, chunk) for state, window in windows for chunk in _chunks(state, window)]
         new = [(state, chunk) for state, chunk in needed if state.convolved(chunk) is None]
@@ -77,7 +77,7 @@ class Encoder:
         for at in range(0, len(new), self._max_chunks):
             batch = new[at : at + self._max_chunks]
             mel = torch.stack([state.features(chunk * CHUNK, (chunk + 1) * CHUNK) for state, chunk in batch])
-            for (state, chunk), out in zip(batch, self._convolve(mel), strict=True):
+            for (state, chunk), out in zip(batch, self.convolve(mel), strict=True):
                 outputs[state, chunk] = out
                 state.store_chunk(chunk, out)
         whole: dict[Window, torch.Tensor] = {}
@@ -86,7 +86,7 @@ class Encoder:
             whole[state, window] = torch.cat([part for part in parts if part is not None])[: _width(state, window)]
         return whole
 
-    def _convolve(self, mel: torch.Tensor) -> torch.Tensor:
+    def convolve(self, mel: torch.Tensor) -> torch.Tensor:
         """[chunks, bands, 100] → [chunks, 13, d_model]."""
         tower = self._tower
         x = mel[:, None].to(self._device, self._dtype)
@@ -97,11 +97,11 @@ class Encoder:
         positions: torch.Tensor = tower.positional_embedding.positional_embedding[:steps]
         return x + positions.to(x.dtype)
 
-    def _attended(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def attend(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Convolved windows, [tokens, d_model] each → their embeddings, [tokens, hidden] each."""
         lengths = [len(window) for window in windows]
-        if self._varlen is not None:
-            packed = self._embeddings(torch.cat(list(windows)), VarlenAttention(self._varlen, lengths, self._device))
+        if self.varlen is not None:
+            packed = self._embeddings(torch.cat(list(windows)), VarlenAttention(self.varlen, lengths, self._device))
             rows = list(packed.split(lengths))
         else:
             hidden = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
