@@ -17,7 +17,7 @@ from steno.backends.base import Recognize
 from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.checkpoint.model_source import LARGE_MODEL, SMALL_MODEL
-from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
+from steno.backends.qwen.engine_options import EngineOptions, LoadOptions, checkpoints_of
 from steno.backends.qwen.factory import create
 from steno.backends.registry import BackendOptions
 from steno.streaming.hypothesis import LocalAgreement
@@ -190,7 +190,8 @@ def test_without_the_small_model_the_path_is_standard_and_says_so(
     ],
 )
 def test_what_is_configured(chosen: dict[str, Any], path: str, large: str, fast: str | None) -> None:
-    backend = create(BackendOptions(**chosen))
+    options = BackendOptions(**chosen)
+    backend = create(options)
     assert (backend.path, backend.model_id) == (path, large)
-    small = backend._engine.fast
+    small = checkpoints_of(options).fast
     assert (small.model_id if small else None) == fast
