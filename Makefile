@@ -24,7 +24,7 @@ install = $(pip_install) '.[moonshine$(if $(1),$(comma)$(1))]' 2>$(VENV)/moonshi
 
 # What meets the packages whose floors matter: web framework, media, models, LLM, command line.
 LOWEST_TESTS := tests/server/test_app.py tests/server/live/test_native.py tests/server/live/dialects/test_openai.py \
-  tests/server/live/dialects/test_deepgram.py tests/server/http/test_sse.py tests/server/http/test_caption_response.py \
+  tests/server/live/dialects/test_deepgram.py tests/server/http/test_sse.py tests/server/http/test_caption_answer.py \
   tests/audio/test_decode.py tests/vad/test_silero.py tests/translation tests/cli/test_commands.py tests/test_compose.py \
   tests/backends/moonshine tests/backends/qwen3_asr tests/backends/qwen/test_loader.py tests/backends/qwen/test_trained.py
 LOWEST_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesis looptime jiwer srt webvtt-py pysubs2 pylrc

@@ -152,7 +152,7 @@ def test_inverted_stereo_is_not_silence_through_the_server(client: TestClient, f
         ),
         ({"content": b"RIFF"}, "content type none; expected multipart/form-data"),
         ({"files": {"model": (None, "whisper-1")}}, "has no field 'file'"),
-        ({"files": {"file": (None, "https://example.org/a.mp3")}}, "is a URL, which is not supported"),
+        ({"files": {"file": (None, "https://example.org/a.mp3")}}, "is a URL; send URLs as audio_url"),
         ({"files": {"file": (None, b"RIFF")}}, "is text, or has no file name"),
         ({"files": {"audio": ("a.mp3", b"RIFF")}}, "has no field 'file'"),
     ],

@@ -21,7 +21,7 @@ from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.request_checks import check_language
 from steno.pipelines.subtitle import subtitles_of, words_of
 from steno.server.http import upload
-from steno.server.http.caption_response import caption_response
+from steno.server.http.caption_answer import caption_answer
 from steno.server.http.error_response import documented
 from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import MAX_CONTEXT, TranslationForm
@@ -69,6 +69,7 @@ async def asr(
     """Transcribe a recording, or translate it into English."""
     if query.diarize:
         raise UnsupportedFeatureError("diarize: speakers are not told apart here; leave it out", param="diarize")
+    await upload.check_single(request, "audio_file")
     file = await _readable(audio_file, encode=query.encode)
     if query.task == "translate":
         return await _translated(request, file, query, services)
@@ -76,7 +77,7 @@ async def asr(
     language = check_language(query.language, engine.capabilities, engine.backend.name)
     context = query.initial_prompt if engine.capabilities.context else ""
     options = FileOptions(language, context, words=query.output != "txt")
-    transcript = await (await upload.begin(request, file, options, services, "audio_file")).transcript()
+    transcript = await (await upload.begin(request, file, options, services)).transcript()
     headers = {"Server-Timing": server_timing(transcript.timings_s)}
     if query.initial_prompt and not context:
         headers["X-Steno-Ignored"] = "initial_prompt"
@@ -88,8 +89,9 @@ async def detect_language(
     request: Request, audio_file: Recording, services: With, encode: Encode = True
 ) -> JSONResponse:
     """The language of the first speech in a recording. The recogniser gives no probability of it: `confidence` is 1."""
+    await upload.check_single(request, "audio_file")
     file = await _readable(audio_file, encode=encode)
-    transcription = await upload.begin(request, file, FileOptions(), services, "audio_file")
+    transcription = await upload.begin(request, file, FileOptions(), services)
     segment = await _first_segment(transcription)
     if segment is None:
         raise InvalidRequestError("no speech was found in the recording, so no language", param="audio_file")
@@ -150,8 +152,8 @@ def _answer(
     if query.output == "json":
         return JSONResponse(_whisper_json(transcript, words=query.word_timestamps), headers=headers)
     made = subtitles_of(transcript, services.style(LINE_CHARS, LINES), "accurate")
-    language = transcript.language
-    return caption_response(made.cues, query.output, made.timing, headers, language=language, upload=name)
+    answer = caption_answer(made.cues, query.output, made.timing, headers, language=transcript.language)
+    return answer.response({}, name)
 
 
 def _whisper_json(transcript: Transcript, *, words: bool) -> dict[str, Any]:

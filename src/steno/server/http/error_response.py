@@ -105,7 +105,8 @@ def install(app: FastAPI) -> None:
     async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
         for field in FILE_FIELDS:
             if any(tuple(problem["loc"]) == ("body", field) for problem in error.errors()):
-                message = _about_file(request, error, field)
+                given = next((problem.get("input") for problem in error.errors() if problem["loc"][-1] == field), None)
+                message = about_file(request, given, field)
                 return response_of(errors.InvalidRequestError(message, param=field), request_id_of(request.scope))
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:]) or None
@@ -120,15 +121,14 @@ def install(app: FastAPI) -> None:
         return JSONResponse(body, error.status_code, dict(error.headers or {}))
 
 
-def _about_file(request: Request, error: RequestValidationError, field: str) -> str:
-    """Describe what is wrong with the recording's field, and how to send a recording."""
+def about_file(request: Request, given: object, field: str) -> str:
+    """What is wrong with the field of the recording, and how to send one. `given`: its value; None if it is missing."""
     expected = f"send the recording as the form field {field!r}, with a file name (curl -F {field}=@talk.mp3)"
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         return f"invalid content type {kind[:50] or 'none'}; expected multipart/form-data: {expected}"
-    given = next((problem.get("input") for problem in error.errors() if problem["loc"][-1] == field), None)
     if isinstance(given, str) and given.lstrip().startswith(("http://", "https://")):
-        return f"the field {field!r} is a URL, which is not supported: {expected}"
+        return f"the field {field!r} is a URL; send URLs as audio_url, where the server allows them: {expected}"
     if isinstance(given, str):
         return f"the field {field!r} is text, or has no file name: {expected}"
     return f"the form has no field {field!r}: {expected}"

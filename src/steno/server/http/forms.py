@@ -20,13 +20,21 @@ MAX_CONTEXT = 4000
 MAX_TEXT = 400_000
 """Max characters of a text to align: eight hours of speech."""
 
+MAX_URL = 4000
+
 Format = Literal["json", "text", "verbose_json", "srt", "vtt", "lrc", "tsv"]
 CaptionFormat = Literal["srt", "vtt", "lrc", "tsv"]
 AlignmentFormat = Literal["json", "lrc", "elrc", "srt", "vtt", "ass", "ttml", "textgrid"]
 Granularity = Literal["word", "segment"]
 
 
-Recording = Annotated[UploadFile, File(description="The recording: any audio or video file.")]
+Recording = Annotated[
+    UploadFile | None, File(description="The recording: any audio or video file. Required without `audio_url`.")
+]
+Url = Annotated[
+    str | None,
+    Form(max_length=MAX_URL, description="Where the server gets the recording; needs `ALLOW_URLS=true` there."),
+]
 Model = Annotated[str | None, Form(description="The served model, or an alias of it. Optional.")]
 Spoken = Annotated[
     str | None, Form(description="Spoken language: ISO 639-1 code (`en`) or name; `auto` or empty = detect.")
@@ -42,12 +50,26 @@ Track = Annotated[
 Lines = Annotated[int, Form(ge=1, le=4, description="Max lines of a subtitle.")]
 
 
-@dataclass(slots=True)
-class TranscriptionForm:
+@dataclass(slots=True, kw_only=True)
+class RecordingForm:
+    """The fields of every request for work on a recording."""
+
+    file: Recording = None
+    audio_url: Url = None
+    model: Model = None
+    track: Track = None
+    max_line_chars: LineChars = 42
+    max_lines: Lines = 2
+
+    def ignored(self, capabilities: Capabilities) -> list[str]:
+        """Fields that have no effect: hints that the backend does not support, options of another format."""
+        return []
+
+
+@dataclass(slots=True, kw_only=True)
+class TranscriptionForm(RecordingForm):
     """OpenAI's fields, then steno's. For `Depends`."""
 
-    file: Recording
-    model: Model = None
     language: Spoken = None
     prompt: Annotated[str, Form(description="Context for the recogniser.", max_length=MAX_CONTEXT)] = ""
     response_format: Annotated[Format, Form()] = "json"
@@ -64,10 +86,7 @@ class TranscriptionForm:
     languages: Annotated[
         list[str] | None, Form(alias="languages[]", description="Expected languages; a single one sets `language`.")
     ] = None
-    track: Track = None
     mode: Timing = "accurate"
-    max_line_chars: LineChars = 42
-    max_lines: Lines = 2
 
     @property
     def _spoken(self) -> str | None:
@@ -100,7 +119,6 @@ class TranscriptionForm:
         return FileOptions(language, context, words, self.track)
 
     def ignored(self, capabilities: Capabilities) -> list[str]:
-        """Fields that have no effect: hints that the backend does not support, options of another format."""
         hints = {
             **_hints(self, capabilities),
             "hotwords": bool(self.hotwords) and not capabilities.context,
@@ -112,29 +130,19 @@ class TranscriptionForm:
         return [name for name, given in hints.items() if given]
 
 
-@dataclass(slots=True)
-class SubtitleForm:
+@dataclass(slots=True, kw_only=True)
+class SubtitleForm(RecordingForm):
     """The fields of subtitles. For `Depends`."""
 
-    file: Recording
-    model: Model = None
     language: Spoken = None
     response_format: Annotated[CaptionFormat, Form()] = "srt"
-    track: Track = None
     mode: Timing = "accurate"
-    max_line_chars: LineChars = 42
-    max_lines: Lines = 2
-
-    def ignored(self, capabilities: Capabilities) -> list[str]:
-        """Always empty: the form has no hints."""
-        return []
 
 
-@dataclass(slots=True)
-class AlignmentForm:
+@dataclass(slots=True, kw_only=True)
+class AlignmentForm(RecordingForm):
     """The fields of an alignment. For `Depends`."""
 
-    file: Recording
     text: Annotated[
         str,
         Form(
@@ -142,7 +150,6 @@ class AlignmentForm:
             description="Lyrics or a script; lines are kept. Section marks (`[Chorus]`) and empty lines are not sung.",
         ),
     ]
-    model: Model = None
     language: Spoken = None
     response_format: Annotated[
         AlignmentFormat, Form(description="`elrc` has word times, `ass` is karaoke, `textgrid` is Praat's.")
@@ -153,42 +160,29 @@ class AlignmentForm:
     force: Annotated[bool, Form(description="Time a text that does not match the audio, instead of refusing it.")] = (
         False
     )
-    track: Track = None
-    max_line_chars: LineChars = 42
-    max_lines: Lines = 2
 
     def options(self, engine: Engine) -> KnownTextOptions:
         """Convert the form to the pipeline's options. Raises UnsupportedLanguageError."""
         language = check_language(self.language, engine.capabilities, engine.backend.name)
         return KnownTextOptions(language, self.repeats, self.force, self.track)
 
-    def ignored(self, capabilities: Capabilities) -> list[str]:
-        """Always empty: the form has no hints."""
-        return []
 
-
-@dataclass(slots=True)
-class TranslationForm:
+@dataclass(slots=True, kw_only=True)
+class TranslationForm(RecordingForm):
     """OpenAI's fields, then steno's; `language` is the target. For `Depends`."""
 
-    file: Recording
-    model: Model = None
     prompt: Annotated[str, Form(description="Context for the recogniser.", max_length=MAX_CONTEXT)] = ""
     response_format: Annotated[Literal["json", "text", "verbose_json", "srt", "vtt"], Form()] = "json"
     temperature: Annotated[float, Form(ge=0, le=1, description="Accepted and ignored; decoding is greedy.")] = 0.0
     language: Annotated[str, Form(description="Target language: a code or name.", max_length=50)] = "en"
     source_language: Spoken = None
-    track: Track = None
     glossary: Annotated[
         str, Form(description="`term=translation`, one per line or comma-separated.", max_length=MAX_CONTEXT)
     ] = ""
     bilingual: Annotated[bool, Form(description="Subtitles: source text below the translation.")] = False
     mode: Timing = "accurate"
-    max_line_chars: LineChars = 42
-    max_lines: Lines = 2
 
     def ignored(self, capabilities: Capabilities) -> list[str]:
-        """Hints that the backend does not support."""
         return [name for name, given in _hints(self, capabilities).items() if given]
 
 

@@ -6,7 +6,6 @@ import math
 import zlib
 from typing import Any, Literal
 
-from fastapi import Response
 from pydantic import BaseModel
 
 from steno.languages import name_of
@@ -87,11 +86,6 @@ class VerboseTranscript(BaseModel):
     timings: dict[str, float]
     warnings: list[str] | None = None
     """Damage found in the recording."""
-
-
-def json_response(answer: BaseModel, headers: dict[str, str]) -> Response:
-    """Serialise without fields that are None. Call it in a thread: hours of words take tenths of a second."""
-    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json", headers=headers)
 
 
 def usage_of(transcript: Transcript) -> Usage:

@@ -7,21 +7,22 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from loguru import logger
 
 from steno.errors import StenoError
-from steno.pipelines.file import FileTranscription
+from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.segments import separator
 from steno.pipelines.subtitle import subtitles_of
 from steno.server.http import error_response, sse, upload
-from steno.server.http.caption_response import caption_response
+from steno.server.http.answer import Answer, json_answer, text_answer
+from steno.server.http.caption_answer import caption_answer
 from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import TranscriptionForm
 from steno.server.http.openapi import EVENTS, REFUSALS, TRANSCRIPT
+from steno.server.http.recording_work import RecordingCall, RecordingWork
 from steno.server.http.transcript_json import (
     done_event,
-    json_response,
     json_transcript,
     result_headers,
     segment_event,
@@ -38,13 +39,11 @@ ServicesDep = Annotated[Services, Depends(services_of)]
 @router.post("/v1/audio/transcriptions", response_class=Response, responses={**TRANSCRIPT, **REFUSALS})
 async def transcriptions(request: Request, form: FormDep, services: ServicesDep) -> Response:
     """Transcribe a recording. Compatible with OpenAI's SDKs; further fields are steno's."""
+    if not form.stream:
+        return await TRANSCRIPTION.respond(request, form, services)
     headers = await upload.ignored(request, form, services)
     transcription = await _begin(request, form, services)
-    if form.stream:
-        return _event_stream(_openai_events(transcription, request, logprobs=bool(form.include)), headers)
-    transcript = await transcription.transcript()
-    headers |= result_headers(transcript)
-    return await asyncio.to_thread(_format, form, transcript, headers, services)
+    return _event_stream(_openai_events(transcription, request, logprobs=bool(form.include)), headers)
 
 
 @router.post("/v1/audio/transcriptions/stream", response_class=Response, responses={**EVENTS, **REFUSALS})
@@ -57,30 +56,37 @@ async def transcriptions_stream(request: Request, form: FormDep, services: Servi
 
 async def _begin(request: Request, form: TranscriptionForm, services: Services) -> FileTranscription:
     """Validate the request and start the transcription, before the response starts."""
+    options = _options(form, services)
+    file = await upload.recording_of(request, form)
+    return await upload.begin(request, file, options, services)
+
+
+def _options(form: TranscriptionForm, services: Services) -> FileOptions:
     services.check_model(form.model)
-    options = form.options(services.engine)
-    return await upload.begin(request, form.file, options, services)
+    return form.options(services.engine)
 
 
-def _format(form: TranscriptionForm, transcript: Transcript, headers: dict[str, str], services: Services) -> Response:
+async def _transcribe(form: TranscriptionForm, call: RecordingCall) -> Answer:
+    transcript = await call.transcribe(_options(form, call.services))
+    return await asyncio.to_thread(_format, form, transcript, call.services)
+
+
+TRANSCRIPTION = RecordingWork("transcription", TranscriptionForm, _options, _transcribe)
+
+
+def _format(form: TranscriptionForm, transcript: Transcript, services: Services) -> Answer:
     """Runs in a thread: formatting takes up to a second."""
+    headers = result_headers(transcript)
     match form.response_format:
         case "text":
-            return PlainTextResponse(transcript.text + "\n", headers=headers)
+            return text_answer(transcript.text, headers)
         case "json":
-            return json_response(json_transcript(transcript, logprobs=bool(form.include)), headers)
+            return json_answer(json_transcript(transcript, logprobs=bool(form.include)), headers)
         case "verbose_json":
-            return json_response(verbose_transcript(transcript, set(form.granularities or ())), headers)
+            return json_answer(verbose_transcript(transcript, set(form.granularities or ())), headers)
         case captions:
             made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
-            return caption_response(
-                made.cues,
-                captions,
-                made.timing,
-                headers,
-                language=transcript.language,
-                upload=form.file.filename,
-            )
+            return caption_answer(made.cues, captions, made.timing, headers, language=transcript.language)
 
 
 def _event_stream(events: AsyncIterator[bytes], headers: dict[str, str]) -> StreamingResponse:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import PlainTextResponse
 
 from steno.captions.formats import FormatName
 from steno.pipelines.file import FileOptions
@@ -19,13 +20,13 @@ from steno.pipelines.translate import (
     translate_cues,
     translate_transcript,
 )
-from steno.server.http import upload
-from steno.server.http.caption_response import caption_response
+from steno.server.http.answer import Answer, json_answer, text_answer
+from steno.server.http.caption_answer import caption_answer
 from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import TranslationForm
 from steno.server.http.openapi import REFUSALS, TRANSLATION
-from steno.server.http.transcript_json import json_response, json_transcript, result_headers, verbose_transcript
-from steno.server.middleware.upload_admission import admitted_upload_of
+from steno.server.http.recording_work import RecordingCall, RecordingWork
+from steno.server.http.transcript_json import json_transcript, result_headers, verbose_transcript
 from steno.server.services import Services, services_of
 from steno.translation.translator import LanguagePair
 from steno.types import Transcript
@@ -40,78 +41,68 @@ MAX_HEADER = 2000
 @router.post("/v1/audio/translations", response_class=Response, responses={**TRANSLATION, **REFUSALS})
 async def translations(request: Request, form: FormDep, services: ServicesDep) -> Response:
     """Translate a recording. Lines that fail to translate keep their source text; `X-Untranslated` lists them."""
+    return await TRANSLATION_WORK.respond(request, form, services)
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationOptions:
+    file: FileOptions
+    target: str
+    glossary: Mapping[str, str]
+
+
+def _options(form: TranslationForm, services: Services) -> TranslationOptions:
     engine = services.engine
     services.check_model(form.model)
     target, glossary = check_target(form.language), parse_glossary(form.glossary)
     source = check_language(form.source_language, engine.capabilities, engine.backend.name)
     if needs_llm(target, source, engine.capabilities.languages):
         check_configured(services.translator, target)
-    headers = await upload.ignored(request, form, services)
     context = form.prompt if engine.capabilities.context else ""
-    transcription = await upload.begin(
-        request, form.file, FileOptions(source, context, words=True, track=form.track), services
-    )
-    transcript = await transcription.transcript()
-    srt = form.response_format in ("srt", "vtt")
-    temperature = services.caption_temperature if srt else services.text_temperature
-    languages = LanguagePair(target, transcript.language, glossary, temperature)
-    headers |= result_headers(transcript)
-    if srt:
-        return await _captions(request, form, services, transcript, languages, headers)
-    return await _text(request, form, services, transcript, languages, headers)
+    return TranslationOptions(FileOptions(source, context, words=True, track=form.track), target, glossary)
+
+
+async def _translate(form: TranslationForm, call: RecordingCall) -> Answer:
+    services = call.services
+    options = _options(form, services)
+    transcript = await call.transcribe(options.file)
+    is_captions = form.response_format in ("srt", "vtt")
+    temperature = services.caption_temperature if is_captions else services.text_temperature
+    languages = LanguagePair(options.target, transcript.language, options.glossary, temperature)
+    if is_captions:
+        return await _captions(form, call, transcript, languages)
+    done = await translate_transcript(transcript, services.translator, languages, call.ticket)
+    return await asyncio.to_thread(_format, form, done, result_headers(transcript))
+
+
+TRANSLATION_WORK = RecordingWork("translation", TranslationForm, _options, _translate)
 
 
 async def _captions(
-    request: Request,
-    form: TranslationForm,
-    services: Services,
-    transcript: Transcript,
-    languages: LanguagePair,
-    headers: dict[str, str],
-) -> Response:
-    style = services.style(form.max_line_chars, form.max_lines)
+    form: TranslationForm, call: RecordingCall, transcript: Transcript, languages: LanguagePair
+) -> Answer:
+    style = call.services.style(form.max_line_chars, form.max_lines)
     subtitles = await asyncio.to_thread(subtitles_of, transcript, style, form.mode)
+    translator, ticket = call.services.translator, call.ticket
+    done = await translate_cues(subtitles.cues, translator, languages, style, bilingual=form.bilingual, ticket=ticket)
+    headers = {**result_headers(transcript), **_flags(done.untranslated)}
     form_name: FormatName = "vtt" if form.response_format == "vtt" else "srt"
-    ticket = admitted_upload_of(request.scope).ticket
-    done = await translate_cues(
-        subtitles.cues, services.translator, languages, style, bilingual=form.bilingual, ticket=ticket
-    )
-    headers |= _flags(done.untranslated)
     return await asyncio.to_thread(
-        caption_response,
-        done.cues,
-        form_name,
-        subtitles.timing,
-        headers,
-        language=languages.target,
-        upload=form.file.filename,
+        caption_answer, done.cues, form_name, subtitles.timing, headers, language=languages.target
     )
 
 
-async def _text(
-    request: Request,
-    form: TranslationForm,
-    services: Services,
-    transcript: Transcript,
-    languages: LanguagePair,
-    headers: dict[str, str],
-) -> Response:
-    ticket = admitted_upload_of(request.scope).ticket
-    done = await translate_transcript(transcript, services.translator, languages, ticket)
-    headers |= _flags(done.untranslated)
-    return await asyncio.to_thread(_format, form, done, headers)
-
-
-def _format(form: TranslationForm, done: TranslatedTranscript, headers: dict[str, str]) -> Response:
+def _format(form: TranslationForm, done: TranslatedTranscript, headers: dict[str, str]) -> Answer:
+    headers = {**headers, **_flags(done.untranslated)}
     if form.response_format == "text":
-        return PlainTextResponse(done.transcript.text + "\n", headers=headers)
+        return text_answer(done.transcript.text, headers)
     if form.response_format == "json":
-        return json_response(json_transcript(done.transcript, logprobs=False), headers)
+        return json_answer(json_transcript(done.transcript, logprobs=False), headers)
     verbose = verbose_transcript(done.transcript, {"segment"})
     verbose.task = "translate"
     for segment in verbose.segments or []:
         segment.translated = segment.id not in done.untranslated
-    return json_response(verbose, headers)
+    return json_answer(verbose, headers)
 
 
 def _flags(untranslated: dict[int, str]) -> dict[str, str]:

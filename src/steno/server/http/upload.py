@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from typing import TypeAlias
 
 from fastapi import Request, UploadFile
 
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions, FileTranscription
-from steno.server.http.forms import AlignmentForm, SubtitleForm, TranscriptionForm, TranslationForm
+from steno.server.http.error_response import about_file
+from steno.server.http.forms import RecordingForm
 from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services
-
-Form: TypeAlias = TranscriptionForm | SubtitleForm | TranslationForm | AlignmentForm
 
 MAX_UNKNOWN = 20
 _SPEAKERS = ("known_speaker_names", "known_speaker_references")
@@ -26,9 +24,7 @@ _ALIASES = {
 }
 
 
-async def begin(
-    request: Request, file: UploadFile, options: FileOptions, services: Services, field: str = "file"
-) -> FileTranscription:
+async def begin(request: Request, file: UploadFile, options: FileOptions, services: Services) -> FileTranscription:
     """Decode the first piece and load the model, so that failures are reported before the response starts.
 
     The transcription is closed with the request (`AdmittedUpload.cleanup`).
@@ -37,7 +33,6 @@ async def begin(
         AudioError: the recording cannot be used.
         ModelLoadError: the model cannot be loaded.
     """
-    await check_single(request, field)
     admitted = admitted_upload_of(request.scope)
     transcription = FileTranscription.on(
         services.engine, services.recordings.open(file.file, options.track), admitted.ticket, options
@@ -48,13 +43,25 @@ async def begin(
     return transcription
 
 
+async def recording_of(request: Request, form: RecordingForm) -> UploadFile:
+    """The form's recording.
+
+    Raises:
+        InvalidRequestError: it has none, or several.
+    """
+    await check_single(request)
+    if form.file is None:
+        raise InvalidRequestError(about_file(request, None, "file"), param="file")
+    return form.file
+
+
 async def check_single(request: Request, field: str = "file") -> None:
     """Raises InvalidRequestError if the form has several recordings."""
     if len((await request.form()).getlist(field)) > 1:
         raise InvalidRequestError(f"several files are not supported; expected one field {field!r}", param=field)
 
 
-async def ignored(request: Request, form: Form, services: Services) -> dict[str, str]:
+async def ignored(request: Request, form: RecordingForm, services: Services) -> dict[str, str]:
     """The header that lists fields without effect; empty if there are none.
 
     Raises:

@@ -1,0 +1,72 @@
+"""Work on one recording, independent of who asks: a request that waits for it, or a job that does it later."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import BinaryIO, Generic, TypeVar
+
+from fastapi import Request, Response
+
+from steno.engine.ticket import Ticket
+from steno.pipelines.file import FileOptions, FileTranscription
+from steno.pipelines.known_text import Report
+from steno.server.http import upload
+from steno.server.http.answer import Answer
+from steno.server.http.forms import RecordingForm
+from steno.server.middleware.upload_admission import admitted_upload_of
+from steno.server.services import Services
+from steno.types import Transcript
+
+F = TypeVar("F", bound=RecordingForm)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordingCall:
+    """What work needs: the recording, its place in the engine, and where progress is reported."""
+
+    recording: BinaryIO
+    ticket: Ticket
+    services: Services
+    report: Report = lambda step, part: None
+
+    async def transcribe(self, options: FileOptions) -> Transcript:
+        """The whole transcript.
+
+        Raises:
+            AudioError: the recording cannot be used.
+            ModelLoadError: the model cannot be loaded.
+        """
+        reader = self.services.recordings.open(self.recording, options.track)
+        async with FileTranscription.on(self.services.engine, reader, self.ticket, options) as transcription:
+            await transcription.open()
+            await self.ticket.ready()
+            return await transcription.transcript(lambda done_s: self._recognized(done_s, transcription.total_s))
+
+    def _recognized(self, done_s: float, total_s: float | None) -> None:
+        if total_s:
+            self.report("recognize", min(done_s / total_s, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingWork(Generic[F]):
+    """One kind of work.
+
+    Args:
+        check: raises what is wrong with the form, before the recording is looked at.
+        run: does the work; checks the form too.
+    """
+
+    name: str
+    form: type[F]
+    check: Callable[[F, Services], object]
+    run: Callable[[F, RecordingCall], Awaitable[Answer]]
+
+    async def respond(self, request: Request, form: F, services: Services) -> Response:
+        """The response to a request whose client waits."""
+        headers = await upload.ignored(request, form, services)
+        self.check(form, services)
+        file = await upload.recording_of(request, form)
+        call = RecordingCall(file.file, admitted_upload_of(request.scope).ticket, services)
+        answer = await self.run(form, call)
+        return answer.response(headers, file.filename)
