@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
 
@@ -15,6 +15,7 @@ from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
 from steno.engine.local import Engine
 from steno.engine.telemetry import Telemetry
+from steno.errors import SettingsError
 from steno.pipelines.live.live_context import LiveContext, LiveSettings, LiveTelemetry
 from steno.pipelines.live.service import LiveService
 from steno.pipelines.live.vad_stage import VadStage, VadTelemetry
@@ -23,6 +24,9 @@ from steno.settings import Settings
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
+
+if TYPE_CHECKING:
+    from steno.outbound.fetch import UrlFetcher
 
 MAX_PIECE_S = 30.0
 """Longer pieces do not improve accuracy, but add latency: a piece starts only when a worker is free."""
@@ -145,6 +149,25 @@ def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
         ),
         decoders,
     )
+
+
+def url_fetcher_of(settings: Settings) -> UrlFetcher | None:
+    """Create the fetcher of recordings at URLs; None if they are not allowed. Close it.
+
+    Raises:
+        SettingsError: a scheme needs a package that is not installed.
+    """
+    if not settings.allow_urls:
+        return None
+    from steno.outbound import object_store
+    from steno.outbound.fetch import FetchLimits, UrlFetcher
+    from steno.outbound.url_policy import WEB, policy_of
+
+    for scheme in settings.url_schemes:
+        if scheme not in WEB and (reason := object_store.missing(scheme)):
+            raise SettingsError(f"URL_SCHEMES: {reason}", param="URL_SCHEMES")
+    policy = policy_of(settings.url_schemes, settings.url_allowlist)
+    return UrlFetcher(policy, FetchLimits(settings.max_upload_mb * 2**20, settings.url_timeout))
 
 
 def longest_piece_s(settings: Settings, engine: Engine) -> float:

@@ -9,6 +9,8 @@
     │   ├── UnsupportedFeatureError      the backend does not support an option
     │   ├── MalformedRequestError        the request is not valid HTTP, or ambiguous
     │   ├── UrlTooLongError              the URL has more bytes than allowed
+    │   ├── UrlRefusedError              the server may not contact this URL for a client
+    │   ├── UrlFetchError                the recording at a URL could not be fetched
     │   └── HeadTooLargeError            the headers have more lines or bytes than allowed
     ├── AuthenticationError
     ├── ForbiddenOriginError       web pages of this origin may not connect
@@ -97,6 +99,14 @@ class MalformedRequestError(InvalidRequestError):
 
 class UrlTooLongError(InvalidRequestError):
     code = "url_too_long"
+
+
+class UrlRefusedError(InvalidRequestError):
+    code = "url_not_allowed"
+
+
+class UrlFetchError(InvalidRequestError):
+    code = "url_not_fetched"
 
 
 class HeadTooLargeError(InvalidRequestError):

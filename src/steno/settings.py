@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from steno.errors import SettingsError
 from steno.settings_fields import (
@@ -24,6 +24,7 @@ from steno.settings_fields import (
     details_of,
     setting,
 )
+from steno.settings_stored_work import StoredWorkSettings
 
 DEFAULT_ALIASES = (
     "whisper-1",
@@ -39,7 +40,7 @@ DEFAULT_ALIASES = (
 )
 
 
-class Settings(BaseSettings):
+class Settings(StoredWorkSettings):
     """All environment variables of steno. A field's name is its variable's name in lower case."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, protected_namespaces=())

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
 Group: TypeAlias = Literal[
-    "Server", "Limits", "Model", "Live", "Subtitles", "Translation", "Qwen engine", "vLLM", "Logs"
+    "Server", "Limits", "Model", "Live", "Subtitles", "Translation", "URLs", "Jobs", "Qwen engine", "vLLM", "Logs"
 ]
 
 
@@ -51,6 +51,13 @@ def _path_prefix(value: str) -> str:
     return bare
 
 
+def _known_schemes(schemes: tuple[str, ...]) -> tuple[str, ...]:
+    known = ("https", "http", "s3", "gs", "az")
+    if unknown := [scheme for scheme in schemes if scheme not in known]:
+        raise ValueError(f"unknown scheme {unknown[0]!r}; expected some of {', '.join(known)}")
+    return schemes
+
+
 def _known_device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         raise ValueError("must be auto, cpu, mps, cuda or cuda:N")
@@ -62,6 +69,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 SecretKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_printable)]
 """As `Names`; never shown in errors or logs."""
 UrlPrefix = Annotated[str, AfterValidator(_path_prefix)]
+UrlSchemes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_schemes)]
 DeviceName = Annotated[str, AfterValidator(_known_device)]
 Quantization: TypeAlias = Literal["none", "int8", "fp8"]
 LogLevel = Annotated[Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]

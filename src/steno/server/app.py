@@ -64,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     translator = compose.translator_of(settings)
     live = compose.live_of(settings, engine, translator, metrics)
     recordings = compose.recordings_of(settings, engine)
+    urls = compose.url_fetcher_of(settings)
     sites = AllowedSites(settings.allowed_origins, settings.host)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
 
@@ -81,6 +82,8 @@ def create_app(settings: Settings) -> FastAPI:
                 await asyncio.gather(*background, return_exceptions=True)
                 await live.aclose()
                 await recordings.aclose()
+                if urls is not None:
+                    await urls.aclose()
                 if translator is not None:
                     await translator.aclose()
 
@@ -101,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         style=partial(compose.caption_style_of, settings),
         max_stretch_s=settings.align_piece_s,
         translator=translator,
+        urls=urls,
         live=live,
         entry=LiveEntry(keys, sites, settings.max_sessions_per_key),
         socket_limits=SocketLimits(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
@@ -18,6 +19,9 @@ from steno.server.live.live_socket import SocketLimits
 from steno.server.metrics import Metrics
 from steno.translation.translator import Translator
 
+if TYPE_CHECKING:
+    from steno.outbound.fetch import UrlFetcher
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -30,6 +34,8 @@ class Services:
     max_stretch_s: float
     """Longest audio that the aligner gets of a known text."""
     translator: Translator | None
+    urls: UrlFetcher | None
+    """Fetches recordings from URLs; None = the server does not."""
     live: LiveService
     entry: LiveEntry
     socket_limits: SocketLimits

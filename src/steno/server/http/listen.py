@@ -6,17 +6,16 @@ import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime
-from tempfile import SpooledTemporaryFile
 from typing import Annotated, Any, BinaryIO, cast
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response, UploadFile
 from pydantic import BaseModel
-from starlette.datastructures import UploadFile
 
 from steno.audio.signatures import file_format
-from steno.errors import InvalidRequestError, UnsupportedFeatureError
+from steno.errors import InvalidRequestError
 from steno.pipelines.file import FileTranscription
+from steno.server.http import upload
 from steno.server.http.deepgram_answer import Receipt, listen_answer
 from steno.server.http.error_response import request_id_of
 from steno.server.http.form_fields import storing
@@ -29,9 +28,9 @@ from steno.types import Transcript
 
 router = APIRouter(tags=["audio"])
 
-SPOOL_BYTES = 2**20
-"""A larger body goes to disk, as a form's file does."""
 HEAD_BYTES = 16
+MAX_JSON_BYTES = 16 * 1024
+HASHED_BYTES = 2**20
 
 
 class DeepgramError(BaseModel):
@@ -45,8 +44,12 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 BODY = {
     "requestBody": {
-        "description": "The recording: any audio or video file, or raw samples with `encoding` and `sample_rate`.",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "The recording: any audio or video file, or raw samples with `encoding` and `sample_rate`; or "
+        "JSON with its `url`.",
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": {"type": "object", "properties": {"url": {"type": "string"}}}},
+        },
         "required": True,
     }
 }
@@ -57,15 +60,11 @@ async def listen(request: Request, services: Annotated[Services, Depends(service
     """Transcribe a recording: Deepgram's pre-recorded API. The options are in the query."""
     query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     options = listen_options(query, services.engine, services.check_model)
-    _check_kind(request)
-    spool = SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - closed when the request ends
-    file = UploadFile(spool)  # type: ignore[arg-type]  # a BinaryIO in all but name
-    try:
-        sha256, head = await _received(request, file)
-        admitted_upload_of(request.scope).cleanup.push_async_callback(file.close)
-    except BaseException:
-        await file.close()
-        raise
+    if _kind(request) == "application/json":
+        file = await upload.fetched(await _url(request), request, services, "url")
+        sha256, head = await asyncio.to_thread(_digest, file.file)
+    else:
+        file, sha256, head = await _received(request)
     raw = options.raw if head and file_format(head) is None else None
     recording = file.file if raw is None else cast("BinaryIO", HeaderedSamples(file.file, raw))
     transcription = await _begin(request, recording, options, services)
@@ -74,25 +73,57 @@ async def listen(request: Request, services: Annotated[Services, Depends(service
     return await asyncio.to_thread(_answer, transcript, options, receipt)
 
 
-def _check_kind(request: Request) -> None:
+def _kind(request: Request) -> str:
+    """The body's media type. Raises InvalidRequestError for a form."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        text = "recordings at a URL are not supported: send the audio itself as the body"
-        raise UnsupportedFeatureError(text, param="url")
     if kind.startswith("multipart/"):
         text = "send the audio itself as the body; forms go to /v1/audio/transcriptions"
         raise InvalidRequestError(text, param="body")
+    return kind
 
 
-async def _received(request: Request, file: UploadFile) -> tuple[str, bytes]:
-    """Write the body into `file`. Returns its SHA-256, and how it begins."""
-    digest, head = hashlib.sha256(), b""
+async def _url(request: Request) -> str:
+    """The URL in a body like `{"url": "https://example.org/talk.mp3"}`."""
+    body = b""
     async for chunk in request.stream():
-        digest.update(chunk)
-        head += chunk[: HEAD_BYTES - len(head)]
-        with storing():
-            await file.write(chunk)
+        body += chunk
+        if len(body) > MAX_JSON_BYTES:
+            raise InvalidRequestError(f"the JSON body is larger than {MAX_JSON_BYTES} bytes", param="url")
+    try:
+        url = json.loads(body)["url"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        url = None
+    if not isinstance(url, str):
+        raise InvalidRequestError('invalid JSON body; expected {"url": "https://…"}', param="url")
+    return url
+
+
+async def _received(request: Request) -> tuple[UploadFile, str, bytes]:
+    """The body in a temporary file that ends with the request, its SHA-256, and how it begins."""
+    file = upload.spooled()
+    digest, head = hashlib.sha256(), b""
+    try:
+        async for chunk in request.stream():
+            digest.update(chunk)
+            head += chunk[: HEAD_BYTES - len(head)]
+            with storing():
+                await file.write(chunk)
+        admitted_upload_of(request.scope).cleanup.push_async_callback(file.close)
+    except BaseException:
+        await file.close()
+        raise
     await file.seek(0)
+    return file, digest.hexdigest(), head
+
+
+def _digest(file: BinaryIO) -> tuple[str, bytes]:
+    """The file's SHA-256, and how it begins."""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(HASHED_BYTES):
+        digest.update(chunk)
+    file.seek(0)
     return digest.hexdigest(), head
 
 

@@ -66,7 +66,7 @@ class RecordingWork(Generic[F]):
         """The response to a request whose client waits."""
         headers = await upload.ignored(request, form, services)
         self.check(form, services)
-        file = await upload.recording_of(request, form)
+        file = await upload.recording_of(request, form, services)
         call = RecordingCall(file.file, admitted_upload_of(request.scope).ticket, services)
         answer = await self.run(form, call)
         return answer.response(headers, file.filename)

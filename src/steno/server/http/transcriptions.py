@@ -57,7 +57,7 @@ async def transcriptions_stream(request: Request, form: FormDep, services: Servi
 async def _begin(request: Request, form: TranscriptionForm, services: Services) -> FileTranscription:
     """Validate the request and start the transcription, before the response starts."""
     options = _options(form, services)
-    file = await upload.recording_of(request, form)
+    file = await upload.recording_of(request, form, services)
     return await upload.begin(request, file, options, services)
 
 

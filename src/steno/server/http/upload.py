@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from tempfile import SpooledTemporaryFile
 
 from fastapi import Request, UploadFile
 
-from steno.errors import InvalidRequestError, UnsupportedFeatureError
+from steno.errors import InvalidRequestError, StenoError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.server.http.error_response import about_file
+from steno.server.http.form_fields import storing
 from steno.server.http.forms import RecordingForm
 from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services
 
 MAX_UNKNOWN = 20
+SPOOL_BYTES = 2**20
+"""A larger recording goes to disk, as a form's file does."""
 _SPEAKERS = ("known_speaker_names", "known_speaker_references")
 _ALIASES = {
     "granularities": "timestamp_granularities[]",
@@ -43,16 +47,44 @@ async def begin(request: Request, file: UploadFile, options: FileOptions, servic
     return transcription
 
 
-async def recording_of(request: Request, form: RecordingForm) -> UploadFile:
-    """The form's recording.
+async def recording_of(request: Request, form: RecordingForm, services: Services) -> UploadFile:
+    """The form's recording, or that at its `audio_url`.
 
     Raises:
         InvalidRequestError: it has none, or several.
+        UrlRefusedError, UrlFetchError, AudioTooLargeError: the URL cannot be used.
     """
     await check_single(request)
+    if form.audio_url is not None:
+        if form.file is not None:
+            raise InvalidRequestError("expected either 'file' or 'audio_url', not both", param="audio_url")
+        return await fetched(form.audio_url, request, services, "audio_url")
     if form.file is None:
         raise InvalidRequestError(about_file(request, None, "file"), param="file")
     return form.file
+
+
+async def fetched(url: str, request: Request, services: Services, param: str) -> UploadFile:
+    """The recording at `url`, in a temporary file that ends with the request. Raises as `recording_of`."""
+    if services.urls is None:
+        text = "recordings at URLs are not supported by this server (ALLOW_URLS); send the recording itself"
+        raise UnsupportedFeatureError(text, param=param)
+    admitted = admitted_upload_of(request.scope)
+    file = spooled()
+    admitted.cleanup.push_async_callback(file.close)
+    try:
+        with storing():
+            file.filename = await services.urls.fetch(url, file.file, admitted.ticket.time_left_s())
+    except StenoError as error:
+        error.param = param
+        raise
+    await file.seek(0)
+    return file
+
+
+def spooled() -> UploadFile:
+    """An empty temporary file, in memory until it is large, as a form's file is. Close it."""
+    return UploadFile(SpooledTemporaryFile(SPOOL_BYTES))  # type: ignore[arg-type]  # a BinaryIO in all but name
 
 
 async def check_single(request: Request, field: str = "file") -> None:

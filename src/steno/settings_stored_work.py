@@ -1,0 +1,26 @@
+"""Settings of recordings at URLs, of kept results and of jobs: a part of `Settings`."""
+
+from __future__ import annotations
+
+from pydantic_settings import BaseSettings
+
+from steno.settings_fields import Names, UrlSchemes, setting
+
+
+class StoredWorkSettings(BaseSettings):
+    """See `Settings`."""
+
+    allow_urls: bool = setting("URLs", "Fetch recordings from URLs that clients send (`audio_url`).", False)
+    url_schemes: UrlSchemes = setting(
+        "URLs",
+        "Schemes of these URLs, comma-separated: `https`, `http`, `s3`, `gs`, `az`. Object stores are read with the "
+        "server's own credentials, so their buckets must be in `URL_ALLOWLIST`.",
+        ("https",),
+    )
+    url_allowlist: Names = setting(
+        "URLs",
+        "Hosts (`media.example.org`, `*.example.org`), networks (`10.1.0.0/16`) and buckets that may be contacted "
+        "although their addresses are not public, comma-separated.",
+        (),
+    )
+    url_timeout: float = setting("URLs", "Max seconds for fetching a recording.", 300.0, gt=0, le=86_400)
