@@ -10,10 +10,11 @@ import ipaddress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import SecretStr, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from steno.errors import SettingsError
+from steno.settings_captions import CaptionSettings
 from steno.settings_fields import (
     DeviceName,
     LogLevel,
@@ -39,8 +40,10 @@ DEFAULT_ALIASES = (
     "nova-3",
 )
 
+RESULT_GROUPS = ("Model", "Live", "Subtitles", "Translation", "Qwen engine", "vLLM")
 
-class Settings(StoredWorkSettings):
+
+class Settings(CaptionSettings, StoredWorkSettings):
     """All environment variables of steno. A field's name is its variable's name in lower case."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, protected_namespaces=())
@@ -230,22 +233,6 @@ class Settings(StoredWorkSettings):
         "Live", "Seconds of audio over which hypotheses must agree before text is stable.", 1.0, ge=0, le=10
     )
 
-    subtitle_max_cps: float = setting("Subtitles", "Max reading speed, in characters per second.", 17.0, gt=0, le=100)
-    subtitle_min_duration_s: float = setting("Subtitles", "Min duration of a cue, in seconds.", 0.833, gt=0, le=10)
-    subtitle_max_duration_s: float = setting("Subtitles", "Max duration of a cue, in seconds.", 7.0, gt=0, le=60)
-    subtitle_gap_s: float = setting("Subtitles", "Min gap between cues, in seconds.", 0.083, ge=0, le=2)
-    subtitle_pause_s: float = setting("Subtitles", "Pause that ends a cue, in seconds.", 0.5, gt=0, le=10)
-
-    openai_base_url: str | None = setting("Translation", "Base URL of the OpenAI-compatible LLM for translation.", None)
-    openai_api_key: SecretStr | None = setting("Translation", "The LLM's key.", None)
-    translate_model: str | None = setting("Translation", "The LLM's model; needed with `OPENAI_BASE_URL`.", None)
-    translate_temperature: float = setting("Translation", "Temperature for plain text.", 0.3, ge=0, le=2)
-    translate_srt_temperature: float = setting("Translation", "Temperature for subtitles.", 0.0, ge=0, le=2)
-    translate_timeout: float = setting("Translation", "Time limit of an LLM request, in seconds.", 60.0, gt=0, le=3600)
-    translate_retries: int = setting(
-        "Translation", "Max retries of an LLM request after a 429, 5xx, time-out or disconnect.", 3, ge=0, le=20
-    )
-
     use_vllm: bool = setting("vLLM", "Recognise with vLLM; same as `ASR_BACKEND=vllm`.", False)
     vllm_args: str = setting(
         "vLLM", 'Further arguments of vLLM\'s engine, as a JSON object: `{"tensor_parallel_size": 2}`.', ""
@@ -311,6 +298,12 @@ class Settings(StoredWorkSettings):
     def backend(self) -> str:
         """The configured recogniser, with `USE_VLLM` applied."""
         return "vllm" if self.use_vllm else self.asr_backend
+
+    def of_results(self) -> str:
+        """Names and values of all settings that may change a result."""
+        fields = type(self).model_fields
+        names = [name for name in sorted(fields) if details_of(fields[name])["group"] in RESULT_GROUPS]
+        return repr({name: str(getattr(self, name)) for name in names})
 
     @property
     def is_public(self) -> bool:

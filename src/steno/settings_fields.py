@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
 Group: TypeAlias = Literal[
-    "Server", "Limits", "Model", "Live", "Subtitles", "Translation", "URLs", "Jobs", "Qwen engine", "vLLM", "Logs"
+    "Server", "Limits", "Model", "Live", "Subtitles", "Translation", "URLs", "Cache", "Qwen engine", "vLLM", "Logs"
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic_settings import BaseSettings
 
 from steno.settings_fields import Names, UrlSchemes, setting
@@ -24,3 +26,20 @@ class StoredWorkSettings(BaseSettings):
         (),
     )
     url_timeout: float = setting("URLs", "Max seconds for fetching a recording.", 300.0, gt=0, le=86_400)
+
+    cache_dir: Path | None = setting(
+        "Cache",
+        "Folder in which results are kept, so that the same request for the same recording is answered at once. "
+        "Unset = nothing is kept.",
+        None,
+    )
+    cache_mb: int = setting(
+        "Cache",
+        "Max size of the cache, in MiB; the least recently used results are deleted.",
+        1024,
+        ge=1,
+        le=10_000_000,
+    )
+    cache_shared: bool = setting(
+        "Cache", "Answer requests of one API key with results that were made for another.", False
+    )

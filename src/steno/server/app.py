@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import chain, repeat
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
@@ -15,7 +17,7 @@ from loguru import logger
 
 from steno import __version__, compose
 from steno.engine.local import Engine
-from steno.errors import StenoError
+from steno.errors import SettingsError, StenoError
 from steno.server.http import (
     alignments,
     asr,
@@ -45,6 +47,9 @@ from steno.server.page import routes
 from steno.server.services import Services
 from steno.settings import Settings
 
+if TYPE_CHECKING:
+    from steno.server.http.result_cache import ResultCache
+
 DESCRIPTION = """Speech to text over OpenAI's API. `model` is optional; errors have OpenAI's format
 and a request id that the server's log contains."""
 
@@ -65,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     live = compose.live_of(settings, engine, translator, metrics)
     recordings = compose.recordings_of(settings, engine)
     urls = compose.url_fetcher_of(settings)
+    results = _result_cache(settings, engine)
     sites = AllowedSites(settings.allowed_origins, settings.host)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
 
@@ -82,10 +88,9 @@ def create_app(settings: Settings) -> FastAPI:
                 await asyncio.gather(*background, return_exceptions=True)
                 await live.aclose()
                 await recordings.aclose()
-                if urls is not None:
-                    await urls.aclose()
-                if translator is not None:
-                    await translator.aclose()
+                for closing in (urls, results, translator):
+                    if closing is not None:
+                        await closing.aclose()
 
     # Swagger UI is served from the package, not from a CDN, so the docs work without a network.
     app = FastAPIOffline(
@@ -104,6 +109,8 @@ def create_app(settings: Settings) -> FastAPI:
         style=partial(compose.caption_style_of, settings),
         max_stretch_s=settings.align_piece_s,
         translator=translator,
+        results=results,
+        shares_results=settings.cache_shared,
         urls=urls,
         live=live,
         entry=LiveEntry(keys, sites, settings.max_sessions_per_key),
@@ -143,6 +150,19 @@ def _upload_limits(settings: Settings) -> UploadLimits:
         max_s=settings.request_timeout,
         max_per_client=settings.max_uploads_per_client,
     )
+
+
+def _result_cache(settings: Settings, engine: Engine) -> ResultCache | None:
+    """Raises SettingsError: `CACHE_DIR` cannot be used."""
+    if settings.cache_dir is None:
+        return None
+    from steno.server.http.result_cache import ResultCache
+
+    served_by = f"{__version__} {engine.backend.name} {engine.backend.model_id} {settings.of_results()}"
+    try:
+        return ResultCache(settings.cache_dir, settings.cache_mb * 2**20, served_by)
+    except (OSError, sqlite3.Error) as error:
+        raise SettingsError(f"CACHE_DIR={settings.cache_dir}: {error}", param="CACHE_DIR") from None
 
 
 async def _probe_loop(metrics: Metrics) -> None:

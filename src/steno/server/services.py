@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from steno.captions.cues import CueStyle
 from steno.engine.local import Engine
@@ -17,10 +18,12 @@ from steno.pipelines.recording_reader import RecordingOpener
 from steno.server.live.entry import LiveEntry
 from steno.server.live.live_socket import SocketLimits
 from steno.server.metrics import Metrics
+from steno.server.middleware.auth import bearer_of
 from steno.translation.translator import Translator
 
 if TYPE_CHECKING:
     from steno.outbound.fetch import UrlFetcher
+    from steno.server.http.result_cache import ResultCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class Services:
     max_stretch_s: float
     """Longest audio that the aligner gets of a known text."""
     translator: Translator | None
+    results: ResultCache | None
+    """Keeps answers; None = nothing is kept."""
+    shares_results: bool
+    """Whether a client may get an answer that was made for another API key."""
     urls: UrlFetcher | None
     """Fetches recordings from URLs; None = the server does not."""
     live: LiveService
@@ -44,6 +51,11 @@ class Services:
     wait_for_model: bool
     """Whether `/ready` waits for the model; true if it is preloaded."""
     started: float = field(default_factory=time.monotonic)
+
+    def cache_owner(self, request: Request) -> str:
+        """Who may get the answers to this request again: a digest of its API key, or everybody."""
+        key = None if self.shares_results else bearer_of(request.scope)
+        return hashlib.blake2b(key.encode(), digest_size=16).hexdigest() if key else ""
 
     def check_model(self, model: str | None) -> str:
         """Return the served model's id if a request's `model` matches it.

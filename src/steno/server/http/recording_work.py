@@ -14,6 +14,7 @@ from steno.pipelines.known_text import Report
 from steno.server.http import upload
 from steno.server.http.answer import Answer
 from steno.server.http.forms import RecordingForm
+from steno.server.http.result_cache import ResultCache
 from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services
 from steno.types import Transcript
@@ -68,5 +69,22 @@ class RecordingWork(Generic[F]):
         self.check(form, services)
         file = await upload.recording_of(request, form, services)
         call = RecordingCall(file.file, admitted_upload_of(request.scope).ticket, services)
+        if services.results is None:
+            return (await self.run(form, call)).response(headers, file.filename)
+        answer, status = await self._through_cache(services.results, request, form, call)
+        return answer.response({**headers, "Cache-Status": status}, file.filename)
+
+    async def _through_cache(
+        self, results: ResultCache, request: Request, form: F, call: RecordingCall
+    ) -> tuple[Answer, str]:
+        """The answer, and whence it is (RFC 9211). The request's `Cache-Control` may forbid reading and storing."""
+        wish = request.headers.get("cache-control", "")
+        key = await results.key_of(call.recording, self.name, form, call.services.cache_owner(request))
+        known = None if "no-cache" in wish or "no-store" in wish else await results.get(key)
+        if known is not None:
+            return known, "steno; hit"
         answer = await self.run(form, call)
-        return answer.response(headers, file.filename)
+        is_lasting = "no-store" not in wish and "X-Untranslated" not in answer.headers
+        stored = is_lasting and await results.put(key, answer)
+        reason = "request" if "no-" in wish else "miss"
+        return answer, f"steno; fwd={reason}{'; stored' if stored else ''}"
