@@ -58,6 +58,8 @@ class AdmissionControl:
         self._telemetry = telemetry
         self._uploads = _AdmissionCounter(RetrySchedule((limits.max_waiting + 1) // 2, UPLOAD_INTERVAL_S))
         self._live = _AdmissionCounter(RetrySchedule((limits.max_live + 1) // 2, LIVE_INTERVAL_S))
+        self._jobs = _AdmissionCounter(RetrySchedule(0, UPLOAD_INTERVAL_S))
+        """Stored jobs; their number is bounded where they are stored, so that none is refused."""
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = asyncio.Event()
@@ -65,7 +67,7 @@ class AdmissionControl:
     @property
     def admitted(self) -> int:
         """Number of admitted requests and sessions."""
-        return self._uploads.admitted + self._live.admitted
+        return self._uploads.admitted + self._live.admitted + self._jobs.admitted
 
     @property
     def is_draining(self) -> bool:
@@ -95,7 +97,7 @@ class AdmissionControl:
             DrainingError: the server is shutting down.
         """
         loop = asyncio.get_running_loop()
-        counter = self._live if priority.is_live else self._uploads
+        counter = self._jobs if priority is Priority.BULK else self._live if priority.is_live else self._uploads
         self.check(priority, client)
         counter.enter(client, loop.time())
         self._idle.clear()
@@ -115,6 +117,8 @@ class AdmissionControl:
             raise DrainingError(
                 "the server is shutting down; try another server, or this one again soon", retry_after_s=10
             )
+        if priority is Priority.BULK:
+            return
         reserved = counter.reserved_from(client, now)
         refusal = self._too_many_live(reserved) if priority.is_live else self._too_many_uploads(reserved)
         if refusal is not None:

@@ -19,8 +19,11 @@ from steno.engine.lifecycle import Lifecycle, LifecycleState
 from steno.engine.live_load import LiveLoad
 from steno.engine.queue import JOBS_PER_TICKET, Job, Priority, Work
 from steno.engine.telemetry import NullTelemetry, Telemetry
-from steno.engine.ticket import Ticket
+from steno.engine.ticket import KnownResults, Ticket
 from steno.errors import BackendUnavailableError, DeadlineExceededError, DrainingError, ModelLoadError, StenoError
+
+BULK_WORK_S = 3600.0
+"""Time limit of one piece of a stored job: all other work goes before it."""
 
 
 class Engine:
@@ -194,22 +197,30 @@ class Engine:
 
     @asynccontextmanager
     async def admit(
-        self, priority: Priority = Priority.INTERACTIVE, timeout_s: float | None = None, client: str = ""
+        self,
+        priority: Priority = Priority.INTERACTIVE,
+        timeout_s: float | None = None,
+        client: str = "",
+        known: KnownResults | None = None,
     ) -> AsyncIterator[Ticket]:
-        """Admit one request or session.
+        """Admit one request, session or stored job.
 
         Args:
-            timeout_s: of a request; at most, and by default, the limits' `request_timeout_s`.
+            timeout_s: of a request; at most, and by default, the limits' `request_timeout_s`. A session or a stored
+                job has none.
             client: its address. Capacity is reserved for a client that returns at its `retry_after_s`.
+            known: results of an earlier attempt.
 
         Raises:
             OverloadedError: no capacity; `retry_after_s` is this client's own time to retry.
             DrainingError: the server is shutting down.
         """
         limit_s = min(timeout_s or self._limits.request_timeout_s, self._limits.request_timeout_s)
-        deadline = None if priority.is_live else asyncio.get_running_loop().time() + limit_s
+        is_request = priority is Priority.INTERACTIVE
+        deadline = asyncio.get_running_loop().time() + limit_s if is_request else None
+        work_timeout_s = BULK_WORK_S if priority is Priority.BULK else self._limits.request_timeout_s
         with self._admission.enter(priority, client), self._recognition.lifecycle.lease():
-            ticket = Ticket(self, priority, deadline, self._limits.request_timeout_s)
+            ticket = Ticket(self, priority, deadline, work_timeout_s, known)
             self._tickets.add(ticket)
             clock = asyncio.get_running_loop().time
             try:

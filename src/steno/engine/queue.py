@@ -40,7 +40,7 @@ class Priority(IntEnum):
     INTERACTIVE = 2
     """An upload whose client waits for the response."""
     BULK = 3
-    """A background job; no route submits any yet."""
+    """Work of a stored job, which no client waits for."""
 
     @property
     def is_live(self) -> bool:

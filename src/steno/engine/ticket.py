@@ -22,6 +22,14 @@ ALIGNER_PAUSE_S = 30.0
 """After an alignment timed out, a live session does not use the aligner for this long."""
 
 
+class KnownResults(Protocol):
+    """Results from an earlier attempt at the same request."""
+
+    async def find(self, work: Work) -> Result | None: ...
+
+    async def add(self, work: Work, result: Result) -> None: ...
+
+
 class TicketRunner(Protocol):
     """What a ticket needs from the engine. Deadlines are the event loop's clock, in seconds."""
 
@@ -44,15 +52,24 @@ class Ticket:
     """Made by `Engine.admit`.
 
     Args:
-        deadline: of the request; None for a session.
+        deadline: of the request; None for a session or a stored job.
         job_timeout_s: timeout of a job where no other applies.
+        known: where results are looked up before work is submitted, and added after it; None = nowhere.
     """
 
-    def __init__(self, runner: TicketRunner, priority: Priority, deadline: float | None, job_timeout_s: float) -> None:
+    def __init__(
+        self,
+        runner: TicketRunner,
+        priority: Priority,
+        deadline: float | None,
+        job_timeout_s: float,
+        known: KnownResults | None = None,
+    ) -> None:
         self._runner = runner
         self._priority = priority
         self._deadline = deadline
         self._job_timeout_s = job_timeout_s
+        self._known = known
         self._jobs: set[Job] = set()
         self._waits: set[asyncio.Timeout] = set()
         self._aligner_lease = ExitStack()
@@ -124,7 +141,7 @@ class Ticket:
             self._aligner_lease.enter_context(self._runner.lease_aligner())
 
     def time_left_s(self) -> float | None:
-        """Seconds until the request's deadline; None for a session."""
+        """Seconds until the request's deadline; None for a session or a stored job."""
         return None if self._deadline is None else max(self._deadline - asyncio.get_running_loop().time(), 0.0)
 
     async def ready(self) -> None:
@@ -167,6 +184,16 @@ class Ticket:
             job.future.cancel()
 
     async def _run(self, work: Work, priority: Priority | None, timeout_s: float | None) -> Result:
+        """The result of `work`, from an earlier attempt if it is known."""
+        if self._known is None:
+            return await self._submit(work, priority, timeout_s)
+        if (known := await self._known.find(work)) is not None:
+            return known
+        result = await self._submit(work, priority, timeout_s)
+        await self._known.add(work, result)
+        return result
+
+    async def _submit(self, work: Work, priority: Priority | None, timeout_s: float | None) -> Result:
         loop = asyncio.get_running_loop()
         began = loop.time()
         deadline = began + (self._job_timeout_s if timeout_s is None else timeout_s)
