@@ -39,6 +39,8 @@ class RunningServer:
 
     command: Sequence[str] = ("-m", "steno", "serve")
     """What Python runs."""
+    own_group = False
+    """Whether it is started in a process group of its own, as a terminal does."""
 
     def __init__(self, **environment: str) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STENO_")}
@@ -55,6 +57,7 @@ class RunningServer:
             stderr=subprocess.PIPE,
             text=True,
             env=self._environment,
+            start_new_session=self.own_group,
         )
         lines: queue.Queue[str | None] = queue.Queue()
         self._follow(self.process.stdout, lines.put)

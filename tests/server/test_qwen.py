@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from difflib import SequenceMatcher
 from itertools import cycle
-from typing import Any, TypeAlias
+from typing import Any
 
 import httpx
 import numpy as np
 import psutil
 import pytest
 import srt
-import websockets
 
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
+from dialects import Dialect, deepgram, native, openai, pcm
 from running import RunningServer, post, until
 from steno.client import Client, Final
 from talking import said, talk
@@ -29,7 +28,6 @@ from tiny.clips import ALIGNER, ASR, DRAFT, Clip, clips, word_error_rate
 
 ACCURATE = {"response_format": "srt", "mode": "accurate"}
 QWEN = {"ASR_BACKEND": "qwen", "MODEL_ID": str(ASR), "FORCED_ALIGNER_ID": str(ALIGNER), "DEVICE": "cpu"}
-Dialect: TypeAlias = Callable[[RunningServer, Clip], Awaitable[str]]
 ENGLISH = [f"english-{n}" for n in range(4)]
 
 
@@ -44,10 +42,6 @@ def unaligned() -> Iterator[RunningServer]:
     """It has no aligner."""
     with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": "", "ALIGNER": "none"}) as server:
         yield server
-
-
-def pcm(clip: Clip) -> bytes:
-    return (clip.audio * 32767).astype("<i2").tobytes()
 
 
 def transcribe(server: RunningServer, clip: Clip, **form: Any) -> httpx.Response:
@@ -128,43 +122,6 @@ async def test_the_native_dialect(server: RunningServer) -> None:
         assert word_error_rate([clip.text], [conversation.text]) <= 0.1, name
         words = [word for final in conversation.finals for word in final["words"]]
         assert all(word["confidence"] is not None for word in words), name
-
-
-async def native(server: RunningServer, clip: Clip) -> str:
-    return (await said(server, pcm(clip))).text
-
-
-async def openai(server: RunningServer, clip: Clip) -> str:
-    samples = np.interp(np.arange(0, len(clip.audio), 2 / 3), np.arange(len(clip.audio)), clip.audio)
-    data = (samples * 32767).astype("<i2").tobytes()
-    texts: list[str] = []
-    url = server.url.replace("http", "ws") + "/v1/realtime?intent=transcription"
-    async with websockets.connect(url, max_size=None) as socket:
-        for start in range(0, len(data), 48_000):
-            audio = base64.b64encode(data[start : start + 48_000]).decode()
-            await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
-        silence = base64.b64encode(bytes(48_000)).decode()
-        await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": silence}))
-        while len(" ".join(texts).split()) < len(clip.words):
-            message = json.loads(await socket.recv())
-            if message["type"] == "conversation.item.input_audio_transcription.completed":
-                texts.append(message["transcript"])
-    return " ".join(texts)
-
-
-async def deepgram(server: RunningServer, clip: Clip) -> str:
-    url = server.url.replace("http", "ws") + "/v1/listen?encoding=linear16&sample_rate=16000"
-    texts: list[str] = []
-    async with websockets.connect(url, max_size=None) as socket:
-        data = pcm(clip)
-        for start in range(0, len(data), 32_000):
-            await socket.send(data[start : start + 32_000])
-        await socket.send('{"type": "CloseStream"}')
-        async for text in socket:
-            message = json.loads(text)
-            if message["type"] == "Results" and message["is_final"]:
-                texts.append(message["channel"]["alternatives"][0]["transcript"])
-    return " ".join(texts)
 
 
 @pytest.mark.parametrize("dialect", [openai, deepgram])

@@ -99,6 +99,14 @@ class UsesGpu(Protocol):
         """None while no GPU is used. Cheap: called by `/health`."""
 
 
+@runtime_checkable
+class RestartsItself(Protocol):
+    """A backend, or a part of one, whose engine is another process, which is started again when it has died."""
+
+    def restarting(self) -> str | None:
+        """What is happening to an engine that died; None while it runs or is not needed. Cheap: called by `/health`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drafts:
     """Draft tokens that were proposed and accepted."""

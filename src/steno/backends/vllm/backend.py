@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from steno.backends.base import Capabilities, Progress, Recognize
+from steno.backends.base import Capabilities, Progress, Recognize, RestartsItself
 from steno.backends.qwen3_asr.output import confirms, repeats_context
 from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.backends.qwen3_asr.work_limits import MAX_AUDIO_S, check_work, token_limit
@@ -116,6 +116,11 @@ class VllmBackend:
 
     def forget(self, utterance: str) -> None:
         self._utterances.pop(utterance, None)
+
+    def restarting(self) -> str | None:
+        """See `RestartsItself`."""
+        generator = self._generator
+        return generator.restarting() if isinstance(generator, RestartsItself) else None
 
     def _utterance_of(self, work: Recognize, processing: Processing) -> Utterance:
         if work.utterance is None:

@@ -91,6 +91,14 @@ class InProcessEngine:
         self._crashes = 0
         return output
 
+    def restarting(self) -> str | None:
+        """See `RestartsItself`."""
+        if self._restart is not None:
+            return "vLLM's engine died; it is being started again"
+        if self._is_started and (self._llm is None or self._llm.errored):
+            return "vLLM's engine died; the next request starts it again"
+        return None
+
     async def _start(self) -> None:
         from pydantic import ValidationError
 

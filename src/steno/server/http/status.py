@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from steno import __version__
-from steno.backends.base import Backend, UsesDrafts, UsesGpu
+from steno.backends.base import Backend, RestartsItself, UsesDrafts, UsesGpu
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.local import Engine
 from steno.server.services import Services, services_of
@@ -29,7 +29,7 @@ class LoadProgress(BaseModel):
 class Health(BaseModel):
     status: Literal["ok", "draining", "degraded"]
     mode: str
-    """`embedded` for moonshine and sphinx; for Qwen3-ASR `standard`, `speculative` or `dual`."""
+    """`embedded` for moonshine and sphinx; for Qwen3-ASR `vllm`, `standard`, `speculative` or `dual`."""
     model_loaded: bool
     model_state: LifecycleState
     model_id: str
@@ -49,6 +49,8 @@ class Health(BaseModel):
     """The aligner's model id."""
     load_error: str | None
     """Why loading the model failed last; the log has the details."""
+    restarting: str | None
+    """Set from the crash of the recogniser's engine until it runs again: requests wait for it."""
     version: str
     uptime_s: float
 
@@ -65,10 +67,11 @@ async def health(services: ServicesDep) -> Health:
     backend = engine.backend
     state = engine.model_state
     gpu = backend.gpu() if isinstance(backend, UsesGpu) else None
+    restarting = _restarting(backend)
     return Health(
         status=_status(engine),
         mode=_mode(backend),
-        model_loaded=state is LifecycleState.READY,
+        model_loaded=state is LifecycleState.READY and restarting is None,
         model_state=state,
         model_id=backend.model_id,
         backend=backend.name,
@@ -86,6 +89,7 @@ async def health(services: ServicesDep) -> Health:
         aligner_state=engine.aligner_state,
         aligner=engine.aligner.model_id if engine.aligner is not None else None,
         load_error=engine.load_failure,
+        restarting=restarting,
         version=__version__,
         uptime_s=round(time.monotonic() - services.started, 3),
     )
@@ -113,7 +117,12 @@ async def metrics(services: ServicesDep) -> Response:
 def _status(engine: Engine) -> Literal["ok", "draining", "degraded"]:
     if engine.draining:
         return "draining"
-    return "ok" if engine.worker_alive and engine.load_failure is None else "degraded"
+    is_healthy = engine.worker_alive and engine.load_failure is None and _restarting(engine.backend) is None
+    return "ok" if is_healthy else "degraded"
+
+
+def _restarting(backend: Backend) -> str | None:
+    return backend.restarting() if isinstance(backend, RestartsItself) else None
 
 
 def _mode(backend: Backend) -> str:
