@@ -18,27 +18,33 @@ from steno.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+VLLM_DOCKERFILE = (ROOT / "Dockerfile.vllm").read_text(encoding="utf-8")
+DOCKERFILES = pytest.mark.parametrize("dockerfile", [DOCKERFILE, VLLM_DOCKERFILE], ids=["plain", "vllm"])
+SERVICES = pytest.mark.parametrize("name", ["steno", "vllm"])
 COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8"))
 
 
-def test_everything_that_is_copied_exists_and_is_not_ignored() -> None:
+@DOCKERFILES
+def test_everything_that_is_copied_exists_and_is_not_ignored(dockerfile: str) -> None:
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
-    sources = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.M)
+    sources = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.M)
     for source in " ".join(sources).split():
         assert (ROOT / source).exists(), source
         assert f"!{source.split('/')[0]}" in ignored, f"{source} does not reach the build"
 
 
-def test_everything_that_the_package_needs_to_build_is_copied() -> None:
+@DOCKERFILES
+def test_everything_that_the_package_needs_to_build_is_copied(dockerfile: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    copied = " ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.M)).split()
+    copied = " ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.M)).split()
     for name in (project["readme"], project["license-files"][0], "pyproject.toml", "src"):
         assert name in copied, name
 
 
-def test_the_command_is_one_that_the_package_installs() -> None:
+@DOCKERFILES
+def test_the_command_is_one_that_the_package_installs(dockerfile: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    command = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.M)[-1])
+    command = json.loads(re.findall(r"^CMD (.+)$", dockerfile, re.M)[-1])
     assert command[0] in project["scripts"]
     helped = subprocess.run([sys.executable, "-m", *command, "--help"], capture_output=True, text=True, timeout=90)
     assert helped.returncode == 0
@@ -53,22 +59,37 @@ def test_it_does_not_run_as_root_and_has_extras_a_health_check_and_a_volume() ->
         assert needed in DOCKERFILE
 
 
-def test_the_variables_that_are_set_are_ones_that_steno_knows() -> None:
+def test_the_vllm_image_does_not_run_as_root_keeps_vllm_s_pins_and_does_not_start_vllm_s_server() -> None:
+    lines = VLLM_DOCKERFILE.splitlines()
+    assert next(line for line in reversed(lines) if line.startswith("USER")) == "USER steno"
+    assert "FROM vllm/vllm-openai:" in VLLM_DOCKERFILE
+    for needed in ("HEALTHCHECK", "VOLUME /models", "STOPSIGNAL SIGTERM", "ENTRYPOINT []", "--constraint"):
+        assert needed in VLLM_DOCKERFILE
+
+
+@DOCKERFILES
+def test_the_variables_that_are_set_are_ones_that_steno_knows(dockerfile: str) -> None:
     known = {name.upper() for name in Settings.model_fields} | {"PATH", "PYTHONUNBUFFERED"}
-    block = re.search(r"^ENV (.+?)(?<!\\)\n", DOCKERFILE, re.M | re.S)
+    block = re.search(r"^ENV (.+?)(?<!\\)\n", dockerfile, re.M | re.S)
     assert block is not None
     assert set(re.findall(r"([A-Z_]+)=", block[1])) <= known
-    assert set(COMPOSE["services"]["steno"]["environment"]) <= known
+    assert all(set(service["environment"]) <= known for service in COMPOSE["services"].values())
 
 
-def test_compose_builds_this_dockerfile_and_gives_the_drain_its_time() -> None:
-    service = COMPOSE["services"]["steno"]
+@SERVICES
+def test_compose_builds_a_dockerfile_of_ours_and_gives_the_drain_its_time(name: str) -> None:
+    service = COMPOSE["services"][name]
     folder = (ROOT / "docker" / service["build"]["context"]).resolve()
     assert folder == ROOT
     assert (folder / service["build"]["dockerfile"]).exists()
     grace_s = int(_default(service["stop_grace_period"]).rstrip("s"))
     assert grace_s > Settings.model_fields["drain_timeout"].default + CLOSE_S
     assert [volume.partition(":")[0] for volume in service["volumes"]] == list(COMPOSE["volumes"])
+
+
+def test_compose_starts_vllm_only_if_asked() -> None:
+    assert COMPOSE["services"]["vllm"]["profiles"] == ["vllm"]
+    assert "profiles" not in COMPOSE["services"]["steno"]
 
 
 def test_compose_takes_each_variable_from_the_environment_and_else_has_the_defaults_of_the_image(
