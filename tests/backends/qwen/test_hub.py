@@ -74,6 +74,16 @@ def test_a_model_is_downloaded_once_and_only_what_is_needed_of_it(hub: HubServer
     assert cached_models(tmp_path / "home") == [NAME]
 
 
+def test_weights_that_are_not_needed_are_fetched_when_they_are(hub: HubServer, pull: Pull, tmp_path: Path) -> None:
+    wanted = ModelRef(NAME, None, ("*",), tmp_path / "home", weights=False)
+    found = resolve(wanted, silent)
+    names = [name for name, _ in hub.fetched()]
+    assert sorted(names) == ["config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"]
+    assert resolve(wanted, silent).folder == found.folder
+    assert pull().parameters == 1_000_000
+    assert [name for name, _ in hub.fetched()] == [*names, WEIGHTS]
+
+
 def test_nothing_is_written_to_the_terminal(hub: HubServer, pull: Pull, capfd: pytest.CaptureFixture[str]) -> None:
     pull()
     assert capfd.readouterr() == ("", "")

@@ -244,3 +244,13 @@ def test_an_index_that_is_none_is_refused(hollow: Make, index: str) -> None:
     folder = hollow()
     (folder / "model.safetensors.index.json").write_text(index)
     assert "is not an index of weights" in refused(ModelLoadError, ModelRef(str(folder)))
+
+
+def test_a_folder_without_weights_is_enough_where_only_the_processor_is_needed(hollow: Make) -> None:
+    folder = hollow()
+    (folder / "model.safetensors").unlink()
+    found = resolve(ModelRef(str(folder), weights=False), silent)
+    assert found == CheckpointSource(str(folder), folder, "native", "recogniser", 0, 0, frozenset())
+    assert "has no weights" in refused(ModelLoadError, ModelRef(str(folder)))
+    (folder / "tokenizer_config.json").unlink()
+    assert "has no tokenizer_config.json" in refused(ModelLoadError, ModelRef(str(folder), weights=False))

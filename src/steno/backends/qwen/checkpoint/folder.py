@@ -33,11 +33,12 @@ class FolderContents:
     weights: WeightFiles
 
 
-def examine(folder: Path, model_id: str, param: str) -> FolderContents:
+def examine(folder: Path, model_id: str, param: str, *, needs_weights: bool = True) -> FolderContents:
     """Check `folder`. Configuration and weight headers are read, tensors are not.
 
     Args:
         param: the setting that named it, for errors: `MODEL_ID` or `FORCED_ALIGNER_ID`.
+        needs_weights: False = weights are neither read nor checked.
 
     Raises:
         SettingsError: the folder holds another model than Qwen3-ASR.
@@ -45,12 +46,12 @@ def examine(folder: Path, model_id: str, param: str) -> FolderContents:
     """
     config = read_json(folder, "config.json", model_id)
     layout, kind = _detect(config, model_id, param)
-    if config.get("quantization_config"):
+    if needs_weights and config.get("quantization_config"):
         raise SettingsError(
             f"{param}: {model_id} is quantised, which is not supported; use a bfloat16 checkpoint and set QUANTIZE",
             param=param,
         )
-    found = weights.examine(folder, model_id)
+    found = weights.examine(folder, model_id) if needs_weights else weights.NONE
     if not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
         raise ModelLoadError(f"{model_id} has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt")
     if not (folder / "tokenizer_config.json").is_file():

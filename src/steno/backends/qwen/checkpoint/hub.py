@@ -34,13 +34,14 @@ except ModuleNotFoundError:
         "models from the hub need huggingface_hub: pip install 'steno[qwen]', or give a local folder"
     ) from None
 
-FILES = (
+PROCESSOR_FILES = (
     "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
     "chat_template.jinja", "chat_template.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-    "model.safetensors", "model-*.safetensors", "model.safetensors.index.json",
+    "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt",
 )  # fmt: skip
-"""Files that a model needs from its repository."""
+"""Files that prompts, features and the parsing of the output need."""
+WEIGHT_FILES = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 
 PROGRESS_STEP = 0.002
 """Smallest change of progress that is reported."""
@@ -65,13 +66,17 @@ class Hub:
     Args:
         cache: the cache folder; None = huggingface_hub's default.
         param: the setting that names the model, for errors.
+        weights: whether the weights are needed too.
     """
 
-    def __init__(self, model_id: str, revision: str | None, cache: Path | None, param: str) -> None:
+    def __init__(
+        self, model_id: str, revision: str | None, cache: Path | None, param: str, *, weights: bool = True
+    ) -> None:
         self.model_id = model_id
         self.revision = revision
         self.cache = cache or Path(constants.HF_HUB_CACHE)
         self._param = param
+        self._patterns = (*PROCESSOR_FILES, *WEIGHT_FILES) if weights else PROCESSOR_FILES
         self._repository = self.cache / f"models--{model_id.replace('/', '--')}"
 
     @property
@@ -105,7 +110,7 @@ class Hub:
                 self.model_id,
                 revision=self.revision,
                 cache_dir=self.cache,
-                allow_patterns=list(FILES),
+                allow_patterns=list(self._patterns),
                 tqdm_class=_silent_tqdm(),
             )
         return Path(folder)
@@ -126,7 +131,7 @@ class Hub:
         files = [
             HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None)
             for one in info.siblings or ()
-            if any(fnmatchcase(one.rfilename, pattern) for pattern in FILES)
+            if any(fnmatchcase(one.rfilename, pattern) for pattern in self._patterns)
         ]
         return str(info.sha), files
 

@@ -43,6 +43,8 @@ class ModelRef:
     """None = huggingface_hub reads the environment."""
     kind: Kind | None = "recogniser"
     """What the checkpoint must be; None = either."""
+    weights: bool = True
+    """Whether the weights are needed; False = configuration and processor are enough."""
 
     @property
     def param(self) -> str:
@@ -52,7 +54,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSource:
-    """A local checkpoint, complete as far as its headers show."""
+    """A local checkpoint, complete as far as its headers show. Without weights their sizes are 0."""
 
     model_id: str
     folder: Path
@@ -122,7 +124,7 @@ def cached_models(hf_home: Path | None) -> list[str]:
 def _from_hub(ref: ModelRef, progress: Progress, refresh: bool) -> CheckpointSource:
     from steno.backends.qwen.checkpoint.hub import Hub
 
-    hub = Hub(ref.model_id, ref.revision, cache_folder(ref.hf_home), ref.param)
+    hub = Hub(ref.model_id, ref.revision, cache_folder(ref.hf_home), ref.param, weights=ref.weights)
     cached = hub.cached()
     if cached is not None and (hub.offline or not refresh):
         try:
@@ -135,7 +137,7 @@ def _from_hub(ref: ModelRef, progress: Progress, refresh: bool) -> CheckpointSou
 
 
 def _checked(ref: ModelRef, folder: Path) -> CheckpointSource:
-    contents = folders.examine(folder, ref.model_id, ref.param)
+    contents = folders.examine(folder, ref.model_id, ref.param, needs_weights=ref.weights)
     if ref.kind is not None and contents.kind != ref.kind:
         raise SettingsError(_wrong_kind(ref, contents.kind), param=ref.param)
     logger.debug("{} found in {}: {}, {} layout", ref.model_id, folder, contents.kind, contents.layout)

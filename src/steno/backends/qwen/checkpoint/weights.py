@@ -36,6 +36,9 @@ class WeightFiles:
     """Dtypes by the format's names: `BF16`, `F32`, …"""
 
 
+NONE = WeightFiles(frozenset(), 0, 0, frozenset())
+
+
 def examine(folder: Path, model_id: str) -> WeightFiles:
     """Read the headers of all weight files in `folder`. Tensors are not read.
 
