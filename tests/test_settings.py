@@ -75,6 +75,44 @@ def test_use_vllm_means_the_backend_and_contradictions_are_refused(monkeypatch: 
         settings.load()
 
 
+def test_addresses_of_vllm_servers_mean_the_remote_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_BASE_URL", "http://a:8000, https://b/proxy/v1/,http://[::1]:9/")
+    monkeypatch.setenv("VLLM_API_KEY", "secret")
+    chosen = settings.load()
+    assert chosen.vllm_base_url == ("http://a:8000", "https://b/proxy", "http://[::1]:9")
+    assert "secret" not in repr(chosen)
+    for name in ("auto", "vllm", "vllm-remote"):
+        assert settings.load(asr_backend=name).backend == "vllm-remote"
+        assert settings.load(asr_backend=name, use_vllm=True).backend == "vllm-remote"
+    with pytest.raises(SettingsError, match="VLLM_BASE_URL contradicts ASR_BACKEND=qwen"):
+        settings.load(asr_backend="qwen")
+    monkeypatch.delenv("VLLM_BASE_URL")
+    with pytest.raises(SettingsError, match="ASR_BACKEND=vllm-remote needs VLLM_BASE_URL"):
+        settings.load(asr_backend="vllm-remote")
+
+
+@pytest.mark.parametrize(
+    ("urls", "complaint"),
+    [
+        ("a:8000", "must be URLs such as http://host:8000, comma-separated"),
+        ("ftp://a", "must be URLs such as http://host:8000, comma-separated"),
+        ("http://a:x", "one of the URLs is not valid; expected URLs such as http://host:8000"),
+        ("http://a:70000", "one of the URLs is not valid; expected URLs such as http://host:8000"),
+        ("http://me:hunter2@a", "the URL of a has credentials; set VLLM_API_KEY instead"),
+        ("http://a/v1?key=hunter2", "the URL of a must end after the port, /v1 or a plain path prefix"),
+        ("http://a/../b", "the URL of a must end after the port, /v1 or a plain path prefix"),
+        ("http://a,http://a/v1", "one server is named twice"),
+    ],
+)
+def test_addresses_that_are_not_plain_are_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, urls: str, complaint: str
+) -> None:
+    monkeypatch.setenv("VLLM_BASE_URL", urls)
+    with pytest.raises(SettingsError) as refused:
+        settings.load()
+    assert refused.value.message == f"VLLM_BASE_URL: {complaint}"
+
+
 def test_variables_of_later_versions_are_known_checked_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRT_ENCODER_PATH", "/encoder.engine")
     assert settings.load().set_but_planned() == ["TRT_ENCODER_PATH"]

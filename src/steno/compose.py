@@ -92,6 +92,8 @@ def backend_options_of(settings: Settings) -> registry.BackendOptions:
         cuda_graphs=settings.use_cuda_graphs,
         language=settings.model_language,
         vllm_args=settings.vllm_args,
+        vllm_urls=settings.vllm_base_url,
+        vllm_api_key=settings.vllm_api_key.get_secret_value() if settings.vllm_api_key else None,
         vllm_sleep_level=settings.vllm_sleep_level,
     )
 

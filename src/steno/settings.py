@@ -16,31 +16,22 @@ from pydantic_settings import SettingsConfigDict
 from steno.errors import SettingsError
 from steno.settings_captions import CaptionSettings
 from steno.settings_fields import (
+    DEFAULT_ALIASES,
     DeviceName,
     LogLevel,
     Names,
     Quantization,
+    SecretKey,
     SecretKeys,
+    ServerUrls,
     UrlPrefix,
     details_of,
     setting,
 )
 from steno.settings_stored_work import StoredWorkSettings
 
-DEFAULT_ALIASES = (
-    "whisper-1",
-    "gpt-4o-transcribe",
-    "gpt-4o-mini-transcribe",
-    "gpt-transcribe",
-    "gpt-live-transcribe",
-    "gpt-realtime-whisper",
-    "whisper-large-v3",
-    "whisper-large-v3-turbo",
-    "nova-2",
-    "nova-3",
-)
-
 RESULT_GROUPS = ("Model", "Live", "Subtitles", "Translation", "Qwen engine", "vLLM")
+
 
 
 class Settings(CaptionSettings, StoredWorkSettings):
@@ -154,7 +145,7 @@ class Settings(CaptionSettings, StoredWorkSettings):
         "Limits", "Seconds after which a live client that does not read is disconnected.", 20.0, gt=0, le=600
     )
 
-    asr_backend: Literal["auto", "qwen", "moonshine", "sphinx", "vllm", "scripted"] = setting(
+    asr_backend: Literal["auto", "qwen", "moonshine", "sphinx", "vllm", "vllm-remote", "scripted"] = setting(
         "Model",
         "The recogniser. `auto` uses the best one that is installed, and logs its choice.",
         "auto",
@@ -245,6 +236,10 @@ class Settings(CaptionSettings, StoredWorkSettings):
         ge=0,
         le=2,
     )
+    vllm_base_url: ServerUrls = setting(
+        "vLLM", "Recognise on running vLLM servers, comma-separated: `http://a:8000,http://b:8000`.", ()
+    )
+    vllm_api_key: SecretKey | None = setting("vLLM", "The key of the servers of `VLLM_BASE_URL`.", None)
     use_speculative: bool = setting(
         "Qwen engine", "Speculative decoding: a small model drafts, the large model verifies.", False
     )
@@ -290,13 +285,19 @@ class Settings(CaptionSettings, StoredWorkSettings):
             path: Path | None = getattr(self, name)
             if path is not None and not path.is_file():
                 raise ValueError(f"{name.upper()}: no such file: {path}")
-        if self.use_vllm and self.asr_backend not in ("auto", "vllm"):
+        if self.use_vllm and self.asr_backend not in ("auto", "vllm", "vllm-remote"):
             raise ValueError(f"USE_VLLM=true contradicts ASR_BACKEND={self.asr_backend}; set one of them")
+        if self.vllm_base_url and self.asr_backend not in ("auto", "vllm", "vllm-remote"):
+            raise ValueError(f"VLLM_BASE_URL contradicts ASR_BACKEND={self.asr_backend}; set one of them")
+        if self.asr_backend == "vllm-remote" and not self.vllm_base_url:
+            raise ValueError("ASR_BACKEND=vllm-remote needs VLLM_BASE_URL")
         return self
 
     @property
     def backend(self) -> str:
-        """The configured recogniser, with `USE_VLLM` applied."""
+        """The configured recogniser, with `USE_VLLM` and `VLLM_BASE_URL` applied."""
+        if self.vllm_base_url:
+            return "vllm-remote"
         return "vllm" if self.use_vllm else self.asr_backend
 
     def of_results(self) -> str:
@@ -338,6 +339,6 @@ def _explain(problem: Any) -> str:
     if not problem["loc"]:
         return str(message)
     name = str(problem["loc"][0])
-    if name in ("api_keys", "openai_api_key"):
+    if name in ("api_keys", "openai_api_key", "vllm_api_key", "vllm_base_url"):
         return f"{name.upper()}: {message}"
     return f"{name.upper()}={problem['input']!r}: {message}"

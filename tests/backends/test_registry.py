@@ -175,14 +175,14 @@ def test_an_unknown_name_is_refused_with_the_known_ones(ask: object) -> None:
 
 @pytest.mark.parametrize("spec", [spec for spec in registry.SPECS if registry.availability(spec.name).ok], ids=str)
 def test_whatever_can_run_is_made_and_is_what_it_says(spec: BackendSpec) -> None:
-    backend = registry.create(spec.name, BackendOptions(workers=3))
+    backend = registry.create(spec.name, BackendOptions(workers=3, vllm_urls=("http://a:8000",)))
     assert backend.name == spec.name
     assert isinstance(backend, AsyncBackend | StepBackend)
     assert backend.capabilities.max_audio_s >= 30
 
 
 def test_the_scripted_backend_is_there_but_not_shown() -> None:
-    assert registry.public_names() == ["qwen", "moonshine", "sphinx", "vllm"]
+    assert registry.public_names() == ["qwen", "moonshine", "sphinx", "vllm", "vllm-remote"]
     assert registry.choose("scripted").name == "scripted"
 
 

@@ -127,6 +127,36 @@ class UsesDrafts(Protocol):
         """Counts so far. Cheap, and callable from any thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """A server that a backend sends its work to."""
+
+    url: str
+    is_up: bool
+    path: str | None
+    """How it is used; None = not known yet."""
+    requests: int
+    """Sent so far."""
+    problem: str | None
+    """Why it is not up."""
+
+
+@runtime_checkable
+class UsesServers(Protocol):
+    """A backend that recognises on other servers."""
+
+    @property
+    def path(self) -> str:
+        """How they are used, for `/health`."""
+
+    @property
+    def failovers(self) -> int:
+        """Requests so far that were sent to another server after one failed."""
+
+    def servers(self) -> Sequence[ServerStatus]:
+        """Cheap: called by `/health`."""
+
+
 @runtime_checkable
 class AsyncBackend(Backend, Protocol):
     """A backend that schedules by itself. Cancelling a call aborts it and leaves the backend usable."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -55,6 +55,10 @@ class BackendOptions:
     """Further arguments of vLLM's engine, a JSON object."""
     vllm_sleep_level: int = 0
     """What unloading does to vLLM's engine: 0 = end its process, 1 = weights to host memory, 2 = drop the weights."""
+    vllm_urls: tuple[str, ...] = ()
+    """Running vLLM servers, without `/v1`."""
+    vllm_api_key: str | None = field(default=None, repr=False)
+    """The servers' key."""
     language: str = "en"
     """The language of a Moonshine folder's model."""
 
@@ -129,8 +133,18 @@ SPECS: tuple[BackendSpec, ...] = (
         module="steno.backends.vllm.factory",
         requires=("vllm", "torch", "transformers"),
         install="pip install 'steno[vllm]'",
-        summary="Qwen3-ASR on vLLM, in this process's engine or on running servers",
+        summary="Qwen3-ASR on vLLM's engine, started here",
         check="steno.backends.vllm.installed:missing",
+        auto=False,
+    ),
+    BackendSpec(
+        name="vllm-remote",
+        module="steno.backends.vllm.factory",
+        requires=("torch", "transformers", "msgspec"),
+        install="pip install 'steno[vllm-remote]'",
+        summary="Qwen3-ASR on running vLLM servers, those of VLLM_BASE_URL",
+        factory="create_remote",
+        check="steno.backends.qwen.installed:missing",
         auto=False,
     ),
     BackendSpec(

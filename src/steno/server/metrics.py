@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from steno.backends.base import UsesDrafts
+from steno.backends.base import UsesDrafts, UsesServers
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.local import Engine
 from steno.engine.queue import Priority
@@ -168,5 +168,18 @@ class _EngineCollector(Collector):
             drafts = engine.backend.drafts()
             yield CounterMetricFamily("steno_draft_tokens", "Draft tokens verified.", drafts.proposed)
             yield CounterMetricFamily("steno_draft_tokens_accepted", "Draft tokens accepted.", drafts.accepted)
+        if isinstance(engine.backend, UsesServers):
+            yield from _of_servers(engine.backend)
         yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(engine.worker_alive))
         yield GaugeMetricFamily("steno_draining", "1 while the server shuts down.", float(engine.draining))
+
+
+def _of_servers(backend: UsesServers) -> Iterable[Metric]:
+    up = GaugeMetricFamily("steno_vllm_server_up", "1 while the vLLM server can be used.", labels=["server"])
+    requests = CounterMetricFamily("steno_vllm_requests", "Requests sent to the vLLM server.", labels=["server"])
+    for each in backend.servers():
+        up.add_metric([each.url], float(each.is_up))
+        requests.add_metric([each.url], each.requests)
+    yield from (up, requests)
+    text = "Requests sent to another vLLM server, or again, after one failed."
+    yield CounterMetricFamily("steno_vllm_failovers", text, backend.failovers)

@@ -17,6 +17,18 @@ In process:
 - `engine_loop`       the thread and event loop that vLLM's client runs in
 - `process_group`     a vLLM plugin: the engine's process does not get the terminal's Ctrl-C
 
+On running servers:
+
+- `remote_backend`      the backend that says which servers are up
+- `remote_engine`       the servers behind the seam: failover
+- `server_pool`         health, the least loaded server, pins of live utterances
+- `vllm_server`         one server: its requests, and the windows that it has cached
+- `inspection`          what a server serves: model, tokenizer, endpoints
+- `http_connection`     bounded and timed HTTP to one server
+- `generate_wire`       token ids and windows as vLLM's generate endpoint takes them
+- `transcriptions_wire` the fallback: a WAV file in, text out
+- `server_errors`       what may go wrong with one server
+
 vLLM runs unmodified. Each 8 s window of features is an audio item of its own, so that its prefix cache and its encoder
 cache find the windows that are complete; stable text is forced as the beginning of the answer.
 """

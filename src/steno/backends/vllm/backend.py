@@ -116,6 +116,8 @@ class VllmBackend:
 
     def forget(self, utterance: str) -> None:
         self._utterances.pop(utterance, None)
+        if self._generator is not None:
+            self._generator.forget(utterance)
 
     def restarting(self) -> str | None:
         """See `RestartsItself`."""
@@ -166,7 +168,7 @@ def _request_of(work: Recognize, utterance: Utterance, processing: Processing, l
     before, tail = processing.prompt_builder.around(work.context, work.language)
     windows = utterance.windows(work.audio, processing.new_log_mel)
     after = (*tail, *utterance.tokens[:forced])
-    return forced, TokenRequest(before, windows, after, limit - forced, priority_of(work))
+    return forced, TokenRequest(before, windows, after, limit - forced, priority_of(work), work)
 
 
 def _read(
@@ -179,6 +181,9 @@ def _read(
     limit: int,
 ) -> Hypothesis:
     """The text: forced tokens and generated ones, without a stop token or a repetition loop."""
+    if generation.text is not None:
+        utterance.tokens, utterance.logprobs = (), ()
+        return Hypothesis(generation.text, work.language)
     tokens = [*utterance.tokens[:forced], *generation.tokens]
     logprobs = [*utterance.logprobs[:forced], *generation.logprobs]
     stop = next((n for n, token in enumerate(tokens) if token in processing.stop_token_ids), len(tokens))

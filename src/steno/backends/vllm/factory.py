@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from steno.backends.qwen.factory import default_slots, expects_gpu
-from steno.backends.vllm.vllm_options import options_of
+from steno.backends.vllm.vllm_options import options_of, remote_options_of
 
 if TYPE_CHECKING:
     from steno.backends.registry import BackendOptions
     from steno.backends.vllm.backend import VllmBackend
+    from steno.backends.vllm.remote_backend import RemoteVllmBackend
 
 
 def create(options: BackendOptions) -> VllmBackend:
@@ -26,3 +27,10 @@ def create(options: BackendOptions) -> VllmBackend:
         "cuda" if expects_gpu(chosen.device) else "cpu",
         lambda processing: InProcessEngine(replace(chosen, slots=slots), processing),
     )
+
+
+def create_remote(options: BackendOptions) -> RemoteVllmBackend:
+    """For the registry: on running servers. Raises SettingsError."""
+    from steno.backends.vllm.remote_backend import RemoteVllmBackend
+
+    return RemoteVllmBackend(remote_options_of(options))

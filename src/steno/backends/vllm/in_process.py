@@ -99,6 +99,9 @@ class InProcessEngine:
             return "vLLM's engine died; the next request starts it again"
         return None
 
+    def forget(self, utterance: str) -> None:
+        """vLLM evicts by itself."""
+
     async def _start(self) -> None:
         from pydantic import ValidationError
 

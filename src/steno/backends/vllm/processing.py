@@ -27,6 +27,8 @@ class Processing:
         self.audio_token_id: int = processor.tokenizer.convert_tokens_to_ids(processor.audio_token)
         ids: list[int] = processor.tokenizer.convert_tokens_to_ids(list(STOP_TOKENS))
         self.stop_token_ids = frozenset(ids)
+        self.vocabulary = len(processor.tokenizer)
+        """Token ids are below it."""
         self._frontend = Frontend(processor)
 
     def new_log_mel(self) -> LogMel:

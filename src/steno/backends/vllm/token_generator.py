@@ -50,6 +50,8 @@ class TokenRequest:
     after: Ids
     max_tokens: int
     priority: VllmPriority
+    work: Recognize
+    """What the prompt was made of, for a server that takes no tokens, and for its utterance's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Generation:
     tokens: Ids
     """A stop token at the end included."""
     logprobs: tuple[float, ...]
+    text: str | None = None
+    """The whole text, from a server that gives no tokens; forced text is ignored there."""
 
 
 class EngineCrashLoopError(BackendCrashedError):
@@ -82,3 +86,6 @@ class TokenGenerator(Protocol):
             BackendCrashedError: the engine died; it is started again, and the request may be repeated.
             BackendError: the request failed.
         """
+
+    def forget(self, utterance: str) -> None:
+        """The live utterance of this key has ended. No-op for unknown keys."""

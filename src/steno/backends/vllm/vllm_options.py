@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from steno.backends.qwen.checkpoint.model_source import DEFAULT_MODEL, ModelRef
@@ -34,20 +34,57 @@ class VllmOptions:
         return self.model.model_id
 
 
+REMOTE_SLOTS = 64
+"""Requests for each server at once, by default; its `--max-num-seqs` decides what it decodes together."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOptions:
+    """Which servers, and the checkpoint that they serve."""
+
+    model: ModelRef
+    """Its processor is needed here, not its weights."""
+    urls: tuple[str, ...]
+    """Without `/v1`."""
+    api_key: str | None
+    slots: int
+    """Max requests at once, over all servers."""
+
+
+def remote_options_of(options: BackendOptions) -> RemoteOptions:
+    """Raises SettingsError: no server, or a setting that only the servers have."""
+    if not options.vllm_urls:
+        raise SettingsError("the vllm-remote backend needs VLLM_BASE_URL", param="VLLM_BASE_URL")
+    _check_cascade(options)
+    set_here = {
+        "QUANTIZE": options.quantize != "none",
+        "GPU_MEMORY_MB": options.gpu_memory_mb is not None,
+        "VLLM_SLEEP_LEVEL": options.vllm_sleep_level > 0,
+        "VLLM_ARGS": bool(options.vllm_args),
+    }
+    for name, is_set in set_here.items():
+        if is_set:
+            text = f"{name} has no effect on the servers of VLLM_BASE_URL; unset it, and configure them"
+            raise SettingsError(text, param=name)
+    return RemoteOptions(
+        replace(_model_of(options), weights=False),
+        options.vllm_urls,
+        options.vllm_api_key,
+        options.slots or REMOTE_SLOTS * len(options.vllm_urls),
+    )
+
+
 def options_of(options: BackendOptions) -> VllmOptions:
     """Raises SettingsError: a setting that vLLM has no counterpart for."""
-    if options.speculative or options.dual:
-        name = "DUAL_MODEL" if options.dual else "USE_SPECULATIVE"
-        raise SettingsError(f"{name} is not supported by the vllm backend; unset it, or USE_VLLM", param=name)
+    _check_cascade(options)
     if options.quantize not in ("none", "fp8"):
         text = f"QUANTIZE={options.quantize} is not supported by the vllm backend; use fp8, or VLLM_ARGS"
         raise SettingsError(text, param="QUANTIZE")
     if ":" in options.device or options.device == "mps":
         text = f"DEVICE={options.device} is not supported by the vllm backend; use DEVICE=auto and CUDA_VISIBLE_DEVICES"
         raise SettingsError(text, param="DEVICE")
-    model_id = options.model_id or DEFAULT_MODEL
     return VllmOptions(
-        ModelRef(model_id, options.revision, options.allowlist, options.hf_home, "recogniser"),
+        _model_of(options),
         options.device,
         options.dtype,
         options.quantize,
@@ -56,6 +93,17 @@ def options_of(options: BackendOptions) -> VllmOptions:
         options.vllm_sleep_level,
         parse_arguments(options.vllm_args),
     )
+
+
+def _check_cascade(options: BackendOptions) -> None:
+    if options.speculative or options.dual:
+        name = "DUAL_MODEL" if options.dual else "USE_SPECULATIVE"
+        raise SettingsError(f"{name} is not supported by the vllm backend; unset it, or USE_VLLM", param=name)
+
+
+def _model_of(options: BackendOptions) -> ModelRef:
+    model_id = options.model_id or DEFAULT_MODEL
+    return ModelRef(model_id, options.revision, options.allowlist, options.hf_home, "recogniser")
 
 
 def parse_arguments(text: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from steno import __version__
-from steno.backends.base import Backend, RestartsItself, UsesDrafts, UsesGpu
+from steno.backends.base import Backend, RestartsItself, UsesDrafts, UsesGpu, UsesServers
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.local import Engine
 from steno.server.services import Services, services_of
@@ -26,10 +26,21 @@ class LoadProgress(BaseModel):
     what: str
 
 
+class VllmServerHealth(BaseModel):
+    """A server that recognition is sent to."""
+
+    url: str
+    up: bool
+    path: str | None
+    """`generate` (exact) or `transcriptions`; null = not known yet."""
+    problem: str | None
+
+
 class Health(BaseModel):
     status: Literal["ok", "draining", "degraded"]
     mode: str
-    """`embedded` for moonshine and sphinx; for Qwen3-ASR `vllm`, `standard`, `speculative` or `dual`."""
+    """`embedded` for moonshine and sphinx; for Qwen3-ASR `vllm`, `standard`, `speculative` or `dual`; `vllm-remote`, or
+    `vllm-remote-transcriptions` where the servers lack the exact endpoint."""
     model_loaded: bool
     model_state: LifecycleState
     model_id: str
@@ -51,6 +62,8 @@ class Health(BaseModel):
     """Why loading the model failed last; the log has the details."""
     restarting: str | None
     """Set from the crash of the recogniser's engine until it runs again: requests wait for it."""
+    servers: list[VllmServerHealth] | None
+    """The servers of `VLLM_BASE_URL`; null without them."""
     version: str
     uptime_s: float
 
@@ -90,6 +103,7 @@ async def health(services: ServicesDep) -> Health:
         aligner=engine.aligner.model_id if engine.aligner is not None else None,
         load_error=engine.load_failure,
         restarting=restarting,
+        servers=_servers(backend),
         version=__version__,
         uptime_s=round(time.monotonic() - services.started, 3),
     )
@@ -128,6 +142,15 @@ def _restarting(backend: Backend) -> str | None:
 def _mode(backend: Backend) -> str:
     if backend.name in EMBEDDED:
         return "embedded"
-    if isinstance(backend, UsesDrafts):
+    if isinstance(backend, UsesDrafts | UsesServers):
         return backend.path
     return backend.name
+
+
+def _servers(backend: Backend) -> list[VllmServerHealth] | None:
+    if not isinstance(backend, UsesServers):
+        return None
+    return [
+        VllmServerHealth(url=each.url, up=each.is_up, path=each.path, problem=each.problem)
+        for each in backend.servers()
+    ]
