@@ -40,6 +40,8 @@ class SpokenText:
         self.release: asyncio.Event | None = None
         """Set: `generate` waits for it."""
         self.aborted = 0
+        self.forgotten: list[str] = []
+        self.gives_tokens = True
 
     async def start(self, progress: Progress) -> None:
         self.starts += 1
@@ -55,12 +57,17 @@ class SpokenText:
             except asyncio.CancelledError:
                 self.aborted += 1
                 raise
+        if not self.gives_tokens:
+            return Generation((), (), self.text)
         ids = self.ids(self.text)
         forced = next(n for n in range(len(ids), -1, -1) if not n or tuple(request.after[-n:]) == tuple(ids[:n]))
         rest = ids[forced : forced + request.max_tokens]
         stop = sorted(self.processing.stop_token_ids)[0]
         tokens = (*rest, stop) if len(rest) < request.max_tokens else tuple(rest)
         return Generation(tokens, (-0.1,) * len(tokens))
+
+    def forget(self, utterance: str) -> None:
+        self.forgotten.append(utterance)
 
     def ids(self, text: str) -> Sequence[int]:
         tokenizer: Any = self.processing.prompt_builder._tokenizer
@@ -143,6 +150,23 @@ async def test_a_repetition_loop_is_cut_and_reported() -> None:
     assert len(hypothesis.text.split()) < 60
 
 
+async def test_text_without_tokens_is_the_whole_text_and_nothing_is_forced_after_it() -> None:
+    async with loaded("Anna sees the boats near the bridge.") as (backend, spoken):
+        works = [
+            Recognize(NOISE[: n * RATE], "en", utterance="u", final=n == 6, stable="Anna sees" if n > 4 else "")
+            for n in (4, 5, 6)
+        ]
+        await backend.recognize(works[0])
+        spoken.gives_tokens = False
+        hypotheses = [await backend.recognize(work) for work in works[1:]]
+        assert [each.text for each in hypotheses] == [spoken.text] * 2
+        assert (hypotheses[0].language, hypotheses[0].confidence) == ("en", None)
+        unforced, forced, none = (len(request.after) for request in spoken.requests)
+        assert unforced == none < forced
+        assert [request.work.audio.size for request in spoken.requests] == [n * RATE for n in (4, 5, 6)]
+        assert spoken.forgotten == ["u"]
+
+
 async def test_cancelling_a_call_cancels_the_request_and_forget_drops_the_utterance() -> None:
     async with loaded("Anna sees the boats.") as (backend, spoken):
         spoken.release = asyncio.Event()
@@ -159,6 +183,7 @@ async def test_cancelling_a_call_cancels_the_request_and_forget_drops_the_uttera
         backend.forget("u")
         backend.forget("never seen")
         assert not backend._utterances
+        assert spoken.forgotten == ["u", "never seen"]
         spoken.release.set()
         assert (await backend.recognize(work)).text == spoken.text
 

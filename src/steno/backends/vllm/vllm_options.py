@@ -46,7 +46,7 @@ class RemoteOptions:
     """Its processor is needed here, not its weights."""
     urls: tuple[str, ...]
     """Without `/v1`."""
-    api_key: str | None
+    api_key: str | None = field(repr=False)
     slots: int
     """Max requests at once, over all servers."""
 
