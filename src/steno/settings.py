@@ -33,7 +33,6 @@ from steno.settings_stored_work import StoredWorkSettings
 RESULT_GROUPS = ("Model", "Live", "Subtitles", "Translation", "Qwen engine", "vLLM")
 
 
-
 class Settings(CaptionSettings, StoredWorkSettings):
     """All environment variables of steno. A field's name is its variable's name in lower case."""
 
