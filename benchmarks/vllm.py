@@ -175,6 +175,7 @@ async def _measure_streams(
         report.add("cached_share_24s", *engine.cached_shares)
         resubmitted = await steps.resubmitted(end_s)
         report.add(f"resubmit_over_windows_24s{suffix}", resubmitted / by_windows)
+        print(f"{streams} streams, {end_s:.2f} s: {by_windows:.2f} s by windows, {resubmitted:.2f} s whole", flush=True)
         report.add(f"windows_ms_{streams}", 1000 * by_windows)
         report.add(f"resubmit_ms_{streams}", 1000 * resubmitted)
     steps.forget()

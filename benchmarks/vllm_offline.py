@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
@@ -22,7 +23,10 @@ from benchmarks import harness
 from benchmarks.server import Server
 from steno.audio.decode import decode
 from steno.backends.vllm.engine_args import ENVIRONMENT
-from steno.types import SAMPLE_RATE, Audio
+from steno.types import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from steno.types import Audio
 
 CLIPS = Path(__file__).parent.parent / "tests" / "tiny" / "clips"
 LONGEST = "long-talk"
