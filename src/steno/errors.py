@@ -11,6 +11,10 @@
     │   ├── UrlTooLongError              the URL has more bytes than allowed
     │   ├── UrlRefusedError              the server may not contact this URL for a client
     │   ├── UrlFetchError                the recording at a URL could not be fetched
+    │   ├── UnknownJobError              there is no such job, or it is another client's
+    │   ├── IdempotencyConflictError     the idempotency key was used for another job
+    │   ├── JobNotFinishedError          the job has no result yet
+    │   ├── JobFailedError               the job has no result, because it failed or was cancelled
     │   └── HeadTooLargeError            the headers have more lines or bytes than allowed
     ├── AuthenticationError
     ├── ForbiddenOriginError       web pages of this origin may not connect
@@ -26,6 +30,8 @@
     │   ├── AudioTooLargeError           more bytes than allowed
     │   └── AudioTooLongError            more seconds than allowed
     ├── TextMismatchError          the text to align is not what the audio says
+    ├── JobQuotaError              the client has as many jobs, or hours of audio, as it may
+    ├── JobStorageError            the disk for jobs is full, read-only or damaged
     ├── RetryableError             retry after `retry_after_s`
     │   ├── OverloadedError              all capacity is in use
     │   └── UnavailableError             the server cannot serve now
@@ -109,6 +115,22 @@ class UrlFetchError(InvalidRequestError):
     code = "url_not_fetched"
 
 
+class UnknownJobError(InvalidRequestError):
+    code = "job_not_found"
+
+
+class IdempotencyConflictError(InvalidRequestError):
+    code = "idempotency_conflict"
+
+
+class JobNotFinishedError(InvalidRequestError):
+    code = "job_not_finished"
+
+
+class JobFailedError(InvalidRequestError):
+    code = "job_failed"
+
+
 class HeadTooLargeError(InvalidRequestError):
     code = "head_too_large"
 
@@ -167,6 +189,14 @@ class AudioTooLongError(AudioError):
 
 class TextMismatchError(StenoError):
     code = "text_does_not_match"
+
+
+class JobQuotaError(StenoError):
+    code = "job_quota_exceeded"
+
+
+class JobStorageError(StenoError):
+    code = "job_storage_failed"
 
 
 class RetryableError(StenoError):

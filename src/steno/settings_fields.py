@@ -11,7 +11,18 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
 Group: TypeAlias = Literal[
-    "Server", "Limits", "Model", "Live", "Subtitles", "Translation", "URLs", "Cache", "Qwen engine", "vLLM", "Logs"
+    "Server",
+    "Limits",
+    "Model",
+    "Live",
+    "Subtitles",
+    "Translation",
+    "URLs",
+    "Cache",
+    "Jobs",
+    "Qwen engine",
+    "vLLM",
+    "Logs",
 ]
 
 DEFAULT_ALIASES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from steno.settings_fields import Names, UrlSchemes, setting
@@ -42,4 +43,23 @@ class StoredWorkSettings(BaseSettings):
     )
     cache_shared: bool = setting(
         "Cache", "Answer requests of one API key with results that were made for another.", False
+    )
+
+    jobs_db: Path | None = setting("Jobs", "SQLite file of stored jobs (`/v1/jobs`). Unset = no jobs are taken.", None)
+    jobs_dir: Path | None = setting(
+        "Jobs", "Folder of the jobs' recordings and results. Default: the folder `jobs` beside `JOBS_DB`.", None
+    )
+    concurrent_jobs: int = setting("Jobs", "Max jobs that run at once.", 2, ge=1, le=256)
+    jobs_per_key: int = setting(
+        "Jobs", "Max queued and running jobs per API key; more get a 429; 0 = unlimited.", 100, ge=0, le=1_000_000
+    )
+    job_hours_per_day: float = setting(
+        "Jobs", "Max hours of audio per API key within 24 hours; 0 = unlimited.", 0.0, ge=0, le=1_000_000
+    )
+    jobs_keep_h: float = setting("Jobs", "Hours after its end at which a job is deleted.", 72.0, gt=0, le=87_600)
+    callback_secret: SecretStr | None = setting(
+        "Jobs",
+        "Signs callbacks (`callback_url`), as Standard Webhooks does; `whsec_…` is read as Base64. Unset = no "
+        "callbacks. `URL_SCHEMES` and `URL_ALLOWLIST` apply to them.",
+        None,
     )

@@ -82,7 +82,7 @@ class AdmissionControl:
         await self._draining.wait()
 
     async def idle(self) -> None:
-        """Return once no request and no session is admitted."""
+        """Return once no request and no session is admitted. Stored jobs do not count: they go on after a restart."""
         await self._idle.wait()
 
     @contextmanager
@@ -100,12 +100,13 @@ class AdmissionControl:
         counter = self._jobs if priority is Priority.BULK else self._live if priority.is_live else self._uploads
         self.check(priority, client)
         counter.enter(client, loop.time())
-        self._idle.clear()
+        if priority is not Priority.BULK:
+            self._idle.clear()
         try:
             yield
         finally:
             counter.leave(loop.time())
-            if not self.admitted:
+            if self._uploads.admitted == self._live.admitted == 0:
                 self._idle.set()
 
     def check(self, priority: Priority, client: str = "") -> None:

@@ -52,6 +52,10 @@ class UrlFetcher:
     async def aclose(self) -> None:
         await self._pool.aclose()
 
+    def check(self, url: str) -> None:
+        """Raises UrlRefusedError: the URL is not allowed, as far as can be told without resolving it."""
+        self._policy.check(url)
+
     async def fetch(self, url: str, into: BinaryIO, max_s: float | None = None) -> str | None:
         """Write the recording at `url` into `into`. Returns its file name, if the URL has one.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from steno.server.http import (
     alignments,
     asr,
     error_response,
+    job_routes,
     listen,
     models,
     status,
@@ -31,6 +32,7 @@ from steno.server.http import (
 )
 from steno.server.http.deepgram_error import DeepgramAnswers
 from steno.server.http.openapi import OpenApiInThread
+from steno.server.job_setup import jobs_of
 from steno.server.live import routes as live_routes
 from steno.server.live import wrong_address
 from steno.server.live.entry import LiveEntry
@@ -71,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     recordings = compose.recordings_of(settings, engine)
     urls = compose.url_fetcher_of(settings)
     results = _result_cache(settings, engine)
+    jobs = jobs_of(settings, engine, urls)
     sites = AllowedSites(settings.allowed_origins, settings.host)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
 
@@ -81,7 +84,8 @@ def create_app(settings: Settings) -> FastAPI:
             if settings.preload:
                 background.append(asyncio.create_task(_preload(engine), name="preload"))
             try:
-                yield
+                async with jobs or nullcontext():
+                    yield
             finally:
                 for task in background:
                     task.cancel()
@@ -101,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.services = Services(
+    services = app.state.services = Services(
         engine=engine,
         metrics=metrics,
         recordings=recordings,
@@ -110,6 +114,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_stretch_s=settings.align_piece_s,
         translator=translator,
         results=results,
+        jobs=jobs,
         shares_results=settings.cache_shared,
         urls=urls,
         live=live,
@@ -121,12 +126,14 @@ def create_app(settings: Settings) -> FastAPI:
         caption_temperature=settings.translate_srt_temperature,
         wait_for_model=settings.preload,
     )
+    for work in jobs.works.values() if jobs is not None else ():
+        work.services = services
     app.include_router(status.router)
     app.include_router(routes.router())
     # Adds the docs' "Authorize" button; `Auth` checks the key.
     key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, if the server has any."))
     app.include_router(models.router, dependencies=[key])
-    for audio in (transcriptions, subtitles, translations, alignments, listen, asr):
+    for audio in (transcriptions, subtitles, translations, alignments, listen, asr, job_routes):
         app.include_router(audio.router, dependencies=[key])
     app.include_router(live_routes.router)
     app.include_router(wrong_address.router)

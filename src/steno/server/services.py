@@ -18,10 +18,11 @@ from steno.pipelines.recording_reader import RecordingOpener
 from steno.server.live.entry import LiveEntry
 from steno.server.live.live_socket import SocketLimits
 from steno.server.metrics import Metrics
-from steno.server.middleware.auth import bearer_of
+from steno.server.middleware.auth import bearer_of, key_index_of
 from steno.translation.translator import Translator
 
 if TYPE_CHECKING:
+    from steno.jobs.job_service import JobService
     from steno.outbound.fetch import UrlFetcher
     from steno.server.http.result_cache import ResultCache
 
@@ -41,6 +42,8 @@ class Services:
     """Keeps answers; None = nothing is kept."""
     shares_results: bool
     """Whether a client may get an answer that was made for another API key."""
+    jobs: JobService | None
+    """Stored jobs; None = the server takes none."""
     urls: UrlFetcher | None
     """Fetches recordings from URLs; None = the server does not."""
     live: LiveService
@@ -52,10 +55,14 @@ class Services:
     """Whether `/ready` waits for the model; true if it is preloaded."""
     started: float = field(default_factory=time.monotonic)
 
-    def cache_owner(self, request: Request) -> str:
-        """Who may get the answers to this request again: a digest of its API key, or everybody."""
-        key = None if self.shares_results else bearer_of(request.scope)
+    def owner_of(self, request: Request) -> str:
+        """Whose the request's results are: a digest of its API key; empty, if the server has no keys."""
+        key = bearer_of(request.scope) if key_index_of(request.scope) is not None else None
         return hashlib.blake2b(key.encode(), digest_size=16).hexdigest() if key else ""
+
+    def cache_owner(self, request: Request) -> str:
+        """Who may get the answers to this request again."""
+        return "" if self.shares_results else self.owner_of(request)
 
     def check_model(self, model: str | None) -> str:
         """Return the served model's id if a request's `model` matches it.

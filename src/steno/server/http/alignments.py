@@ -45,6 +45,7 @@ async def _align(form: AlignmentForm, call: RecordingCall) -> Answer:
         await alignment.open()
         await call.ticket.ready()
         done = await alignment.run(call.report)
+        call.measured(done.audio_s)
     return await asyncio.to_thread(_format, form, done, services)
 
 

@@ -65,6 +65,28 @@ ALIGNMENT: Responses = {
     },
     **documented(422),
 }
+_JOB_FIELDS = {
+    "kind": {"type": "string", "enum": ["transcription", "subtitles", "translation", "alignment"]},
+    "file": {"type": "string", "format": "binary", "description": "The recording. Required without `audio_url`."},
+    "audio_url": {"type": "string", "description": "Where the server gets the recording, once the job runs."},
+    "callback_url": {"type": "string", "description": "Gets a signed POST when the job has ended."},
+    "idempotency_key": {"type": "string", "description": "A job with a known key is not stored again."},
+}
+JOB_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["kind"],
+                    "properties": _JOB_FIELDS,
+                    "additionalProperties": {"type": "string", "description": "A field of the kind's own route."},
+                }
+            }
+        },
+    }
+}
 TRANSLATION: Responses = {
     200: {
         "description": "The translation, in the requested format.",

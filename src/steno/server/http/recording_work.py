@@ -30,6 +30,8 @@ class RecordingCall:
     ticket: Ticket
     services: Services
     report: Report = lambda step, part: None
+    measured: Callable[[float], None] = lambda audio_s: None
+    """Gets the length of the recording in seconds, once all of it is decoded."""
 
     async def transcribe(self, options: FileOptions) -> Transcript:
         """The whole transcript.
@@ -42,7 +44,9 @@ class RecordingCall:
         async with FileTranscription.on(self.services.engine, reader, self.ticket, options) as transcription:
             await transcription.open()
             await self.ticket.ready()
-            return await transcription.transcript(lambda done_s: self._recognized(done_s, transcription.total_s))
+            made = await transcription.transcript(lambda done_s: self._recognized(done_s, transcription.total_s))
+            self.measured(made.duration_s)
+            return made
 
     def _recognized(self, done_s: float, total_s: float | None) -> None:
         if total_s:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, cast
 
 from fastapi import Request, UploadFile
+from starlette.datastructures import UploadFile as StarletteFile
 
 from steno.errors import InvalidRequestError, StenoError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions, FileTranscription
@@ -16,11 +18,14 @@ from steno.server.http.forms import RecordingForm
 from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services
 
+if TYPE_CHECKING:
+    from steno.outbound.fetch import UrlFetcher
+
 MAX_UNKNOWN = 20
 SPOOL_BYTES = 2**20
 """A larger recording goes to disk, as a form's file does."""
 _SPEAKERS = ("known_speaker_names", "known_speaker_references")
-_ALIASES = {
+ALIASES = {
     "granularities": "timestamp_granularities[]",
     "include": "include[]",
     "keywords": "keywords[]",
@@ -55,26 +60,43 @@ async def recording_of(request: Request, form: RecordingForm, services: Services
         UrlRefusedError, UrlFetchError, AudioTooLargeError: the URL cannot be used.
     """
     await check_single(request)
-    if form.audio_url is not None:
-        if form.file is not None:
-            raise InvalidRequestError("expected either 'file' or 'audio_url', not both", param="audio_url")
-        return await fetched(form.audio_url, request, services, "audio_url")
-    if form.file is None:
-        raise InvalidRequestError(about_file(request, None, "file"), param="file")
-    return form.file
+    if form.audio_url is None:
+        return file_of(request, form.file)
+    if form.file is not None:
+        raise InvalidRequestError("expected either 'file' or 'audio_url', not both", param="audio_url")
+    return await fetched(form.audio_url, request, services, "audio_url")
+
+
+def file_of(request: Request, file: object) -> UploadFile:
+    """The value of the field `file`. Raises InvalidRequestError: it is missing, or no file."""
+    if not isinstance(file, StarletteFile):
+        raise InvalidRequestError(about_file(request, file, "file"), param="file")
+    return cast("UploadFile", file)
+
+
+def check_url(url: str, services: Services, param: str = "audio_url") -> UrlFetcher:
+    """The fetcher of an allowed URL.
+
+    Raises:
+        UnsupportedFeatureError: the server fetches nothing.
+        UrlRefusedError: the URL is not allowed.
+    """
+    if services.urls is None:
+        text = "recordings at URLs are not supported by this server (ALLOW_URLS); send the recording itself"
+        raise UnsupportedFeatureError(text, param=param)
+    services.urls.check(url)
+    return services.urls
 
 
 async def fetched(url: str, request: Request, services: Services, param: str) -> UploadFile:
     """The recording at `url`, in a temporary file that ends with the request. Raises as `recording_of`."""
-    if services.urls is None:
-        text = "recordings at URLs are not supported by this server (ALLOW_URLS); send the recording itself"
-        raise UnsupportedFeatureError(text, param=param)
     admitted = admitted_upload_of(request.scope)
     file = spooled()
     admitted.cleanup.push_async_callback(file.close)
     try:
+        fetcher = check_url(url, services, param)
         with storing():
-            file.filename = await services.urls.fetch(url, file.file, admitted.ticket.time_left_s())
+            file.filename = await fetcher.fetch(url, file.file, admitted.ticket.time_left_s())
     except StenoError as error:
         error.param = param
         raise
@@ -99,11 +121,15 @@ async def ignored(request: Request, form: RecordingForm, services: Services) -> 
     Raises:
         UnsupportedFeatureError: a field requests speaker diarisation. Ignoring it would change the result's meaning.
     """
-    known = {_ALIASES.get(field.name, field.name) for field in fields(form)}
+    known = {ALIASES.get(field.name, field.name) for field in fields(form)}
     unknown = [name for name in dict.fromkeys((await request.form()).keys()) if name not in known]
     for name in unknown:
         if name.startswith(_SPEAKERS):
             raise UnsupportedFeatureError("speaker diarisation is not supported; omit the field", param=name[:50])
-    harmless = [re.sub(r"[^\w\[\]-]", "_", name, flags=re.ASCII)[:50] for name in unknown[:MAX_UNKNOWN]]
-    names = [*form.ignored(services.engine.capabilities), *harmless]
-    return {"X-Steno-Ignored": ", ".join(names)} if names else {}
+    names = [*form.ignored(services.engine.capabilities), *unknown]
+    return {"X-Steno-Ignored": header_names(names)} if names else {}
+
+
+def header_names(names: list[str]) -> str:
+    """Names that clients sent, as a header's value."""
+    return ", ".join(re.sub(r"[^\w\[\]-]", "_", name, flags=re.ASCII)[:50] for name in names[:MAX_UNKNOWN])

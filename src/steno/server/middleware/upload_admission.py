@@ -22,7 +22,9 @@ from steno.server.middleware.path_prefix import local_path
 from steno.server.middleware.refusal import address_of, refuse
 from steno.server.middleware.upload_limits import UploadBody, UploadCounter, UploadLimits, check_length, client_of
 
-UPLOADS = ("/v1/audio/", "/api/v1/align", "/v1/listen", "/asr", "/detect-language")
+UPLOADS = ("/v1/audio/", "/api/v1/align", "/v1/listen", "/asr", "/detect-language", "/v1/jobs")
+STORED = "/v1/jobs"
+"""Their work is done later: their bodies have the limits of uploads, but they are not admitted to the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,15 @@ class UploadAdmission:
         body = UploadBody(receive, self._limits)
         try:
             check_length(scope, self._limits)
-            self._engine.check_room(client=address_of(scope))
+            is_stored = local_path(scope).startswith(STORED)
+            if not is_stored:
+                self._engine.check_room(client=address_of(scope))
             async with AsyncExitStack() as cleanup:
                 with ExitStack() as receiving:
                     receiving.enter_context(self._receiving.body_of(client_of(scope)))
-                    exchange = _RequestMessages(scope, body, send, self._engine, cleanup, receiving)
+                    exchange = _RequestMessages(
+                        scope, body, send, self._engine, cleanup, receiving, is_stored=is_stored
+                    )
                     await _serve(self._app, scope, exchange, receive)
         except StenoError as error:
             await refuse(error, scope, receive, send, body_is_read=body.is_complete)
@@ -94,8 +100,17 @@ class _RequestMessages:
     """One request's ASGI messages: admits the request once its body is complete, and detects when to cancel it."""
 
     def __init__(
-        self, scope: Scope, body: UploadBody, send: Send, engine: Engine, cleanup: AsyncExitStack, receiving: ExitStack
+        self,
+        scope: Scope,
+        body: UploadBody,
+        send: Send,
+        engine: Engine,
+        cleanup: AsyncExitStack,
+        receiving: ExitStack,
+        *,
+        is_stored: bool,
     ) -> None:
+        self._is_stored = is_stored
         self._scope = scope
         self._body = body
         self._send = send
@@ -147,6 +162,9 @@ class _RequestMessages:
 
     async def _admit(self) -> None:
         self._receiving.close()
+        if self._is_stored:
+            self._body_done.set()
+            return
         upload = self._engine.admit(timeout_s=self._body.time_left_s, client=address_of(self._scope))
         ticket = await self._cleanup.enter_async_context(upload)
         self._scope["steno.upload"] = AdmittedUpload(ticket, self._cleanup)

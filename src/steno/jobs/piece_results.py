@@ -1,0 +1,58 @@
+"""The results of a job's pieces, kept until it ends: an interrupted job recognises no piece twice.
+
+A piece is known by its audio and its options. The next attempt decodes and cuts the recording again, which takes a
+hundredth of the time of recognition, gets the same pieces, and finds their results here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import fields
+from typing import Any
+
+from loguru import logger
+from pydantic import TypeAdapter
+
+from steno.backends.aligners.base import Align, Alignment
+from steno.backends.base import Recognize
+from steno.engine.queue import Result, Work
+from steno.errors import JobStorageError
+from steno.jobs.job_store import JobStore
+from steno.types import Hypothesis
+
+OUTCOMES: dict[type[Work], TypeAdapter[Any]] = {Recognize: TypeAdapter(Hypothesis), Align: TypeAdapter(Alignment)}
+
+
+class PieceResults:
+    """One job's; a `KnownResults` of its ticket."""
+
+    def __init__(self, store: JobStore, job: str) -> None:
+        self._store = store
+        self._job = job
+        self.found = 0
+        """Pieces whose results were known."""
+
+    async def find(self, work: Work) -> Result | None:
+        key = await asyncio.to_thread(_key_of, work)
+        stored = await self._store.piece(self._job, key)
+        if stored is None:
+            return None
+        self.found += 1
+        result: Result = OUTCOMES[type(work)].validate_json(stored)
+        return result
+
+    async def add(self, work: Work, result: Result) -> None:
+        """A result that cannot be stored is logged: it costs time only if the job is interrupted."""
+        key = await asyncio.to_thread(_key_of, work)
+        try:
+            await self._store.add_piece(self._job, key, OUTCOMES[type(work)].dump_json(result).decode())
+        except JobStorageError as error:
+            logger.warning("job {}: a piece is not kept: {}", self._job, error.message)
+
+
+def _key_of(work: Work) -> bytes:
+    options = [(each.name, getattr(work, each.name)) for each in fields(work) if each.name != "audio"]
+    digest = hashlib.blake2b(repr((type(work).__name__, options)).encode(), digest_size=20)
+    digest.update(work.audio.tobytes())
+    return digest.digest()
