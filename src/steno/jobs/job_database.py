@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,24 +28,33 @@ class Database:
         self._connection: aiosqlite.Connection | None = None
         self._writing = asyncio.Lock()
 
-    async def open(self) -> None:
-        """Open the database, and create its tables if it is new.
+    def prepare(self) -> None:
+        """Create the database if it is new, and check that it can be written.
 
         Raises:
             JobStorageError: it cannot be used, or is of another version.
         """
         with storage_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("BEGIN IMMEDIATE")
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version not in (0, VERSION):
+                    text = f"{self._path} is of version {version}; this steno reads version {VERSION}"
+                    raise JobStorageError(text)
+                for statement in TABLES if version == 0 else ():
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+                connection.execute("COMMIT")
+
+    async def open(self) -> None:
+        """Raises JobStorageError."""
+        with storage_errors():
             self._connection = await aiosqlite.connect(self._path, timeout=BUSY_S, isolation_level=None)
             self._connection.row_factory = sqlite3.Row
-            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
                 await self._open.execute(f"PRAGMA {pragma}")
-            version = await self.value("PRAGMA user_version")
-            if version == 0:
-                await self._open.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-            elif version != VERSION:
-                text = f"{self._path} is of version {version}; this steno reads version {VERSION}"
-                raise JobStorageError(text)
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -39,14 +39,18 @@ class JobStore:
         self._database = Database(database)
         self._folder = folder
 
+    def prepare(self) -> None:
+        """Create the database and the folder, if they are new. Raises JobStorageError: they cannot be used."""
+        with storage_errors():
+            self._folder.mkdir(parents=True, exist_ok=True)
+        self._database.prepare()
+
     async def __aenter__(self) -> JobStore:
-        """Open the database, and queue again what was running when it was last closed.
+        """Open the prepared store, and queue again what was running when it was last closed.
 
         Raises:
-            JobStorageError: the database or the folder cannot be used.
+            JobStorageError: the database cannot be used.
         """
-        with storage_errors():
-            await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         await self._database.open()
         try:
             await self._database.write("UPDATE jobs SET state = 'queued', not_before = 0 WHERE state = 'running'")

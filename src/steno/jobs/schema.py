@@ -5,7 +5,7 @@ from __future__ import annotations
 VERSION = 1
 """`PRAGMA user_version`: a database of another version is refused."""
 
-TABLES = """
+JOBS = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
@@ -30,15 +30,21 @@ CREATE TABLE jobs (
     callback_delivered REAL,
     callback_next REAL,
     callback_problem TEXT
-);
-CREATE UNIQUE INDEX jobs_idempotency ON jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX jobs_by_state ON jobs (state, created);
-CREATE INDEX jobs_by_owner ON jobs (owner, created);
+)
+"""
+"""`not_before`: an attempt waits until then. `result`: the result's media type, headers and extension, as JSON."""
+
+UNIQUE_KEYS = "CREATE UNIQUE INDEX jobs_idempotency ON jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL"
+BY_STATE = "CREATE INDEX jobs_by_state ON jobs (state, created)"
+BY_OWNER = "CREATE INDEX jobs_by_owner ON jobs (owner, created)"
+PIECES = """
 CREATE TABLE pieces (
     job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     key BLOB NOT NULL,
     outcome TEXT NOT NULL,
     PRIMARY KEY (job, key)
-) WITHOUT ROWID;
+) WITHOUT ROWID
 """
-"""`not_before`: an attempt waits until then. `result`: the result's media type, headers and extension, as JSON."""
+"""See `piece_results`."""
+
+TABLES = (JOBS, UNIQUE_KEYS, BY_STATE, BY_OWNER, PIECES)

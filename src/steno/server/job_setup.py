@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steno.engine.local import Engine
+from steno.errors import JobStorageError, SettingsError
 from steno.settings import Settings
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def jobs_of(settings: Settings, engine: Engine, urls: UrlFetcher | None) -> JobService | None:
-    """The jobs; None if the server takes none. Opens nothing yet."""
+    """The jobs; None if the server takes none.
+
+    Raises:
+        SettingsError: they cannot be stored there.
+    """
     if settings.jobs_db is None:
         return None
     from steno.jobs.callbacks import CallbackSender
@@ -26,6 +31,10 @@ def jobs_of(settings: Settings, engine: Engine, urls: UrlFetcher | None) -> JobS
 
     works = job_works()
     store = JobStore(settings.jobs_db, settings.jobs_dir or settings.jobs_db.parent / "jobs")
+    try:
+        store.prepare()
+    except JobStorageError as error:
+        raise SettingsError(f"JOBS_DB={settings.jobs_db}: {error.message}", param="JOBS_DB") from None
     poster = _poster_of(settings)
     callbacks = None
     if poster is not None and settings.callback_secret is not None:
