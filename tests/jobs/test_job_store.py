@@ -1,4 +1,4 @@
-"""The job store: what it keeps through crashes, full disks and other processes, and in which order it gives jobs out."""
+"""The job store: what it keeps through crashes, full disks and other processes, and the order of its jobs."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ async def added(store: JobStore, *jobs: StoredJob) -> None:
         await store.new_folder(one.id)
         store.recording_of(one.id).write_bytes(b"recording")
         await store.add(one)
+
+
+async def added_without_end(store: JobStore) -> None:
+    for n in range(1000):
+        await store.add(job(f"n{n}", options={"prompt": "x" * 4000}))
 
 
 @contextmanager
@@ -123,8 +128,7 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None
         await store.claim()
         size = sum(os.path.getsize(path) for path in tmp_path.glob("jobs.db*"))
         with full_disk(size + 20_000), pytest.raises(JobStorageError, match="cannot be stored"):
-            for n in range(1000):
-                await store.add(job(f"n{n}", options={"prompt": "x" * 4000}))
+            await added_without_end(store)
         with full_disk(100), pytest.raises(JobStorageError):
             await store.succeed("job_a", JobResult(bytes(10_000), "text/plain", {}, None))
         assert await store.result("job_a") is None
