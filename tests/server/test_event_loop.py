@@ -47,13 +47,15 @@ MORE_UPLOADS = ("words", "older events", "subtitles", "translated captions")
 OTHER_UPLOADS = {"/v1/listen": 100_000, "/asr": 100_000, "/detect-language": 20}
 """Those of other APIs, with the least size of their answers in bytes."""
 
+JOBS = ("/v1/jobs", "/v1/jobs/{job_id}", "/v1/jobs/{job_id}/events", "/v1/jobs/{job_id}/result")
 ALIGNMENTS = ("/v1/audio/alignments", "/api/v1/align")
 
 
 @pytest.fixture(scope="module")
 def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedServer]:
-    stalls = tmp_path_factory.mktemp("talkative") / "stalls"
-    with WatchedServer(stalls, WORDS_PER_S, ASR_BACKEND="scripted", MODEL_ID="scripted@0ms") as server:
+    folder = tmp_path_factory.mktemp("talkative")
+    settings = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@0ms", "JOBS_DB": str(folder / "jobs.db")}
+    with WatchedServer(folder / "stalls", WORDS_PER_S, **settings) as server:
         _warm_up(server)
         yield server
 
@@ -73,7 +75,7 @@ def recording(fixtures: Path) -> bytes:
 
 def test_every_route_is_watched_here() -> None:
     documented = set(create_app(Settings(asr_backend="scripted")).openapi()["paths"])
-    watched = {*STATUS, *OTHER_UPLOADS, *ALIGNMENTS, *(path for path, _ in UPLOADS.values())}
+    watched = {*STATUS, *OTHER_UPLOADS, *ALIGNMENTS, *JOBS, *(path for path, _ in UPLOADS.values())}
     assert {path.replace("{model}", "scripted") for path in documented} == watched
 
 
@@ -115,6 +117,18 @@ def test_alignments_leave_the_loop_free(server: WatchedServer, recording: bytes,
         answer = httpx.post(server.url + path, files={"file": recording}, data=form, timeout=PATIENCE_S)
         assert answer.status_code == 200
         assert len(answer.content) > 100_000
+    assert max(stalls, default=0.0) < MOST_S
+
+
+def test_jobs_leave_the_loop_free(talkative: WatchedServer, recording: bytes) -> None:
+    url = talkative.url + JOBS[0]
+    form = {"kind": "transcription", "response_format": "verbose_json", "timestamp_granularities[]": "word"}
+    with talkative.watching() as stalls:
+        made = httpx.post(url, files={"file": ("a.ogg", recording)}, data=form, timeout=PATIENCE_S).json()["id"]
+        assert '"succeeded"' in httpx.get(f"{url}/{made}/events", timeout=PATIENCE_S).text
+        assert len(httpx.get(f"{url}/{made}/result", timeout=PATIENCE_S).content) > 1_000_000
+        assert made in httpx.get(url, timeout=PATIENCE_S).text
+        assert httpx.get(f"{url}/{made}", timeout=PATIENCE_S).json()["state"] == "succeeded"
     assert max(stalls, default=0.0) < MOST_S
 
 

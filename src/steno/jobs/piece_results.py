@@ -39,14 +39,15 @@ class PieceResults:
         if stored is None:
             return None
         self.found += 1
-        result: Result = OUTCOMES[type(work)].validate_json(stored)
+        result: Result = await asyncio.to_thread(OUTCOMES[type(work)].validate_json, stored)
         return result
 
     async def add(self, work: Work, result: Result) -> None:
         """A result that cannot be stored is logged: it costs time only if the job is interrupted."""
         key = await asyncio.to_thread(_key_of, work)
+        outcome = await asyncio.to_thread(OUTCOMES[type(work)].dump_json, result)
         try:
-            await self._store.add_piece(self._job, key, OUTCOMES[type(work)].dump_json(result).decode())
+            await self._store.add_piece(self._job, key, outcome.decode())
         except JobStorageError as error:
             logger.warning("job {}: a piece is not kept: {}", self._job, error.message)
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, BinaryIO, Literal, cast
 
 from fastapi import APIRouter, Depends, File, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic_core import to_json
 
 from steno.audio.signatures import file_format
 from steno.audio.wav_header import RawFormat
@@ -150,7 +151,8 @@ def _answer(
     if query.output == "txt":
         return PlainTextResponse(transcript.text + "\n", headers=headers)
     if query.output == "json":
-        return JSONResponse(_whisper_json(transcript, words=query.word_timestamps), headers=headers)
+        body = to_json(_whisper_json(transcript, words=query.word_timestamps))
+        return Response(body, media_type="application/json", headers=headers)
     made = subtitles_of(transcript, services.style(LINE_CHARS, LINES), "accurate")
     answer = caption_answer(made.cues, query.output, made.timing, headers, language=transcript.language)
     return answer.response({}, name)
