@@ -54,6 +54,19 @@ def test_text_in_brackets_may_be_missing_or_said() -> None:
     assert [(o.line, len(o.pairs), o.confidence) for o in with_it] == [(0, 9, 1.0), (2, 3, 1.0)]
 
 
+def test_the_misheard_end_of_a_chorus_that_the_sheet_has_once_is_uncertain() -> None:
+    sheet = f"{TIGER}\n\n{JERUSALEM}\n\nWhen the stars threw down their spears\nAnd watered heaven with their tears"
+    chorus, verse, end = (part.replace("\n", " ") for part in sheet.split("\n\n"))
+    misheard = chorus.replace("Could frame thy fearful symmetry", "could train my fear full cemetery")
+    found = find(sheet, f"{chorus} {verse} {misheard} somebody speaks here {end}")
+    numbers = [o.line for o in found.matched.occurrences]
+    assert numbers == [*range(7), *range(4), 7, 8]
+    (uncertain,) = (o for o in found.matched.occurrences if not o.is_certain)
+    assert (uncertain.line, len(uncertain.heard)) == (3, 6)
+    cut_off = find(sheet, f"{chorus} {verse} {' '.join(chorus.split()[:-5])} somebody speaks here {end}")
+    assert [o.line for o in cut_off.matched.occurrences] == [*range(7), *range(3), 7, 8]
+
+
 def test_a_line_that_sounds_like_what_was_heard_between_its_neighbours_is_uncertain() -> None:
     sheet = "Tiger tiger burning bright\nsupercalifragilistic expialidocious\nWhat immortal hand or eye"
     found = find(

@@ -17,6 +17,8 @@ MIN_CONFIDENCE = 0.4
 """A line below this is not found. Lines that are not said get up to 0.35, by common words and chance."""
 MIN_UNCERTAIN = 0.15
 """Lines between two found ones are uncertain, not missing, if what was heard there is as similar as this."""
+MIN_UNCERTAIN_REST = 0.25
+"""As `MIN_UNCERTAIN`, for the rest of a section after which the recording goes on elsewhere in the sheet."""
 MAX_UNCERTAIN = 4
 """Lines that may be uncertain together."""
 WIDE = 1.5
@@ -125,7 +127,7 @@ def find_lines(
         if occurrence.confidence >= MIN_CONFIDENCE
     ]
     shares = _sheet_share(found, lines, tokens), _heard_share(found, tokens, heard)
-    return Matched(tuple(_with_uncertain(found, tokens, heard)), *shares)
+    return Matched(tuple(_with_uncertain(found, lines, tokens, heard)), *shares)
 
 
 def _sheet_tokens(lines: Sequence[SheetLine], tokens: Sequence[LineTokens]) -> tuple[SheetTokens, list[int]]:
@@ -180,19 +182,60 @@ def _without_strays(pairs: Sequence[Pair], heard: Sequence[HeardToken]) -> tuple
 
 
 def _with_uncertain(
-    found: Sequence[Occurrence], tokens: Sequence[LineTokens], heard: Sequence[HeardToken]
+    found: Sequence[Occurrence],
+    lines: Sequence[SheetLine],
+    tokens: Sequence[LineTokens],
+    heard: Sequence[HeardToken],
 ) -> Iterator[Occurrence]:
-    """The occurrences, and lines of the sheet between two of them that resemble what was heard between them."""
+    """The occurrences, and lines of the sheet between two of them that resemble what was heard between them.
+
+    Where the second is elsewhere in the sheet, as after a chorus that it has once, these are the rest of the first
+    one's section, and what was heard first of all.
+    """
     for before, after in pairwise([*found, None]):
         assert before is not None
         yield before
+        extent = range(before.heard.stop, after.heard.start if after else len(heard))
         between = range(before.line + 1, after.line) if after else range(0)
-        if after and 0 < len(between) <= MAX_UNCERTAIN:
-            extent = range(before.heard.stop, after.heard.start)
-            text = "".join(tokens[n].tokens[k].norm for n in between for k in sorted(tokens[n].required))
-            similarity = _letters(text, "".join(heard[n].norm for n in extent))
-            if similarity >= MIN_UNCERTAIN:
-                yield from (Occurrence(n, (), similarity, extent) for n in between if tokens[n].tokens)
+        uncertain = _uncertain(between, extent, tokens, heard, MIN_UNCERTAIN)
+        if not uncertain and (rest := _rest_of_section(before.line, lines)):
+            start = _most_similar_start(_text_of(rest, tokens), extent, heard)
+            uncertain = _uncertain(rest, start, tokens, heard, MIN_UNCERTAIN_REST)
+        yield from uncertain
+
+
+def _uncertain(
+    lines: range, extent: range, tokens: Sequence[LineTokens], heard: Sequence[HeardToken], limit: float
+) -> list[Occurrence]:
+    """The lines, if together they are as similar to what was heard in `extent` as `limit`."""
+    if not 0 < len(lines) <= MAX_UNCERTAIN:
+        return []
+    similarity = _letters(_text_of(lines, tokens), "".join(heard[n].norm for n in extent))
+    return [Occurrence(n, (), similarity, extent) for n in lines if tokens[n].tokens] if similarity >= limit else []
+
+
+def _rest_of_section(line: int, lines: Sequence[SheetLine]) -> range:
+    """The lines behind `line` in its section; empty if there are more than may be uncertain."""
+    last = min(line + MAX_UNCERTAIN + 2, len(lines))
+    end = next((n for n in range(line + 1, last) if lines[n].starts_section), last)
+    return range(line + 1, end if end - line - 1 <= MAX_UNCERTAIN else line + 1)
+
+
+def _most_similar_start(text: str, extent: range, heard: Sequence[HeardToken]) -> range:
+    """The part of `extent`, from its beginning on, whose letters are most like the text's."""
+    sound = ""
+    best = extent[:0], 0.0
+    for n in extent:
+        sound += heard[n].norm
+        if len(sound) > WIDE * len(text):
+            break
+        best = max(best, (range(extent.start, n + 1), _letters(text, sound)), key=lambda part: part[1])
+    return best[0]
+
+
+def _text_of(lines: Sequence[int], tokens: Sequence[LineTokens]) -> str:
+    """The letters of lines, without what is in brackets."""
+    return "".join(tokens[n].tokens[k].norm for n in lines for k in sorted(tokens[n].required))
 
 
 def _letters(text: str, sound: str) -> float:
