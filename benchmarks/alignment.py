@@ -254,7 +254,7 @@ def _wav(audio: NDArray[np.float32]) -> bytes:
 
 
 def _nearest(truth: Sequence[SungLine], times: Sequence[tuple[str, float]]) -> list[float | None]:
-    """The start of each sung line: the nearest that was found for its text. Each counts once, the nearest pairs first."""
+    """The start of each sung line: the nearest one found for its text. Each counts once, the nearest pairs first."""
     pairs = sorted(
         (abs(start_s - line.start_s), n, k)
         for n, line in enumerate(truth)

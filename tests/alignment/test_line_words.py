@@ -2,12 +2,16 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alignment.said import DURATION_S, find
-from steno.alignment.line_words import word_ranges
+from steno.alignment.line_words import line_words_of, word_ranges
+from steno.alignment.occurrences import find_lines, heard_tokens, tokens_of_line
+from steno.alignment.sheet import parse_sheet
 from steno.alignment.tokens import tokens_of
+from steno.types import Word
 
 
 def test_heard_words_have_their_times() -> None:
@@ -31,6 +35,24 @@ def test_unheard_words_at_a_line_s_ends_stay_near_it() -> None:
 
 def test_words_in_brackets_that_were_not_heard_have_none() -> None:
     assert [text for text, *_ in find("Up (in the air) so blue", "1.0 up so blue").timed()] == ["Up", "so", "blue"]
+
+
+@pytest.mark.parametrize(
+    ("rate_s", "gap_s", "is_certain"), [(0.1, 0.0, False), (0.1, 0.3, True), (0.5, 0.0, True)], ids=str
+)
+def test_a_line_whose_beginning_was_heard_twice_has_no_certain_start(
+    rate_s: float, gap_s: float, is_certain: bool
+) -> None:
+    line = "seven angels eleven devils"
+    doubled = [Word(text, 10 + rate_s * n, 10 + rate_s * (n + 1)) for n, text in enumerate(["seven", "angry", "eels"])]
+    begin_s = doubled[-1].end_s + gap_s
+    said = [Word(text, begin_s + 0.5 * n, begin_s + 0.5 * (n + 1)) for n, text in enumerate(line.split())]
+    lines = parse_sheet(line)
+    tokens = [tokens_of_line(one, "en") for one in lines]
+    heard = heard_tokens([*doubled, *said], "en")
+    matched = find_lines(lines, tokens, heard, may_repeat=True)
+    first = line_words_of(matched.occurrences, lines, tokens, heard, DURATION_S)[0]
+    assert (first.start_s, first.is_certain) == (begin_s, is_certain)
 
 
 def test_words_keep_their_punctuation() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -20,6 +21,10 @@ LETTER_S = 0.075
 """Duration of a letter in English speech, where nothing was heard to measure it by."""
 CERTAIN = 0.9
 """Min score of a pair whose time is trusted."""
+ADJACENT_S = 0.05
+"""Two words are adjacent if no more than this is between them."""
+DOUBLED_RATE = 0.6
+"""See `_is_doubled`: time per letter, in relation to the line's."""
 _WORD = re.compile(r"\S+")
 
 
@@ -58,8 +63,12 @@ def line_words_of(
     Words in brackets that were not heard are left out.
     """
     line_words: list[LineWord] = []
+    matched = {pair.heard for occurrence in occurrences for pair in occurrence.pairs}
     for number, occurrence in enumerate(occurrences):
-        line_words += _heard_words(number, occurrence, lines[occurrence.line].text, tokens[occurrence.line], heard)
+        own = list(_heard_words(number, occurrence, lines[occurrence.line].text, tokens[occurrence.line], heard))
+        if own and own[0].starts_heard and _is_doubled(occurrence.heard, heard, matched):
+            own[0] = replace(own[0], starts_heard=False)
+        line_words += own
     spans = [
         (heard[occurrence.heard.start].start_s, heard[occurrence.heard.stop - 1].end_s) if occurrence.heard else None
         for occurrence in occurrences
@@ -123,6 +132,23 @@ def _heard_words(
             ends_heard=own[-1] in pairs and heard[pairs[own[-1]].heard].is_timed,
             score=sum(max(pair.score, 0.0) for pair in known) / len(own) if known else None,
         )
+
+
+def _is_doubled(line: range, heard: Sequence[HeardToken], matched: AbstractSet[int]) -> bool:
+    """Whether other words were heard right before the line, much faster than the line itself.
+
+    Nobody says them so fast: the recogniser made words twice of the line's beginning, so its start is not certain.
+    """
+    first = line.start
+    while first and first - 1 not in matched and heard[first].start_s - heard[first - 1].end_s <= ADJACENT_S:
+        first -= 1
+    own_s, before_s = (_letter_s_of([heard[n] for n in part]) for part in (line, range(first, line.start)))
+    return first < line.start and before_s < DOUBLED_RATE * own_s
+
+
+def _letter_s_of(tokens: Sequence[HeardToken]) -> float:
+    letters = sum(len(token.norm) for token in tokens)
+    return (tokens[-1].end_s - tokens[0].start_s) / letters if letters else 0.0
 
 
 def _letter_s(line_words: Sequence[LineWord]) -> float:
