@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
+from steno.backends.moonshine import installed
 from tiny.clips import ASR
 
 ROOT = Path(__file__).parent.parent
@@ -44,3 +46,26 @@ def test_it_runs_and_reports(tmp_path: Path, command: tuple[str, ...], reported:
     summary = json.loads(report.read_text(encoding="utf-8"))["summary"]
     assert reported <= summary.keys()
     assert all(value > 0 for name, value in summary.items() if name != "live_streams")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_library("flite") is None, reason="the songs need flite: apt install libflite1")
+def test_songs_and_repeated_speech_are_timed_line_by_line(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.alignment", "--quick", "--json", str(report), "--parts", "tiny", "real"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=280,
+    )
+    values = json.loads(report.read_text())["summary"]
+    for sheet in ("written_out", "once"):
+        assert values[f"tiny_{sheet}_median_ms"] <= 100
+        assert values[f"tiny_{sheet}_aae_ms"] <= 200
+        assert values[f"tiny_{sheet}_pco_03"] >= 0.95
+        assert values[f"tiny_{sheet}_choruses_right"] == 1
+        assert values[f"whole_tiny_{sheet}_pco_03"] < 0.5
+    if installed.wheel_folder() is not None:
+        assert (values["real_found"], values["real_invented"]) == (1, 0)
+        assert values["real_max_ms"] <= 150
