@@ -70,6 +70,7 @@ def test_a_stream_that_fails_ends_nothing() -> None:
     writer.stop()
 
 
+@pytest.mark.slow
 def test_a_server_whose_log_is_not_read_goes_on_and_ends() -> None:
     """A pipe holds 64 KiB; each request is a line."""
     environment = {**os.environ, "ASR_BACKEND": "scripted", "PORT": "0", "LOG_LEVEL": "DEBUG"}

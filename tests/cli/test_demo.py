@@ -46,6 +46,7 @@ def server_that(says: str, exits_with: int) -> list[str]:
     return [sys.executable, "-c", SERVER % (says, exits_with, exits_with)]
 
 
+@pytest.mark.slow
 def test_the_demo_works_whatever_the_environment_says_of_servers_keys_limits_and_proxies() -> None:
     environment = {
         **os.environ, "ASR_BACKEND": "scripted", "API_KEYS": "secret", "SSL_CERTFILE": "/no/cert", "ssl_keyfile": "/no",

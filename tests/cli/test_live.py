@@ -266,6 +266,7 @@ def test_who_reads_no_further_ends_it_quietly(talk: Path) -> None:
     assert ended.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_lost_is_told_and_taken_up_again(talk: Path) -> None:
     undisturbed = live("-", stdin=talk).stdout
     with (

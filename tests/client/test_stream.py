@@ -144,6 +144,7 @@ def captions_of(events: list[Partial | Final]) -> list[srt.Subtitle]:
     return list(srt.parse("".join(e.caption or "" for e in events if isinstance(e, Final)), ignore_errors=False))
 
 
+@pytest.mark.slow
 async def test_a_server_that_shuts_down_is_waited_for(speech: bytes) -> None:
     begun, past = asyncio.Event(), asyncio.Event()
     with RunningServer(ASR_BACKEND="scripted") as first:
@@ -211,6 +212,7 @@ async def test_what_makes_no_sense_is_refused_before_anything_is_iterated() -> N
             assert refused.value.param == next(iter(options))
 
 
+@pytest.mark.slow
 async def test_a_full_server_is_an_error_or_waited_for(speech: bytes) -> None:
     with RunningServer(ASR_BACKEND="scripted", MAX_SESSIONS="1") as server:
         async with talk(server) as first:

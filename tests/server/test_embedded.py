@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
+import pytest
 
 from running import EMBEDDED, PATIENCE_S, RunningServer, cpu_s, post, until
 from speech import word_error_rate
@@ -34,6 +35,7 @@ def test_out_of_the_box_it_writes_what_is_said_and_is_unloaded_when_idle(fixture
         assert "for other languages and better accuracy" in server.log()
 
 
+@pytest.mark.slow
 def test_sphinx_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="sphinx", IDLE_TIMEOUT="4") as server:
         assert recognisers_of(server) == []
@@ -63,6 +65,7 @@ def test_the_work_of_a_recogniser_that_is_killed_is_done_by_its_successor(fixtur
         assert server.health()["worker_alive"] is True
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_leaves_no_recogniser(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="sphinx") as server:
         post(server, fixtures / "letter.flac")

@@ -176,6 +176,7 @@ def test_a_second_signal_does_not_wait(ending_server: RunningServer, fixtures: P
 
 @pytest.mark.parametrize("use_granian", ["false", "true"])
 @pytest.mark.parametrize("half", ["a body", "a head"])
+@pytest.mark.slow
 def test_a_client_that_stalls_does_not_hold_up_the_end(use_granian: str, half: str) -> None:
     with RunningServer(**SLOW, USE_GRANIAN=use_granian, DRAIN_TIMEOUT="1") as server:
         address = urlsplit(server.url)
@@ -321,6 +322,7 @@ def test_a_request_that_runs_out_of_time_gets_a_504_and_the_server_goes_on(fixtu
         assert server.health()["worker_alive"] is True
 
 
+@pytest.mark.slow
 def test_a_stream_that_fails_midway_ends_with_an_error_event(fixtures: Path) -> None:
     with RunningServer(**{**SLOW, "SPHINX_WORKERS": "1"}, REQUEST_TIMEOUT="8") as server:
         lines = [line for line in post(server, fixtures / "address.opus", stream="true").text.splitlines() if line]

@@ -182,6 +182,7 @@ def test_an_idempotency_key_makes_one_job_of_many_requests(server: RunningServer
     assert submit(server, fixtures / "market.flac", key="two", idempotency_key="a").json()["id"] != made[0].json()["id"]
 
 
+@pytest.mark.slow
 def test_sigkill_in_the_middle_costs_a_piece_and_changes_nothing(fixtures: Path, tmp_path: Path) -> None:
     settings = {"CONCURRENT_JOBS": "1", "SPHINX_WORKERS": "1"}
     with server_of(tmp_path, **settings) as server:
@@ -199,6 +200,7 @@ def test_sigkill_in_the_middle_costs_a_piece_and_changes_nothing(fixtures: Path,
         assert call(server, "GET", f"/{whole}/result").text == interrupted
 
 
+@pytest.mark.slow
 def test_fifty_jobs_of_three_keys_all_end_and_quotas_hold(fixtures: Path, tmp_path: Path) -> None:
     keys = ("a", "b", "c")
     with server_of(
@@ -221,6 +223,7 @@ def test_fifty_jobs_of_three_keys_all_end_and_quotas_hold(fixtures: Path, tmp_pa
         assert submit(server, fixtures / "market.flac", key="a").status_code == 202, "the quota is of open jobs"
 
 
+@pytest.mark.slow
 def test_uploads_and_live_work_go_before_jobs_and_a_full_server_takes_jobs(fixtures: Path, tmp_path: Path) -> None:
     with server_of(tmp_path, CONCURRENT_JOBS="4", MAX_QUEUE="0", SPHINX_WORKERS="1") as server:
         jobs = [submit(server, fixtures / "address.opus").json()["id"] for _ in range(3)]

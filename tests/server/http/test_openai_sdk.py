@@ -172,6 +172,7 @@ def test_a_bad_option_is_named(
     assert (caught.value.code, caught.value.param) == (code, param)
 
 
+@pytest.mark.slow
 def test_an_overload_is_a_rate_limit_error_that_says_when_to_come_back(fixtures: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -79,6 +79,7 @@ def test_a_request_may_ask_for_fresh_work(server: RunningServer, fixtures: Path)
     assert ask(server, weather, control="no-store").headers["cache-status"] == "steno; fwd=request"
 
 
+@pytest.mark.slow
 def test_an_answer_outlives_the_server_and_other_settings_do_not_get_it(fixtures: Path, tmp_path: Path) -> None:
     for settings, status in (({}, "miss; stored"), ({}, "hit"), ({"MAX_QUEUE": "3"}, "hit")):
         with RunningServer(ASR_BACKEND="scripted", CACHE_DIR=str(tmp_path), API_KEYS="one", **settings) as server:

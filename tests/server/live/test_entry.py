@@ -144,6 +144,7 @@ async def test_an_idle_session_is_closed_with_what_it_said(fixtures: Path) -> No
     assert conversation.socket.close_code == 1001
 
 
+@pytest.mark.slow
 async def test_pings_keep_a_session_open() -> None:
     with RunningServer(ASR_BACKEND="scripted", SESSION_IDLE_S="3") as server:
         async with talk(server) as conversation:

@@ -109,6 +109,7 @@ async def chatter(server: RunningServer, message: str) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("granian", ["false", "true"])
+@pytest.mark.slow
 async def test_a_client_that_reads_nothing_is_held_up_and_then_cut_off(granian: str) -> None:
     # granian stops reading, too, from a client that does not read: there it may be idleness that ends the session.
     with RunningServer(ASR_BACKEND="scripted", SLOW_READER_S="2", SESSION_IDLE_S="4", USE_GRANIAN=granian) as server:
@@ -124,6 +125,7 @@ async def test_a_client_that_reads_nothing_is_held_up_and_then_cut_off(granian: 
         await asyncio.to_thread(until, lambda: is_quiet(server))
 
 
+@pytest.mark.slow
 async def test_a_client_that_fell_silent_with_its_mail_unread_was_slow_and_not_idle() -> None:
     """What is left for it fits into the system's buffers: no message waits for it, and yet it has not read them."""
     with RunningServer(ASR_BACKEND="scripted", SLOW_READER_S="2", SESSION_IDLE_S="4") as server:
@@ -141,6 +143,7 @@ async def test_a_client_that_fell_silent_with_its_mail_unread_was_slow_and_not_i
         await asyncio.to_thread(until, lambda: is_quiet(server))
 
 
+@pytest.mark.slow
 async def test_a_client_that_reads_nothing_does_not_outlive_its_session() -> None:
     """The session's end comes while the client is held up: whoever waits for it must not wait for ever."""
     with RunningServer(ASR_BACKEND="scripted", SESSION_MAX_S="4", SLOW_READER_S="3") as server:
@@ -149,6 +152,7 @@ async def test_a_client_that_reads_nothing_does_not_outlive_its_session() -> Non
         await asyncio.to_thread(until, lambda: is_quiet(server))
 
 
+@pytest.mark.slow
 async def test_a_client_that_vanishes_while_it_is_held_up_is_noticed_soon(sentence: bytes) -> None:
     with RunningServer(ASR_BACKEND="scripted", MODEL_ID="scripted@1500ms") as server:
         async with talk(server) as conversation:

@@ -305,6 +305,7 @@ async def test_a_broken_llm_costs_the_translation_and_not_the_final(speech: byte
     assert all("translation" not in final for final in conversation.finals)
 
 
+@pytest.mark.slow
 async def test_a_client_that_the_server_cannot_keep_up_with_is_told(speech: bytes) -> None:
     with RunningServer(ASR_BACKEND="scripted", MODEL_ID="scripted@400ms") as server:
         async with talk(server, silence_ms=200) as conversation:

@@ -236,6 +236,7 @@ def test_speech_starts_and_utterances_end(scripted: RunningServer, speech: bytes
         assert end.last_word_end == before[-1].channel.alternatives[0].words[-1].end
 
 
+@pytest.mark.slow
 def test_keep_alive_holds_a_quiet_connection_and_silence_closes_it(scripted: RunningServer) -> None:
     began = time.monotonic()
     kept: list[Conversation] = []
