@@ -254,7 +254,8 @@ class JobStore:
         return next(iter(await self._all(query, values)), None)
 
     async def _all(self, query: str, values: Values) -> list[StoredJob]:
-        return [_job_of(row) for row in await self._database.rows(query, values)]
+        rows = await self._database.rows(query, values)
+        return await asyncio.to_thread(lambda: [_job_of(row) for row in rows])  # a job may have a script as an option
 
 
 def _job_of(row: sqlite3.Row) -> StoredJob:

@@ -96,6 +96,7 @@ class Metrics:
         )  # fmt: skip
         self._vad_busy = Counter("steno_vad_busy_seconds", "Time that the live VAD ran.", registry=registry)
         self._vad_frames = Counter("steno_vad_frames", "32 ms frames that the live VAD processed.", registry=registry)
+        self.stored_jobs = Gauge("steno_stored_jobs", "Jobs of `/v1/jobs`, by state.", ["state"], registry=registry)
         for priority in Priority:
             self._queue_wait.labels(priority.name.lower())
 

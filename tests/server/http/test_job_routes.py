@@ -80,6 +80,18 @@ def test_the_result_is_what_the_route_responds(server: RunningServer, fixtures: 
         assert result.headers.get(name) == direct.headers.get(name)
 
 
+def test_metrics_count_jobs_and_long_options_are_shortened(server: RunningServer, fixtures: Path) -> None:
+    text = "we are at the market " * 100
+    job = submit(server, fixtures / "market.flac", "alignment", text=text, force="true").json()
+    assert job["options"]["text"] == text[:200] + "…"
+    assert ended(server, job["id"])["state"] == "succeeded"
+    metrics = server.get("/metrics").text
+    lines = [line for line in metrics.splitlines() if line.startswith("steno_stored_jobs{")]
+    counts = {line.split(chr(34))[1]: float(line.split()[-1]) for line in lines}
+    assert set(counts) == {"queued", "running", "succeeded", "failed", "cancelled"}
+    assert counts["succeeded"] >= 1
+
+
 def test_a_client_sees_its_own_jobs_alone(server: RunningServer, fixtures: Path) -> None:
     mine = submit(server, fixtures / "market.flac").json()["id"]
     theirs = submit(server, fixtures / "market.flac", key="two").json()["id"]

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from steno.jobs.job import JobState, StoredJob
 
 RECOGNITION = "recognize"
+MAX_OPTION_CHARS = 200
 
 
 class JobError(BaseModel):
@@ -44,6 +45,7 @@ class JobJson(BaseModel):
     audio_s: float | None = None
     """Length of the recording, once it is known."""
     options: dict[str, Any]
+    """As the client sent them; long texts are shortened."""
     attempts: int
     step: str | None = None
     progress: float
@@ -75,7 +77,7 @@ def job_json(job: StoredJob) -> JobJson:
         recording=job.recording_name,
         audio_url=job.audio_url,
         audio_s=_rounded(job.audio_s),
-        options=job.options,
+        options={name: _shortened(value) for name, value in job.options.items()},
         attempts=job.attempts,
         step=job.step or None,
         progress=round(job.progress, 4),
@@ -110,6 +112,10 @@ def _pace(job: StoredJob) -> tuple[float | None, float | None]:
     took_s = time.time() - job.started
     factor = took_s / (job.progress * job.audio_s)
     return round(factor, 4), round(took_s / job.progress * (1 - job.progress), 1)
+
+
+def _shortened(value: Any) -> Any:
+    return value[:MAX_OPTION_CHARS] + "…" if isinstance(value, str) and len(value) > MAX_OPTION_CHARS else value
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
@@ -12,6 +13,7 @@ from steno import __version__
 from steno.backends.base import Backend, RestartsItself, UsesDrafts, UsesGpu, UsesServers
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.local import Engine
+from steno.errors import JobStorageError
 from steno.server.services import Services, services_of
 
 router = APIRouter()
@@ -125,6 +127,10 @@ async def ready(services: ServicesDep, response: Response) -> Ready:
 @router.get("/metrics", tags=["status"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(services: ServicesDep) -> Response:
     """Prometheus' text format."""
+    if services.jobs is not None:
+        with suppress(JobStorageError):  # the other metrics are the more needed
+            for state, count in (await services.jobs.store.states()).items():
+                services.metrics.stored_jobs.labels(state).set(count)
     return Response(services.metrics.render(), media_type=services.metrics.content_type)
 
 

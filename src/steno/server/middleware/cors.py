@@ -11,8 +11,9 @@ from steno.server.middleware.allowed_sites import AllowedSites
 from steno.server.middleware.refusal import refuse
 
 EXPOSED = (
-    "Content-Disposition", "Retry-After", "Server-Timing", "X-Request-ID", "X-Steno-Ignored", "X-Steno-Warnings",
-    "X-Timing-Mode", "X-Timing-Reason", "X-Untranslated", "dg-error", "dg-request-id",
+    "Cache-Status", "Content-Disposition", "Retry-After", "Server-Timing", "X-Alignment-Method", "X-Match-Ratio",
+    "X-Request-ID", "X-Steno-Ignored", "X-Steno-Warnings", "X-Timing-Mode", "X-Timing-Reason", "X-Untranslated",
+    "dg-error", "dg-request-id",
 )  # fmt: skip
 """Response headers that scripts may read in addition to those that the standard allows."""
 
