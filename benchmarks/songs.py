@@ -6,6 +6,7 @@ by William Blake, Emily Dickinson and Robert Louis Stevenson (public domain).
 
 from __future__ import annotations
 
+import ctypes
 import random
 import re
 import sys
@@ -121,13 +122,20 @@ class Recorder:
         self.samples += len(audio)
 
 
+def seed_voices(seed: int) -> None:
+    """Make flite's next speech reproducible: its voices contain noise from the C library's generator."""
+    ctypes.CDLL(None).srand(seed)
+
+
 def song(seed: int, music_db: float = MUSIC_DB) -> Song:
     """Six minutes of verses and choruses for an English recogniser."""
+    seed_voices(seed)
     return _song(VERSES, CHORUS, NOT_WRITTEN, NOT_SUNG, AD_LIBS, random.Random(seed), music_db)
 
 
 def tiny_song(seed: int, music_db: float = TINY_MUSIC_DB) -> Song:
     """The same in the eighty words of the tiny checkpoints."""
+    seed_voices(seed)
     rng = random.Random(seed)
     lines = iter(dict.fromkeys(sentence(rng, "en") for _ in range(200)))
     verses = ["\n".join(next(lines) for _ in range(8)) for _ in range(4)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.songs import RATE, VOICE_RMS, Recorder, SungLine
+from benchmarks.songs import RATE, VOICE_RMS, Recorder, SungLine, seed_voices
 
 ROOM_DB = -45.0
 SENTENCES_PER_LINE = (1, 3)
@@ -51,6 +51,7 @@ class Talk:
 
 def talk(minutes: float, seed: int = 7) -> Talk:
     """Each thirtieth line is not in the script, each thirtieth line of the script is not said."""
+    seed_voices(seed)
     rng = random.Random(seed)
     recorder = Recorder()
     recorder.silence(1.0)
