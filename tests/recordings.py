@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import wave
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steno.audio.decode import decode
 from steno.types import SAMPLE_RATE
 
 
@@ -20,3 +22,9 @@ def wav(audio: NDArray[np.float32]) -> bytes:
         file.setframerate(SAMPLE_RATE)
         file.writeframes((audio * 32767).astype("<i2").tobytes())
     return buffer.getvalue()
+
+
+def repeated(sentence: Path, times: int) -> bytes:
+    """A WAV file of the same sentence again and again, with a second of silence after each."""
+    audio = np.concatenate([*decode(sentence, max_seconds=None), np.zeros(SAMPLE_RATE, "f4")])
+    return wav(np.tile(audio, times))

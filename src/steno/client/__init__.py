@@ -1,6 +1,6 @@
 """A client of steno's API: uploads over HTTP, live streams over WebSocket.
 
-    Client, AsyncClient (`sync`, `aio`) → `http_api`: URL, key, HTTP responses
+    Client, AsyncClient (`sync`, `aio`) → `http_api`: URL, key, HTTP responses; `job_requests`: stored jobs
     stream → `conversation`: tasks, reconnecting → `replay_buffer`: audio sent, events received → `websocket`
 
 The modules for live streams are imported with the first stream.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from steno.client.aio import AsyncClient
 from steno.client.exceptions import BacklogError, ConnectionLostError, ServerError
+from steno.client.job_status import JobOutput, JobStatus
 from steno.client.messages import Event, Final, Partial
 from steno.client.stream_options import StreamArguments, StreamOptions
 from steno.client.sync import Client
@@ -22,6 +23,8 @@ __all__ = [
     "ConnectionLostError",
     "Event",
     "Final",
+    "JobOutput",
+    "JobStatus",
     "Partial",
     "Segment",
     "ServerError",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Unpack
 
 import httpx
 
+from steno.client.exceptions import ServerError
 from steno.client.http_api import (
     ALIGNMENTS,
     TRANSCRIPTIONS,
@@ -16,9 +19,22 @@ from steno.client.http_api import (
     everything_in,
     mapped_errors,
     server_at,
+    succeeded,
     transcript_of,
     uploading,
 )
+from steno.client.job_requests import (
+    JOBS,
+    RECONNECT_S,
+    JobPages,
+    JobStream,
+    is_url,
+    job_path,
+    stream_timeout,
+    submission_fields,
+    url_only,
+)
+from steno.client.job_status import JobOutput, JobStatus, output_of
 from steno.client.messages import Event
 from steno.client.pulling import AudioSource
 from steno.client.stream_options import StreamArguments, StreamOptions
@@ -77,6 +93,77 @@ class AsyncClient:
     ) -> httpx.Response:
         with uploading(Path(path), on_sent) as upload:
             return checked(await self._http.post(address, data=fields, files=upload))
+
+    async def submit_job(
+        self,
+        source: str | Path,
+        kind: str,
+        *,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
+        on_sent: Callable[[int], None] = lambda _: None,
+        **options: Any,
+    ) -> JobStatus:
+        """As `Client.submit_job`."""
+        fields = submission_fields(kind, options, callback_url, idempotency_key)
+        if is_url(source):
+            with mapped_errors():
+                answer = checked(await self._http.post(JOBS, files=url_only(fields, str(source))))
+        else:
+            answer = await self._upload(JOBS, source, fields, on_sent)
+        return JobStatus.of(answer.json())
+
+    async def job(self, job_id: str) -> JobStatus:
+        """As `Client.job`."""
+        return JobStatus.of(await self.get(job_path(job_id)))
+
+    async def jobs(self, limit: int | None = 20) -> list[JobStatus]:
+        """As `Client.jobs`."""
+        pages = JobPages(limit)
+        while pages.has_more:
+            with mapped_errors():
+                pages.add(checked(await self._http.get(JOBS, params=pages.query)).json())
+        return pages.jobs
+
+    async def job_result(self, job_id: str) -> JobOutput:
+        """As `Client.job_result`."""
+        with mapped_errors():
+            return output_of(succeeded(await self._http.get(job_path(job_id, "/result"))))
+
+    async def cancel_job(self, job_id: str) -> JobStatus:
+        """As `Client.cancel_job`."""
+        with mapped_errors():
+            return JobStatus.of(checked(await self._http.delete(job_path(job_id))).json())
+
+    async def wait_for_job(
+        self,
+        job_id: str,
+        on_progress: Callable[[JobStatus], None] = lambda _: None,
+        reconnect_s: float = RECONNECT_S,
+    ) -> JobStatus:
+        """As `Client.wait_for_job`."""
+        stream = JobStream(reconnect_s)
+        while True:
+            error = None
+            try:
+                async with aclosing(self._job_events(job_id, stream)) as events:
+                    async for job in events:
+                        on_progress(job)
+                        if job.has_ended:
+                            return job
+            except ServerError as lost:
+                error = lost
+            await asyncio.sleep(stream.pause_s(error))
+
+    async def _job_events(self, job_id: str, stream: JobStream) -> AsyncGenerator[JobStatus, None]:
+        timeout = stream_timeout(self._server.timeout)
+        with mapped_errors():
+            async with self._http.stream("GET", job_path(job_id, "/events"), timeout=timeout) as response:
+                if not response.is_success:
+                    await response.aread()
+                async for line in succeeded(response).aiter_lines():
+                    if (job := stream.read(line)) is not None:
+                        yield job
 
     async def get(self, path: str) -> Any:
         """As `Client.get`."""

@@ -84,13 +84,19 @@ def mapped_errors() -> Iterator[None]:
 
 def checked(response: httpx.Response) -> httpx.Response:
     """Return the response if it is JSON and no error."""
+    succeeded(response)
+    try:
+        response.json()
+    except ValueError:
+        kind = response.headers.get("content-type", "something unnamed")
+        message = f"{response.url} responds with {kind}; expected JSON: is this a speech-to-text server?"
+        raise ServerError(message, response.status_code) from None
+    return response
+
+
+def succeeded(response: httpx.Response) -> httpx.Response:
+    """Return the response if it is no error. Its body must have been read."""
     if response.is_success:
-        try:
-            response.json()
-        except ValueError:
-            kind = response.headers.get("content-type", "something unnamed")
-            message = f"{response.url} responds with {kind}; expected JSON: is this a speech-to-text server?"
-            raise ServerError(message, response.status_code) from None
         return response
     try:
         message = str(response.json()["error"]["message"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Unpack
 
 import httpx
 
+from steno.client.exceptions import ServerError
 from steno.client.http_api import (
     ALIGNMENTS,
     TRANSCRIPTIONS,
@@ -16,9 +19,22 @@ from steno.client.http_api import (
     everything_in,
     mapped_errors,
     server_at,
+    succeeded,
     transcript_of,
     uploading,
 )
+from steno.client.job_requests import (
+    JOBS,
+    RECONNECT_S,
+    JobPages,
+    JobStream,
+    is_url,
+    job_path,
+    stream_timeout,
+    submission_fields,
+    url_only,
+)
+from steno.client.job_status import JobOutput, JobStatus, output_of
 from steno.client.messages import Event
 from steno.client.pulling import Chunk
 from steno.client.stream_options import StreamArguments, StreamOptions
@@ -116,6 +132,107 @@ class Client:
     ) -> httpx.Response:
         with uploading(Path(path), on_sent) as upload:
             return checked(self._http.post(address, data=fields, files=upload))
+
+    def submit_job(
+        self,
+        source: str | Path,
+        kind: str,
+        *,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
+        on_sent: Callable[[int], None] = lambda _: None,
+        **options: Any,
+    ) -> JobStatus:
+        """Store a job: work on a recording that outlives the connection, and the server.
+
+            with Client("http://127.0.0.1:8000") as client:
+                job = client.submit_job("talk.mp4", "subtitles", response_format="vtt")
+                client.wait_for_job(job.id)
+                print(client.job_result(job.id).text)
+
+        Args:
+            source: a file, or the URL of a recording, which the server fetches.
+            kind: `transcription`, `subtitles`, `translation` or `alignment`.
+            callback_url: gets a signed POST when the job has ended.
+            idempotency_key: a second job with the same key is not stored; the first one is returned.
+            options: form fields of the kind's own route, such as `response_format`.
+
+        Raises as `transcribe`.
+        """
+        fields = submission_fields(kind, options, callback_url, idempotency_key)
+        if is_url(source):
+            with mapped_errors():
+                answer = checked(self._http.post(JOBS, files=url_only(fields, str(source))))
+        else:
+            answer = self._upload(JOBS, source, fields, on_sent)
+        return JobStatus.of(answer.json())
+
+    def job(self, job_id: str) -> JobStatus:
+        """The state of a job. Raises ServerError, with `status` 404: there is no such job of this key."""
+        return JobStatus.of(self.get(job_path(job_id)))
+
+    def jobs(self, limit: int | None = 20) -> list[JobStatus]:
+        """The jobs of this key, the newest first. `limit`: None = all. Raises ServerError."""
+        pages = JobPages(limit)
+        while pages.has_more:
+            with mapped_errors():
+                pages.add(checked(self._http.get(JOBS, params=pages.query)).json())
+        return pages.jobs
+
+    def job_result(self, job_id: str) -> JobOutput:
+        """What a job has made. Raises ServerError, with `status` 409: it has not ended, failed or was cancelled."""
+        with mapped_errors():
+            return output_of(succeeded(self._http.get(job_path(job_id, "/result"))))
+
+    def cancel_job(self, job_id: str) -> JobStatus:
+        """Cancel a job that has not ended; delete one that has, with its result. Returns what it was before.
+
+        Raises:
+            ServerError: the server responded with an error; 404 = there is no such job of this key.
+        """
+        with mapped_errors():
+            return JobStatus.of(checked(self._http.delete(job_path(job_id))).json())
+
+    def wait_for_job(
+        self,
+        job_id: str,
+        on_progress: Callable[[JobStatus], None] = lambda _: None,
+        reconnect_s: float = RECONNECT_S,
+    ) -> JobStatus:
+        """Wait until a job has ended. A lost connection is opened again, also when the server restarts.
+
+        Args:
+            on_progress: called with the job at each change.
+            reconnect_s: how long to try to reach a server that was lost.
+
+        Returns:
+            The job, which has succeeded, failed or been cancelled: see its `state`.
+
+        Raises:
+            ServerError: there is no such job, or no such server.
+            ConnectionLostError: the server did not come back in time.
+        """
+        stream = JobStream(reconnect_s)
+        while True:
+            error = None
+            try:
+                with closing(self._job_events(job_id, stream)) as events:
+                    for job in events:
+                        on_progress(job)
+                        if job.has_ended:
+                            return job
+            except ServerError as lost:
+                error = lost
+            time.sleep(stream.pause_s(error))
+
+    def _job_events(self, job_id: str, stream: JobStream) -> Generator[JobStatus, None, None]:
+        timeout = stream_timeout(self._server.timeout)
+        with mapped_errors(), self._http.stream("GET", job_path(job_id, "/events"), timeout=timeout) as response:
+            if not response.is_success:
+                response.read()
+            for line in succeeded(response).iter_lines():
+                if (job := stream.read(line)) is not None:
+                    yield job
 
     def get(self, path: str) -> Any:
         """GET a JSON document.
