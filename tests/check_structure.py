@@ -26,6 +26,7 @@ SAME_ROLE_IN_SIBLINGS = {
     "model": "a network and its weights",
     "routes": "the addresses of a package of the server",
     "align": "the align command, beside the pipeline that aligns what was recognised",
+    "jobs": "the jobs command, beside the package of stored jobs",
     "live": "the live command, beside the live routes",
     "models": "the models command, beside the models route",
     "serve": "the serve command, beside what it runs",

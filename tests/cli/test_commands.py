@@ -38,7 +38,7 @@ def server() -> Iterator[RunningServer]:
 # help
 
 
-@pytest.mark.parametrize("command", ["serve", "transcribe", "align", "live", "models", "doctor", "demo"])
+@pytest.mark.parametrize("command", ["serve", "transcribe", "align", "jobs", "live", "models", "doctor", "demo"])
 def test_every_command_has_help_and_is_listed(command: str) -> None:
     assert command in steno("--help").stdout
     helped = steno(command, "--help")

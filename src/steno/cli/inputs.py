@@ -15,6 +15,12 @@ from pathlib import Path
 import click
 
 STDIN = "-"
+MEDIA = frozenset([
+    ".aac", ".ac3", ".aif", ".aiff", ".amr", ".asf", ".au", ".avi", ".caf", ".flac", ".flv",
+    ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg",
+    ".mts", ".oga", ".ogg", ".ogv", ".opus", ".ts", ".wav", ".weba", ".webm", ".wma", ".wmv",
+])  # fmt: skip
+"""Extensions of the files of a folder that are recordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,24 @@ def recordings_of(arguments: Sequence[str]) -> Iterator[list[Recording]]:
             else:
                 paths += [(_regular(Path(match), Path(folder)), match) for match in _expand(argument)]
         yield [Recording(path, label, name) for (path, label), name in zip(paths, _names(paths), strict=True)]
+
+
+def in_folders(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with the recordings in it in place of each folder.
+
+    Raises:
+        click.UsageError: a folder has none.
+    """
+    found: list[str] = []
+    for argument in arguments:
+        if not Path(argument).is_dir():
+            found.append(argument)
+            continue
+        recordings = sorted(str(path) for path in Path(argument).iterdir() if path.suffix.lower() in MEDIA)
+        if not recordings:
+            raise click.UsageError(f"no recording in the folder {argument}")
+        found += recordings
+    return found
 
 
 def _expand(argument: str) -> list[str]:

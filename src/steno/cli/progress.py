@@ -56,10 +56,12 @@ class RunProgress:
 
     Args:
         quiet: print no progress and no summary, but failures.
+        estimates: show the time left, estimated from how fast the bar moves.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, estimates: bool = True) -> None:
         self._quiet = quiet
+        self._estimates = estimates
         self._bars: Bars | None = None
         self._began = time.monotonic()
         self._finished = self._skipped = self.failures = 0
@@ -67,7 +69,7 @@ class RunProgress:
 
     def __enter__(self) -> RunProgress:
         if not self._quiet and sys.stderr.isatty():
-            self._bars = _make_bars()
+            self._bars = _make_bars(self._estimates)
             self._bars.start()
         return self
 
@@ -89,7 +91,7 @@ class RunProgress:
     def finished(self, name: str, recording: RecordingProgress) -> None:
         self._finished += 1
         self._audio_s += recording.audio_s
-        self._report(f"{name}: {_speed(recording.audio_s, recording.elapsed_s)}")
+        self.report(f"{name}: {_speed(recording.audio_s, recording.elapsed_s)}")
 
     def damaged(self, name: str, warnings: Sequence[str]) -> None:
         """Report what of a recording could not be decoded."""
@@ -98,7 +100,7 @@ class RunProgress:
 
     def skipped(self, name: str) -> None:
         self._skipped += 1
-        self._report(f"{name}: done before, skipped")
+        self.report(f"{name}: done before, skipped")
 
     def failed(self, name: str, message: str) -> None:
         self.failures += 1
@@ -110,9 +112,10 @@ class RunProgress:
             counts = [f"{self._finished} transcribed"]
             counts += [f"{self._skipped} skipped"] if self._skipped else []
             counts += [f"{self.failures} failed"] if self.failures else []
-            self._report(f"{', '.join(counts)}; {_speed(self._audio_s, time.monotonic() - self._began)}")
+            self.report(f"{', '.join(counts)}; {_speed(self._audio_s, time.monotonic() - self._began)}")
 
-    def _report(self, line: str) -> None:
+    def report(self, line: str) -> None:
+        """Print a line, above the bars."""
         if not self._quiet:
             self._print(line)
 
@@ -128,7 +131,7 @@ def _speed(audio_s: float, elapsed_s: float) -> str:
     return f"{audio_s:.1f} s of audio in {elapsed_s:.1f} s{factor}"
 
 
-def _make_bars() -> Bars:
+def _make_bars(estimates: bool) -> Bars:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -136,7 +139,7 @@ def _make_bars() -> Bars:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        *([TimeRemainingColumn()] if estimates else []),
         console=Console(stderr=True),
     )

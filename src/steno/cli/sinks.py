@@ -91,20 +91,21 @@ class FolderSink:
         write_whole(self._path / RECORD, json.dumps(self._record, indent=1, sort_keys=True) + "\n")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a temporary file and move it into place, so that no reader sees an incomplete file.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a temporary file and move it into place, so that no reader sees an incomplete file. Text becomes UTF-8.
 
     Links are followed. A target that is not a regular file (a pipe, a device) is written directly.
     """
+    data = content.encode() if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8", newline="\n")
+        path.write_bytes(data)
         return
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
     except BaseException:
