@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import wave
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,14 @@ from talking import BYTES_PER_S
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 PATIENCE_MS = 90_000
 POLL_MS = 50
+AXE = [
+    Path(os.environ.get("AXE_PATH", "node_modules/axe-core/axe.min.js")),
+    *(
+        Path(folder) / "axe.min.js"
+        for folder in getattr(find_spec("axe_playwright_python"), "submodule_search_locations", ())
+    ),
+]
+"""From npm, or from a Python package that brings the same file."""
 
 
 def microphone(path: Path, pcm: bytes) -> Path:
@@ -137,3 +147,20 @@ class Visit:
         parts = urlsplit(url)
         if parts.scheme not in ("data", "blob") and parts.netloc != self._origin:
             self.problems.append(f"asked {url}")
+
+
+def axe_violations(visit: Visit) -> list[str]:
+    """What axe-core finds serious. The visit needs `bypass_csp`."""
+    axe = next((path for path in AXE if path.is_file()), None)
+    if axe is None:
+        pytest.skip(f"axe-core is not installed: no {AXE[0]}")
+    if not visit.page.evaluate("'axe' in window"):
+        visit.page.add_script_tag(path=axe)
+    visit.page.wait_for_timeout(300)  # transitions end
+    found = visit.page.evaluate("axe.run().then(({violations}) => violations)")
+    return [
+        f"{rule['id']}: {node['html'][:120]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,20 +17,11 @@ import webvtt
 
 from llm_server import LlmServer
 from running import EMBEDDED, PATIENCE_S, RunningServer
-from server.page.browser import PATIENCE_MS, Visit, chromium, microphone
+from server.page.browser import PATIENCE_MS, Visit, axe_violations, chromium, microphone
 from speech import word_error_rate
 from talking import BYTES_PER_S, pcm_file, said
 
 pytestmark = pytest.mark.slow  # a browser, which not every machine has
-
-AXE = [
-    Path(os.environ.get("AXE_PATH", "node_modules/axe-core/axe.min.js")),
-    *(
-        Path(folder) / "axe.min.js"
-        for folder in getattr(find_spec("axe_playwright_python"), "submodule_search_locations", ())
-    ),
-]
-"""From npm, or from a Python package that brings the same file."""
 
 
 @pytest.fixture(scope="module")
@@ -529,31 +518,16 @@ def test_everything_can_be_reached_with_the_keyboard(server: RunningServer, brow
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_axe_finds_nothing_serious(server: RunningServer, browser: Any, fixtures: Path, scheme: str) -> None:
-    axe = next((path for path in AXE if path.is_file()), None)
-    if axe is None:
-        pytest.skip(f"axe-core is not installed: no {AXE[0]}")
     with Visit(browser, server.url, color_scheme=scheme, bypass_csp=True) as visit:
-        visit.page.add_script_tag(path=axe)
-        assert _violations(visit) == []
+        assert axe_violations(visit) == []
         visit.page.keyboard.press("s")
-        assert _violations(visit) == []
+        assert axe_violations(visit) == []
         visit.page.click("#settings [data-close]")
         visit.page.keyboard.press(" ")
         visit.see("#captions .open", "w2")
-        assert _violations(visit) == []
+        assert axe_violations(visit) == []
         visit.page.keyboard.press("b")
-        assert _violations(visit) == []
-
-
-def _violations(visit: Visit) -> list[str]:
-    visit.page.wait_for_timeout(300)  # transitions end
-    found = visit.page.evaluate("axe.run().then(({violations}) => violations)")
-    return [
-        f"{rule['id']}: {node['html'][:120]}"
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-        for node in rule["nodes"]
-    ]
+        assert axe_violations(visit) == []
 
 
 def _lightness(visit: Visit) -> int:

@@ -47,6 +47,8 @@ class PageInfo(BaseModel):
     targets: dict[str, str]
     """Target languages of translation: code → name; empty without an LLM."""
     hotwords: bool
+    jobs: bool
+    """Whether the server takes jobs."""
 
 
 def router(folder: Path = FOLDER) -> APIRouter:
@@ -127,4 +129,5 @@ def _about(services: Services) -> PageInfo:
         languages={code: name for code, name in by_name if spoken is None or code in spoken},
         targets=dict(by_name) if services.translator is not None else {},
         hotwords=backend.capabilities.context,
+        jobs=services.jobs is not None,
     )

@@ -2,7 +2,7 @@
 import { el, make } from "./dom.js";
 import { microphones } from "./sources.js";
 
-/** @typedef {{version: string, model: string, languages: Record<string, string>, targets: Record<string, string>, hotwords: boolean}} About */
+/** @typedef {{version: string, model: string, languages: Record<string, string>, targets: Record<string, string>, hotwords: boolean, jobs: boolean}} About */
 
 /** @param {import("./settings.js").SettingsStore} settings */
 export function setUpDialogs(settings) {
@@ -78,7 +78,7 @@ function isBeside(dialog, { target, clientX, clientY }) {
  * @param {import("./settings.js").SettingsStore} settings
  * @param {About} about
  */
-export function offer(settings, { version, model, languages, targets, hotwords }) {
+export function offer(settings, { version, model, languages, targets, hotwords, jobs }) {
   const { language, translateTo } = settings.values;
   for (const [id, names] of /** @type {const} */ ([["language", languages], ["translate", targets]])) {
     el(id).append(...Object.entries(names).map(([value, textContent]) => make("option", { value, textContent })));
@@ -88,6 +88,7 @@ export function offer(settings, { version, model, languages, targets, hotwords }
   el("translate-hint").textContent = canTranslate ? "A second line below live captions." : "This server has no translator set up.";
   el("hotwords").disabled = !hotwords;
   el("hotwords-hint").textContent = hotwords ? "" : "This server's recogniser takes none.";
+  el("open-jobs").hidden = el("jobs-help").hidden = !jobs;
   el("about").textContent = `steno ${version} · ${model}`;
   settings.set({
     language: language in languages ? language : "",

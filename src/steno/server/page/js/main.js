@@ -2,6 +2,7 @@
 import { enterBig, isBig, leaveBig, setUpBig } from "./big.js";
 import { askKey, offer, openSettings, setUpDialogs } from "./dialogs.js";
 import { el, toast } from "./dom.js";
+import { JobsDialog } from "./jobs.js";
 import { Live } from "./live.js";
 import { Recording } from "./recording.js";
 import { SettingsStore } from "./settings.js";
@@ -110,6 +111,7 @@ function ask(reason) {
 }
 
 setUpDialogs(settings);
+const jobs = new JobsDialog(settings);
 setUpBig();
 settings.addEventListener("change", (event) => {
   live.configure(/** @type {CustomEvent} */ (event).detail);
@@ -143,6 +145,7 @@ setUpShortcuts({
   " ": toggle,
   b: () => (isBig() ? leaveBig() : enterBig()),
   d: () => transcript.download("srt"),
+  j: () => el("open-jobs").hidden || jobs.open(),
   s: () => openSettings(settings),
   "/": () => el("search").focus(),
   "?": () => el("help").showModal(),
