@@ -8,7 +8,11 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pylrc
@@ -213,6 +217,41 @@ def test_a_terminal_sees_a_bar_for_each_job(slow_server: RunningServer, talk: Pa
     assert "recognising, real-time factor 0." in shown
     assert " left" in shown
     assert shown.count("s of audio in") == 2
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as web:
+        thread = threading.Thread(target=web.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{web.server_port}"
+        finally:
+            web.shutdown()
+            thread.join()
+
+
+def test_a_url_takes_the_place_of_a_file(server: RunningServer, fixtures: Path, tmp_path: Path) -> None:
+    refused = jobs(server, "submit", "https://media.example.org/talk.mp3")
+    assert (refused.returncode, refused.stderr.count("ALLOW_URLS")) == (1, 1)
+    urls = {"ALLOW_URLS": "true", "URL_SCHEMES": "http", "URL_ALLOWLIST": "127.0.0.1", **KEYS}
+    with (
+        web_server(fixtures) as web,
+        RunningServer(ASR_BACKEND="scripted", JOBS_DB=str(tmp_path / "jobs.db"), **urls) as fetching,
+    ):
+        out = tmp_path / "out"
+        ended = jobs(
+            fetching, "submit", f"{web}/letter.flac?v=1", fixtures / "train.flac", "-k", "subtitles", "-d", out
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert sorted(path.name for path in out.iterdir()) == ["letter.srt", "train.srt"]
+        assert f"{web}/letter.flac?v=1: 3.7 s of audio in" in ended.stderr
+        doubled = jobs(fetching, "submit", f"{web}/letter.flac", fixtures / "letter.flac", "-d", out)
+        assert (doubled.returncode, "several results would be called letter" in doubled.stderr) == (2, True)
 
 
 def test_words_that_do_not_fit_together_are_usage_errors(fixtures: Path, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def submit(
             sources = [*map(_source_of, found), *map(source_at, urls)]
             if output and len(sources) > 1:
                 raise click.UsageError("--output takes one recording; use --output-dir for several")
+            _check_names(sources, output_dir)
             delivery = JobDelivery(output, output_dir, headings=len(sources) > 1)
             is_watched = watch or bool(output or output_dir)
             asyncio.run(_run(order, sources, progress, job_ids, delivery if is_watched else None, url, api_key))
@@ -131,6 +132,13 @@ async def _run(
             await submit_all(submission, sources, progress)
         else:
             await submit_and_watch(submission, sources, JobWatcher(client, progress), delivery)
+
+
+def _check_names(sources: Sequence[JobSource], folder: Path | None) -> None:
+    names = [source.name for source in sources]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if folder and doubled:
+        raise click.UsageError(f"several results would be called {doubled}; submit them one by one")
 
 
 def _source_of(recording: Recording) -> JobSource:
