@@ -21,6 +21,7 @@ LEVELS_OF_LIBRARIES = {
     "uvicorn": logging.WARNING,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
+    "aiosqlite": logging.INFO,
 }
 """Min levels of libraries. steno logs start, stop and requests itself, with request id and duration."""
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from steno.errors import UrlRefusedError
-from steno.jobs.callbacks import CallbackSender
+from steno.errors import SettingsError, UrlRefusedError
+from steno.jobs.callbacks import CallbackSender, key_of
 from steno.jobs.job import JobResult, StoredJob
 from steno.jobs.job_store import JobStore
 from steno.outbound.post import Poster
@@ -145,6 +145,12 @@ async def test_a_receiver_within_is_not_called(store: JobStore) -> None:
         with pytest.raises(UrlRefusedError):
             poster.check(url)
     await poster.aclose()
+
+
+def test_a_secret_that_promises_base64_is_checked() -> None:
+    assert key_of("whsec_c2VjcmV0MQ") == key_of("whsec_c2VjcmV0MQ==") == b"secret1"
+    with pytest.raises(SettingsError, match="not Base64"):
+        key_of("whsec_not base 64!")
 
 
 async def test_a_secret_that_is_no_base64_signs_with_its_own_bytes(store: JobStore) -> None:

@@ -118,8 +118,9 @@ async def test_an_idempotency_key_stands_for_one_job_of_its_owner(tmp_path: Path
         assert await store.add(job("b", idempotency_key="key")) == first
         other = job("c", "another", idempotency_key="key")
         assert await store.add(other) == other
-        with pytest.raises(IdempotencyConflictError, match="job_a"):
-            await store.add(job("d", idempotency_key="key", kind="transcription"))
+        for change in ({"kind": "transcription"}, {"options": {}}, {"recording_digest": "another"}):
+            with pytest.raises(IdempotencyConflictError, match="job_a"):
+                await store.add(job("d", idempotency_key="key", **change))
 
 
 async def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:

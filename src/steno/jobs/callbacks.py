@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from steno.errors import JobStorageError, StenoError
+from steno.errors import JobStorageError, SettingsError, StenoError
 from steno.jobs.job import StoredJob
 from steno.jobs.job_store import JobStore
 
@@ -107,10 +107,16 @@ def sign(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
 
 
 def key_of(secret: str) -> bytes:
-    """The signing key of a secret: the bytes that `whsec_…` encodes, or those of the text itself."""
-    if secret.startswith(PREFIX):
-        try:
-            return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-        except binascii.Error:
-            pass
-    return secret.encode()
+    """The signing key of a secret: the bytes that `whsec_…` encodes, or those of the text itself.
+
+    Raises:
+        SettingsError: what follows `whsec_` is not Base64.
+    """
+    if not secret.startswith(PREFIX):
+        return secret.encode()
+    encoded = secret.removeprefix(PREFIX)
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error:
+        text = "CALLBACK_SECRET: what follows whsec_ is not Base64; expected whsec_ and Base64, or any other text"
+        raise SettingsError(text, param="CALLBACK_SECRET") from None

@@ -72,6 +72,8 @@ class StoredJob:
     """Length of the recording, once it is known."""
     failure: JobFailure | None = None
     idempotency_key: str | None = None
+    recording_digest: str | None = None
+    """Of the recording, if there is an idempotency key."""
     callback_url: str | None = None
     callback: CallbackState = field(default_factory=lambda: CallbackState())
 

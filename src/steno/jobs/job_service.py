@@ -50,6 +50,8 @@ class NewJob:
     audio_url: str | None = None
     callback_url: str | None = None
     idempotency_key: str | None = None
+    recording_digest: str | None = None
+    """Of the recording, if there is an idempotency key."""
 
 
 class JobService:
@@ -76,6 +78,7 @@ class JobService:
         self._callbacks = callbacks
         self._poster = poster
         self._tasks: list[asyncio.Task[None]] = []
+        self._last_time = 0.0
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> JobService:
@@ -118,8 +121,9 @@ class JobService:
             options=new.options,
             recording_name=new.recording_name,
             audio_url=new.audio_url,
-            created=time.time(),
+            created=self._next_time(),
             idempotency_key=new.idempotency_key,
+            recording_digest=new.recording_digest,
             callback_url=new.callback_url,
         )
         await self.store.new_folder(job.id)
@@ -155,6 +159,11 @@ class JobService:
         """A job has ended: its callback is due."""
         if self._callbacks is not None:
             self._callbacks.wake()
+
+    def _next_time(self) -> float:
+        """The time in whole milliseconds, as clients get it; no two jobs have the same, so that it can be a cursor."""
+        self._last_time = max(round(time.time(), 3), round(self._last_time + 0.001, 3))
+        return self._last_time
 
     async def _save(self, job: StoredJob, save: Callable[[Path], Awaitable[object]]) -> None:
         try:

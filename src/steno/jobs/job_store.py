@@ -97,6 +97,7 @@ class JobStore:
             "state": job.state,
             "created": job.created,
             "idempotency_key": job.idempotency_key,
+            "recording_digest": job.recording_digest,
             "callback_url": job.callback_url,
         }
         values = ", ".join(f":{name}" for name in row)
@@ -106,7 +107,7 @@ class JobStore:
             known = await self.with_idempotency_key(job.owner, job.idempotency_key or "")
             if known is None:
                 raise
-            if (known.kind, known.options, known.audio_url) != (job.kind, job.options, job.audio_url):
+            if _request_of(known) != _request_of(job):
                 text = f"the idempotency key was used for another job, {known.id}"
                 raise IdempotencyConflictError(text, param="idempotency_key") from None
             return known
@@ -258,9 +259,14 @@ class JobStore:
         return await asyncio.to_thread(lambda: [_job_of(row) for row in rows])  # a job may have a script as an option
 
 
+def _request_of(job: StoredJob) -> tuple[object, ...]:
+    """What two requests with the same idempotency key must have in common."""
+    return job.kind, job.options, job.audio_url, job.callback_url, job.recording_digest
+
+
 def _job_of(row: sqlite3.Row) -> StoredJob:
     names = ("id", "owner", "kind", "recording_name", "audio_url", "created", "started", "finished", "attempts")
-    more = ("step", "progress", "audio_s", "idempotency_key", "callback_url")
+    more = ("step", "progress", "audio_s", "idempotency_key", "recording_digest", "callback_url")
     callback = (row[f"callback_{name}"] for name in ("attempts", "delivered", "next", "problem"))
     return StoredJob(
         **{name: row[name] for name in (*names, *more)},

@@ -125,7 +125,7 @@ class JobWorker:
                 group.create_task(self._work(), name=f"job worker {n}")
 
     async def _work(self) -> None:
-        while True:
+        while not self._engine.draining:
             job = await self._next()
             if job is not None:
                 await self._attempt(job)

@@ -25,6 +25,7 @@ CREATE TABLE jobs (
     failure TEXT,
     result TEXT,
     idempotency_key TEXT,
+    recording_digest TEXT,
     callback_url TEXT,
     callback_attempts INTEGER NOT NULL DEFAULT 0,
     callback_delivered REAL,

@@ -191,6 +191,8 @@ def test_an_idempotency_key_makes_one_job_of_many_requests(server: RunningServer
     assert len({answer.json()["id"] for answer in made}) == 1
     other = submit(server, fixtures / "market.flac", "subtitles", idempotency_key="a")
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+    other = submit(server, fixtures / "weather.flac", idempotency_key="a")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
     assert submit(server, fixtures / "market.flac", key="two", idempotency_key="a").json()["id"] != made[0].json()["id"]
 
 
@@ -252,6 +254,22 @@ def test_uploads_and_live_work_go_before_jobs_and_a_full_server_takes_jobs(fixtu
         assert "succeeded" not in states, f"an upload of two seconds took {took_s:.1f} s, as long as a job"
         for job in jobs:
             call(server, "DELETE", f"/{job}")
+
+
+def test_watchers_and_running_jobs_do_not_hold_up_the_end(fixtures: Path, tmp_path: Path) -> None:
+    with server_of(tmp_path, CONCURRENT_JOBS="1", SPHINX_WORKERS="1") as server:
+        jobs = [submit(server, fixtures / "address.opus").json()["id"] for _ in range(3)]
+        until(lambda: call(server, "GET", f"/{jobs[0]}").json()["state"] == "running")
+        with ThreadPoolExecutor(1) as thread:
+            watching = thread.submit(call, server, "GET", f"/{jobs[2]}/events")
+            until(lambda: "/events" in server.log() or watching.running())
+            time.sleep(0.5)
+            began = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - began < 15
+            assert '"state":"queued"' in watching.result().text
+        assert server.log().count("attempt 1 at") == 1
+        assert "Traceback" not in server.log()
 
 
 def test_without_jobs_db_the_answer_names_it() -> None:

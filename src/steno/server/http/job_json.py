@@ -102,8 +102,8 @@ def callback_data(job: StoredJob) -> dict[str, Any]:
 
 
 def _pace(job: StoredJob) -> tuple[float | None, float | None]:
-    """Real-time factor, and seconds left; None where they are not known."""
-    if job.started is None or not job.audio_s:
+    """Real-time factor, and seconds left; None where they are not known, as in an attempt that knows pieces already."""
+    if job.started is None or not job.audio_s or job.attempts > 1:
         return None, None
     if job.state is JobState.SUCCEEDED and job.finished is not None:
         return round((job.finished - job.started) / job.audio_s, 4), None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,6 +60,7 @@ async def submit(request: Request, response: Response, services: ServicesDep, jo
         response.headers["X-Steno-Ignored"] = upload.header_names(unknown)
     url = _text(form, "audio_url", MAX_URL)
     file = await _recording(request, form, services, url)
+    key = _text(form, "idempotency_key", MAX_KEY) or request.headers.get("idempotency-key", "")[:MAX_KEY] or None
     new = NewJob(
         owner=services.owner_of(request),
         kind=kind,
@@ -66,7 +68,8 @@ async def submit(request: Request, response: Response, services: ServicesDep, jo
         recording_name=file.filename if file is not None else None,
         audio_url=url,
         callback_url=_text(form, "callback_url", MAX_URL),
-        idempotency_key=_text(form, "idempotency_key", MAX_KEY) or request.headers.get("idempotency-key"),
+        idempotency_key=key,
+        recording_digest=await asyncio.to_thread(_digest, file) if key and file is not None else None,
     )
 
     async def save(path: Path) -> None:
@@ -116,29 +119,37 @@ async def get_events(request: Request, job_id: str, services: ServicesDep, jobs:
     owner = services.owner_of(request)
     job = await jobs.get(job_id, owner)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    events = sse.with_pings(_events(job, owner, jobs))
+    events = sse.with_pings(_events(job, owner, jobs, services.engine.shutting_down))
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 @router.delete("/v1/jobs/{job_id}", response_model=JobJson, responses=NOT_FOUND)
 async def delete_job(request: Request, job_id: str, services: ServicesDep, jobs: JobsDep) -> JobJson:
-    """Cancel a job that has not ended; delete one that has."""
+    """Cancel a job that has not ended; delete one that has. Returns what it was."""
     return job_json(await jobs.delete(job_id, services.owner_of(request)))
 
 
-async def _events(job: StoredJob, owner: str, service: JobService) -> AsyncIterator[bytes]:
+async def _events(
+    job: StoredJob, owner: str, service: JobService, shutting_down: Callable[[], Coroutine[Any, Any, None]]
+) -> AsyncIterator[bytes]:
+    """The job's changes, until it has ended or the server shuts down: then clients come back."""
     shown: StoredJob | None = None
-    while True:
-        if job != shown:
-            shown = job
-            yield sse.encoded(job_json(job).model_dump_json(exclude_none=True))
-        if job.state.is_final:
-            return
-        await asyncio.sleep(POLL_S)
-        found = await service.store.get(job.id, owner)
-        if found is None:
-            return
-        job = found
+    draining = asyncio.create_task(shutting_down(), name="job events' drain watch")
+    try:
+        while True:
+            if job != shown:
+                shown = job
+                yield sse.encoded(job_json(job).model_dump_json(exclude_none=True))
+            if job.state.is_final or draining.done():
+                return
+            await asyncio.wait([draining], timeout=POLL_S)
+            found = await service.store.get(job.id, owner)
+            if found is None:
+                return
+            job = found
+    finally:
+        draining.cancel()
+        await asyncio.wait([draining])
 
 
 async def _recording(request: Request, form: FormData, services: Services, url: str | None) -> UploadFile | None:
@@ -169,6 +180,11 @@ def _value(form: FormData, name: str) -> Any:
     if not all(isinstance(value, str) for value in values):
         raise InvalidRequestError(f"{name}: expected a text, not a file", param=name)
     return values if name.endswith("[]") else values[-1]
+
+
+def _digest(file: UploadFile) -> str:
+    file.file.seek(0)
+    return hashlib.file_digest(file.file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()  # type: ignore[arg-type]
 
 
 def _copy(file: UploadFile, path: Path) -> None:
