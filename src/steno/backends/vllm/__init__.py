@@ -15,7 +15,7 @@ In process:
 - `in_process`        vLLM's `AsyncLLM` behind the seam: start, sleep, restart after a crash
 - `engine_args`       options → vLLM's `AsyncEngineArgs`
 - `engine_loop`       the thread and event loop that vLLM's client runs in
-- `process_group`     a vLLM plugin: the engine's process does not get the terminal's Ctrl-C
+- `process_group`     a vLLM plugin: the engine does not get the terminal's Ctrl-C, and ends with the server
 
 On running servers:
 

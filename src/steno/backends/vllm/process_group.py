@@ -1,19 +1,56 @@
-"""A vLLM plugin (`vllm.general_plugins`): takes the engine's process out of the server's process group.
+"""A vLLM plugin (`vllm.general_plugins`): the engine's process leaves the server's process group, and ends with it.
 
 vLLM's engine runs in a process of its own, which ends at SIGINT. A terminal sends Ctrl-C to the whole group: without
 this, live sessions would lose their last finals, because the engine ends before the server has drained. The server
-ends the engine itself, and vLLM ends it when the server has died.
+ends the engine itself. One that was killed cannot, and vLLM's process would stay for minutes, with its memory: so the
+process watches the server.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 
 OWNER = "STENO_VLLM_OWNER"
 """Environment variable: the process id of the server that starts the engine. Other users of vLLM do not set it."""
 
+WATCH_EVERY_S = 1.0
+
 
 def leave() -> None:
-    """Called by vLLM in each of its processes."""
-    if os.environ.get(OWNER) == str(os.getppid()) and os.getpgid(0) != os.getpid():
+    """Called by vLLM once in each of its processes."""
+    owner = int(os.environ.get(OWNER) or 0)
+    if owner == 0 or owner == os.getpid():
+        return
+    if os.getppid() != owner:
+        if not _is_running(owner):
+            _end()
+        return  # a process of the engine's, which vLLM ends with it
+    if os.getpgid(0) != os.getpid():
         os.setpgid(0, 0)
+    threading.Thread(target=_end_with, args=(owner,), name="owner watch", daemon=True).start()
+
+
+def _end_with(owner: int) -> None:
+    """End this process soon after the server, which is its parent. A thread, because Linux's signal for it
+    (PR_SET_PDEATHSIG) is sent when the thread that started the process ends, and macOS has none."""
+    while os.getppid() == owner:
+        time.sleep(WATCH_EVERY_S)
+    _end()
+
+
+def _end() -> None:
+    """Without cleaning up: the kernel frees the memory, of the GPU too."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
