@@ -29,8 +29,10 @@ ENVIRONMENT = {
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_CPU_KVCACHE_SPACE": "4",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
 }
-"""Defaults for vLLM's own variables: nothing is reported to anybody, and standard output is left to the transcript."""
+"""Defaults for vLLM's own variables: nothing is reported to anybody, standard output is left to the transcript, and the
+engine is not forked from a server with threads and open sockets, as vLLM does on GPUs."""
 
 CPU_BLOCK_TOKENS = 32
 """KV cache block size on CPUs: the attention there needs a multiple of 32."""
