@@ -39,6 +39,8 @@ class InProcessEngine:
         self._is_started = False
         """False with an `_llm`: it is asleep."""
         self._restart: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        """Sees the engine die between requests."""
         self._crashes = 0
         self._numbers = itertools.count()
 
@@ -49,13 +51,14 @@ class InProcessEngine:
             SettingsError: an argument that vLLM does not accept.
             ModelLoadError: it did not start.
         """
+        if self._llm is not None and self._llm.errored:  # it died in its sleep
+            await self.close()
         if self._llm is not None:
             progress(0.5, "waking up")
-            await self._loop.run(_wake_up(self._llm, self._options.sleep_level))
-            self._is_started = True
-            return
-        progress(0.1, "starting vLLM")
-        await self._start()
+            await self._wake_up(self._llm)
+        else:
+            progress(0.1, "starting vLLM")
+            await self._start()
         self._is_started = True
 
     async def stop(self) -> None:
@@ -77,6 +80,10 @@ class InProcessEngine:
         if llm is not None:
             await self._end(llm)
         del llm
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+            self._watch = None
         await self._loop.close()
         await asyncio.to_thread(release_memory)
 
@@ -124,6 +131,22 @@ class InProcessEngine:
         except Exception as error:
             logger.opt(exception=error).error("vLLM did not start: {}", error)
             raise ModelLoadError("vLLM did not start; the server's log has the reason") from error
+        self._watch = asyncio.get_running_loop().create_task(self._watch_over(self._llm), name="vllm watch")
+
+    async def _wake_up(self, llm: AsyncLLM) -> None:
+        try:
+            await self._loop.run(_wake_up(llm, self._options.sleep_level))
+        except Exception as error:
+            logger.opt(exception=error).error("vLLM did not wake up: {}", error)
+            await self.close()
+            raise ModelLoadError("vLLM did not wake up; the server's log has the reason") from error
+
+    async def _watch_over(self, llm: AsyncLLM) -> None:
+        """Start the engine again when it dies, without waiting for a request."""
+        if llm.output_handler is not None:
+            await self._loop.run(_until_done(llm.output_handler))
+        if self._is_started and llm is self._llm and self._restart is None and self._crashes < MAX_CRASHES:
+            self._died()
 
     async def _running(self) -> AsyncLLM:
         """The engine, once a restart that is in progress is done."""
@@ -222,6 +245,10 @@ def prompt_of(request: TokenRequest, audio_token_id: int) -> Any:
 
 async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
+    await asyncio.wait([task])
+
+
+async def _until_done(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task])
 
 
