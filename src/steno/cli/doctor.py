@@ -61,6 +61,7 @@ def examine() -> dict[str, Any]:
     for name in registry.public_names():
         available = registry.availability(name)
         report["backends"][name] = {"ok": available.ok, "reason": available.reason}
+    config: Settings | None = None
     try:
         config = settings.load()
         choice = registry.choose(config.backend, config.model_id)
@@ -73,7 +74,7 @@ def examine() -> dict[str, Any]:
         report["problems"] += error.message.splitlines()
     except StenoError as error:
         report["problems"].append(error.message)
-    report["vllm"] = _vllm(report)
+    report["vllm"] = {**_vllm(report), "servers": _vllm_servers(config)}
     return report
 
 
@@ -86,6 +87,17 @@ def _vllm(report: dict[str, Any]) -> dict[str, Any]:
         "missing": None if available["ok"] else available["reason"],
         "used": report["serves_with"] == "vllm",
     }
+
+
+def _vllm_servers(config: Settings | None) -> list[dict[str, str | None]]:
+    """The servers of `VLLM_BASE_URL`, each with its problem."""
+    from steno.cli.vllm_servers import problems_of
+
+    if config is None or not config.vllm_base_url:
+        return []
+    key = config.vllm_api_key.get_secret_value() if config.vllm_api_key is not None else None
+    problems = problems_of(config.vllm_base_url, key)
+    return [{"url": url, "problem": problem} for url, problem in zip(config.vllm_base_url, problems, strict=True)]
 
 
 def _aligner(config: Settings, backend: str) -> str:
@@ -111,7 +123,7 @@ def _as_text(report: dict[str, Any]) -> str:
         "recognisers",
         *(f"  {name:10} {'ok' if b['ok'] else 'no'}: {b['reason']}" for name, b in report["backends"].items()),
         "",
-        _vllm_line(report["vllm"]),
+        *_vllm_lines(report["vllm"]),
         "",
         *(f"problem: {problem}" for problem in report["problems"]),
         f"steno serve would use: {report['serves_with'] or 'nothing; see the problems above'}",
@@ -123,11 +135,16 @@ def _as_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _vllm_line(vllm: dict[str, Any]) -> str:
+def _vllm_lines(vllm: dict[str, Any]) -> list[str]:
     installed = vllm["installed"] or "not installed"
+    if vllm["servers"]:
+        return [
+            f"vLLM: {installed}, and not needed: the servers of VLLM_BASE_URL recognise",
+            *(f"  {server['url']} {server['problem'] or 'is reachable'}" for server in vllm["servers"]),
+        ]
     if vllm["missing"]:
-        return f"vLLM: {installed}; {vllm['missing']}"
-    return f"vLLM: {installed}; " + ("used" if vllm["used"] else "not used: set USE_VLLM=true")
+        return [f"vLLM: {installed}; {vllm['missing']}"]
+    return [f"vLLM: {installed}; " + ("used" if vllm["used"] else "not used: set USE_VLLM=true")]
 
 
 def _version(package: str) -> str | None:
