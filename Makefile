@@ -29,7 +29,7 @@ LOWEST_TESTS := tests/server/test_app.py tests/server/live/test_native.py tests/
   tests/audio/test_decode.py tests/vad/test_silero.py tests/translation tests/cli/test_commands.py tests/test_compose.py \
   tests/backends/moonshine tests/backends/qwen3_asr tests/backends/qwen/test_loader.py tests/backends/qwen/test_trained.py
 LOWEST_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesis looptime jiwer srt webvtt-py pysubs2 pylrc
-VLLM_TOOLS := pytest pytest-asyncio pytest-timeout psutil hypothesis jiwer srt soundfile scipy
+VLLM_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesis jiwer srt soundfile scipy
 
 # Tests start hundreds of Python processes. Each would compile every module again if none were cached.
 unexport PYTHONDONTWRITEBYTECODE
@@ -60,8 +60,8 @@ test-clients: $(INSTALLED_DEV) $(CLIENTS)/.installed ## Run LiveKit, pipecat, li
 	STENO_CLIENTS=$(CURDIR)/$(CLIENTS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/clients $(ARGS)
 
 test-vllm: $(VLLM)/.installed ## Run the vLLM backend on vLLM for CPUs (3 GB, in an environment of its own)
-	STENO_VLLM=1 $(VLLM)/bin/python -m pytest -W ignore::DeprecationWarning -W ignore::FutureWarning \
-	  -W ignore::ResourceWarning tests/vllm $(ARGS)
+	STENO_VLLM=1 $(VLLM)/bin/python -m pytest -n $(WORKERS) --dist loadfile -W ignore::DeprecationWarning \
+	  -W ignore::FutureWarning -W ignore::ResourceWarning tests/vllm $(ARGS)
 
 check: $(INSTALLED_DEV) ## ruff, mypy --strict, the import rules, names and sizes, as CI runs them
 	$(BIN)/ruff check .
