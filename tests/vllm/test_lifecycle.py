@@ -1,4 +1,4 @@
-"""A real server on vLLM: idle unload, an engine that dies between requests, and the server's own end."""
+"""A real server on vLLM that unloads when idle, loads again, and ends at Ctrl-C with the last finals delivered."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from talking import talk
 from tiny.clips import ASR, clips, word_error_rate
 
 START_S = 120.0
-END_S = 10.0
-"""Time for the engine to end after a server that was killed."""
 MAX_LEFT = 0.5
 """Memory that the server may keep of what it and its engine used while loaded."""
 
@@ -31,6 +29,14 @@ class GroupServer(RunningServer):
         os.killpg(self.process.pid, signal.SIGINT)
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie, whose parent has not asked for its exit code yet, is not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def resident_mb(server: RunningServer) -> float:
     """Of the server and all processes that it has started."""
     processes = [psutil.Process(server.process.pid), *server.children()]
@@ -43,10 +49,11 @@ async def test_an_idle_engine_is_ended_and_started_again_and_ctrl_c_delivers_the
     settings = {"USE_VLLM": "true", "MODEL_ID": str(ASR), "ALIGNER": "none", "MAX_SLOTS": "4", "IDLE_TIMEOUT": "1"}
     with GroupServer(**settings) as server:
         texts = [post(server, clip.path, timeout=START_S).json()["text"]]
-        engines = server.children()
+        engines = [child for child in server.children() if "vllm" in child.name().lower()]
+        assert engines
         loaded_mb = resident_mb(server)
         until(lambda: server.health()["model_state"] == "unloaded")
-        assert not [process for process in engines if process.is_running() and "vllm" in process.name().lower()]
+        assert not any(is_alive(engine) for engine in engines)
         assert resident_mb(server) <= MAX_LEFT * loaded_mb
         texts.append(post(server, clip.path, timeout=START_S).json()["text"])
         assert word_error_rate([clip.text] * 2, texts) <= 0.1
@@ -60,24 +67,3 @@ async def test_an_idle_engine_is_ended_and_started_again_and_ctrl_c_delivers_the
         assert server.process.wait(STOP_S) == 0
         _, left = psutil.wait_procs(processes, timeout=STOP_S)
         assert not left
-
-
-@pytest.mark.timeout(280)
-def test_an_engine_that_dies_between_requests_comes_back_by_itself_and_ends_with_a_killed_server() -> None:
-    with GroupServer(USE_VLLM="true", MODEL_ID=str(ASR), ALIGNER="none", MAX_SLOTS="4", PRELOAD="true") as server:
-        until(lambda: server.get("/ready").status_code == 200, START_S)
-        (died,) = engines_of(server)
-        died.kill()
-        until(lambda: server.health()["restarting"] is not None)
-        until(lambda: server.health()["status"] == "ok", START_S)
-        (engine,) = engines_of(server)
-        assert engine.pid != died.pid
-        processes = server.children()
-        server.process.kill()
-        _, left = psutil.wait_procs(processes, timeout=END_S)
-        assert not left
-
-
-def engines_of(server: RunningServer) -> list[psutil.Process]:
-    """vLLM's engines: child processes of the server."""
-    return [child for child in server.children() if "EngineCore" in child.name()]

@@ -29,6 +29,8 @@ REACH_S = 1.5
 SHORT_S = 8.0
 """The tiny checkpoint reads longer clips with more errors in the prompt of vLLM's transcriptions endpoint, which has no
 system turn; steno's own engine does so too, if it is given that prompt."""
+CUT_ERRORS = 0.05
+"""vLLM cuts a recording of more than 30 s elsewhere than steno does, which costs either of them words."""
 DIALECTS = (native, openai, deepgram)
 pytestmark = pytest.mark.timeout(290)
 
@@ -138,7 +140,8 @@ async def test_a_server_without_the_endpoint_transcribes_and_health_says_so(
         short = [clip for clip in every if len(clip.audio) <= SHORT_S * 16_000]
         assert len(short) >= 6
         assert errors_of(short, answers) <= 0.05
-        assert errors_of(every, answers) <= errors_of(every, {clip.name: _text_of(plain[0], clip) for clip in every})
+        alone = {clip.name: _text_of(plain[0], clip) for clip in every}
+        assert errors_of(every, answers) <= errors_of(every, alone) + CUT_ERRORS
         assert word_error_rate([short[0].text], [await native(front, short[0])]) <= 0.05
         health = front.health()
         assert health["mode"] == "vllm-remote-transcriptions"

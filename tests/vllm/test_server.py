@@ -1,4 +1,4 @@
-"""A real server with `USE_VLLM=true` and the tiny checkpoint: HTTP, SSE, SRT, live dialects, and a killed engine."""
+"""A real server with `USE_VLLM=true` and tiny weights: HTTP, SSE, SRT, live dialects, engines that die, its end."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from tiny.clips import ASR, clips, word_error_rate
 VLLM = {"USE_VLLM": "true", "MODEL_ID": str(ASR), "ALIGNER": "none", "MAX_SLOTS": "8"}
 ENGINE = "VLLM::EngineCore"
 START_S = 120.0
+END_S = 10.0
+"""Time for the engine to end after a server that was killed."""
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -114,6 +116,24 @@ async def test_a_killed_engine_is_started_again_and_live_sessions_go_on(server: 
     again = engine_of(server)
     assert again is not None
     assert again.pid != engine.pid
+
+
+def test_an_engine_that_dies_between_requests_comes_back_by_itself_and_ends_with_a_killed_server(
+    server: RunningServer,
+) -> None:
+    """The last test of this server, which it kills."""
+    died = engine_of(server)
+    assert died is not None
+    died.kill()
+    until(lambda: server.health()["restarting"] is not None)
+    until(lambda: server.health()["restarting"] is None, START_S)
+    engine = engine_of(server)
+    assert engine is not None
+    assert engine.pid != died.pid
+    processes = server.children()
+    server.process.kill()
+    _, left = psutil.wait_procs(processes, timeout=END_S)
+    assert not left
 
 
 async def _listen(conversation: Talk) -> None:
