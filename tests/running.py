@@ -130,6 +130,14 @@ def cpu_s(processes: Iterable[psutil.Process]) -> float:
     return total
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie, whose parent has not asked for its exit code yet, is not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def post(
     server: RunningServer, file: Path, route: str = "transcriptions", timeout: float = PATIENCE_S, **fields: str
 ) -> httpx.Response:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from dialects import pcm
-from running import STOP_S, RunningServer, post, until
+from running import STOP_S, RunningServer, is_alive, post, until
 from talking import talk
 from tiny.clips import ASR, clips, word_error_rate
 
@@ -27,14 +27,6 @@ class GroupServer(RunningServer):
     def interrupt(self) -> None:
         """What a terminal sends at Ctrl-C."""
         os.killpg(self.process.pid, signal.SIGINT)
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """A zombie, whose parent has not asked for its exit code yet, is not."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def resident_mb(server: RunningServer) -> float:
@@ -65,5 +57,4 @@ async def test_an_idle_engine_is_ended_and_started_again_and_ctrl_c_delivers_the
             await asyncio.wait_for(conversation.until_closed(), START_S)
         assert word_error_rate([clip.text], [conversation.text]) <= 0.1
         assert server.process.wait(STOP_S) == 0
-        _, left = psutil.wait_procs(processes, timeout=STOP_S)
-        assert not left
+        until(lambda: not any(map(is_alive, processes)), STOP_S)

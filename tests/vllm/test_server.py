@@ -15,7 +15,7 @@ import pytest
 import srt
 
 from dialects import Dialect, deepgram, native, openai, pcm
-from running import RunningServer, post, until
+from running import RunningServer, is_alive, post, until
 from talking import Talk, talk
 from tiny.clips import ASR, clips, word_error_rate
 
@@ -132,8 +132,7 @@ def test_an_engine_that_dies_between_requests_comes_back_by_itself_and_ends_with
     assert engine.pid != died.pid
     processes = server.children()
     server.process.kill()
-    _, left = psutil.wait_procs(processes, timeout=END_S)
-    assert not left
+    until(lambda: not any(map(is_alive, processes)), END_S)
 
 
 async def _listen(conversation: Talk) -> None:

@@ -2,8 +2,8 @@
 
 vLLM's engine runs in a process of its own, which ends at SIGINT. A terminal sends Ctrl-C to the whole group: without
 this, live sessions would lose their last finals, because the engine ends before the server has drained. The server
-ends the engine itself. One that was killed cannot, and vLLM's process would stay for minutes, with its memory: so the
-process watches the server.
+ends the engine itself. One that was killed cannot, and vLLM's processes would stay for minutes, with their memory: so
+each watches its parent.
 """
 
 from __future__ import annotations
@@ -24,19 +24,18 @@ def leave() -> None:
     owner = int(os.environ.get(OWNER) or 0)
     if owner == 0 or owner == os.getpid():
         return
-    if os.getppid() != owner:
-        if not _is_running(owner):
-            _end()
-        return  # a process of the engine's, which vLLM ends with it
-    if os.getpgid(0) != os.getpid():
+    parent = os.getppid()
+    if parent == owner and os.getpgid(0) != os.getpid():
         os.setpgid(0, 0)
-    threading.Thread(target=_end_with, args=(owner,), name="owner watch", daemon=True).start()
+    if parent != owner and not _is_running(owner):
+        _end()
+    threading.Thread(target=_end_with, args=(parent,), name="parent watch", daemon=True).start()
 
 
-def _end_with(owner: int) -> None:
-    """End this process soon after the server, which is its parent. A thread, because Linux's signal for it
-    (PR_SET_PDEATHSIG) is sent when the thread that started the process ends, and macOS has none."""
-    while os.getppid() == owner:
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent: the server, or a process of the engine. A thread, because Linux's signal
+    for it (PR_SET_PDEATHSIG) is sent when the thread that started the process ends, and macOS has none."""
+    while os.getppid() == parent:
         time.sleep(WATCH_EVERY_S)
     _end()
 
