@@ -1,10 +1,13 @@
 """Capacity of one GPU: Qwen3-ASR of true size with random weights and scripted tokens.
 
     python -m benchmarks.gpu [--size 0.6B] [--json out/gpu.json]
+    python -m benchmarks.gpu --backend vllm [--size 0.6B]
     python -m benchmarks.gpu --device cpu --model tests/tiny/tiny-asr --quick
 
 One run of minutes measures everything. It runs the engine alone, without server and VAD (`benchmarks.live` measures
 those).
+
+`--backend vllm` runs the same load on vLLM, where it is installed, without the times of the parts.
 
 - live_streams: max streams that keep the p95 of steps under --bound-ms, in real time: each speaks for 3 s of every 5,
   which makes an utterance, and has a step every 480 ms. Goals: 500 (0.6B), 200 (1.7B).
@@ -18,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,10 +28,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks import harness
+from benchmarks.live_load import PERIOD_S, PIECE_S, SPEECH_S, end_of, most_streams, next_step
 from benchmarks.offline import true_size
 from benchmarks.scripted_qwen import Scripted, new_request
 from steno.backends.qwen.batching.request import Request
@@ -41,7 +43,6 @@ from steno.backends.qwen.model.model import AsrModel, warm_up_audio
 from steno.backends.qwen.model.quantize import quantize
 from steno.types import SAMPLE_RATE
 
-STEP_S, SPEECH_S, PERIOD_S, PIECE_S = 0.48, 3.0, 5.0, 24.0
 SLOT_TOKENS = 1024
 ROWS = (1, 32, 128)
 
@@ -66,7 +67,8 @@ class Load:
             while due and due[0][0] <= now and now < self.seconds:
                 at, stream, step = heapq.heappop(due)
                 in_progress[self._start(stream, step)] = at
-                heapq.heappush(due, self._next(at, stream, step))
+                at, step = next_step(at, step)
+                heapq.heappush(due, (at, stream, step))
             if not in_progress:
                 time.sleep(max(0.0, min(due[0][0] - now, 0.01)))
                 continue
@@ -78,16 +80,11 @@ class Load:
         return lags
 
     def _start(self, stream: int, step: int) -> Request:
-        end_s = min(step * STEP_S, SPEECH_S)
+        end_s = end_of(step)
         audio = self.audio[: round(end_s * SAMPLE_RATE)]
         request = new_request(audio, str(stream), final=end_s >= SPEECH_S)
         self.runner.add_request(request)
         return request
-
-    def _next(self, at: float, stream: int, step: int) -> tuple[float, int, int]:
-        if step * STEP_S >= SPEECH_S:
-            return at - step * STEP_S + STEP_S + PERIOD_S, stream, 1
-        return at + STEP_S, stream, step + 1
 
 
 def main() -> None:
@@ -95,6 +92,12 @@ def main() -> None:
     report = harness.Report("gpu", options)
     with tempfile.TemporaryDirectory() as folder:
         model = str(options.model) if options.model else true_size(Path(folder), options.size)
+        if options.backend == "vllm":
+            from benchmarks.gpu_vllm import measure
+
+            measure(model, options, report)
+            report.finish()
+            return
         loaded = load_recogniser(LoadOptions(model, device=options.device, dtype=options.dtype), lambda *_: None)
     if options.int8:
         quantize(loaded.model, loaded.device)
@@ -165,28 +168,18 @@ def _offline(loaded: Any, audio: Any, slots: int) -> float:
 
 
 def _most_streams(loaded: Any, audio: Any, options: argparse.Namespace) -> int:
-    """Max streams, by doubling and then bisection."""
-    seconds = 6.0 if options.quick else options.seconds
-
-    def holds(streams: int) -> bool:
+    def lags_of(streams: int) -> list[float]:
         slots = min(max(streams, 2), options.max_slots)
-        lags = Load(Scripted(loaded, slots, SLOT_TOKENS), streams, seconds, audio).run()
-        p95_ms = 1000 * float(np.percentile(lags, 95))
-        print(f"{streams:5} streams: p95 {p95_ms:7.1f} ms, median {1000 * statistics.median(lags):7.1f} ms", flush=True)
-        return p95_ms <= options.bound_ms
+        seconds = 6.0 if options.quick else options.seconds
+        return Load(Scripted(loaded, slots, SLOT_TOKENS), streams, seconds, audio).run()
 
-    low, high = 0, 2 if options.quick else 64
-    while high <= options.most and holds(high):
-        low, high = high, 2 * high
-    while high - low > max(1, low // 10):
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
+    return most_streams(lags_of, options)
 
 
 def _options() -> argparse.Namespace:
     parser = harness.parser(__doc__)
     parser.add_argument("--model", type=Path, help="a checkpoint; by default random weights of --size")
+    parser.add_argument("--backend", default="qwen", choices=["qwen", "vllm"], help="steno's own engine, or vLLM's")
     parser.add_argument("--size", default="0.6B", choices=["0.6B", "1.7B"])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="auto")

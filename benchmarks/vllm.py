@@ -85,6 +85,9 @@ class ScriptedVllm(InProcessEngine):
         self.cached_shares.append(await self._decode(llm, prompt, len(said), int(request.priority)))
         return Generation(tuple(said), (-0.1,) * len(said))
 
+    def text_of(self, tokens: Sequence[int]) -> str:
+        return self._processing.output_parser.read(list(tokens), [-0.1] * len(tokens), "en").text
+
     async def resubmit(self, audio: Audio) -> None:
         """The whole utterance as one audio item, and all of its text."""
         from vllm.inputs import TokensPrompt
@@ -132,7 +135,7 @@ class LiveSteps:
         hypothesis, *_ = await asyncio.gather(*(self._backend.recognize(work) for work in works))
         took = time.perf_counter() - began
         stable = self._engine.script[: tokens_at(max(end_s - 1.0, 0.0))]
-        text = self._engine._processing.output_parser.read(stable, [-0.1] * len(stable), "en").text
+        text = self._engine.text_of(stable)
         self._stable = text if hypothesis.text.startswith(text) else ""
         return took
 
