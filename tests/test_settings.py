@@ -77,10 +77,10 @@ def test_use_vllm_means_the_backend_and_contradictions_are_refused(monkeypatch: 
 
 def test_addresses_of_vllm_servers_mean_the_remote_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_BASE_URL", "http://a:8000, https://b/proxy/v1/,http://[::1]:9/")
-    monkeypatch.setenv("VLLM_API_KEY", "secret")
+    monkeypatch.setenv("VLLM_API_KEY", "sk-hidden")
     chosen = settings.load()
     assert chosen.vllm_base_url == ("http://a:8000", "https://b/proxy", "http://[::1]:9")
-    assert "secret" not in repr(chosen)
+    assert "sk-hidden" not in repr(chosen)
     for name in ("auto", "vllm", "vllm-remote"):
         assert settings.load(asr_backend=name).backend == "vllm-remote"
         assert settings.load(asr_backend=name, use_vllm=True).backend == "vllm-remote"

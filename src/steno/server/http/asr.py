@@ -12,7 +12,7 @@ from typing import Annotated, Any, BinaryIO, Literal, cast
 
 from fastapi import APIRouter, Depends, File, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic_core import to_json
+from pydantic import TypeAdapter
 
 from steno.audio.signatures import file_format
 from steno.audio.wav_header import RawFormat
@@ -39,6 +39,7 @@ Recording = Annotated[UploadFile, File(description="The recording, or with `enco
 Encode = Annotated[bool, Query(description="`false`: the file holds raw samples (16 kHz, mono, 16 bits).")]
 Output = Literal["txt", "vtt", "srt", "tsv", "json"]
 
+JSON = TypeAdapter(dict[str, Any])
 RAW = RawFormat("pcm_s16le", 16_000)
 LINE_CHARS, LINES = 42, 2
 HEAD_BYTES = 16
@@ -151,7 +152,7 @@ def _answer(
     if query.output == "txt":
         return PlainTextResponse(transcript.text + "\n", headers=headers)
     if query.output == "json":
-        body = to_json(_whisper_json(transcript, words=query.word_timestamps))
+        body = JSON.dump_json(_whisper_json(transcript, words=query.word_timestamps))
         return Response(body, media_type="application/json", headers=headers)
     made = subtitles_of(transcript, services.style(LINE_CHARS, LINES), "accurate")
     answer = caption_answer(made.cues, query.output, made.timing, headers, language=transcript.language)
