@@ -137,7 +137,7 @@ def _heard_words(
 def _is_doubled(line: range, heard: Sequence[HeardToken], matched: AbstractSet[int]) -> bool:
     """Whether other words were heard right before the line, much faster than the line itself.
 
-    Nobody says them so fast: the recogniser made words twice of the line's beginning, so its start is not certain.
+    Speech is never so fast: the recogniser made words twice of the line's beginning, so its start is not certain.
     """
     first = line.start
     while first and first - 1 not in matched and heard[first].start_s - heard[first - 1].end_s <= ADJACENT_S:

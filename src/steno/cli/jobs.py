@@ -1,4 +1,4 @@
-"""`steno jobs`: work that a server does while nobody waits."""
+"""`steno jobs`: work that a server does in the background."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from steno.errors import StenoError
 
 @click.group()
 def command() -> None:
-    """Jobs: work that a server does while nobody waits.
+    """Jobs: work that a server does in the background.
 
     A job is stored by the server before `submit` returns. It goes on when this computer is switched off, and when the
     server is restarted or killed. Its result is kept for JOBS_KEEP_H hours (72). The server needs the setting JOBS_DB.

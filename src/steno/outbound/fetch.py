@@ -15,7 +15,7 @@ import httpcore
 
 from steno.errors import UrlFetchError
 from steno.outbound import object_store
-from steno.outbound.guarded_network import CONNECT_S, GuardedNetwork
+from steno.outbound.guarded_network import CONNECT_S, guarded_pool
 from steno.outbound.url_policy import WEB, UrlPolicy
 
 MAX_REDIRECTS = 5
@@ -40,12 +40,7 @@ class UrlFetcher:
     def __init__(self, policy: UrlPolicy, limits: FetchLimits) -> None:
         self._policy = policy
         self._limits = limits
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=0,
-            network_backend=GuardedNetwork(policy),
-        )
+        self._pool = guarded_pool(policy, MAX_CONNECTIONS)
         idle_s = limits.idle_s
         self._timeouts = {"connect": CONNECT_S, "read": idle_s, "write": idle_s, "pool": idle_s}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterable
 
 import httpcore
@@ -16,10 +17,20 @@ from steno.outbound.url_policy import UrlPolicy
 CONNECT_S = 10.0
 
 
+def guarded_pool(policy: UrlPolicy, max_connections: int) -> httpcore.AsyncConnectionPool:
+    """A connection pool for addresses that `policy` allows. Close it."""
+    return httpcore.AsyncConnectionPool(
+        ssl_context=ssl.create_default_context(),
+        max_connections=max_connections,
+        max_keepalive_connections=0,
+        network_backend=GuardedNetwork(policy),
+    )
+
+
 class GuardedNetwork(AsyncNetworkBackend):
     """Refuses hosts that resolve to an address which `policy` does not allow.
 
-    A host with both kinds of addresses is refused as well: nobody needs one, and an attacker may.
+    A host that has an allowed address beside another one is refused as well.
     """
 
     def __init__(self, policy: UrlPolicy) -> None:

@@ -11,7 +11,7 @@ import httpcore
 
 from steno.errors import UrlFetchError
 from steno.outbound.fetch import RESERVED
-from steno.outbound.guarded_network import GuardedNetwork
+from steno.outbound.guarded_network import guarded_pool
 from steno.outbound.url_policy import WEB, UrlPolicy
 
 MAX_S = 15.0
@@ -24,12 +24,7 @@ class Poster:
     def __init__(self, policy: UrlPolicy, max_s: float = MAX_S) -> None:
         self._policy = policy
         self._max_s = max_s
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=0,
-            network_backend=GuardedNetwork(policy),
-        )
+        self._pool = guarded_pool(policy, MAX_CONNECTIONS)
 
     async def aclose(self) -> None:
         await self._pool.aclose()

@@ -1,4 +1,4 @@
-"""A result before it is somebody's response: what is cached, and what jobs keep."""
+"""A result that is independent of the request: what is cached, and what jobs keep."""
 
 from __future__ import annotations
 

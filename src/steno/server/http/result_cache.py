@@ -96,7 +96,7 @@ class ResultCache:
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]
-    """Stores bytes alone. Pickles are not loaded, because whoever can write to the folder could run code by one."""
+    """Stores bytes alone. Pickles are not loaded: a process that can write to the folder could run code by one."""
 
     def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
         if mode == MODE_PICKLE:
