@@ -7,5 +7,6 @@
 - `schema`         the tables
 - `job_worker`     takes jobs off the store and runs them
 - `piece_results`  the results of a job's pieces, so that an interrupted job repeats none
+- `alarm`          waits for work that is added or becomes due
 - `callbacks`      tells the clients' servers about finished jobs
 """

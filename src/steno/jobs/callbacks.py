@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from steno.errors import JobStorageError, SettingsError, StenoError
+from steno.jobs.alarm import Alarm
 from steno.jobs.job import StoredJob
 from steno.jobs.job_store import JobStore
 
@@ -54,15 +55,15 @@ class CallbackSender:
         self._key = key_of(secret)
         self._describe = describe
         self._pauses_s = pauses_s
-        self._added = asyncio.Event()
+        self._alarm = Alarm(IDLE_S)
 
     def wake(self) -> None:
         """A job has ended."""
-        self._added.set()
+        self._alarm.ring()
 
     async def run(self) -> None:
         while True:
-            self._added.clear()
+            self._alarm.clear()
             try:
                 due = await self._store.due_callbacks(AT_ONCE)
                 await asyncio.gather(*(self._send(job) for job in due))
@@ -70,12 +71,7 @@ class CallbackSender:
             except JobStorageError as error:
                 logger.error("{}", error.message)
                 upcoming = None
-            wait_s = IDLE_S if upcoming is None else min(max(upcoming - time.time(), 0.05), IDLE_S)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._added.wait()
-            except TimeoutError:
-                pass
+            await self._alarm.wait(upcoming)
 
     async def _send(self, job: StoredJob) -> None:
         assert job.callback_url is not None

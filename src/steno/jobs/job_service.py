@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,11 +78,10 @@ class JobService:
         self._poster = poster
         self._tasks: list[asyncio.Task[None]] = []
         self._last_time = 0.0
-        self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> JobService:
         """Raises JobStorageError."""
-        await self._opened.enter_async_context(self.store)
+        await self.store.__aenter__()
         runs = [("jobs", self._worker.run()), ("job cleaning", self._clean())]
         if self._callbacks is not None:
             runs.append(("job callbacks", self._callbacks.run()))
@@ -96,7 +94,7 @@ class JobService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._poster is not None:
             await self._poster.aclose()
-        await self._opened.aclose()
+        await self.store.__aexit__()
 
     async def submit(self, new: NewJob, save: Callable[[Path], Awaitable[object]] | None) -> StoredJob:
         """Store a job.

@@ -23,6 +23,7 @@ from steno.errors import (
     StenoError,
     UnsupportedFeatureError,
 )
+from steno.jobs.alarm import Alarm
 from steno.jobs.job import JobFailure, JobResult, StoredJob
 from steno.jobs.job_store import JobStore
 from steno.jobs.piece_results import PieceResults
@@ -107,11 +108,11 @@ class JobWorker:
         self._pauses_s = pauses_s
         self._attempts: dict[str, asyncio.Task[JobResult]] = {}
         self._progress: dict[str, JobProgress] = {}
-        self._added = asyncio.Event()
+        self._alarm = Alarm(IDLE_S)
 
     def wake(self) -> None:
         """A job was added."""
-        self._added.set()
+        self._alarm.ring()
 
     def stop(self, job: str) -> None:
         """Stop the attempt at a job that was cancelled or deleted. No-op if it does not run."""
@@ -132,7 +133,7 @@ class JobWorker:
 
     async def _next(self) -> StoredJob | None:
         """The next job; None after a while without one."""
-        self._added.clear()
+        self._alarm.clear()
         try:
             job = await self._store.claim()
             due = await self._store.next_due() if job is None else None
@@ -140,12 +141,7 @@ class JobWorker:
             logger.error("{}", error.message)
             job, due = None, None
         if job is None:
-            wait_s = IDLE_S if due is None else min(max(due - time.time(), 0.05), IDLE_S)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._added.wait()
-            except TimeoutError:
-                pass
+            await self._alarm.wait(due)
         return job
 
     async def _attempt(self, job: StoredJob) -> None:

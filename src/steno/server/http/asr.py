@@ -79,7 +79,7 @@ async def asr(
     language = check_language(query.language, engine.capabilities, engine.backend.name)
     context = query.initial_prompt if engine.capabilities.context else ""
     options = FileOptions(language, context, words=query.output != "txt")
-    transcript = await (await upload.begin(request, file, options, services)).transcript()
+    transcript = await (await upload.begin(request, file.file, options, services)).transcript()
     headers = {"Server-Timing": server_timing(transcript.timings_s)}
     if query.initial_prompt and not context:
         headers["X-Steno-Ignored"] = "initial_prompt"
@@ -93,7 +93,7 @@ async def detect_language(
     """The language of the first speech in a recording. The recogniser gives no probability of it: `confidence` is 1."""
     await upload.check_single(request, "audio_file")
     file = await _readable(audio_file, encode=encode)
-    transcription = await upload.begin(request, file, FileOptions(), services)
+    transcription = await upload.begin(request, file.file, FileOptions(), services)
     segment = await _first_segment(transcription)
     if segment is None:
         raise InvalidRequestError("no speech was found in the recording, so no language", param="audio_file")

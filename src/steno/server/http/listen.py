@@ -14,7 +14,6 @@ from pydantic import BaseModel, TypeAdapter
 
 from steno.audio.signatures import file_format
 from steno.errors import InvalidRequestError
-from steno.pipelines.file import FileTranscription
 from steno.server.http import upload
 from steno.server.http.deepgram_answer import Receipt, listen_answer
 from steno.server.http.error_response import request_id_of
@@ -68,7 +67,7 @@ async def listen(request: Request, services: Annotated[Services, Depends(service
         file, sha256, head = await _received(request)
     raw = options.raw if head and file_format(head) is None else None
     recording = file.file if raw is None else cast("BinaryIO", HeaderedSamples(file.file, raw))
-    transcription = await _begin(request, recording, options, services)
+    transcription = await upload.begin(request, recording, options.file, services)
     receipt = Receipt(request_id_of(request.scope), sha256, datetime.now(UTC))
     transcript = await transcription.transcript()
     return await asyncio.to_thread(_answer, transcript, options, receipt)
@@ -126,18 +125,6 @@ def _digest(file: BinaryIO) -> tuple[str, bytes]:
         digest.update(chunk)
     file.seek(0)
     return digest.hexdigest(), head
-
-
-async def _begin(
-    request: Request, recording: BinaryIO, options: ListenOptions, services: Services
-) -> FileTranscription:
-    admitted = admitted_upload_of(request.scope)
-    reader = services.recordings.open(recording, options.file.track)
-    transcription = FileTranscription.on(services.engine, reader, admitted.ticket, options.file)
-    await admitted.cleanup.enter_async_context(transcription)
-    await transcription.open()
-    await admitted.ticket.ready()
-    return transcription
 
 
 def _answer(transcript: Transcript, options: ListenOptions, receipt: Receipt) -> Response:

@@ -58,7 +58,7 @@ async def _begin(request: Request, form: TranscriptionForm, services: Services) 
     """Validate the request and start the transcription, before the response starts."""
     options = _options(form, services)
     file = await upload.recording_of(request, form, services)
-    return await upload.begin(request, file, options, services)
+    return await upload.begin(request, file.file, options, services)
 
 
 def _options(form: TranscriptionForm, services: Services) -> FileOptions:

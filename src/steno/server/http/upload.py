@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from fastapi import Request, UploadFile
 from starlette.datastructures import UploadFile as StarletteFile
@@ -33,7 +33,7 @@ ALIASES = {
 }
 
 
-async def begin(request: Request, file: UploadFile, options: FileOptions, services: Services) -> FileTranscription:
+async def begin(request: Request, recording: BinaryIO, options: FileOptions, services: Services) -> FileTranscription:
     """Decode the first piece and load the model, so that failures are reported before the response starts.
 
     The transcription is closed with the request (`AdmittedUpload.cleanup`).
@@ -43,9 +43,8 @@ async def begin(request: Request, file: UploadFile, options: FileOptions, servic
         ModelLoadError: the model cannot be loaded.
     """
     admitted = admitted_upload_of(request.scope)
-    transcription = FileTranscription.on(
-        services.engine, services.recordings.open(file.file, options.track), admitted.ticket, options
-    )
+    reader = services.recordings.open(recording, options.track)
+    transcription = FileTranscription.on(services.engine, reader, admitted.ticket, options)
     await admitted.cleanup.enter_async_context(transcription)
     await transcription.open()
     await admitted.ticket.ready()
