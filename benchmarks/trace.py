@@ -30,7 +30,7 @@ from benchmarks.speech import BYTES_PER_S
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.local import local_engine
 from steno.engine.queue import Priority
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.live_options import LiveOptions
@@ -101,7 +101,7 @@ def main() -> None:
 async def _run(stages: Stages, sessions: int, seconds: float) -> None:
     pcm = speech.pattern(seconds)[: round(seconds * BYTES_PER_S)]
     vad_stage = VadStage(stages)  # type: ignore[arg-type]
-    async with Engine(ScriptedBackend(slots=64, step_s=0.001), AdmissionLimits(max_live=sessions)) as engine:
+    async with local_engine(ScriptedBackend(slots=64, step_s=0.001), AdmissionLimits(max_live=sessions)) as engine:
         context = LiveContext(engine, vad_stage, LiveSettings(), CueStyle())
         async with asyncio.TaskGroup() as group:
             for n in range(sessions):

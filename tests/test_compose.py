@@ -10,7 +10,7 @@ from steno.backends.aligners.sphinx import SphinxAligner
 from steno.backends.registry import BackendOptions
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.local import local_engine
 
 
 def test_backends_are_told_every_setting_of_theirs() -> None:
@@ -39,7 +39,7 @@ def test_a_backend_s_defaults_are_those_of_the_settings() -> None:
 
 @pytest.mark.parametrize(("aligner", "longest_s"), [(None, 30.0), (SphinxAligner(), 12.0)])
 def test_pieces_are_no_longer_than_the_aligner_takes(aligner: SphinxAligner | None, longest_s: float) -> None:
-    engine = Engine(ScriptedBackend(), AdmissionLimits(), aligner=aligner)
+    engine = local_engine(ScriptedBackend(), AdmissionLimits(), aligner=aligner)
     assert compose.longest_piece_s(settings.load(align_piece_s=12), engine) == longest_s
 
 

@@ -35,4 +35,4 @@ def test_the_command_line_starts_without_the_web_framework() -> None:
 
 
 def test_the_recogniser_process_holds_neither_numpy_nor_the_server() -> None:
-    assert modules_after("import steno.backends.sphinx.worker").isdisjoint((*WEB, "loguru", "av", "onnxruntime"))
+    assert modules_after("import steno.backends.sphinx.sphinx_child").isdisjoint((*WEB, "loguru", "av", "onnxruntime"))

@@ -13,7 +13,8 @@ from steno.backends import registry
 from steno.backends.aligners import registry as aligner_registry
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.front import Engine
+from steno.engine.local import local_engine
 from steno.engine.telemetry import Telemetry
 from steno.errors import SettingsError
 from steno.pipelines.live.live_context import LiveContext, LiveSettings, LiveTelemetry
@@ -67,7 +68,7 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
         request_timeout_s=settings.request_timeout,
         idle_timeout_s=settings.idle_timeout,
     )
-    return Engine(
+    return local_engine(
         backend, limits, telemetry, aligner=aligner_registry.create(aligner.name, options) if aligner.name else None
     )
 

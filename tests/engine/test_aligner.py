@@ -10,8 +10,8 @@ from engine.virtual import now, recognize, run, step_engine
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress
 from steno.engine.admission import AdmissionLimits
+from steno.engine.front import Engine
 from steno.engine.lifecycle import LifecycleState
-from steno.engine.local import Engine
 from steno.engine.queue import Priority
 from steno.errors import DeadlineExceededError, ModelLoadError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Word
@@ -25,6 +25,7 @@ class ScriptedAligner:
     languages = frozenset({"en"})
     workers = 1
     live_workers = 0
+    max_audio_s = 60.0
 
     def __init__(self, fails: int = 0, load_s: float = 1.0, align_s: float = 0.1) -> None:
         self.loads = self.unloads = self.aborted = 0

@@ -12,7 +12,8 @@ from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.front import Engine
+from steno.engine.local import local_engine
 from steno.engine.queue import Priority
 from steno.errors import BackendError, StenoError
 from steno.types import Hypothesis
@@ -85,8 +86,8 @@ async def life(engine: Engine, dice: random.Random, requests: int) -> None:
         assert not late, "a request hangs"
         assert all(task.cancelled() or task.exception() is None for task in done), "an untyped error came through"
         await asyncio.sleep(1)
-        assert engine.worker_alive
-        assert (engine.active, engine.running, sum(engine.queue_depth().values())) == (0, 0, 0)
+        assert engine.status().is_working
+        assert (engine.active, engine.status().running, sum(engine.status().queue_depth.values())) == (0, 0, 0)
         await still_works(engine)
         assert now() < 1_000
 
@@ -107,7 +108,7 @@ async def still_works(engine: Engine) -> None:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_an_engine_on_an_async_backend_settles_everything_and_lives(seed: int, requests: int) -> None:
     dice = random.Random(seed)
-    run(life(Engine(Moody(dice), LIMITS), dice, requests))
+    run(life(local_engine(Moody(dice), LIMITS), dice, requests))
 
 
 @given(seed=st.integers(0, 2**32), requests=st.integers(1, 25))

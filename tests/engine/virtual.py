@@ -12,7 +12,8 @@ import numpy as np
 from steno.backends.base import Capabilities, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.front import Engine
+from steno.engine.local import local_engine
 from steno.types import SAMPLE_RATE, Hypothesis
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ def step_engine(slots: int = 4, step_s: float = 0.1, limits: AdmissionLimits | N
         await asyncio.sleep(step_s)
         return call()
 
-    return Engine(backend, limits or AdmissionLimits(), run_in_thread=in_virtual_thread, **options)
+    return local_engine(backend, limits or AdmissionLimits(), run_in_thread=in_virtual_thread, **options)
 
 
 class SleepingBackend:

@@ -15,7 +15,7 @@ import numpy as np
 from steno.backends.base import Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.local import local_engine
 from steno.engine.ticket import Ticket
 from steno.errors import BackendCrashedError, NotAudioError, UnknownJobError
 from steno.jobs.job import JobResult, JobState, StoredJob
@@ -101,7 +101,7 @@ async def jobs(
     limits = limits or JobLimits()
     store = JobStore(folder / "jobs.db", folder / "jobs")
     store.prepare()
-    async with Engine(backend or CountingBackend(), AdmissionLimits()) as engine:
+    async with local_engine(backend or CountingBackend(), AdmissionLimits()) as engine:
         works = {"work": work}
         worker = JobWorker(
             store, engine, works, concurrent=concurrent, hours_per_day=limits.hours_per_day, pauses_s=(0.05,)

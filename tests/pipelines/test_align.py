@@ -10,7 +10,7 @@ from steno.backends.base import Finished, Progress
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.local import local_engine
 from steno.errors import BackendError, StenoError, UnsupportedLanguageError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
@@ -44,6 +44,7 @@ class SpreadingAligner:
     languages = frozenset({"en"})
     workers = 1
     live_workers = 0
+    max_audio_s = 60.0
 
     def __init__(self, fails: tuple[int, ...] = (), load_s: float = 0.0) -> None:
         self.aligned: list[str] = []
@@ -72,7 +73,7 @@ async def transcribe(
     language: str = "en",
     limits: AdmissionLimits | None = None,
 ) -> Transcript:
-    engine = Engine(WithoutTimes(language), limits or AdmissionLimits(), aligner=aligner)
+    engine = local_engine(WithoutTimes(language), limits or AdmissionLimits(), aligner=aligner)
     async with engine, engine.admit() as ticket:
         reader = RecordingOpener(RecordingReaderSettings(max_piece_s=10)).open(recording)
         async with FileTranscription.on(engine, reader, ticket, FileOptions(words=words)) as run:

@@ -20,7 +20,8 @@ from steno.audio.decode import MediaInfo
 from steno.backends.base import Finished
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.front import Engine
+from steno.engine.local import local_engine
 from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
 from steno.pipelines.file import FileOptions, FileTranscription, Recognized
 from steno.pipelines.recording_reader import RecordingOpener, RecordingPiece, RecordingReaderSettings
@@ -31,7 +32,7 @@ PARALLEL = 3
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    async with Engine(ScriptedBackend(slots=4, step_s=0), AdmissionLimits()) as engine:
+    async with local_engine(ScriptedBackend(slots=4, step_s=0), AdmissionLimits()) as engine:
         yield engine
 
 
@@ -122,7 +123,7 @@ class Counting(ScriptedBackend):
 
 async def test_as_many_pieces_are_under_way_as_may_be_and_no_more(fixtures: Path) -> None:
     backend = Counting()
-    async with Engine(backend, AdmissionLimits()) as engine, asyncio.timeout(30):
+    async with local_engine(backend, AdmissionLimits()) as engine, asyncio.timeout(30):
         await transcribe(engine, fixtures / "address.opus", max_piece_s=5)
     assert backend.most_pieces == PARALLEL
     assert 5 < backend.most_audio_s <= 5 * PARALLEL
@@ -145,7 +146,7 @@ class Failing(ScriptedBackend):
 async def test_a_piece_that_fails_ends_the_run_after_what_was_given_out(fixtures: Path) -> None:
     from steno.errors import BackendError
 
-    async with Engine(Failing(slots=1, step_s=0), AdmissionLimits()) as engine, engine.admit() as ticket:
+    async with local_engine(Failing(slots=1, step_s=0), AdmissionLimits()) as engine, engine.admit() as ticket:
         pieces = RecordingOpener(RecordingReaderSettings(max_piece_s=8)).open(fixtures / "address.opus")
         given: list[Recognized] = []
         async with FileTranscription(pieces, ticket, FileOptions(), parallel=1) as run:
@@ -154,7 +155,7 @@ async def test_a_piece_that_fails_ends_the_run_after_what_was_given_out(fixtures
             with pytest.raises(BackendError, match="no more"):
                 await anext(parts)
         assert len(given) == 2
-        assert engine.running == 0
+        assert engine.status().running == 0
 
 
 class Blocking(io.BytesIO):
@@ -281,7 +282,7 @@ def test_a_recording_that_cannot_be_done_in_time_is_refused_soon_with_the_number
 
     async def main() -> tuple[float, str]:
         limits = AdmissionLimits(request_timeout_s=600)
-        async with Engine(SleepingBackend(workers=4), limits) as engine, engine.admit() as ticket:
+        async with local_engine(SleepingBackend(workers=4), limits) as engine, engine.admit() as ticket:
             reader = HoursOfSpeech(hours)
             async with FileTranscription.on(engine, reader, ticket, FileOptions()) as run:  # type: ignore[arg-type]
                 try:

@@ -21,7 +21,8 @@ from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.front import Engine
+from steno.engine.local import local_engine
 from steno.errors import BackendError, InvalidRequestError, NotAudioError, TextMismatchError
 from steno.pipelines.known_text import KnownTextAlignment, KnownTextOptions, LineAlignment, sheet_lines
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
@@ -129,7 +130,7 @@ class SpreadingAligner:
 
 def scripted(aligner: SpreadingAligner | None = None) -> Engine:
     """Says `w0 w1 w2 …`, two words a second, again and again in pieces of 10 s."""
-    return Engine(ScriptedBackend(step_s=0), AdmissionLimits(), aligner=aligner)
+    return local_engine(ScriptedBackend(step_s=0), AdmissionLimits(), aligner=aligner)
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +258,6 @@ async def test_a_recogniser_without_word_times_is_a_warning(talk: bytes) -> None
         def step(self) -> list[object]:  # type: ignore[override]
             return [replace(done, outcome=replace(done.outcome, words=())) for done in super().step()]  # type: ignore[type-var]
 
-    done = await aligned(Engine(WithoutTimes(step_s=0), AdmissionLimits()), talk, counted(range(2, 9)))
+    done = await aligned(local_engine(WithoutTimes(step_s=0), AdmissionLimits()), talk, counted(range(2, 9)))
     assert any("no word times from the recogniser" in warning for warning in done.warnings)
     assert done.method == "recognized_words"

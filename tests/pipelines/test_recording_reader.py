@@ -20,7 +20,7 @@ from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.sandbox.limits import DecoderLimits
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.local import local_engine
 from steno.errors import DeadlineExceededError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReader, RecordingReaderSettings
@@ -93,7 +93,7 @@ async def test_what_the_header_says_is_there_with_the_first_piece(fixtures: Path
 
 async def test_the_request_s_deadline_ends_its_decoder(decoder: DecoderPool) -> None:
     pieces = RecordingOpener(RecordingReaderSettings(), decoder)
-    async with Engine(ScriptedBackend(slots=1, step_s=0), AdmissionLimits(request_timeout_s=1.5)) as engine:
+    async with local_engine(ScriptedBackend(slots=1, step_s=0), AdmissionLimits(request_timeout_s=1.5)) as engine:
         async with engine.admit() as ticket:
             async with FileTranscription(pieces.open(io.BytesIO(KEYS)), ticket, FileOptions()) as run:
                 opening = asyncio.create_task(run.open())

@@ -6,7 +6,7 @@ import httpx
 
 from engine.virtual import SleepingBackend, now, run
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.local import local_engine
 from steno.errors import BackendUnavailableError
 from steno.server.app import PRELOAD_PAUSES_S, _preload, create_app
 from steno.settings import Settings
@@ -16,12 +16,14 @@ def test_a_preload_that_fails_is_tried_again_until_it_succeeds() -> None:
     async def main() -> None:
         backend = SleepingBackend(load_s=1)
         backend.load_errors = [BackendUnavailableError("no weights"), BackendUnavailableError("no weights")]
-        async with Engine(backend, AdmissionLimits()) as engine:
+        async with local_engine(backend, AdmissionLimits()) as engine:
             preloading = asyncio.create_task(_preload(engine))
             await asyncio.sleep(2)
-            assert (engine.load_failure, engine.has_been_loaded) == ("sleeping could not be loaded: no weights", False)
+            loading = engine.status().recogniser
+            assert (loading.failure, loading.loads) == ("sleeping could not be loaded: no weights", 0)
             await preloading
-            assert (engine.load_failure, engine.has_been_loaded) == (None, True)
+            loading = engine.status().recogniser
+            assert (loading.failure, loading.loads) == (None, 1)
             assert now() == 3 + sum(PRELOAD_PAUSES_S[:2])
 
     run(main())

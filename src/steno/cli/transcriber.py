@@ -14,7 +14,7 @@ from steno.cli.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from steno.client import Client
-    from steno.engine.local import Engine
+    from steno.engine.front import Engine
     from steno.pipelines.recording_reader import RecordingOpener
     from steno.settings import Settings
     from steno.types import Transcript

@@ -1,6 +1,8 @@
 """The engine: one backend and its work.
 
-- `local`      the engine in this process: admits requests, owns the lanes
+- `front`      the engine as routes and pipelines see it: admits requests
+- `protocol`   `EngineClient`: what the engine needs from whatever runs its jobs
+- `local`      the client of lanes in this process
 - `admission`  admission control: how many requests and sessions are let in
 - `retries`    when a refused client should come back
 - `live_load`  how many live sessions fit, by measured load

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
 from steno.errors import (

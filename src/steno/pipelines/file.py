@@ -14,7 +14,7 @@ from types import TracebackType
 
 from steno.backends.base import Recognize
 from steno.captions.script import joined
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.engine.ticket import Ticket
 from steno.errors import AudioTooLongError
 from steno.pipelines.align import with_words

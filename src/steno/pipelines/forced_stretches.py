@@ -16,7 +16,7 @@ from steno.alignment.line_words import LineWord
 from steno.alignment.occurrences import HeardToken
 from steno.alignment.stretches import Stretch, aligned_words, stretches_of
 from steno.backends.aligners.base import Align
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.engine.ticket import Ticket
 from steno.errors import DrainingError, StenoError
 from steno.pipelines.audio_spans import AudioSpans

@@ -25,7 +25,7 @@ from steno.alignment.line_words import LineWord, line_words_of
 from steno.alignment.occurrences import HeardToken, LineTokens, Matched, find_lines, heard_tokens, tokens_of_line
 from steno.alignment.sheet import SheetLine, parse_sheet
 from steno.alignment.timed_lines import TimedLine, even_lines, offsets_of, timed_lines
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.engine.ticket import Ticket
 from steno.errors import InvalidRequestError, TextMismatchError
 from steno.pipelines.file import FileOptions, FileTranscription

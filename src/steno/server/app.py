@@ -16,7 +16,7 @@ from fastapi_offline import FastAPIOffline
 from loguru import logger
 
 from steno import __version__, compose
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.errors import SettingsError, StenoError
 from steno.server.http import (
     alignments,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.errors import JobStorageError, SettingsError
 from steno.settings import Settings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,9 +17,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from steno.backends.base import UsesDrafts, UsesServers
+from steno.backends.base import ServerStatus
+from steno.engine.front import Engine
 from steno.engine.lifecycle import LifecycleState
-from steno.engine.local import Engine
 from steno.engine.queue import Priority
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -151,36 +151,39 @@ class _EngineCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         engine = self._engine
+        now = engine.status()
         depth = GaugeMetricFamily("steno_queue_depth", "Queued jobs, by class.", labels=["class"])
-        for priority, count in engine.queue_depth().items():
-            depth.add_metric([priority.name.lower()], count)
+        for priority in Priority:
+            depth.add_metric([priority.name.lower()], now.queue_depth.get(priority, 0))
         yield depth
         yield GaugeMetricFamily("steno_active_requests", "Admitted requests and sessions.", engine.active)
-        yield GaugeMetricFamily("steno_running_jobs", "Jobs in the backend.", engine.running)
+        yield GaugeMetricFamily("steno_running_jobs", "Jobs in the backend.", now.running)
         if engine.live_capacity is not None:
             text = "Live sessions that fit, by the measured load of open ones."
             yield GaugeMetricFamily("steno_live_sessions_fit", text, engine.live_capacity)
-        loaded = engine.model_state is LifecycleState.READY
+        loaded = now.recogniser.state is LifecycleState.READY
         yield GaugeMetricFamily("steno_model_loaded", "1 while the model is in memory.", float(loaded))
-        if engine.aligner_state is not None:
-            aligner = float(engine.aligner_state is LifecycleState.READY)
+        if now.aligner is not None:
+            aligner = float(now.aligner.state is LifecycleState.READY)
             yield GaugeMetricFamily("steno_aligner_loaded", "1 while the aligner is loaded.", aligner)
-        if isinstance(engine.backend, UsesDrafts):
-            drafts = engine.backend.drafts()
-            yield CounterMetricFamily("steno_draft_tokens", "Draft tokens verified.", drafts.proposed)
-            yield CounterMetricFamily("steno_draft_tokens_accepted", "Draft tokens accepted.", drafts.accepted)
-        if isinstance(engine.backend, UsesServers):
-            yield from _of_servers(engine.backend)
-        yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(engine.worker_alive))
+        if now.drafts is not None:
+            yield CounterMetricFamily("steno_draft_tokens", "Draft tokens verified.", now.drafts.proposed)
+            yield CounterMetricFamily("steno_draft_tokens_accepted", "Draft tokens accepted.", now.drafts.accepted)
+        if now.servers is not None:
+            yield from _of_servers(now.servers, now.failovers)
+        yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(now.is_working))
+        if now.worker_restarts is not None:
+            text = "Worker processes that died and were replaced."
+            yield CounterMetricFamily("steno_worker_restarts", text, now.worker_restarts)
         yield GaugeMetricFamily("steno_draining", "1 while the server shuts down.", float(engine.draining))
 
 
-def _of_servers(backend: UsesServers) -> Iterable[Metric]:
+def _of_servers(servers: Sequence[ServerStatus], failovers: int) -> Iterable[Metric]:
     up = GaugeMetricFamily("steno_vllm_server_up", "1 while the vLLM server can be used.", labels=["server"])
     requests = CounterMetricFamily("steno_vllm_requests", "Requests sent to the vLLM server.", labels=["server"])
-    for each in backend.servers():
+    for each in servers:
         up.add_metric([each.url], float(each.is_up))
         requests.add_metric([each.url], each.requests)
     yield from (up, requests)
     text = "Requests sent to another vLLM server, or again, after one failed."
-    yield CounterMetricFamily("steno_vllm_failovers", text, backend.failovers)
+    yield CounterMetricFamily("steno_vllm_failovers", text, failovers)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import HTTPConnection, Request
 
 from steno.captions.cues import CueStyle
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.errors import UnknownModelError
 from steno.pipelines.live.service import LiveService
 from steno.pipelines.recording_reader import RecordingOpener

@@ -100,7 +100,7 @@ async def test_a_start_that_is_cancelled_leaves_no_process_behind() -> None:
 def test_what_a_library_prints_does_not_get_among_the_replies() -> None:
     script = """
 import os
-from steno.backends.sphinx.worker import _own_stdout
+from steno.backends.sphinx.sphinx_child import _own_stdout
 replies = _own_stdout()
 os.write(1, b"a C library")
 print("a Python library", flush=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steno.backends.sphinx.protocol import (
+from steno.backends.sphinx.child_protocol import (
     MAX_HEADER_BYTES,
     MAX_PAYLOAD_BYTES,
     ChildProtocolError,

@@ -14,7 +14,8 @@ from engine.virtual import now, step_engine
 from steno.backends.base import Capabilities, Progress, Recognize
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.front import Engine
+from steno.engine.local import local_engine
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.live_stream import LiveStream
@@ -103,7 +104,7 @@ def live_of(engine: Engine, *, translator: Translator | None = None, **settings:
 
 
 def offline_engine(backend: OfflineBackend, limits: AdmissionLimits | None = None) -> Engine:
-    return Engine(backend, limits or AdmissionLimits())
+    return local_engine(backend, limits or AdmissionLimits())
 
 
 class Listener:

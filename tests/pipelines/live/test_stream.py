@@ -20,7 +20,7 @@ from pipelines.live.stream_harness import (
     step_engine,
 )
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.engine.queue import Priority
 from steno.errors import BackendCrashedError, OverloadedError
 from steno.pipelines.live.live_stream import MAX_BEHIND_S, MAX_WAITING
@@ -120,7 +120,7 @@ def test_a_backend_that_raises_what_it_should_not_kills_nothing() -> None:
         backend.errors = [ZeroDivisionError(), RuntimeError(), MemoryError()]
         async with offline_engine(backend) as engine:
             listener = await talk(engine, SENTENCES)
-            assert engine.worker_alive
+            assert engine.status().is_working
         assert [final.error for final in listener.finals] == [None, None]
 
     run(main())
@@ -158,7 +158,7 @@ def test_leaving_cancels_the_work_at_once_and_the_backend_forgets() -> None:
                 assert backend.under_way == ["a/0"]
             assert backend.under_way == []
             assert backend.forgotten == ["a/0", "a"]
-            assert (engine.active, engine.running) == (0, 0)
+            assert (engine.active, engine.status().running) == (0, 0)
             before = len(asyncio.all_tasks())
             await asyncio.sleep(1)
             assert len(asyncio.all_tasks()) == before

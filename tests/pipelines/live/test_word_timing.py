@@ -12,7 +12,7 @@ from pipelines.live.stream_harness import Listener, LiveOptions, OfflineBackend,
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress, Recognize
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.local import local_engine
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.recording_reader import RecordingPiece
@@ -28,6 +28,7 @@ class SlowAligner:
     languages = frozenset({"en"})
     workers = 2
     live_workers = 1
+    max_audio_s = 60.0
 
     def __init__(self, align_s: float, load_s: float = 0.0) -> None:
         self.align_s, self.load_s = align_s, load_s
@@ -46,7 +47,7 @@ class SlowAligner:
 
 def talk(aligner: SlowAligner, words: bool = True) -> Listener:
     async def main() -> Listener:
-        engine = Engine(OfflineBackend(rtf=0.01), AdmissionLimits(), aligner=aligner)
+        engine = local_engine(OfflineBackend(rtf=0.01), AdmissionLimits(), aligner=aligner)
         async with engine, live_of(engine).open("a", LiveOptions(words=words)) as stream:
             listener = Listener(stream)
             await speak(stream, TALK)
@@ -139,7 +140,7 @@ class Contextual(OfflineBackend):
 
 def burst(backend: Contextual) -> None:
     async def main() -> None:
-        engine = Engine(backend, AdmissionLimits())
+        engine = local_engine(backend, AdmissionLimits())
         async with engine, live_of(engine).open("a", LiveOptions()) as stream:
             await asyncio.sleep(1)
             await stream.feed(
@@ -176,7 +177,7 @@ class Doubtful(OfflineBackend):
 
 def test_a_click_that_the_vad_takes_for_speech_gives_no_text_and_a_sentence_does() -> None:
     async def main() -> list[str]:
-        engine = Engine(Doubtful(), AdmissionLimits())
+        engine = local_engine(Doubtful(), AdmissionLimits())
         async with engine, live_of(engine).open("a", LiveOptions()) as stream:
             listener = Listener(stream)
             await speak(stream, pcm(("speech", 0.2), ("silence", 1), ("speech", 2), ("silence", 1)))
@@ -206,7 +207,7 @@ def test_the_same_holds_for_the_pieces_of_a_recording() -> None:
         async def aclose(self) -> None: ...
 
     async def main() -> list[float]:
-        async with Engine(Doubtful(), AdmissionLimits()) as engine, engine.admit() as ticket:
+        async with local_engine(Doubtful(), AdmissionLimits()) as engine, engine.admit() as ticket:
             reader = Pieces()
             async with FileTranscription.on(engine, reader, ticket, FileOptions()) as run:  # type: ignore[arg-type]
                 return [segment.start_s for segment in (await run.transcript()).segments]

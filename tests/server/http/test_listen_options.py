@@ -7,7 +7,7 @@ import pytest
 from pipelines.live.stream_harness import OfflineBackend
 from steno.audio.wav_header import RawFormat
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.local import local_engine
 from steno.errors import InvalidRequestError, UnknownModelError
 from steno.server.http.listen_options import LACKING, ListenOptions, listen_options
 
@@ -19,7 +19,7 @@ def check_model(model: str | None) -> str:
 
 
 def read(*query: tuple[str, str]) -> ListenOptions:
-    return listen_options(query, Engine(OfflineBackend(), AdmissionLimits()), check_model)
+    return listen_options(query, local_engine(OfflineBackend(), AdmissionLimits()), check_model)
 
 
 def refused(*query: tuple[str, str]) -> str | None:

@@ -13,7 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from engine.virtual import SleepingBackend, run
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import Engine
+from steno.engine.front import Engine
+from steno.engine.local import local_engine
 from steno.server.middleware.upload_admission import UploadAdmission, admitted_upload_of
 from steno.server.middleware.upload_limits import UploadLimits
 
@@ -85,7 +86,7 @@ def serve(client: Client, app: App = echo, max_waiting: int = 5) -> tuple[Engine
     """One request through the middleware, in virtual time; returns the engine after it, and how long it took."""
 
     async def main() -> tuple[Engine, float]:
-        async with Engine(SleepingBackend(), AdmissionLimits(max_waiting=max_waiting)) as engine:
+        async with local_engine(SleepingBackend(), AdmissionLimits(max_waiting=max_waiting)) as engine:
             await UploadAdmission(app, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
             assert engine.active == 0
             return engine, asyncio.get_running_loop().time()
@@ -155,7 +156,7 @@ def test_an_app_that_fails_gives_its_place_back() -> None:
     caught: list[Any] = []
 
     async def main() -> None:
-        async with Engine(SleepingBackend(), AdmissionLimits()) as engine:
+        async with local_engine(SleepingBackend(), AdmissionLimits()) as engine:
             client = Client((0, body(10, more=False)))
             try:
                 await UploadAdmission(failing, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
@@ -169,7 +170,7 @@ def test_an_app_that_fails_gives_its_place_back() -> None:
 
 def test_other_routes_need_no_place() -> None:
     async def main() -> None:
-        async with Engine(SleepingBackend(workers=1), AdmissionLimits(max_waiting=0)) as engine, engine.admit():
+        async with local_engine(SleepingBackend(workers=1), AdmissionLimits(max_waiting=0)) as engine, engine.admit():
             client = Client((0, body(10, more=False)), path="/v1/other")
             await UploadAdmission(echo, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
             assert client.status == 200
@@ -190,7 +191,7 @@ def test_a_body_that_drips_is_given_up_when_the_request_s_time_is_over() -> None
 
 def test_an_upload_under_way_is_told_when_the_server_stops() -> None:
     async def main() -> None:
-        async with Engine(SleepingBackend(), AdmissionLimits()) as engine:
+        async with local_engine(SleepingBackend(), AdmissionLimits()) as engine:
             client = Client((0, body(10, more=True)))
             serving = asyncio.create_task(
                 UploadAdmission(echo, engine, LIMITS, ignore)(client.scope, client.receive, client.send)
@@ -205,7 +206,7 @@ def test_an_upload_under_way_is_told_when_the_server_stops() -> None:
 
 def test_bodies_under_way_take_no_places() -> None:
     async def main() -> None:
-        async with Engine(SleepingBackend(workers=1), AdmissionLimits(max_waiting=0)) as engine:
+        async with local_engine(SleepingBackend(workers=1), AdmissionLimits(max_waiting=0)) as engine:
             counted: list[int] = []
             admission = UploadAdmission(echo, engine, LIMITS, counted.append)
             slow = [
@@ -230,7 +231,7 @@ def test_who_finds_no_place_once_its_body_is_complete_is_refused_at_once() -> No
         await PlainTextResponse("done")(scope, receive, send)
 
     async def main() -> None:
-        async with Engine(SleepingBackend(workers=1), AdmissionLimits(max_waiting=0)) as engine:
+        async with local_engine(SleepingBackend(workers=1), AdmissionLimits(max_waiting=0)) as engine:
             admission = UploadAdmission(busy, engine, LIMITS, ignore)
             parts = (0, body(1, more=True)), (5, body(1, more=False))
             first, second = Client(*parts, address="192.0.2.1"), Client(*parts, address="192.0.2.2")
@@ -248,7 +249,7 @@ def test_who_finds_no_place_once_its_body_is_complete_is_refused_at_once() -> No
 
 def test_a_client_may_send_so_many_bodies_at_once() -> None:
     async def main() -> None:
-        async with Engine(SleepingBackend(), AdmissionLimits()) as engine:
+        async with local_engine(SleepingBackend(), AdmissionLimits()) as engine:
             admission = UploadAdmission(echo, engine, LIMITS, ignore)
             slow = [Client((0, body(1, more=True)), (20, body(1, more=False))) for _ in range(2)]
             sending = [asyncio.create_task(admission(one.scope, one.receive, one.send)) for one in slow]
@@ -269,7 +270,7 @@ def test_a_client_may_send_so_many_bodies_at_once() -> None:
 def test_a_body_that_comes_too_slowly_is_given_up() -> None:
     async def main() -> float:
         limits = UploadLimits(max_bytes=10**6, least_bytes_per_s=100, grace_s=10)
-        async with Engine(SleepingBackend(), AdmissionLimits()) as engine:
+        async with local_engine(SleepingBackend(), AdmissionLimits()) as engine:
             drip = Client(*[(8.0, body(1, more=True))] * 100)
             await UploadAdmission(echo, engine, limits, ignore)(drip.scope, drip.receive, drip.send)
             assert (drip.status, drip.code) == (408, "upload_stalled")

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from loguru import logger
 
-from steno.backends.sphinx.protocol import ChildProtocolError, Header, Message, pack, receive
+from steno.backends.sphinx.child_protocol import ChildProtocolError, Header, Message, pack, receive
 from steno.errors import BackendCrashedError, BackendError
 
 Role: TypeAlias = Literal["recognise", "align"]
@@ -57,7 +57,7 @@ class Child:
             sys.executable,
             "-P",  # no modules from the current folder
             "-m",
-            "steno.backends.sphinx.worker",
+            "steno.backends.sphinx.sphinx_child",
             role,
             str(niceness),
             stdin=asyncio.subprocess.PIPE,

@@ -8,7 +8,7 @@ from typing import Protocol
 from steno.audio.intake import ContainerIntake, Intake, PcmIntake
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.captions.cues import CueStyle
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.vad_stage import VadStage
 from steno.streaming.session import SessionConfig

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 from fastapi import File, Form, UploadFile
 
 from steno.backends.base import Capabilities
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions
 from steno.pipelines.known_text import KnownTextOptions, Repeats

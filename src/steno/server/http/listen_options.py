@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from steno.audio.wav_header import RawFormat
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.errors import InvalidRequestError
 from steno.pipelines.file import FileOptions
 from steno.pipelines.live.live_options import MAX_PROMPT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Literal
 
@@ -10,9 +11,9 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from steno import __version__
-from steno.backends.base import Backend, RestartsItself, UsesDrafts, UsesGpu, UsesServers
+from steno.backends.base import ServerStatus
 from steno.engine.lifecycle import LifecycleState
-from steno.engine.local import Engine
+from steno.engine.protocol import EngineStatus
 from steno.errors import JobStorageError
 from steno.server.services import Services, services_of
 
@@ -63,7 +64,9 @@ class Health(BaseModel):
     load_error: str | None
     """Why loading the model failed last; the log has the details."""
     restarting: str | None
-    """Set from the crash of the recogniser's engine until it runs again: requests wait for it."""
+    """Set from the crash of the recogniser's engine or worker process until it runs again: requests wait for it."""
+    worker_restarts: int | None
+    """How often the worker process was replaced; null without `GATEWAY_MODE`."""
     servers: list[VllmServerHealth] | None
     """The servers of `VLLM_BASE_URL`; null without them."""
     version: str
@@ -72,6 +75,8 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     status: Literal["ready", "draining", "loading", "failed"]
+    reason: str | None = None
+    """Why it failed."""
 
 
 @router.head("/health", include_in_schema=False)
@@ -79,48 +84,50 @@ class Ready(BaseModel):
 async def health(services: ServicesDep) -> Health:
     """The server's state, model and device. Always 200 while the process can respond."""
     engine = services.engine
-    backend = engine.backend
-    state = engine.model_state
-    gpu = backend.gpu() if isinstance(backend, UsesGpu) else None
-    restarting = _restarting(backend)
+    now = engine.status()
+    state = now.recogniser.state
+    done, what = now.recogniser.progress
     return Health(
-        status=_status(engine),
-        mode=_mode(backend),
-        model_loaded=state is LifecycleState.READY and restarting is None,
+        status=_status(engine.draining, now),
+        mode=_mode(engine.backend.name, now),
+        model_loaded=state is LifecycleState.READY and now.restarting is None,
         model_state=state,
-        model_id=backend.model_id,
-        backend=backend.name,
-        device=backend.device,
-        cuda=backend.device.startswith("cuda"),
-        gpu_name=gpu.name if gpu else None,
-        gpu_allocated_mb=gpu.allocated_mb if gpu else None,
-        gpu_reserved_mb=gpu.reserved_mb if gpu else None,
-        worker_alive=engine.worker_alive,
+        model_id=engine.backend.model_id,
+        backend=engine.backend.name,
+        device=now.device,
+        cuda=now.device.startswith("cuda"),
+        gpu_name=now.gpu.name if now.gpu else None,
+        gpu_allocated_mb=now.gpu.allocated_mb if now.gpu else None,
+        gpu_reserved_mb=now.gpu.reserved_mb if now.gpu else None,
+        worker_alive=now.is_working,
         active_requests=engine.active,
-        queued_jobs=sum(engine.queue_depth().values()),
-        loading=LoadProgress(done=engine.load_progress[0], what=engine.load_progress[1])
-        if state is LifecycleState.LOADING
-        else None,
-        aligner_state=engine.aligner_state,
+        queued_jobs=sum(now.queue_depth.values()),
+        loading=LoadProgress(done=done, what=what) if state is LifecycleState.LOADING else None,
+        aligner_state=now.aligner.state if now.aligner is not None else None,
         aligner=engine.aligner.model_id if engine.aligner is not None else None,
-        load_error=engine.load_failure,
-        restarting=restarting,
-        servers=_servers(backend),
+        load_error=now.recogniser.failure,
+        restarting=now.restarting,
+        worker_restarts=now.worker_restarts,
+        servers=_servers(now.servers),
         version=__version__,
         uptime_s=round(time.monotonic() - services.started, 3),
     )
 
 
 @router.head("/ready", include_in_schema=False)
-@router.get("/ready", tags=["status"], responses={503: {"model": Ready}})
+@router.get("/ready", tags=["status"], responses={503: {"model": Ready}}, response_model_exclude_none=True)
 async def ready(services: ServicesDep, response: Response) -> Ready:
     """Whether to send requests here: 503 while draining, and with `PRELOAD` until the model is loaded."""
     if services.engine.draining:
         response.status_code = 503
         return Ready(status="draining")
-    if services.wait_for_model and not services.engine.has_been_loaded:
+    now = services.engine.status()
+    if now.broken is not None:
         response.status_code = 503
-        return Ready(status="failed" if services.engine.load_failure else "loading")
+        return Ready(status="failed", reason=now.broken)
+    if services.wait_for_model and not now.recogniser.loads:
+        response.status_code = 503
+        return Ready(status="failed" if now.recogniser.failure else "loading", reason=now.recogniser.failure)
     return Ready(status="ready")
 
 
@@ -134,29 +141,18 @@ async def metrics(services: ServicesDep) -> Response:
     return Response(services.metrics.render(), media_type=services.metrics.content_type)
 
 
-def _status(engine: Engine) -> Literal["ok", "draining", "degraded"]:
-    if engine.draining:
+def _status(is_draining: bool, now: EngineStatus) -> Literal["ok", "draining", "degraded"]:
+    if is_draining:
         return "draining"
-    is_healthy = engine.worker_alive and engine.load_failure is None and _restarting(engine.backend) is None
-    return "ok" if is_healthy else "degraded"
+    problems = (now.broken, now.recogniser.failure, now.restarting)
+    return "ok" if now.is_working and not any(problems) else "degraded"
 
 
-def _restarting(backend: Backend) -> str | None:
-    return backend.restarting() if isinstance(backend, RestartsItself) else None
+def _mode(backend: str, now: EngineStatus) -> str:
+    return "embedded" if backend in EMBEDDED else now.path or backend
 
 
-def _mode(backend: Backend) -> str:
-    if backend.name in EMBEDDED:
-        return "embedded"
-    if isinstance(backend, UsesDrafts | UsesServers):
-        return backend.path
-    return backend.name
-
-
-def _servers(backend: Backend) -> list[VllmServerHealth] | None:
-    if not isinstance(backend, UsesServers):
+def _servers(servers: Sequence[ServerStatus] | None) -> list[VllmServerHealth] | None:
+    if servers is None:
         return None
-    return [
-        VllmServerHealth(url=each.url, up=each.is_up, path=each.path, problem=each.problem)
-        for each in backend.servers()
-    ]
+    return [VllmServerHealth(url=each.url, up=each.is_up, path=each.path, problem=each.problem) for each in servers]

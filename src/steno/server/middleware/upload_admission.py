@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from steno.engine.local import Engine
+from steno.engine.front import Engine
 from steno.engine.ticket import Ticket
 from steno.errors import DrainingError, StenoError
 from steno.server.middleware.path_prefix import local_path

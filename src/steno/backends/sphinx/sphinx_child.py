@@ -1,4 +1,4 @@
-"""The child process: `python -m steno.backends.sphinx.worker ROLE NICENESS`; ROLE is `recognise` or `align`.
+"""The child process: `python -m steno.backends.sphinx.sphinx_child ROLE NICENESS`; ROLE is `recognise` or `align`.
 
 It answers requests one by one and exits at the end of its standard input, which also happens when its parent is
 killed. It ignores Ctrl-C; the parent handles it.
@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import BinaryIO
 
-from steno.backends.sphinx.protocol import Header, Message, pack, read
+from steno.backends.sphinx.child_protocol import Header, Message, pack, read
 
 
 def main() -> None:

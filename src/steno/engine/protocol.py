@@ -1,0 +1,169 @@
+"""What the engine needs from whatever runs its jobs: a client of lanes in this process, in a worker process, or in
+several.
+
+The engine (`front.py`) admits requests and owns their tickets. An `EngineClient` runs the jobs: it has the models, the
+queues and the schedulers, or talks to the process that has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from steno.backends.base import Backend, Capabilities, Drafts, Gpu, ServerStatus
+from steno.engine.lifecycle import LifecycleState
+from steno.engine.queue import Job, Priority, Work
+
+if TYPE_CHECKING:
+    from steno.backends.aligners.base import Aligner
+
+
+class Lease(IntEnum):
+    """What a request or session holds while it is open."""
+
+    RECOGNISER = 0
+    """The recogniser stays loaded."""
+    ALIGNER = 1
+    """The aligner stays loaded."""
+    LIVE = 2
+    """A live session is open; its load is measured, and capacity is reserved for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """What is known of a recogniser before it is loaded."""
+
+    name: str
+    model_id: str
+    capabilities: Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class AlignerInfo:
+    """What is known of an aligner before it is loaded."""
+
+    name: str
+    model_id: str
+    languages: frozenset[str]
+    workers: int
+    max_audio_s: float
+
+    @classmethod
+    def of(cls, aligner: Aligner) -> AlignerInfo:
+        return cls(aligner.name, aligner.model_id, aligner.languages, aligner.workers, aligner.max_audio_s)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What is served."""
+
+    backend: BackendInfo
+    aligner: AlignerInfo | None
+
+    @classmethod
+    def of(cls, backend: Backend, aligner: Aligner | None) -> EngineInfo:
+        recogniser = BackendInfo(backend.name, backend.model_id, backend.capabilities)
+        return cls(recogniser, AlignerInfo.of(aligner) if aligner is not None else None)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """A model's state."""
+
+    state: LifecycleState = LifecycleState.UNLOADED
+    progress: tuple[float, str] = (0.0, "")
+    """Of its load: a share in [0, 1], and what is being done."""
+    failure: str | None = None
+    """Why the last load failed; None if it did not."""
+    loads: int = 0
+    """Number of successful loads."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """A snapshot of the lanes, for admission, `/health` and metrics."""
+
+    capacity: int
+    """How many upload jobs run at once."""
+    device: str
+    recogniser: LaneStatus = LaneStatus()
+    aligner: LaneStatus | None = None
+    queue_depth: Mapping[Priority, int] = field(default_factory=dict)
+    running: int = 0
+    """Jobs that the recogniser works on now."""
+    live_wait_s: float = 0.0
+    """How long the oldest live job has been waiting."""
+    live_capacity: int | None = None
+    """How many live sessions fit, by the measured load of open ones; None = not known."""
+    is_working: bool = True
+    """Whether the schedulers run."""
+    broken: str | None = None
+    """Why the process can recognise nothing until it is started again."""
+    path: str | None = None
+    """Which path of its backend recognises, where it has several."""
+    gpu: Gpu | None = None
+    drafts: Drafts | None = None
+    servers: tuple[ServerStatus, ...] | None = None
+    failovers: int = 0
+    restarting: str | None = None
+    """What is happening to an engine or worker process that died."""
+    worker_restarts: int | None = None
+    """How often the worker process was replaced; None = there is none."""
+
+
+class EngineClient(Protocol):
+    """Runs jobs. Use it on one event loop."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def status(self) -> EngineStatus:
+        """Cheap: called for each request."""
+
+    async def start(self) -> None: ...
+
+    async def stop_working(self) -> None:
+        """Abort running jobs. The engine settles those that still wait."""
+
+    async def aclose(self) -> None:
+        """Unload the models and end. No job is pending."""
+
+    def put(self, job: Job) -> None:
+        """Run `job`, and settle it. Its model is loaded, or `ready` was called.
+
+        Raises:
+            DrainingError: `stop_working` was called; the job's future is cancelled.
+            OverloadedError: the queue is full; the job's future is cancelled.
+        """
+
+    def settled(self, job: Job) -> None:
+        """The job's future is done: remove the job from the queue, or abort it."""
+
+    def forget(self, utterance: str) -> None:
+        """Let the backend drop its cache of a live utterance or stream, once none of its work is running."""
+
+    async def ready(self, work: Work | None, deadline: float) -> None:
+        """Load the model that `work` needs (None = the recogniser) and return once it is loaded.
+
+        Args:
+            deadline: on the event loop's clock. The caller bounds the wait itself.
+
+        Raises:
+            ModelLoadError: it could not be loaded.
+        """
+
+    def start_loading_aligner(self) -> LaneStatus:
+        """Start loading the aligner if it is not loaded. Never waits.
+
+        Raises:
+            ModelLoadError: its load failed a moment ago.
+        """
+
+    def hold(self, lease: Lease) -> AbstractContextManager[None]:
+        """Hold `lease` while the context is open."""
+
+    def wake(self) -> None:
+        """A session ended: its reserved capacity may be used."""
