@@ -27,6 +27,10 @@ from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
 
 if TYPE_CHECKING:
+    from steno.backends.aligners.base import Aligner
+    from steno.backends.base import AsyncBackend, StepBackend
+    from steno.engine.worker.worker_client import Connect
+    from steno.engine.worker.worker_server import WorkerServer
     from steno.outbound.fetch import UrlFetcher
 
 MAX_PIECE_S = 30.0
@@ -46,11 +50,39 @@ class StreamTelemetry(LiveTelemetry, VadTelemetry, Protocol):
 
 
 def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
-    """Choose the backend and build the engine. No model is loaded yet.
+    """Choose the backend and build the engine, with its models in this process. No model is loaded yet.
 
     Raises:
         BackendUnavailableError: the configured backend cannot run on this machine; the message names what is missing.
     """
+    backend, aligner = _models_of(settings)
+    return local_engine(backend, _limits_of(settings), telemetry, aligner=aligner)
+
+
+def gateway_engine_of(settings: Settings, telemetry: Telemetry, connect: Connect) -> Engine:
+    """As `engine_of`, with the models in the worker that `connect` connects to."""
+    from steno.engine.local import unloaded_status
+    from steno.engine.protocol import EngineInfo
+    from steno.engine.worker.worker_client import WorkerClient
+
+    backend, aligner = _models_of(settings)
+    client = WorkerClient(EngineInfo.of(backend, aligner), unloaded_status(backend, aligner), connect, telemetry)
+    return Engine(client, _limits_of(settings), telemetry)
+
+
+def worker_of(settings: Settings) -> WorkerServer:
+    """What a worker process runs: the models, and the server that other processes reach them by."""
+    from steno.engine.local import LocalClient
+    from steno.engine.worker.measurements import Measurements
+    from steno.engine.worker.worker_server import WorkerServer, end_broken
+
+    backend, aligner = _models_of(settings)
+    measurements = Measurements()
+    client = LocalClient(backend, _limits_of(settings), measurements, aligner=aligner, on_broken=end_broken)
+    return WorkerServer(client, measurements, settings.idle_timeout)
+
+
+def _models_of(settings: Settings) -> tuple[AsyncBackend | StepBackend, Aligner | None]:
     choice = registry.choose(settings.backend, settings.model_id)
     logger.info("backend {}: {}", choice.name, choice.reason)
     if choice.better:
@@ -61,15 +93,16 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
     backend = registry.create(choice.name, options)
     aligner = aligner_registry.choose(settings.aligner, backend.capabilities, settings.forced_aligner_id)
     logger.info("aligner {}: {}", aligner.name or "none", aligner.reason)
-    limits = AdmissionLimits(
+    return backend, aligner_registry.create(aligner.name, options) if aligner.name else None
+
+
+def _limits_of(settings: Settings) -> AdmissionLimits:
+    return AdmissionLimits(
         max_waiting=settings.max_queue,
         max_live=settings.max_sessions,
         live_by_load=settings.live_by_load,
         request_timeout_s=settings.request_timeout,
         idle_timeout_s=settings.idle_timeout,
-    )
-    return local_engine(
-        backend, limits, telemetry, aligner=aligner_registry.create(aligner.name, options) if aligner.name else None
     )
 
 

@@ -61,7 +61,10 @@ class Settings(CaptionSettings, StoredWorkSettings):
     )
     use_granian: bool = setting("Server", "Serve with granian instead of uvicorn.", False)
     gateway_mode: bool = setting(
-        "Server", "Run a light gateway that owns the port and stops the idle worker.", False, planned=True
+        "Server", "Keep the models in a worker process: started by work, ended when idle, replaced when it dies.", False
+    )
+    worker_timeout: float = setting(
+        "Server", "Seconds that one step of the worker process may take before it is killed.", 120.0, ge=1, le=86_400
     )
     numa_node: int | None = setting("Server", "Bind process and memory to this NUMA node.", None, planned=True, ge=0)
     drain_timeout: float = setting(

@@ -18,12 +18,13 @@ class _Group(click.Group):
     """Imports only the module of the command that runs."""
 
     names = ("serve", "transcribe", "align", "jobs", "live", "models", "doctor", "demo")
+    hidden_names = ("worker",)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.names:
+        if cmd_name not in (*self.names, *self.hidden_names):
             return None
         from importlib import import_module
 

@@ -73,11 +73,12 @@ def recognition_lane(
     limits: AdmissionLimits,
     telemetry: Telemetry,
     workers_reserved: Callable[[], int],
+    on_broken: Callable[[str], None],
 ) -> Lane:
     scheduler: Scheduler
     if isinstance(backend, StepBackend):
         queue = _queue(limits, backend.slots)
-        scheduler = StepScheduler(backend, queue, telemetry, thread.run)  # type: ignore[arg-type]
+        scheduler = StepScheduler(backend, queue, telemetry, thread.run, on_broken)  # type: ignore[arg-type]
     else:
         queue = _queue(limits, backend.workers + backend.live_workers)
         scheduler = AsyncScheduler(backend, backend.recognize, queue, telemetry, workers_reserved, backend.forget)

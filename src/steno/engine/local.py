@@ -15,6 +15,7 @@ from steno.engine.lane import Lane, alignment_lane, recognition_lane
 from steno.engine.live_load import LiveLoad
 from steno.engine.protocol import EngineInfo, EngineStatus, LaneStatus, Lease
 from steno.engine.queue import Job, Work
+from steno.engine.scheduler import reserved_slots
 from steno.engine.telemetry import NullTelemetry, Telemetry
 
 RunInThread = Callable[[Callable[[], object]], Awaitable[object]]
@@ -26,6 +27,8 @@ class LocalClient:
     Args:
         aligner: times the words of the recogniser's texts; None = only the recogniser's own word times, if any.
         run_in_thread: runs a `StepBackend`'s calls; None = in a thread of its own. For tests in virtual time.
+        on_broken: called, before any job is settled, when the recogniser's device failed for good; None = `status`
+            tells it.
     """
 
     def __init__(
@@ -35,13 +38,17 @@ class LocalClient:
         telemetry: Telemetry | None = None,
         run_in_thread: RunInThread | None = None,
         aligner: Aligner | None = None,
+        on_broken: Callable[[str], None] | None = None,
     ) -> None:
         telemetry = telemetry or NullTelemetry()
         self._backend = backend
         self._aligner = aligner
         self._thread = BackendThread(backend, run_in_thread)
         self._live_load = LiveLoad()
-        self._recognition = recognition_lane(backend, self._thread, limits, telemetry, self._workers_reserved)
+        self._broken: str | None = None
+        self._recognition = recognition_lane(
+            backend, self._thread, limits, telemetry, self._workers_reserved, on_broken or self._set_broken
+        )
         self._alignment = (
             alignment_lane(aligner, limits, telemetry, self._workers_reserved) if aligner is not None else None
         )
@@ -76,6 +83,7 @@ class LocalClient:
             live_wait_s=lane.queue.longest_live_wait_s(now),
             live_capacity=self._live_capacity(now),
             is_working=all(lane.is_alive for lane in self._lanes),
+            broken=self._broken,
             path=backend.path if isinstance(backend, UsesDrafts | UsesServers) else None,
             gpu=backend.gpu() if isinstance(backend, UsesGpu) else None,
             drafts=backend.drafts() if isinstance(backend, UsesDrafts) else None,
@@ -83,6 +91,11 @@ class LocalClient:
             failovers=backend.failovers if isinstance(backend, UsesServers) else 0,
             restarting=backend.restarting() if isinstance(backend, RestartsItself) else None,
         )
+
+    def busy_s(self) -> float:
+        """How long the step or call that runs longest has been running."""
+        now = asyncio.get_running_loop().time()
+        return max((now - began for lane in self._lanes if (began := lane.scheduler.busy_since) is not None), default=0)
 
     def put(self, job: Job) -> None:
         self._lane_of(job.work).put(job)
@@ -115,6 +128,9 @@ class LocalClient:
         for lane in self._lanes:
             lane.scheduler.wake()
 
+    def _set_broken(self, reason: str) -> None:
+        self._broken = reason
+
     @property
     def _lanes(self) -> list[Lane]:
         return [lane for lane in (self._recognition, self._alignment) if lane is not None]
@@ -144,6 +160,17 @@ def local_engine(
 ) -> Engine:
     """An engine whose models are in this process."""
     return Engine(LocalClient(backend, limits, telemetry, run_in_thread, aligner), limits, telemetry)
+
+
+def unloaded_status(backend: AsyncBackend | StepBackend, aligner: Aligner | None) -> EngineStatus:
+    """The status of models in a process that does not run."""
+    capacity = backend.slots - reserved_slots(backend.slots) if isinstance(backend, StepBackend) else backend.workers
+    return EngineStatus(
+        capacity=capacity,
+        device=backend.device,
+        aligner=LaneStatus() if aligner is not None else None,
+        path=backend.path if isinstance(backend, UsesDrafts | UsesServers) else None,
+    )
 
 
 def _status_of(lane: Lane) -> LaneStatus:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from asyncio import Future
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
@@ -57,6 +57,8 @@ class Job:
     deadline: float
     future: Future[Result]
     started: float | None = field(default=None)
+    on_start: Callable[[], None] | None = field(default=None)
+    """Called when the job leaves the queue for the backend."""
     order_deadline: float = field(default=0.0)
     """Set by the queue: the job's deadline, or that of the job whose position it took."""
     queued_at: float = field(default=0.0)

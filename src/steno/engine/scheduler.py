@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from loguru import logger
 
 from steno.backends.base import Finished, Recognize, StepBackend
+from steno.engine.broken_device import broken_device
 from steno.engine.crashes import call_with_retries
 from steno.engine.queue import Job, PriorityInferQueue, Result
 from steno.engine.telemetry import Telemetry
@@ -33,6 +34,10 @@ class Scheduler(Protocol):
     @property
     def running(self) -> int:
         """How many jobs run now."""
+
+    @property
+    def busy_since(self) -> float | None:
+        """When the step or call that runs longest now began, on the event loop's clock; None if none runs."""
 
     def wake(self) -> None:
         """A job was queued."""
@@ -92,6 +97,10 @@ class AsyncScheduler:
     def running(self) -> int:
         return len(self._tasks)
 
+    @property
+    def busy_since(self) -> float | None:
+        return min((job.started for job in self._tasks if job.started is not None), default=None)
+
     def wake(self) -> None:
         self._wakeup.set()
 
@@ -147,6 +156,7 @@ class StepScheduler:
 
     Args:
         run_in_thread: runs a function in the backend's thread, which also runs `load` and `unload`.
+        on_broken: called, before any job is settled, when the device failed for good; see `broken_device`.
     """
 
     def __init__(
@@ -155,12 +165,16 @@ class StepScheduler:
         queue: PriorityInferQueue,
         telemetry: Telemetry,
         run_in_thread: RunInThread[list[Finished]],
+        on_broken: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._backend = backend
         self._queue = queue
         self._telemetry = telemetry
         self._run_in_thread = run_in_thread
-        self._reserved = max(1, backend.slots // 4) if backend.slots > 1 else 0
+        self._on_broken = on_broken
+        self._broken: str | None = None
+        self._step_began: float | None = None
+        self._reserved = reserved_slots(backend.slots)
         self._jobs: dict[Recognize, Job] = {}
         self._abandoned: list[Recognize] = []
         self._forgotten: list[str] = []
@@ -173,6 +187,10 @@ class StepScheduler:
     @property
     def running(self) -> int:
         return len(self._jobs)
+
+    @property
+    def busy_since(self) -> float | None:
+        return self._step_began
 
     def wake(self) -> None:
         self._wakeup.set()
@@ -202,9 +220,16 @@ class StepScheduler:
             await self._wakeup.wait()
             self._wakeup.clear()
             return
-        began = asyncio.get_running_loop().time()
+        began = self._step_began = asyncio.get_running_loop().time()
         batch = len(self._jobs)
-        for finished in await self._release_and_step(released, forgotten, admitted):
+        try:
+            done = await self._release_and_step(released, forgotten, admitted)
+        finally:
+            self._step_began = None
+        if self._broken is not None:
+            self._on_broken(self._broken)
+            self._broken = None
+        for finished in done:
             self._finish(finished)
         if batch:
             self._telemetry.stepped(batch, asyncio.get_running_loop().time() - began)
@@ -257,6 +282,7 @@ class StepScheduler:
             return [*refused, *self._backend.step()]
         except Exception as error:  # noqa: BLE001
             failure = _translate(error)
+            self._broken = broken_device(error)
             self._call_each(self._backend.release, admitted_before)
             return [Finished(work, failure.fresh()) for work in admitted_before]
 
@@ -274,9 +300,16 @@ class StepScheduler:
             _deliver(job, finished.outcome, self._telemetry)
 
 
+def reserved_slots(slots: int) -> int:
+    """How many of a `StepBackend`'s slots uploads leave to live work."""
+    return max(1, slots // 4) if slots > 1 else 0
+
+
 def _begin(job: Job, telemetry: Telemetry) -> None:
     job.started = asyncio.get_running_loop().time()
     telemetry.waited(job.priority, job.started - job.submitted)
+    if job.on_start is not None:
+        job.on_start()
 
 
 def _deliver(job: Job, outcome: Result | StenoError, telemetry: Telemetry) -> None:

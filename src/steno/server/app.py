@@ -17,6 +17,7 @@ from loguru import logger
 
 from steno import __version__, compose
 from steno.engine.front import Engine
+from steno.engine.worker.worker_supervisor import WorkerSupervisor
 from steno.errors import SettingsError, StenoError
 from steno.server.http import (
     alignments,
@@ -66,7 +67,12 @@ def create_app(settings: Settings) -> FastAPI:
         BackendUnavailableError: the configured backend cannot run on this machine.
     """
     metrics = Metrics()
-    engine = compose.engine_of(settings, metrics)
+    worker = WorkerSupervisor(settings.worker_timeout) if settings.gateway_mode else None
+    engine = (
+        compose.gateway_engine_of(settings, metrics, worker.connect)
+        if worker is not None
+        else compose.engine_of(settings, metrics)
+    )
     metrics.watch(engine)
     translator = compose.translator_of(settings)
     live = compose.live_of(settings, engine, translator, metrics)
@@ -79,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with engine:
+        async with worker or nullcontext(), engine:
             background = [asyncio.create_task(_probe_loop(metrics), name="loop probe")]
             if settings.preload:
                 background.append(asyncio.create_task(_preload(engine), name="preload"))

@@ -1,0 +1,10 @@
+"""A worker process: the models, queues and schedulers in a process of their own, so that the server outlives them.
+
+- `worker_wire`         messages between server and worker, over a Unix socket
+- `worker_client`       the server's side: an `EngineClient` that sends again what a dead worker lost
+- `worker_server`       the worker's side: runs the messages' jobs on a `LocalClient`
+- `front_connection`    one server process that a worker works for
+- `utterance_audio`     the audio of live utterances that the worker keeps, so that only new audio travels
+- `measurements`        what the worker measures, on its way to the server's metrics
+- `worker_supervisor`   starts the worker when a connection waits, replaces it when it dies or hangs
+"""

@@ -1,0 +1,323 @@
+"""The server's side of a worker process: an `EngineClient` that outlives it.
+
+The worker is started by the first message (its supervisor waits for connections), and ends when nothing is held and
+nothing runs. When it dies, what it had not answered is sent to the next one: live utterances with all their audio and
+their stable text. A job that was running in `MAX_DEATHS` workers when they died gets an error, because it may be the
+cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from loguru import logger
+
+from steno import __version__
+from steno.backends.aligners.base import Align
+from steno.engine.lifecycle import LifecycleState
+from steno.engine.protocol import EngineInfo, EngineStatus, LaneStatus, Lease
+from steno.engine.queue import Job, Work
+from steno.engine.telemetry import NullTelemetry, Telemetry
+from steno.engine.worker.measurements import replay
+from steno.engine.worker.worker_wire import (
+    Cancel,
+    Connection,
+    ConnectionLostError,
+    Done,
+    Failed,
+    Forget,
+    FromWorker,
+    Hello,
+    Leases,
+    Prepare,
+    Report,
+    Started,
+    StartLoadingAligner,
+    error_of,
+    submit_message,
+)
+from steno.errors import BackendCrashedError, DrainingError, ModelLoadError
+
+MAX_DEATHS = 2
+"""A job that was running in so many workers when they died is not tried again."""
+BROKEN_AFTER = 3
+"""Deaths of workers, one after the other and without a result, after which requests are refused until one works."""
+BROKEN_S = 15.0
+"""After so many seconds one more worker is tried."""
+RETRY_S = 5.0
+"""When a refused client should try again."""
+START_S = 60.0
+"""Time limit of a worker's start, before it loads any model."""
+SILENCE_S = 10.0
+"""A worker that reports nothing for so long is gone. Its supervisor, which is quicker, normally ends it before."""
+LOADING_SILENCE_S = 180.0
+"""As `SILENCE_S` while a model is being loaded: importing large libraries stops all threads of the worker."""
+RECONNECT_S = 0.2
+
+Connect = Callable[[], Awaitable[Connection]]
+
+
+@dataclass(eq=False, slots=True)
+class _Submitted:
+    """A job that the worker has not answered."""
+
+    job: Job
+    was_started: bool = False
+    deaths: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Load:
+    """A call of `ready` that the worker has not answered."""
+
+    aligner: bool
+    done: asyncio.Future[None]
+
+
+class WorkerClient:
+    """An `EngineClient` whose jobs run in a worker process.
+
+    Args:
+        info: of the models that the worker serves.
+        unloaded: the status while no worker runs.
+        connect: connects to the worker; it may be started by that.
+    """
+
+    def __init__(self, info: EngineInfo, unloaded: EngineStatus, connect: Connect, telemetry: Telemetry | None) -> None:
+        self.info = info
+        self._unloaded = replace(unloaded, worker_restarts=0)
+        self._status = self._unloaded
+        self._connect = connect
+        self._telemetry = telemetry or NullTelemetry()
+        self._connection: Connection | None = None
+        self._numbers = itertools.count()
+        self._jobs: dict[int, _Submitted] = {}
+        self._numbers_of: dict[Job, int] = {}
+        self._loads: dict[int, _Load] = {}
+        self._leases: Counter[Lease] = Counter()
+        self._sent: dict[str, int] = {}
+        """Samples of each live utterance that the worker keeps."""
+        self._wanted = asyncio.Event()
+        self._deaths = 0
+        """Of workers, one after the other, since one gave a result."""
+        self._broken: str | None = None
+        self._restarts = 0
+        self._was_loaded = False
+        self._is_stopped = False
+        self._task: asyncio.Task[None] | None = None
+
+    def status(self) -> EngineStatus:
+        return self._status
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="worker client")
+
+    async def stop_working(self) -> None:
+        self._is_stopped = True
+        for submitted in list(self._jobs.values()):
+            submitted.job.settle(DrainingError())
+
+    async def aclose(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if self._connection is not None:
+            self._connection.abort()
+
+    def put(self, job: Job) -> None:
+        if self._is_stopped:
+            job.future.cancel()
+            raise DrainingError
+        number = next(self._numbers)
+        self._jobs[number] = _Submitted(job)
+        self._numbers_of[job] = number
+        if self._connection is not None:
+            self._submit(self._connection, number, job)
+        self._wanted.set()
+
+    def settled(self, job: Job) -> None:
+        number = self._numbers_of.pop(job, None)
+        if number is not None and self._jobs.pop(number, None) is not None and self._connection is not None:
+            self._connection.send(Cancel(number))
+
+    def forget(self, utterance: str) -> None:
+        self._sent.pop(utterance, None)
+        if self._connection is not None:
+            self._connection.send(Forget(utterance))
+
+    async def ready(self, work: Work | None, deadline: float) -> None:
+        is_alignment = isinstance(work, Align)
+        lane = self._status.aligner if is_alignment else self._status.recogniser
+        if self._status.broken is not None:
+            raise ModelLoadError(self._status.broken, retry_after_s=RETRY_S)
+        if self._connection is not None and lane is not None and lane.state is LifecycleState.READY:
+            return
+        number = next(self._numbers)
+        load = self._loads[number] = _Load(is_alignment, asyncio.get_running_loop().create_future())
+        if self._connection is not None:
+            self._connection.send(Prepare(number, is_alignment))
+        self._wanted.set()
+        try:
+            await load.done
+        finally:
+            self._loads.pop(number, None)
+
+    def start_loading_aligner(self) -> LaneStatus:
+        lane = self._status.aligner or LaneStatus()
+        if self._connection is not None:
+            self._connection.send(StartLoadingAligner())
+        elif not self._wanted.is_set():
+            self._wanted.set()
+        if lane.state is LifecycleState.UNLOADED and lane.failure is not None:
+            raise ModelLoadError(lane.failure, retry_after_s=RETRY_S)
+        return lane
+
+    @contextmanager
+    def hold(self, lease: Lease) -> Iterator[None]:
+        self._leases[lease] += 1
+        self._send_leases()
+        try:
+            yield
+        finally:
+            self._leases[lease] -= 1
+            self._send_leases()
+
+    def wake(self) -> None: ...
+
+    # The connection
+
+    async def _run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            reason = "it did not start"
+            try:
+                async with asyncio.timeout(START_S):
+                    connection = await self._connect()
+                    hello = await connection.receive_from_worker()
+                await self._converse(connection, hello)
+            except TimeoutError:
+                reason = f"it said nothing for {START_S:g} s"
+            except (OSError, ConnectionLostError) as error:
+                reason = str(error) or type(error).__name__
+            self._lost(reason)
+            await asyncio.sleep(RECONNECT_S if self._wanted.is_set() else 0)
+
+    async def _converse(self, connection: Connection, hello: FromWorker) -> None:
+        if not isinstance(hello, Hello) or hello.version != __version__:
+            raise ConnectionLostError(f"the worker is another version: {hello}")
+        self._connection = connection
+        self._send_leases()
+        for number, load in self._loads.items():
+            connection.send(Prepare(number, load.aligner))
+        if self._was_loaded and self._leases[Lease.RECOGNISER]:
+            connection.send(Prepare(next(self._numbers), aligner=False))  # open sessions will need it
+        for number, submitted in self._jobs.items():
+            if submitted.job.pending:
+                self._submit(connection, number, submitted.job)
+        while True:
+            is_loading = self._status.recogniser.state is LifecycleState.LOADING
+            silence_s = LOADING_SILENCE_S if is_loading or self._loads else SILENCE_S
+            try:
+                async with asyncio.timeout(silence_s):
+                    message = await connection.receive_from_worker()
+            except TimeoutError:
+                raise ConnectionLostError(f"it said nothing for {silence_s:g} s") from None
+            self._handle(message)
+
+    def _submit(self, connection: Connection, number: int, job: Job) -> None:
+        work = job.work
+        key = job.utterance
+        known = min(self._sent.get(key, 0), len(work.audio)) if key is not None else 0
+        timeout_s = max(job.deadline - asyncio.get_running_loop().time(), 0.0)
+        connection.send(submit_message(number, job.priority, min(timeout_s, 1e6), work, known))
+        if key is not None and not job.is_partial:
+            self._sent.pop(key, None)
+        elif key is not None:
+            self._sent[key] = len(work.audio)
+
+    def _handle(self, message: FromWorker) -> None:
+        match message:
+            case Started():
+                if (submitted := self._jobs.get(message.job)) is not None:
+                    submitted.was_started = True
+                    submitted.job.started = asyncio.get_running_loop().time()
+            case Done() | Failed():
+                self._answered(message)
+            case Report():
+                self._was_loaded = message.status.recogniser.state is LifecycleState.READY
+                self._status = replace(message.status, worker_restarts=self._restarts, broken=self._broken)
+                for measurement in message.measurements:
+                    replay(measurement, self._telemetry)
+            case _:
+                raise ConnectionLostError("an unexpected message")
+
+    def _answered(self, message: Done | Failed) -> None:
+        error = error_of(message) if isinstance(message, Failed) else None
+        if (load := self._loads.get(message.call)) is not None:
+            if not load.done.done():
+                load.done.set_exception(error) if error is not None else load.done.set_result(None)
+            return
+        submitted = self._jobs.pop(message.call, None)
+        if submitted is None:
+            return  # cancelled meanwhile
+        self._deaths = 0
+        self._broken = None
+        if error is not None:
+            submitted.job.settle(error)
+        elif isinstance(message, Done):
+            result = message.hypothesis if message.hypothesis is not None else message.alignment
+            assert result is not None
+            submitted.job.settle(result)
+
+    def _lost(self, reason: str) -> None:
+        """The worker is gone. If nothing was wanted of it, it has ended because it was idle."""
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
+        self._sent.clear()
+        is_wanted = bool(self._jobs or self._loads or self._leases.total())
+        if not is_wanted or self._is_stopped:
+            self._was_loaded = False
+            self._status = replace(self._unloaded, worker_restarts=self._restarts, broken=self._broken)
+            self._wanted.clear()
+            return
+        self._deaths += 1
+        self._restarts += 1
+        logger.warning("the worker process is gone ({}); a new one gets its work", reason)
+        self._tell_dead(reason)
+        for submitted in list(self._jobs.values()):
+            submitted.deaths += submitted.was_started
+            submitted.was_started = False
+            if submitted.deaths >= MAX_DEATHS:
+                text = f"the worker process died {submitted.deaths} times while it worked on this audio"
+                submitted.job.settle(BackendCrashedError(text, retry_after_s=RETRY_S))
+
+    def _tell_dead(self, reason: str) -> None:
+        if self._deaths >= BROKEN_AFTER:
+            self._broken = f"the worker process died {self._deaths} times in a row: {reason}"
+            asyncio.get_running_loop().call_later(BROKEN_S, self._try_again)
+            for load in self._loads.values():
+                with suppress(asyncio.InvalidStateError):
+                    load.done.set_exception(ModelLoadError(self._broken, retry_after_s=RETRY_S))
+        self._status = replace(
+            self._unloaded,
+            worker_restarts=self._restarts,
+            restarting=f"the worker process died ({reason}) and is started again",
+            broken=self._broken,
+            is_working=False,
+        )
+
+    def _try_again(self) -> None:
+        self._broken = None
+        self._deaths = min(self._deaths, BROKEN_AFTER - 1)
+        self._status = replace(self._status, broken=None)
+
+    def _send_leases(self) -> None:
+        if self._connection is not None:
+            held = (self._leases[Lease.RECOGNISER], self._leases[Lease.ALIGNER], self._leases[Lease.LIVE])
+            self._connection.send(Leases(held))

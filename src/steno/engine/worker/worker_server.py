@@ -1,0 +1,99 @@
+"""The worker's side: accepts server processes, runs their jobs, reports, and ends when it is idle."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+
+from loguru import logger
+
+from steno import __version__
+from steno.engine.local import LocalClient
+from steno.engine.worker.front_connection import FrontConnection
+from steno.engine.worker.measurements import Measurements
+from steno.engine.worker.worker_wire import Connection, Hello, Report
+
+REPORT_S = 0.25
+"""Interval of reports, in seconds."""
+
+EXIT_BROKEN = 70
+"""Exit code after the device failed for good (`EX_SOFTWARE`)."""
+
+
+class WorkerServer:
+    """Serves a `LocalClient` on a listening socket.
+
+    Args:
+        measurements: the client's telemetry.
+        idle_timeout_s: seconds without work and leases after which `run` returns; 0 = never.
+    """
+
+    def __init__(self, client: LocalClient, measurements: Measurements, idle_timeout_s: float) -> None:
+        self._client = client
+        self._measurements = measurements
+        self._idle_timeout_s = idle_timeout_s
+        self._numbers = itertools.count()
+        self._fronts: dict[FrontConnection, Connection] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, or the worker was idle for `idle_timeout_s`; then unload the models."""
+        await self._client.start()
+        server = await asyncio.start_server(self._accept, sock=listener)
+        try:
+            await self._report_until_idle(stop)
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._client.stop_working()
+            await self._client.aclose()
+
+    async def _report_until_idle(self, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        busy_at = loop.time()
+        while not stop.is_set():
+            if not all(front.is_idle for front in self._fronts):
+                busy_at = loop.time()
+            if self._idle_timeout_s > 0 and loop.time() - busy_at > self._idle_timeout_s:
+                logger.info("the worker was idle for {:g} s", self._idle_timeout_s)
+                return
+            self._report()
+            try:
+                await asyncio.wait_for(stop.wait(), REPORT_S)
+            except TimeoutError:
+                continue
+
+    def _report(self) -> None:
+        status, busy_s = self._client.status(), self._client.busy_s()
+        counting = next((front for front in self._fronts if front.has_spoken), None)
+        for front, connection in self._fronts.items():
+            measurements = self._measurements.take() if front is counting else ()
+            connection.send(Report(status, busy_s, measurements))
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        connection = Connection(reader, writer)
+        front = FrontConnection(connection, self._client, next(self._numbers))
+        connection.send(Hello(__version__))
+        connection.send(Report(self._client.status(), 0.0, ()))
+        self._fronts[front] = connection
+        try:
+            await front.run()
+        except asyncio.CancelledError:
+            pass  # the worker ends
+        finally:
+            del self._fronts[front]
+            self._tasks.discard(task)
+
+
+def end_broken(reason: str) -> None:
+    """End this process without settling its jobs, which the server sends to the next one."""
+    logger.critical("{}; the worker ends, and is started again", reason)
+    logger.remove()  # flushes the log
+    os._exit(EXIT_BROKEN)
