@@ -30,6 +30,7 @@ SAME_ROLE_IN_SIBLINGS = {
     "live": "the live command, beside the live routes",
     "models": "the models command, beside the models route",
     "serve": "the serve command, beside what it runs",
+    "worker": "the worker command, beside the package of the worker process",
     "sphinx": "the backend, and the aligner that it also is",
     "qwen": "the backend, and the aligner of the same family",
 }

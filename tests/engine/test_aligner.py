@@ -6,6 +6,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from engine.engine_kinds import engine_kind  # noqa: F401
 from engine.virtual import now, recognize, run, step_engine
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress
@@ -15,6 +16,8 @@ from steno.engine.lifecycle import LifecycleState
 from steno.engine.queue import Priority
 from steno.errors import DeadlineExceededError, ModelLoadError, UnsupportedLanguageError
 from steno.types import SAMPLE_RATE, Word
+
+pytestmark = pytest.mark.usefixtures("engine_kind")
 
 
 class ScriptedAligner:

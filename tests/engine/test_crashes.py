@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from engine.engine_kinds import engine_kind, new_engine  # noqa: F401
 from engine.virtual import SleepingBackend, now, recognize, run
 from steno.backends.sphinx.process import DecodingTimeoutError
 from steno.engine.admission import AdmissionLimits
 from steno.engine.crashes import CRASH_PAUSES_S, CRASH_RETRY_S
 from steno.engine.front import Engine
-from steno.engine.local import local_engine
 from steno.errors import BackendCrashedError
 from steno.server.http.error_response import status_of
+
+pytestmark = pytest.mark.usefixtures("engine_kind")
 
 
 async def transcribe(engine: Engine, seconds: float) -> float:
@@ -25,7 +27,7 @@ def test_work_whose_decoder_dies_is_tried_again_while_there_is_time() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=1, load_s=0)
         backend.call_errors = [BackendCrashedError("it died")] * 3
-        async with local_engine(backend, AdmissionLimits()) as engine:
+        async with new_engine(backend, AdmissionLimits()) as engine:
             assert await transcribe(engine, 1.0) == pytest.approx(4 * 1.0 + sum(CRASH_PAUSES_S[:3]))
 
     run(main())
@@ -35,7 +37,7 @@ def test_work_that_kills_every_decoder_is_given_back_with_a_time_to_try_again() 
     async def main() -> None:
         backend = SleepingBackend(workers=1, load_s=0)
         backend.call_errors = [BackendCrashedError("it died")] * 99
-        async with local_engine(backend, AdmissionLimits()) as engine:
+        async with new_engine(backend, AdmissionLimits()) as engine:
             with pytest.raises(BackendCrashedError, match="it died; tries: 6") as failed:
                 await transcribe(engine, 1.0)
             assert failed.value.retry_after_s == CRASH_RETRY_S
@@ -48,7 +50,7 @@ def test_a_try_that_would_come_too_late_is_not_made() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=1, load_s=0)
         backend.call_errors = [BackendCrashedError("it died")] * 99
-        async with local_engine(backend, AdmissionLimits(request_timeout_s=3.0)) as engine, engine.admit() as ticket:
+        async with new_engine(backend, AdmissionLimits(request_timeout_s=3.0)) as engine, engine.admit() as ticket:
             with pytest.raises(BackendCrashedError, match="tries: 3"):
                 await ticket.recognize(recognize(0.5))
             assert now() < 3.0
@@ -60,7 +62,7 @@ def test_a_partial_whose_decoder_died_and_work_that_took_too_long_are_not_tried_
     async def main() -> None:
         backend = SleepingBackend(workers=1, load_s=0)
         backend.call_errors = [BackendCrashedError("it died"), DecodingTimeoutError("too slow")]
-        async with local_engine(backend, AdmissionLimits()) as engine, engine.admit() as ticket:
+        async with new_engine(backend, AdmissionLimits()) as engine, engine.admit() as ticket:
             for work in (recognize(1.0, utterance="a", final=False), recognize(1.0)):
                 with pytest.raises(BackendCrashedError, match="tries: 1"):
                     await ticket.recognize(work)

@@ -6,14 +6,15 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from engine.engine_kinds import engine_kind, new_engine  # noqa: F401
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
 from steno.engine.lifecycle import LifecycleState
-from steno.engine.local import local_engine
 from steno.engine.queue import Priority
+from steno.engine.worker.worker_server import REPORT_S
 from steno.errors import (
     BackendError,
     DeadlineExceededError,
@@ -21,6 +22,8 @@ from steno.errors import (
     ModelLoadError,
     OverloadedError,
 )
+
+pytestmark = pytest.mark.usefixtures("engine_kind")
 
 
 async def transcribe(engine: Engine, seconds: float, priority: Priority = Priority.INTERACTIVE) -> float:
@@ -45,7 +48,7 @@ def test_work_comes_back_as_what_was_said() -> None:
 def test_an_async_backend_never_runs_more_uploads_than_it_has_workers() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=2, live_workers=1)
-        async with local_engine(backend, AdmissionLimits()) as engine:
+        async with new_engine(backend, AdmissionLimits()) as engine:
             await asyncio.gather(*(transcribe(engine, 10) for _ in range(6)))
             assert (backend.most_at_once, now()) == (2, 31)
 
@@ -54,7 +57,7 @@ def test_an_async_backend_never_runs_more_uploads_than_it_has_workers() -> None:
 
 def test_a_live_job_does_not_wait_for_uploads_that_hold_all_workers() -> None:
     async def main() -> None:
-        async with local_engine(SleepingBackend(workers=2, live_workers=1), AdmissionLimits()) as engine:
+        async with new_engine(SleepingBackend(workers=2, live_workers=1), AdmissionLimits()) as engine:
             uploads = [asyncio.create_task(transcribe(engine, 30)) for _ in range(5)]
             await asyncio.sleep(2)
             assert await transcribe(engine, 1, Priority.LIVE_FINAL) == 3
@@ -78,7 +81,7 @@ def test_a_live_job_waits_for_one_step_of_its_neighbours_and_never_for_an_upload
 
 def test_a_live_job_overtakes_waiting_uploads() -> None:
     async def main() -> None:
-        async with local_engine(SleepingBackend(workers=1, live_workers=0), AdmissionLimits()) as engine:
+        async with new_engine(SleepingBackend(workers=1, live_workers=0), AdmissionLimits()) as engine:
             uploads = [asyncio.create_task(transcribe(engine, 5)) for _ in range(3)]
             await asyncio.sleep(2)
             assert await transcribe(engine, 1, Priority.LIVE_FINAL) == 1 + 5 + 1
@@ -89,7 +92,7 @@ def test_a_live_job_overtakes_waiting_uploads() -> None:
 
 def test_a_flood_of_live_work_does_not_starve_an_upload() -> None:
     async def main() -> None:
-        async with local_engine(SleepingBackend(workers=1, live_workers=0, load_s=0), AdmissionLimits()) as engine:
+        async with new_engine(SleepingBackend(workers=1, live_workers=0, load_s=0), AdmissionLimits()) as engine:
             flood = asyncio.create_task(_flood(engine))
             upload = asyncio.create_task(transcribe(engine, 1, Priority.BULK))
             assert await upload < 60
@@ -112,7 +115,7 @@ async def _flood(engine: Engine) -> None:
 def test_a_request_that_times_out_ends_with_a_typed_error_and_the_next_one_is_served() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=1, live_workers=0, load_s=0)
-        async with local_engine(backend, AdmissionLimits(request_timeout_s=10)) as engine:
+        async with new_engine(backend, AdmissionLimits(request_timeout_s=10)) as engine:
             async with engine.admit() as ticket:
                 with pytest.raises(DeadlineExceededError):
                     await ticket.recognize(recognize(50))
@@ -126,7 +129,7 @@ def test_a_request_that_times_out_ends_with_a_typed_error_and_the_next_one_is_se
 def test_a_job_times_out_in_the_queue_too() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=1, live_workers=0, load_s=0)
-        async with local_engine(backend, AdmissionLimits()) as engine:
+        async with new_engine(backend, AdmissionLimits()) as engine:
             long = asyncio.create_task(transcribe(engine, 100))
             await asyncio.sleep(1)
             async with engine.admit(timeout_s=10) as ticket:
@@ -147,7 +150,7 @@ def test_a_job_times_out_in_the_queue_too() -> None:
 def test_a_cancelled_request_gives_its_place_back_at_once_and_the_worker_lives(kind: str) -> None:
     async def main() -> None:
         if kind == "async":
-            engine: Engine = local_engine(SleepingBackend(workers=1, live_workers=0, load_s=0), AdmissionLimits())
+            engine: Engine = new_engine(SleepingBackend(workers=1, live_workers=0, load_s=0), AdmissionLimits())
         else:
             engine = step_engine(slots=1, step_s=0.1)
         async with engine:
@@ -155,7 +158,8 @@ def test_a_cancelled_request_gives_its_place_back_at_once_and_the_worker_lives(k
             await asyncio.sleep(5)
             request.cancel()
             await asyncio.wait([request])
-            await asyncio.sleep(0.2)
+            assert engine.active == 0
+            await asyncio.sleep(0.2 + REPORT_S)
             assert (engine.active, engine.status().running, engine.status().is_working) == (0, 0, True)
             assert await transcribe(engine, 1) < 7
 
@@ -166,7 +170,7 @@ def test_a_job_that_fails_fails_alone() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=2, load_s=0)
         backend.call_errors = [ValueError("boom at /secret/path"), BackendError("not this audio")]
-        async with local_engine(backend, AdmissionLimits()) as engine:
+        async with new_engine(backend, AdmissionLimits()) as engine:
             outcomes = await asyncio.gather(*(transcribe(engine, 1) for _ in range(4)), return_exceptions=True)
             assert [str(outcome) for outcome in outcomes] == [
                 "the recogniser failed on this audio; the server's log has the reason", "not this audio", "2.0", "2.0",
@@ -221,7 +225,7 @@ def test_the_error_of_one_request_keeps_no_other_request_s_audio_alive() -> None
     async def failed_load() -> None:
         backend = SleepingBackend()
         backend.load_errors = [OSError("no")]
-        async with local_engine(backend, AdmissionLimits()) as engine:
+        async with new_engine(backend, AdmissionLimits()) as engine:
             await check(engine, "could not be loaded")
 
     async def check(engine: Engine, message: str) -> None:
@@ -263,7 +267,7 @@ def test_work_that_a_step_backend_refuses_fails_alone() -> None:
 def test_requests_beyond_the_places_are_refused_each_with_a_moment_of_its_own() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=2, live_workers=0, load_s=0)
-        async with local_engine(backend, AdmissionLimits(max_waiting=3)) as engine:
+        async with new_engine(backend, AdmissionLimits(max_waiting=3)) as engine:
             outcomes = await asyncio.gather(*(transcribe(engine, 10) for _ in range(10)), return_exceptions=True)
             refused = [outcome for outcome in outcomes if isinstance(outcome, OverloadedError)]
             assert len(refused) == 5
@@ -284,7 +288,7 @@ class Roomier(ScriptedBackend):
 
 def test_a_backend_that_finds_room_for_more_when_it_loads_lets_more_in() -> None:
     async def main() -> None:
-        async with local_engine(Roomier(slots=2), AdmissionLimits(max_waiting=0)) as engine, AsyncExitStack() as inside:
+        async with new_engine(Roomier(slots=2), AdmissionLimits(max_waiting=0)) as engine, AsyncExitStack() as inside:
             await inside.enter_async_context(engine.admit())
             with pytest.raises(OverloadedError):
                 await inside.enter_async_context(engine.admit())
@@ -297,7 +301,7 @@ def test_a_backend_that_finds_room_for_more_when_it_loads_lets_more_in() -> None
 def test_live_sessions_have_places_of_their_own() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=1, live_workers=1)
-        async with local_engine(backend, AdmissionLimits(max_waiting=0, max_live=1)) as engine, engine.admit():
+        async with new_engine(backend, AdmissionLimits(max_waiting=0, max_live=1)) as engine, engine.admit():
             with pytest.raises(OverloadedError):
                 async with engine.admit():
                     pass
@@ -314,7 +318,7 @@ def test_live_sessions_have_places_of_their_own() -> None:
 
 def test_a_request_waits_for_the_model_but_not_past_its_time() -> None:
     async def main() -> None:
-        async with local_engine(SleepingBackend(load_s=30), AdmissionLimits(request_timeout_s=10)) as engine:
+        async with new_engine(SleepingBackend(load_s=30), AdmissionLimits(request_timeout_s=10)) as engine:
             with pytest.raises(ModelLoadError, match=r"still loading \(50%, half\)"):
                 await transcribe(engine, 1)
             await asyncio.sleep(25)
@@ -325,7 +329,7 @@ def test_a_request_waits_for_the_model_but_not_past_its_time() -> None:
 
 def test_an_open_session_keeps_the_model_loaded() -> None:
     async def main() -> None:
-        async with local_engine(SleepingBackend(), AdmissionLimits(idle_timeout_s=60)) as engine:
+        async with new_engine(SleepingBackend(), AdmissionLimits(idle_timeout_s=60)) as engine:
             async with engine.admit(Priority.LIVE_PARTIAL) as session:
                 await session.recognize(recognize(1))
                 await asyncio.sleep(3600)
@@ -339,7 +343,7 @@ def test_an_open_session_keeps_the_model_loaded() -> None:
 def test_a_preloaded_model_stays_however_long_nothing_comes() -> None:
     async def main() -> None:
         backend = SleepingBackend()
-        async with local_engine(backend, AdmissionLimits(idle_timeout_s=60)) as engine:
+        async with new_engine(backend, AdmissionLimits(idle_timeout_s=60)) as engine:
             await engine.preload()
             await transcribe(engine, 1)
             await asyncio.sleep(3600)
@@ -353,7 +357,7 @@ def test_a_preload_that_failed_and_then_worked_keeps_the_model_too() -> None:
     async def main() -> None:
         backend = SleepingBackend()
         backend.load_errors = [OSError("no")]
-        async with local_engine(backend, AdmissionLimits(idle_timeout_s=60)) as engine:
+        async with new_engine(backend, AdmissionLimits(idle_timeout_s=60)) as engine:
             with pytest.raises(ModelLoadError):
                 await engine.preload()
             await asyncio.sleep(6)
@@ -366,7 +370,7 @@ def test_a_preload_that_failed_and_then_worked_keeps_the_model_too() -> None:
 
 def test_draining_refuses_newcomers_and_finishes_what_runs() -> None:
     async def main() -> None:
-        async with local_engine(SleepingBackend(load_s=0), AdmissionLimits()) as engine:
+        async with new_engine(SleepingBackend(load_s=0), AdmissionLimits()) as engine:
             running = asyncio.create_task(transcribe(engine, 10))
             await asyncio.sleep(1)
             engine.drain()
@@ -381,7 +385,7 @@ def test_draining_refuses_newcomers_and_finishes_what_runs() -> None:
 def test_stopping_the_engine_tells_everybody_who_waits(kind: str) -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=1, live_workers=0, load_s=0)
-        engine = local_engine(backend, AdmissionLimits()) if kind == "async" else step_engine(slots=1)
+        engine = new_engine(backend, AdmissionLimits()) if kind == "async" else step_engine(slots=1)
         async with engine:
             requests = [asyncio.create_task(transcribe(engine, 100)) for _ in range(3)]
             await asyncio.sleep(5)
@@ -394,7 +398,7 @@ def test_stopping_the_engine_tells_everybody_who_waits(kind: str) -> None:
 
 def test_cutting_off_ends_every_wait_and_lets_none_begin() -> None:
     async def main() -> None:
-        async with local_engine(SleepingBackend(load_s=100), AdmissionLimits()) as engine:
+        async with new_engine(SleepingBackend(load_s=100), AdmissionLimits()) as engine:
 
             async def uploading() -> None:
                 async with engine.admit() as ticket, ticket.in_time("it was received"):

@@ -5,18 +5,21 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.engine_kinds import engine_kind, new_engine  # noqa: F401
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.backends.base import Finished, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
-from steno.engine.local import local_engine
 from steno.engine.queue import Priority
 from steno.errors import BackendError, StenoError
 from steno.types import Hypothesis
+
+pytestmark = pytest.mark.usefixtures("engine_kind")
 
 LIMITS = AdmissionLimits(max_waiting=3, max_live=3, request_timeout_s=20, idle_timeout_s=5)
 
@@ -108,7 +111,7 @@ async def still_works(engine: Engine) -> None:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_an_engine_on_an_async_backend_settles_everything_and_lives(seed: int, requests: int) -> None:
     dice = random.Random(seed)
-    run(life(local_engine(Moody(dice), LIMITS), dice, requests))
+    run(life(new_engine(Moody(dice), LIMITS), dice, requests))
 
 
 @given(seed=st.integers(0, 2**32), requests=st.integers(1, 25))

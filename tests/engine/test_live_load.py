@@ -7,13 +7,15 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from engine.engine_kinds import engine_kind, new_engine  # noqa: F401
 from engine.virtual import SleepingBackend, now, recognize, run, step_engine
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
 from steno.engine.live_load import MIN_OPEN_S, UNMEASURED_SESSIONS, LiveLoad
-from steno.engine.local import local_engine
 from steno.engine.queue import Priority
 from steno.errors import OverloadedError
+
+pytestmark = pytest.mark.usefixtures("engine_kind")
 
 STEP_S = 2.0
 
@@ -44,7 +46,7 @@ async def let_in(engine: Engine, sessions: int, step_audio_s: float, every_s: fl
 
 
 def engine_with(workers: int, live_workers: int = 1) -> Engine:
-    return local_engine(SleepingBackend(workers=workers, live_workers=live_workers, load_s=0), AdmissionLimits())
+    return new_engine(SleepingBackend(workers=workers, live_workers=live_workers, load_s=0), AdmissionLimits())
 
 
 def test_eight_talkers_are_not_let_in_where_three_fit() -> None:
@@ -59,7 +61,7 @@ def test_eight_talkers_are_not_let_in_where_three_fit() -> None:
 def test_where_the_operator_wants_it_only_the_number_counts() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=2, load_s=0)
-        async with local_engine(backend, AdmissionLimits(max_live_wait_s=1000.0, live_by_load=False)) as engine:
+        async with new_engine(backend, AdmissionLimits(max_live_wait_s=1000.0, live_by_load=False)) as engine:
             assert await let_in(engine, 8, step_audio_s=1.0) == 8
 
     run(main())
@@ -143,7 +145,7 @@ def test_uploads_leave_a_worker_to_live_sessions_and_get_it_back() -> None:
 
     async def main() -> None:
         backend = SleepingBackend(workers=4, live_workers=1, load_s=0)
-        async with local_engine(backend, AdmissionLimits()) as engine, asyncio.TaskGroup() as uploads:
+        async with new_engine(backend, AdmissionLimits()) as engine, asyncio.TaskGroup() as uploads:
             session = asyncio.create_task(talk(engine, 1.9, 25.0))
             await asyncio.sleep(15.0)
             for _ in range(12):

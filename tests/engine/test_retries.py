@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.engine_kinds import new_engine
 from engine.virtual import SleepingBackend, now, recognize, run
 from held_memory import held_bytes
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
-from steno.engine.local import local_engine
 from steno.engine.queue import Priority
 from steno.engine.retries import LATE_S, MAX_RETRIES, MAX_RETRIES_PER_CLIENT, RetrySchedule, ServiceInterval
 from steno.errors import OverloadedError
@@ -76,7 +76,7 @@ def test_of_a_crowd_that_comes_at_once_nearly_all_get_in_when_they_were_told(
 ) -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=workers, live_workers=0, load_s=0)
-        async with local_engine(backend, AdmissionLimits(max_waiting=8, request_timeout_s=10_000)) as engine:
+        async with new_engine(backend, AdmissionLimits(max_waiting=8, request_timeout_s=10_000)) as engine:
             crowd = Crowd(engine, audio_s)
             await asyncio.gather(*(crowd.ask("early") for _ in range(workers + 8)))  # so that the rate is measured
             await asyncio.gather(*(crowd.ask(address(n)) for n in range(60)))
@@ -91,7 +91,7 @@ def test_at_five_times_the_capacity_those_who_were_told_get_in_and_no_capacity_i
     async def main() -> None:
         dice = random.Random(seed)
         backend = SleepingBackend(workers=2, live_workers=0, load_s=0)
-        async with local_engine(backend, AdmissionLimits(max_waiting=32, request_timeout_s=10_000)) as engine:
+        async with new_engine(backend, AdmissionLimits(max_waiting=32, request_timeout_s=10_000)) as engine:
             crowd = Crowd(engine, audio_s=1.0)
             asking = []
             while now() < 120:
@@ -109,7 +109,7 @@ def test_clients_that_never_come_back_waste_no_place_and_do_not_lengthen_the_wai
     async def main() -> None:
         dice = random.Random(0)
         backend = SleepingBackend(workers=2, live_workers=0, load_s=0)
-        async with local_engine(backend, AdmissionLimits(max_waiting=8)) as engine:
+        async with new_engine(backend, AdmissionLimits(max_waiting=8)) as engine:
             crowd = Crowd(engine, audio_s=1.0)
             asking = []
             while now() < 120:
@@ -133,7 +133,7 @@ def test_a_live_client_that_comes_when_it_was_told_finds_its_place() -> None:
             await asyncio.sleep(seconds)
 
     async def main() -> None:
-        async with local_engine(SleepingBackend(), AdmissionLimits(max_live=2)) as engine:
+        async with new_engine(SleepingBackend(), AdmissionLimits(max_live=2)) as engine:
             sessions = [asyncio.create_task(session(engine, "a", 4.0 + 36.0 * n)) for n in range(2)]
             await asyncio.sleep(1)
             with pytest.raises(OverloadedError, match="2 live sessions are open") as refused:
@@ -151,7 +151,7 @@ def test_a_live_client_that_comes_when_it_was_told_finds_its_place() -> None:
 def test_live_sessions_and_uploads_have_rates_of_their_own() -> None:
     async def main() -> None:
         backend = SleepingBackend(workers=1, live_workers=1, load_s=0)
-        async with local_engine(backend, AdmissionLimits(max_waiting=0, max_live=1)) as engine:
+        async with new_engine(backend, AdmissionLimits(max_waiting=0, max_live=1)) as engine:
             for _ in range(20):
                 async with engine.admit() as ticket:
                     await ticket.recognize(recognize(1.0))

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import looptime
 import numpy as np
 
+from engine.engine_kinds import new_engine
 from steno.backends.base import Capabilities, Progress, Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
-from steno.engine.local import local_engine
 from steno.types import SAMPLE_RATE, Hypothesis
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def step_engine(slots: int = 4, step_s: float = 0.1, limits: AdmissionLimits | N
         await asyncio.sleep(step_s)
         return call()
 
-    return local_engine(backend, limits or AdmissionLimits(), run_in_thread=in_virtual_thread, **options)
+    return new_engine(backend, limits or AdmissionLimits(), run_in_thread=in_virtual_thread, **options)
 
 
 class SleepingBackend:

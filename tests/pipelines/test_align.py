@@ -5,17 +5,21 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from engine.engine_kinds import engine_kind, new_engine  # noqa: F401
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Finished, Progress
 from steno.backends.scripted import ScriptedBackend
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import local_engine
 from steno.errors import BackendError, StenoError, UnsupportedLanguageError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
 from steno.pipelines.subtitle import subtitles_of, words_of
 from steno.types import SAMPLE_RATE, Hypothesis, Score, Transcript, Word
+
+pytestmark = pytest.mark.usefixtures("engine_kind")
 
 
 class WithoutTimes(ScriptedBackend):
@@ -73,7 +77,7 @@ async def transcribe(
     language: str = "en",
     limits: AdmissionLimits | None = None,
 ) -> Transcript:
-    engine = local_engine(WithoutTimes(language), limits or AdmissionLimits(), aligner=aligner)
+    engine = new_engine(WithoutTimes(language), limits or AdmissionLimits(), aligner=aligner)
     async with engine, engine.admit() as ticket:
         reader = RecordingOpener(RecordingReaderSettings(max_piece_s=10)).open(recording)
         async with FileTranscription.on(engine, reader, ticket, FileOptions(words=words)) as run:

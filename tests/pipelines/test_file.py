@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.engine_kinds import engine_kind, new_engine  # noqa: F401
 from engine.virtual import SleepingBackend, now
 from engine.virtual import run as virtually
 from recordings import wav
@@ -21,18 +22,19 @@ from steno.backends.base import Finished
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
-from steno.engine.local import local_engine
 from steno.errors import AudioTooLongError, EmptyAudioError, NotAudioError
 from steno.pipelines.file import FileOptions, FileTranscription, Recognized
 from steno.pipelines.recording_reader import RecordingOpener, RecordingPiece, RecordingReaderSettings
 from steno.types import SAMPLE_RATE, Hypothesis
+
+pytestmark = pytest.mark.usefixtures("engine_kind")
 
 PARALLEL = 3
 
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    async with local_engine(ScriptedBackend(slots=4, step_s=0), AdmissionLimits()) as engine:
+    async with new_engine(ScriptedBackend(slots=4, step_s=0), AdmissionLimits()) as engine:
         yield engine
 
 
@@ -123,7 +125,7 @@ class Counting(ScriptedBackend):
 
 async def test_as_many_pieces_are_under_way_as_may_be_and_no_more(fixtures: Path) -> None:
     backend = Counting()
-    async with local_engine(backend, AdmissionLimits()) as engine, asyncio.timeout(30):
+    async with new_engine(backend, AdmissionLimits()) as engine, asyncio.timeout(30):
         await transcribe(engine, fixtures / "address.opus", max_piece_s=5)
     assert backend.most_pieces == PARALLEL
     assert 5 < backend.most_audio_s <= 5 * PARALLEL
@@ -146,7 +148,7 @@ class Failing(ScriptedBackend):
 async def test_a_piece_that_fails_ends_the_run_after_what_was_given_out(fixtures: Path) -> None:
     from steno.errors import BackendError
 
-    async with local_engine(Failing(slots=1, step_s=0), AdmissionLimits()) as engine, engine.admit() as ticket:
+    async with new_engine(Failing(slots=1, step_s=0), AdmissionLimits()) as engine, engine.admit() as ticket:
         pieces = RecordingOpener(RecordingReaderSettings(max_piece_s=8)).open(fixtures / "address.opus")
         given: list[Recognized] = []
         async with FileTranscription(pieces, ticket, FileOptions(), parallel=1) as run:
@@ -282,7 +284,7 @@ def test_a_recording_that_cannot_be_done_in_time_is_refused_soon_with_the_number
 
     async def main() -> tuple[float, str]:
         limits = AdmissionLimits(request_timeout_s=600)
-        async with local_engine(SleepingBackend(workers=4), limits) as engine, engine.admit() as ticket:
+        async with new_engine(SleepingBackend(workers=4), limits) as engine, engine.admit() as ticket:
             reader = HoursOfSpeech(hours)
             async with FileTranscription.on(engine, reader, ticket, FileOptions()) as run:  # type: ignore[arg-type]
                 try:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 
 from steno.backends.aligners.base import Align
 from steno.backends.base import Capabilities
 from steno.engine.admission import AdmissionControl, AdmissionLimits
 from steno.engine.lifecycle import LifecycleState
+from steno.engine.live_load import LiveLoad
 from steno.engine.protocol import AlignerInfo, BackendInfo, EngineClient, EngineStatus, LaneStatus, Lease
 from steno.engine.queue import JOBS_PER_TICKET, Job, Priority, Work
 from steno.engine.telemetry import NullTelemetry, Telemetry
@@ -35,6 +36,7 @@ class Engine:
         self._client = client
         self._limits = limits
         self._telemetry = telemetry or NullTelemetry()
+        self._live_load = LiveLoad()
         self._tickets: set[Ticket] = set()
         self._admission = AdmissionControl(
             limits,
@@ -106,7 +108,10 @@ class Engine:
     @property
     def live_capacity(self) -> int | None:
         """How many live sessions fit, by the measured load of open ones; None = unknown, or only `max_live` applies."""
-        return self.status().live_capacity if self._limits.live_by_load else None
+        if not self._limits.live_by_load:
+            return None
+        status, now = self.status(), asyncio.get_running_loop().time()
+        return self._live_load.capacity(now, status.parallelism, shares_steps=status.shares_steps)
 
     def drain(self) -> None:
         """Refuse new requests. Admitted ones continue."""
@@ -174,7 +179,7 @@ class Engine:
             ticket = Ticket(self, priority, deadline, work_timeout_s, known)
             self._tickets.add(ticket)
             try:
-                with self._client.hold(Lease.LIVE) if priority.is_live else nullcontext():
+                with self._live_session() if priority.is_live else nullcontext():
                     yield ticket
             finally:
                 self._tickets.discard(ticket)
@@ -225,6 +230,11 @@ class Engine:
         """Let the backend drop its cache of a live utterance, once none of its work is running."""
         self._client.forget(utterance)
 
+    @contextmanager
+    def _live_session(self) -> Iterator[None]:
+        with self._live_load.session(asyncio.get_running_loop().time), self._client.hold(Lease.LIVE):
+            yield
+
     def _expire(self, job: Job) -> None:
         what = "the times of its words were found" if isinstance(job.work, Align) else "its audio was recognised"
         job.settle(DeadlineExceededError(f"the request's time was up before {what}"))
@@ -232,6 +242,9 @@ class Engine:
     def _settled(self, job: Job, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
         self._client.settled(job)
+        if job.priority.is_live and job.started is not None:
+            now = asyncio.get_running_loop().time()
+            self._live_load.record_work(now, now - job.started)
         error = None if job.future.cancelled() else job.future.exception()
         if isinstance(error, StenoError):
             self._telemetry.failed(error.code)

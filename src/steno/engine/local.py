@@ -81,7 +81,8 @@ class LocalClient:
             queue_depth=lane.queue.depth(),
             running=lane.scheduler.running,
             live_wait_s=lane.queue.longest_live_wait_s(now),
-            live_capacity=self._live_capacity(now),
+            parallelism=_parallelism_of(backend),
+            shares_steps=isinstance(backend, StepBackend),
             is_working=all(lane.is_alive for lane in self._lanes),
             broken=self._broken,
             path=backend.path if isinstance(backend, UsesDrafts | UsesServers) else None,
@@ -144,12 +145,6 @@ class LocalClient:
     def _workers_reserved(self) -> int:
         return self._live_load.workers_reserved(asyncio.get_running_loop().time())
 
-    def _live_capacity(self, now: float) -> int | None:
-        backend = self._backend
-        shares_steps = isinstance(backend, StepBackend)
-        parallelism = backend.slots if isinstance(backend, StepBackend) else max(backend.workers, backend.live_workers)
-        return self._live_load.capacity(now, parallelism, shares_steps=shares_steps)
-
 
 def local_engine(
     backend: AsyncBackend | StepBackend,
@@ -167,10 +162,17 @@ def unloaded_status(backend: AsyncBackend | StepBackend, aligner: Aligner | None
     capacity = backend.slots - reserved_slots(backend.slots) if isinstance(backend, StepBackend) else backend.workers
     return EngineStatus(
         capacity=capacity,
+        parallelism=_parallelism_of(backend),
+        shares_steps=isinstance(backend, StepBackend),
         device=backend.device,
         aligner=LaneStatus() if aligner is not None else None,
         path=backend.path if isinstance(backend, UsesDrafts | UsesServers) else None,
     )
+
+
+def _parallelism_of(backend: AsyncBackend | StepBackend) -> int:
+    """How many pieces of live work run at once."""
+    return backend.slots if isinstance(backend, StepBackend) else max(backend.workers, backend.live_workers)
 
 
 def _status_of(lane: Lane) -> LaneStatus:

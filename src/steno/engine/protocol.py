@@ -29,7 +29,7 @@ class Lease(IntEnum):
     ALIGNER = 1
     """The aligner stays loaded."""
     LIVE = 2
-    """A live session is open; its load is measured, and capacity is reserved for it."""
+    """A live session is open; workers are reserved for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,10 @@ class EngineStatus:
     """Jobs that the recogniser works on now."""
     live_wait_s: float = 0.0
     """How long the oldest live job has been waiting."""
-    live_capacity: int | None = None
-    """How many live sessions fit, by the measured load of open ones; None = not known."""
+    parallelism: int = 1
+    """How many jobs of live sessions run at once."""
+    shares_steps: bool = False
+    """Whether the backend batches all work into common steps, where a session may cost nothing."""
     is_working: bool = True
     """Whether the schedulers run."""
     broken: str | None = None

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.engine_kinds import new_engine
 from engine.virtual import now, step_engine
 from steno.backends.base import Capabilities, Progress, Recognize
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
-from steno.engine.local import local_engine
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.live_stream import LiveStream
@@ -49,6 +49,10 @@ class LoudnessVad:
         return probabilities_of(frames)
 
 
+WORKER_PREFIX = "0/"
+"""What a worker puts before the names of its first connection's utterances."""
+
+
 class OfflineBackend:
     """An `AsyncBackend` that knows nothing of live work: each call takes `rtf` times its audio. `errors`: what calls
     raise, in order; `hangs`: calls that never return."""
@@ -77,8 +81,9 @@ class OfflineBackend:
     async def unload(self) -> None: ...
 
     async def recognize(self, work: Recognize) -> Hypothesis:
-        assert work.utterance is None or work.utterance not in self.under_way, "two of one utterance at once"
-        self.under_way.append(work.utterance)
+        name = work.utterance and work.utterance.removeprefix(WORKER_PREFIX)
+        assert name is None or name not in self.under_way, "two of one utterance at once"
+        self.under_way.append(name)
         try:
             if self.hangs:
                 self.hangs -= 1
@@ -91,11 +96,11 @@ class OfflineBackend:
             self.aborted += 1
             raise
         finally:
-            self.under_way.remove(work.utterance)
+            self.under_way.remove(name)
         return Hypothesis(" ".join(f"w{n}" for n in range(int(len(work.audio) / SAMPLE_RATE / 0.5))), "en")
 
     def forget(self, utterance: str) -> None:
-        self.forgotten.append(utterance)
+        self.forgotten.append(utterance.removeprefix(WORKER_PREFIX))
 
 
 def live_of(engine: Engine, *, translator: Translator | None = None, **settings: Any) -> LiveService:
@@ -104,7 +109,7 @@ def live_of(engine: Engine, *, translator: Translator | None = None, **settings:
 
 
 def offline_engine(backend: OfflineBackend, limits: AdmissionLimits | None = None) -> Engine:
-    return local_engine(backend, limits or AdmissionLimits())
+    return new_engine(backend, limits or AdmissionLimits())
 
 
 class Listener:

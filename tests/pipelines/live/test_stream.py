@@ -7,6 +7,7 @@ from statistics import median
 
 import pytest
 
+from engine.engine_kinds import engine_kind  # noqa: F401
 from engine.virtual import now, recognize, run
 from held_memory import held_bytes
 from pipelines.live.stream_harness import (
@@ -22,9 +23,12 @@ from pipelines.live.stream_harness import (
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
 from steno.engine.queue import Priority
+from steno.engine.worker.worker_server import MIN_REPORT_S
 from steno.errors import BackendCrashedError, OverloadedError
 from steno.pipelines.live.live_stream import MAX_BEHIND_S, MAX_WAITING
 from steno.pipelines.live.notices import Lagging
+
+pytestmark = pytest.mark.usefixtures("engine_kind")
 
 SENTENCES = pcm(("speech", 3), ("silence", 1), ("speech", 2), ("silence", 1))
 
@@ -156,6 +160,7 @@ def test_leaving_cancels_the_work_at_once_and_the_backend_forgets() -> None:
                 await stream.feed(pcm(("speech", 2)))
                 await asyncio.sleep(1)
                 assert backend.under_way == ["a/0"]
+            await asyncio.sleep(MIN_REPORT_S)  # a worker is told, and tells
             assert backend.under_way == []
             assert backend.forgotten == ["a/0", "a"]
             assert (engine.active, engine.status().running) == (0, 0)

@@ -6,18 +6,21 @@ import asyncio
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from engine.engine_kinds import engine_kind, new_engine  # noqa: F401
 from engine.virtual import run
-from pipelines.live.stream_harness import Listener, LiveOptions, OfflineBackend, live_of, pcm, speak
+from pipelines.live.stream_harness import WORKER_PREFIX, Listener, LiveOptions, OfflineBackend, live_of, pcm, speak
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress, Recognize
 from steno.engine.admission import AdmissionLimits
-from steno.engine.local import local_engine
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.recording_reader import RecordingPiece
 from steno.streaming.events import AudioProgress, Final, Partial
 from steno.types import SAMPLE_RATE, Hypothesis, Word
+
+pytestmark = pytest.mark.usefixtures("engine_kind")
 
 TALK = pcm(("speech", 3), ("silence", 1), ("speech", 3), ("silence", 1), ("speech", 3), ("silence", 1))
 
@@ -47,7 +50,7 @@ class SlowAligner:
 
 def talk(aligner: SlowAligner, words: bool = True) -> Listener:
     async def main() -> Listener:
-        engine = local_engine(OfflineBackend(rtf=0.01), AdmissionLimits(), aligner=aligner)
+        engine = new_engine(OfflineBackend(rtf=0.01), AdmissionLimits(), aligner=aligner)
         async with engine, live_of(engine).open("a", LiveOptions(words=words)) as stream:
             listener = Listener(stream)
             await speak(stream, TALK)
@@ -135,12 +138,12 @@ class Contextual(OfflineBackend):
             return await super().recognize(work)
         finally:
             self.running -= 1
-            self.finals.append(work.utterance)
+            self.finals.append((work.utterance or "").removeprefix(WORKER_PREFIX))
 
 
 def burst(backend: Contextual) -> None:
     async def main() -> None:
-        engine = local_engine(backend, AdmissionLimits())
+        engine = new_engine(backend, AdmissionLimits())
         async with engine, live_of(engine).open("a", LiveOptions()) as stream:
             await asyncio.sleep(1)
             await stream.feed(
@@ -177,7 +180,7 @@ class Doubtful(OfflineBackend):
 
 def test_a_click_that_the_vad_takes_for_speech_gives_no_text_and_a_sentence_does() -> None:
     async def main() -> list[str]:
-        engine = local_engine(Doubtful(), AdmissionLimits())
+        engine = new_engine(Doubtful(), AdmissionLimits())
         async with engine, live_of(engine).open("a", LiveOptions()) as stream:
             listener = Listener(stream)
             await speak(stream, pcm(("speech", 0.2), ("silence", 1), ("speech", 2), ("silence", 1)))
@@ -207,7 +210,7 @@ def test_the_same_holds_for_the_pieces_of_a_recording() -> None:
         async def aclose(self) -> None: ...
 
     async def main() -> list[float]:
-        async with local_engine(Doubtful(), AdmissionLimits()) as engine, engine.admit() as ticket:
+        async with new_engine(Doubtful(), AdmissionLimits()) as engine, engine.admit() as ticket:
             reader = Pieces()
             async with FileTranscription.on(engine, reader, ticket, FileOptions()) as run:  # type: ignore[arg-type]
                 return [segment.start_s for segment in (await run.transcript()).segments]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from steno.engine.worker.utterance_audio import UnknownAudioError, UtteranceStor
 from steno.engine.worker.worker_wire import (
     Cancel,
     Connection,
-    ConnectionLostError,
     Done,
     Forget,
     Leases,
@@ -28,6 +27,7 @@ from steno.engine.worker.worker_wire import (
     StartLoadingAligner,
     Submit,
     ToWorker,
+    WorkerGoneError,
     failure_message,
     work_of,
 )
@@ -35,13 +35,23 @@ from steno.errors import BackendUnavailableError, StenoError
 from steno.types import Hypothesis
 
 
-class FrontConnection:
-    """Carries out the messages of one connection. Its end cancels its jobs and gives its leases back."""
+class Changed(Protocol):
+    def __call__(self, *, report_now: bool = False) -> None: ...
 
-    def __init__(self, connection: Connection, client: LocalClient, number: int) -> None:
+
+class FrontConnection:
+    """Carries out the messages of one connection. Its end cancels its jobs and gives its leases back.
+
+    Args:
+        prefix: makes the names of its utterances distinct from those of other connections.
+        changed: called when the client's status has changed, to report it soon, or now.
+    """
+
+    def __init__(self, connection: Connection, client: LocalClient, prefix: str, changed: Changed) -> None:
         self._connection = connection
         self._client = client
-        self._prefix = f"{number}/"
+        self._prefix = prefix
+        self._changed = changed
         self._jobs: dict[int, Job] = {}
         self._loads: set[asyncio.Task[None]] = set()
         self._held: dict[Lease, list[ExitStack]] = {lease: [] for lease in Lease}
@@ -60,7 +70,7 @@ class FrontConnection:
         try:
             while True:
                 self._handle(await self._connection.receive_from_front())
-        except (ConnectionLostError, UnknownAudioError):
+        except (WorkerGoneError, UnknownAudioError):
             pass
         finally:
             await self._end()
@@ -107,13 +117,17 @@ class FrontConnection:
             self._keys |= {key for key in (work.utterance, work.stream) if key is not None}
         deadline = loop.time() + message.timeout_s
         job = Job(work, message.priority, loop.time(), deadline, loop.create_future())
-        job.on_start = lambda: self._connection.send(Started(message.job))
+        job.on_start = lambda: self._started(message.job)
         self._jobs[message.job] = job
         job.future.add_done_callback(lambda _: self._settled(message.job, job))
         if self._is_loaded(work):
             self._put(job)
         else:
             self._start(self._load_and_put(job))
+
+    def _started(self, number: int) -> None:
+        self._connection.send(Started(number))
+        self._changed()
 
     def _put(self, job: Job) -> None:
         try:
@@ -136,6 +150,7 @@ class FrontConnection:
 
     def _settled(self, number: int, job: Job) -> None:
         self._client.settled(job)
+        self._changed()
         if self._jobs.pop(number, None) is None or job.future.cancelled():
             return
         error = job.future.exception()
@@ -160,13 +175,16 @@ class FrontConnection:
         except StenoError as error:
             self._connection.send(failure_message(message.call, error))
         else:
+            self._changed(report_now=True)  # the front admits by what the loaded model can do
             self._connection.send(Done(message.call))
 
     def _start_loading_aligner(self) -> None:
         try:
             self._client.start_loading_aligner()
         except StenoError:
-            return  # a load failed a moment ago; the next report says so
+            return  # a load failed a moment ago, which the status tells
+        finally:
+            self._changed()
 
     def _hold(self, counts: tuple[int, int, int]) -> None:
         for lease, count in zip(Lease, counts, strict=True):
@@ -180,6 +198,7 @@ class FrontConnection:
             while len(held) > count:
                 held.pop().close()
         self._client.wake()
+        self._changed()
 
     def _is_loaded(self, work: Work) -> bool:
         status = self._client.status()

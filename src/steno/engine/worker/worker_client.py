@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from loguru import logger
 
 from steno import __version__
 from steno.backends.aligners.base import Align
-from steno.engine.lifecycle import LifecycleState
+from steno.engine.lifecycle import RETRY_AFTER_FAILURE_S, LifecycleState
 from steno.engine.protocol import EngineInfo, EngineStatus, LaneStatus, Lease
 from steno.engine.queue import Job, Work
 from steno.engine.telemetry import NullTelemetry, Telemetry
@@ -27,9 +28,8 @@ from steno.engine.worker.measurements import replay
 from steno.engine.worker.worker_wire import (
     Cancel,
     Connection,
-    ConnectionLostError,
     Done,
-    Failed,
+    Failure,
     Forget,
     FromWorker,
     Hello,
@@ -38,6 +38,7 @@ from steno.engine.worker.worker_wire import (
     Report,
     Started,
     StartLoadingAligner,
+    WorkerGoneError,
     error_of,
     submit_message,
 )
@@ -108,6 +109,9 @@ class WorkerClient:
         self._broken: str | None = None
         self._restarts = 0
         self._was_loaded = False
+        self._wants_aligner = False
+        """Whether the aligner should be loaded as soon as there is a worker."""
+        self._aligner_failed_at = -math.inf
         self._is_stopped = False
         self._task: asyncio.Task[None] | None = None
 
@@ -128,6 +132,7 @@ class WorkerClient:
         await asyncio.wait([self._task])
         if self._connection is not None:
             self._connection.abort()
+        self._status = self._unloaded
 
     def put(self, job: Job) -> None:
         if self._is_stopped:
@@ -169,12 +174,17 @@ class WorkerClient:
 
     def start_loading_aligner(self) -> LaneStatus:
         lane = self._status.aligner or LaneStatus()
+        now = asyncio.get_running_loop().time()
+        if lane.failure is not None and now - self._aligner_failed_at < RETRY_AFTER_FAILURE_S:
+            raise ModelLoadError(lane.failure, retry_after_s=RETRY_AFTER_FAILURE_S)
+        if lane.state is LifecycleState.UNLOADED:
+            lane = replace(lane, state=LifecycleState.LOADING)
+            self._status = replace(self._status, aligner=lane)
         if self._connection is not None:
             self._connection.send(StartLoadingAligner())
-        elif not self._wanted.is_set():
+        else:
+            self._wants_aligner = True
             self._wanted.set()
-        if lane.state is LifecycleState.UNLOADED and lane.failure is not None:
-            raise ModelLoadError(lane.failure, retry_after_s=RETRY_S)
         return lane
 
     @contextmanager
@@ -202,20 +212,23 @@ class WorkerClient:
                 await self._converse(connection, hello)
             except TimeoutError:
                 reason = f"it said nothing for {START_S:g} s"
-            except (OSError, ConnectionLostError) as error:
+            except (OSError, WorkerGoneError) as error:
                 reason = str(error) or type(error).__name__
             self._lost(reason)
             await asyncio.sleep(RECONNECT_S if self._wanted.is_set() else 0)
 
     async def _converse(self, connection: Connection, hello: FromWorker) -> None:
         if not isinstance(hello, Hello) or hello.version != __version__:
-            raise ConnectionLostError(f"the worker is another version: {hello}")
+            raise WorkerGoneError(f"the worker is another version: {hello}")
         self._connection = connection
         self._send_leases()
         for number, load in self._loads.items():
             connection.send(Prepare(number, load.aligner))
         if self._was_loaded and self._leases[Lease.RECOGNISER]:
             connection.send(Prepare(next(self._numbers), aligner=False))  # open sessions will need it
+        if self._wants_aligner:
+            connection.send(StartLoadingAligner())
+            self._wants_aligner = False
         for number, submitted in self._jobs.items():
             if submitted.job.pending:
                 self._submit(connection, number, submitted.job)
@@ -226,7 +239,7 @@ class WorkerClient:
                 async with asyncio.timeout(silence_s):
                     message = await connection.receive_from_worker()
             except TimeoutError:
-                raise ConnectionLostError(f"it said nothing for {silence_s:g} s") from None
+                raise WorkerGoneError(f"it said nothing for {silence_s:g} s") from None
             self._handle(message)
 
     def _submit(self, connection: Connection, number: int, job: Job) -> None:
@@ -246,18 +259,24 @@ class WorkerClient:
                 if (submitted := self._jobs.get(message.job)) is not None:
                     submitted.was_started = True
                     submitted.job.started = asyncio.get_running_loop().time()
-            case Done() | Failed():
+            case Done() | Failure():
                 self._answered(message)
             case Report():
                 self._was_loaded = message.status.recogniser.state is LifecycleState.READY
+                self._note_failure(message.status)
                 self._status = replace(message.status, worker_restarts=self._restarts, broken=self._broken)
                 for measurement in message.measurements:
                     replay(measurement, self._telemetry)
             case _:
-                raise ConnectionLostError("an unexpected message")
+                raise WorkerGoneError("an unexpected message")
 
-    def _answered(self, message: Done | Failed) -> None:
-        error = error_of(message) if isinstance(message, Failed) else None
+    def _note_failure(self, status: EngineStatus) -> None:
+        before, after = self._status.aligner, status.aligner
+        if after is not None and after.failure is not None and (before is None or before.failure is None):
+            self._aligner_failed_at = asyncio.get_running_loop().time()
+
+    def _answered(self, message: Done | Failure) -> None:
+        error = error_of(message) if isinstance(message, Failure) else None
         if (load := self._loads.get(message.call)) is not None:
             if not load.done.done():
                 load.done.set_exception(error) if error is not None else load.done.set_result(None)

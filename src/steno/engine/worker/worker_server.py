@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import socket
+from contextlib import suppress
 
 from loguru import logger
 
@@ -16,7 +17,9 @@ from steno.engine.worker.measurements import Measurements
 from steno.engine.worker.worker_wire import Connection, Hello, Report
 
 REPORT_S = 0.25
-"""Interval of reports, in seconds."""
+"""Max interval of reports, in seconds."""
+MIN_REPORT_S = 0.02
+"""Min interval of reports; within it, each change is reported at once."""
 
 EXIT_BROKEN = 70
 """Exit code after the device failed for good (`EX_SOFTWARE`)."""
@@ -37,11 +40,13 @@ class WorkerServer:
         self._numbers = itertools.count()
         self._fronts: dict[FrontConnection, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reported = 0.0
+        self._next_report: asyncio.TimerHandle | None = None
 
     async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, or the worker was idle for `idle_timeout_s`; then unload the models."""
         await self._client.start()
-        server = await asyncio.start_server(self._accept, sock=listener)
+        server = await asyncio.start_server(self.serve, sock=listener)
         try:
             await self._report_until_idle(stop)
         finally:
@@ -49,6 +54,8 @@ class WorkerServer:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._next_report is not None:
+                self._next_report.cancel()
             await self._client.stop_working()
             await self._client.aclose()
 
@@ -61,25 +68,39 @@ class WorkerServer:
             if self._idle_timeout_s > 0 and loop.time() - busy_at > self._idle_timeout_s:
                 logger.info("the worker was idle for {:g} s", self._idle_timeout_s)
                 return
+            due = self._reported + REPORT_S
+            if loop.time() >= due:
+                self._report()
+                due = self._reported + REPORT_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await stop.wait()
+
+    def _changed(self, *, report_now: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        if report_now:
             self._report()
-            try:
-                await asyncio.wait_for(stop.wait(), REPORT_S)
-            except TimeoutError:
-                continue
+        elif self._next_report is None:
+            self._next_report = loop.call_at(max(self._reported + MIN_REPORT_S, loop.time()), self._report)
 
     def _report(self) -> None:
+        if self._next_report is not None:
+            self._next_report.cancel()
+            self._next_report = None
+        self._reported = asyncio.get_running_loop().time()
         status, busy_s = self._client.status(), self._client.busy_s()
         counting = next((front for front in self._fronts if front.has_spoken), None)
         for front, connection in self._fronts.items():
             measurements = self._measurements.take() if front is counting else ()
             connection.send(Report(status, busy_s, measurements))
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Work for one server process until its connection ends."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         connection = Connection(reader, writer)
-        front = FrontConnection(connection, self._client, next(self._numbers))
+        front = FrontConnection(connection, self._client, f"{next(self._numbers)}/", self._changed)
         connection.send(Hello(__version__))
         connection.send(Report(self._client.status(), 0.0, ()))
         self._fronts[front] = connection

@@ -21,7 +21,7 @@ from pathlib import Path
 from loguru import logger
 
 from steno.engine.lifecycle import LifecycleState
-from steno.engine.worker.worker_wire import Connection, ConnectionLostError, Report
+from steno.engine.worker.worker_wire import Connection, Report, WorkerGoneError
 
 START_S = 60.0
 """Time limit of a worker's start, before it loads any model."""
@@ -177,7 +177,7 @@ class WorkerSupervisor:
                     self._kill(process, f"a step takes {message.busy_s:.0f} s, more than WORKER_TIMEOUT")
         except TimeoutError:
             self._kill(process, f"it reported nothing for {limit_s:g} s")
-        except (OSError, ConnectionLostError):
+        except (OSError, WorkerGoneError):
             pass  # it ends
         finally:
             if connection is not None:

@@ -69,7 +69,7 @@ class Forget(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class Prepare(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Load a model; answered by `Done` or `Failed`."""
+    """Load a model; answered by `Done` or `Failure`."""
 
     call: int
     aligner: bool
@@ -104,7 +104,7 @@ class Done(msgspec.Struct, tag=True, array_like=True, frozen=True):
     alignment: Alignment | None = None
 
 
-class Failed(msgspec.Struct, tag=True, array_like=True, frozen=True):
+class Failure(msgspec.Struct, tag=True, array_like=True, frozen=True):
     call: int
     kinds: tuple[str, ...]
     """The error's class and its base classes, most special first."""
@@ -130,14 +130,14 @@ class Report(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 ToWorker: TypeAlias = Submit | Cancel | Forget | Prepare | StartLoadingAligner | Leases
-FromWorker: TypeAlias = Hello | Started | Done | Failed | Report
+FromWorker: TypeAlias = Hello | Started | Done | Failure | Report
 
 to_worker = msgspec.msgpack.Decoder(ToWorker)
 from_worker = msgspec.msgpack.Decoder(FromWorker)
 _encoder = msgspec.msgpack.Encoder()
 
 
-class ConnectionLostError(Exception):
+class WorkerGoneError(Exception):
     """The peer has closed the connection, died, or sent something invalid."""
 
 
@@ -159,11 +159,11 @@ class Connection:
         self._writer.write(body)
 
     async def receive_from_front(self) -> ToWorker:
-        """Raises ConnectionLostError."""
+        """Raises WorkerGoneError."""
         return await self._receive(to_worker)
 
     async def receive_from_worker(self) -> FromWorker:
-        """Raises ConnectionLostError."""
+        """Raises WorkerGoneError."""
         return await self._receive(from_worker)
 
     def abort(self) -> None:
@@ -173,12 +173,12 @@ class Connection:
         try:
             (size,) = _HEAD.unpack(await self._reader.readexactly(_HEAD.size))
             if size > MAX_MESSAGE_BYTES:
-                raise ConnectionLostError(f"a message of {size} bytes")
+                raise WorkerGoneError(f"a message of {size} bytes")
             return decoder.decode(await self._reader.readexactly(size))
         except (OSError, asyncio.IncompleteReadError) as error:
-            raise ConnectionLostError(type(error).__name__) from None
+            raise WorkerGoneError(type(error).__name__) from None
         except msgspec.DecodeError as error:
-            raise ConnectionLostError(str(error)) from None
+            raise WorkerGoneError(str(error)) from None
 
 
 def submit_message(job: int, priority: Priority, timeout_s: float, work: Work, audio_from: int) -> Submit:
@@ -210,13 +210,13 @@ def work_of(message: Submit, audio: np.ndarray, prefix: str) -> Work:
     )
 
 
-def failure_message(call: int, error: StenoError) -> Failed:
+def failure_message(call: int, error: StenoError) -> Failure:
     kinds = tuple(kind.__name__ for kind in type(error).__mro__ if issubclass(kind, StenoError))
     retry_after_s = error.retry_after_s if isinstance(error, RetryableError) else 0.0
-    return Failed(call, kinds, error.message, error.param, retry_after_s)
+    return Failure(call, kinds, error.message, error.param, retry_after_s)
 
 
-def error_of(message: Failed) -> StenoError:
+def error_of(message: Failure) -> StenoError:
     """The error that `message` describes: of the most special class that this process knows."""
     known = {kind.__name__: kind for kind in _subclasses(StenoError)}
     kind = next((known[name] for name in message.kinds if name in known), StenoError)

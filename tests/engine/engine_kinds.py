@@ -1,0 +1,80 @@
+"""The kinds of engine that the same tests run on: jobs in this process, or through a worker's connection.
+
+Both run on the test's event loop, so that their time can be virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from steno.engine.admission import AdmissionLimits
+from steno.engine.front import Engine
+from steno.engine.local import LocalClient, local_engine, unloaded_status
+from steno.engine.protocol import EngineStatus
+from steno.engine.worker.measurements import Measurements
+from steno.engine.worker.worker_client import WorkerClient
+from steno.engine.worker.worker_server import WorkerServer
+from steno.engine.worker.worker_wire import Connection
+
+
+class WorkerInLoop(WorkerClient):
+    """A `WorkerClient` and the worker that it talks to. The worker never ends by itself."""
+
+    def __init__(self, local: LocalClient, unloaded: EngineStatus, measurements: Measurements, telemetry: Any) -> None:
+        super().__init__(local.info, unloaded, self._connect_in_loop, telemetry)
+        self._server = WorkerServer(local, measurements, idle_timeout_s=0)
+        self._stop = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="steno-")
+        self._address = f"{self._folder.name}/worker.sock"
+
+    async def start(self) -> None:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(self._address)
+        self._serving = asyncio.create_task(self._server.run(listener, self._stop))
+        await super().start()
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        assert self._serving is not None
+        self._stop.set()
+        await self._serving
+        self._folder.cleanup()
+
+    async def _connect_in_loop(self) -> Connection:
+        return Connection(*await asyncio.open_unix_connection(self._address))
+
+
+KINDS = [pytest.param("local"), pytest.param("worker", marks=pytest.mark.slow)]
+
+chosen = ["local"]
+"""The kind of engine that `new_engine` creates."""
+
+
+@pytest.fixture(params=KINDS)
+def engine_kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs a test on each kind of engine. Modules name it in `pytestmark`."""
+    chosen[0] = request.param
+    yield request.param
+    chosen[0] = "local"
+
+
+def new_engine(
+    backend: Any,
+    limits: AdmissionLimits,
+    telemetry: Any = None,
+    run_in_thread: Any = None,
+    aligner: Any = None,
+) -> Engine:
+    """As `local_engine`; of the kind "worker" with a worker's connection between the engine and its lanes."""
+    if chosen[0] == "local":
+        return local_engine(backend, limits, telemetry, run_in_thread, aligner)
+    measurements = Measurements()
+    local = LocalClient(backend, limits, measurements, run_in_thread, aligner)
+    return Engine(WorkerInLoop(local, unloaded_status(backend, aligner), measurements, telemetry), limits, telemetry)
