@@ -68,12 +68,10 @@ class WorkerServer:
             if self._idle_timeout_s > 0 and loop.time() - busy_at > self._idle_timeout_s:
                 logger.info("the worker was idle for {:g} s", self._idle_timeout_s)
                 return
-            due = self._reported + REPORT_S
-            if loop.time() >= due:
+            if loop.time() - self._reported >= REPORT_S - MIN_REPORT_S:
                 self._report()
-                due = self._reported + REPORT_S
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(due):
+                async with asyncio.timeout(REPORT_S / 2):
                     await stop.wait()
 
     def _changed(self, *, report_now: bool = False) -> None:
