@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -22,8 +22,7 @@ FRAMES_PER_TURN = 8
 """Max frames of one stream per turn, so that a stream that sends an hour at once does not delay the others."""
 PAUSE_PER_STREAM_S = 0.0005
 MAX_PAUSE_S = 0.02
-"""Max pause between two runs, which lets frames of many streams form a batch: a frame costs 65 µs alone and 29 µs in a
-batch of 32."""
+"""Max pause between two runs, which lets frames of many streams form a batch: see `benchmarks.vad`."""
 
 Probabilities = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Per frame: the speech probability, in [0, 1], and the level in dBFS."""
@@ -63,10 +62,10 @@ class VadStream:
 class _VadRequest:
     stream: VadStream
     frames: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
     future: asyncio.Future[Probabilities]
+    probabilities: NDArray[np.float32]
+    levels: NDArray[np.float32]
     done: int = 0
-    levels: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 class VadStage:
@@ -109,12 +108,13 @@ class VadStage:
         if not len(frames):
             nothing = np.zeros(0, np.float32)
             return nothing, nothing
-        loop = asyncio.get_running_loop()
-        request = _VadRequest(stream, frames, np.empty(len(frames), np.float32), loop.create_future())
+        future: asyncio.Future[Probabilities] = asyncio.get_running_loop().create_future()
+        probabilities, levels = np.empty((2, len(frames)), np.float32)
+        request = _VadRequest(stream, frames, future, probabilities, levels)
         self._waiting.append(request)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run(), name="vad")
-        return await request.future
+        return await future
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -158,11 +158,9 @@ class VadStage:
         began = time.perf_counter()
         if self._vad is None:
             self._vad = self._load()
-        frames = 0
         for request in batch:
             request.stream.state = request.stream.state or VadState()
-            if not request.done:
-                request.levels = frame_levels(request.frames.reshape(-1))
+        frames = 0
         for _ in range(FRAMES_PER_TURN):
             going = [request for request in batch if request.done < len(request.frames)]
             if not going:
@@ -171,8 +169,10 @@ class VadStage:
             probabilities = self._vad.step(
                 next_frames, [request.stream.state for request in going if request.stream.state]
             )
-            for request, probability in zip(going, probabilities, strict=True):
+            levels = frame_levels(next_frames.reshape(-1))
+            for request, probability, level in zip(going, probabilities, levels, strict=True):
                 request.probabilities[request.done] = probability
+                request.levels[request.done] = level
                 request.done += 1
             frames += len(going)
         return time.perf_counter() - began, frames

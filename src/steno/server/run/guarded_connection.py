@@ -129,7 +129,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
 
     def set_parser_paused(self, paused: bool) -> None:
         self._paused_by_parser = paused
-        if not paused:
+        if not paused and (self._paused or self._gate.pending):
             self._pump_soon()
 
     def switch_to_websocket(self, parser: asyncio.Protocol) -> None:
