@@ -84,8 +84,8 @@ class SileroVad:
 class VadState:
     """The model's recurrent state of one stream."""
 
-    memory: NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, STATE), np.float32))
-    context: Audio = field(default_factory=lambda: np.zeros(CONTEXT, np.float32))
+    values: NDArray[np.float32] = field(default_factory=lambda: np.zeros(2 * STATE + CONTEXT, np.float32))
+    """The LSTM's `h` and `c`, and the end of the frame before."""
 
 
 class BatchedVad:
@@ -107,17 +107,16 @@ class BatchedVad:
             raise ValueError(f"frames must have the shape ({len(states)}, {FRAME}), got {frames.shape}")
         if not states:
             return np.zeros(0, np.float32)
-        memory = np.stack([state.memory for state in states], axis=1)
+        before = np.concatenate([state.values for state in states]).reshape(len(states), -1)
         inputs = {
-            "input": np.concatenate([np.stack([state.context for state in states]), frames], axis=1)[None],
-            "h": memory[:1],
-            "c": memory[1:],
+            "input": np.concatenate([before[:, 2 * STATE :], frames], axis=1)[None],
+            "h": np.ascontiguousarray(before[None, :, :STATE]),
+            "c": np.ascontiguousarray(before[None, :, STATE : 2 * STATE]),
         }
-        probabilities, *memories = self._session.run(_OUTPUTS, inputs)
-        memory = np.concatenate(memories)
-        for i, state in enumerate(states):
-            state.memory = memory[:, i].copy()
-            state.context = frames[i, -CONTEXT:].copy()
+        probabilities, h, c = self._session.run(_OUTPUTS, inputs)
+        after = np.concatenate([h[0], c[0], frames[:, -CONTEXT:]], axis=1)
+        for state, values in zip(states, after, strict=True):
+            state.values = values.copy()  # a view would keep the whole batch in memory
         batch: NDArray[np.float32] = probabilities[0]
         return batch
 

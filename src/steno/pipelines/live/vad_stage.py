@@ -165,12 +165,12 @@ class VadStage:
             going = [request for request in batch if request.done < len(request.frames)]
             if not going:
                 break
-            next_frames = np.stack([request.frames[request.done] for request in going])
+            next_frames = np.concatenate([request.frames[request.done] for request in going]).reshape(len(going), -1)
             probabilities = self._vad.step(
                 next_frames, [request.stream.state for request in going if request.stream.state]
             )
-            levels = frame_levels(next_frames.reshape(-1))
-            for request, probability, level in zip(going, probabilities, levels, strict=True):
+            levels = frame_levels(next_frames.reshape(-1)).tolist()
+            for request, probability, level in zip(going, probabilities.tolist(), levels, strict=True):
                 request.probabilities[request.done] = probability
                 request.levels[request.done] = level
                 request.done += 1
