@@ -115,7 +115,9 @@ class PcmIntake:
             return
         for start in range(0, len(data), self._step):
             samples = self._decoder.feed(data[start : start + self._step])
-            audio = np.clip(self._resampler.feed(samples), -1, 1)
+            audio = self._resampler.feed(samples)
+            if audio is not samples:  # a filter overshoots
+                audio = np.clip(audio, -1, 1, out=audio)
             if len(audio):
                 yield audio
 

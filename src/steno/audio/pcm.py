@@ -51,7 +51,9 @@ def decode_pcm(data: bytes, encoding: Encoding) -> Audio:
     """
     match encoding:
         case "pcm_s16le":
-            return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+            samples = np.frombuffer(data, "<i2").astype(np.float32)
+            samples *= np.float32(1 / 32768)
+            return samples
         case "pcm_f32le":
             samples = np.frombuffer(data, "<f4").astype(np.float32)
             samples[~np.isfinite(samples)] = 0

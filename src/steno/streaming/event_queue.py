@@ -41,7 +41,10 @@ class EventQueue:
     @property
     def first_segment(self) -> OpenSegment | None:
         """The first open segment."""
-        return next((item for item in self._queue if isinstance(item, OpenSegment)), None)
+        for item in self._queue:
+            if isinstance(item, OpenSegment):
+                return item
+        return None
 
     def append(self, item: OpenSegment | Final | Silence) -> None:
         self._queue.append(item)
