@@ -45,6 +45,18 @@ async def test_only_the_newest_word_on_how_far_it_was_heard_is_kept() -> None:
     assert await drained(outbox) == [AudioProgress(3), AssumedSilence(3, 3)]
 
 
+async def test_a_reader_without_use_for_progress_is_not_woken_by_it() -> None:
+    outbox = Outbox()
+    outbox.takes_progress = False
+    reading = asyncio.create_task(outbox.get())
+    await asyncio.sleep(0)
+    outbox.put(AudioProgress(1))
+    await asyncio.sleep(0.01)
+    assert not reading.done()
+    outbox.put(AssumedSilence(1, 1))
+    assert await asyncio.wait_for(reading, 5) == AssumedSilence(1, 1)
+
+
 async def test_whoever_fills_it_waits_until_there_is_room() -> None:
     outbox = Outbox(capacity=2)
     for n in range(2):

@@ -130,7 +130,7 @@ class LiveStream:
 
     async def finish(self) -> None:
         """End the audio. Returns once all events have been emitted."""
-        self._silence.hold()
+        self._silence.close()
         await self._detect_speech(await self._intake.flush())
         self._take(self._session.finish())
         while not self._session.settled:
@@ -151,7 +151,7 @@ class LiveStream:
 
     async def aclose(self) -> None:
         """Cancel all work and close the stream. Idempotent."""
-        self._silence.hold()
+        self._silence.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

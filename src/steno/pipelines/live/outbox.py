@@ -21,6 +21,8 @@ class Outbox:
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._is_closed = False
+        self.takes_progress = True
+        """False: `AudioProgress` is dropped, so that a reader that ignores it does not wake for each frame."""
 
     @property
     def is_full(self) -> bool:
@@ -31,6 +33,8 @@ class Outbox:
         if isinstance(item, Partial | Final):
             self._remove(Partial, item.segment_id)
         elif isinstance(item, AudioProgress | AssumedSilence):
+            if isinstance(item, AudioProgress) and not self.takes_progress:
+                return
             self._remove(type(item), None)
         self._items.append(item)
         self._filled.set()

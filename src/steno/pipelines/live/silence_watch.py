@@ -11,6 +11,8 @@ HALF_LIFE_S = 60.0
 """In which half of a lead or a delay is forgotten: clocks drift, and a client that was muted has no debt."""
 MAX_QUIET_S = 10.0
 """After so long, nobody waits for news of a silence any more."""
+EARLY_S = 0.002
+"""A timer may ring so much early: uvloop's have whole milliseconds."""
 LATE_S = 0.1
 """A timer that is later than this says that the event loop was busy: the client's frame may not have been read yet."""
 
@@ -32,6 +34,9 @@ class SilenceWatch:
         self._silence_s = silence_s
         self._quiet = quiet
         self._timer: asyncio.TimerHandle | None = None
+        """Rings at `_due_at` or earlier: most frames come before it rings, and move only `_due_at`."""
+        self._due_at: float | None = None
+        """When it will have been quiet for long enough; None = nothing is assumed now."""
         self._listening_since: float | None = None
         self._waited_s = 0.0
         """For the client, since its last audio."""
@@ -44,9 +49,7 @@ class SilenceWatch:
 
     def hold(self) -> None:
         """The server takes something from the client. Nothing is assumed meanwhile."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._due_at = None
         if self._listening_since is not None:
             self._waited_s += asyncio.get_running_loop().time() - self._listening_since
             self._listening_since = None
@@ -65,18 +68,38 @@ class SilenceWatch:
         if self._updated_at is not None:
             self._arm()
 
+    def close(self) -> None:
+        """Nothing is assumed any more."""
+        self.hold()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _arm(self) -> None:
         silence_s = self._silence_s()
         if self._told * silence_s >= MAX_QUIET_S:
             return
         wait_s = max(self._frame_s, self._ahead_s) + (self._told + 1) * silence_s
         loop = asyncio.get_running_loop()
-        due_at = loop.time() + max(wait_s - self._waited_s, 0.0)
-        self._timer = loop.call_at(due_at, self._due, due_at)
+        self._due_at = due_at = loop.time() + max(wait_s - self._waited_s, 0.0)
+        if self._timer is None or self._timer.when() > due_at:
+            self._set_timer(due_at)
 
-    def _due(self, due_at: float) -> None:
+    def _set_timer(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        due_at, now = self._due_at, asyncio.get_running_loop().time()
+        if due_at is None:
+            return
+        if due_at - now > EARLY_S:
+            self._set_timer(due_at)
+            return
         self.hold()
-        now = self._listening_since = asyncio.get_running_loop().time()
+        self._listening_since = now
         if now - due_at > LATE_S:
             self._waited_s = max(self._waited_s - self._silence_s(), 0.0)
         else:

@@ -86,6 +86,9 @@ class LiveSocket:
         self._dialect = dialect
         self._stream = stream
         self._limits = limits
+        stream.outbox.takes_progress = dialect.follows_progress
+        self._listening_since: float | None = None
+        """When it began to wait for the next frame; None = it is handling one."""
         self._bad_frames = LeakyBucket(MAX_BAD_FRAMES, BAD_FRAMES_PER_S, asyncio.get_running_loop().time)
         self._obeying = asyncio.Lock()
         """Held while a frame's commands are carried out: half of one would leave the stream waiting for the rest."""
@@ -94,19 +97,21 @@ class LiveSocket:
         """Returns when the session is over. `shutting_down` ends when the server is to end."""
         speaking = asyncio.create_task(self._speak(), name="live speak")
         listening = asyncio.create_task(self._listen(), name="live listen")
+        idle = asyncio.create_task(self._idle(), name="live idle")
         lost = asyncio.create_task(self._lost(), name="live lost")
+        others = (speaking, listening, idle, lost)
         try:
-            await self._wait(speaking, listening, shutting_down, lost)
-            if not (speaking.done() or listening.done() or lost.done()) and shutting_down.done():
-                await self._let_utterance_end(speaking, listening, lost)
-            ending = GONE if lost.done() else _first_of(speaking, listening, shutting_down)
+            await self._wait(*others, shutting_down)
+            if shutting_down.done() and not any(task.done() for task in others):
+                await self._let_utterance_end(*others)
+            ending = GONE if lost.done() else _first_of((listening, speaking, idle), shutting_down)
             if ending.reason not in ("gone", "slow"):
                 await self._wind_up(ending, speaking, listening)
             return ending
         finally:
-            for task in (speaking, listening, lost):
+            for task in others:
                 task.cancel()
-            await asyncio.wait([speaking, listening, lost])
+            await asyncio.wait(others)
 
     async def _wait(self, *tasks: asyncio.Task[SessionEnd] | asyncio.Task[None]) -> None:
         await asyncio.wait(tasks, timeout=self._limits.max_s or None, return_when=asyncio.FIRST_COMPLETED)
@@ -176,12 +181,11 @@ class LiveSocket:
             pass
 
     async def _listen(self) -> SessionEnd:
+        clock = asyncio.get_running_loop().time
         while True:
-            try:
-                async with asyncio.timeout(self._limits.idle_s):
-                    message = await self._socket.receive()
-            except TimeoutError:
-                return self._silent()
+            self._listening_since = clock()
+            message = await self._socket.receive()
+            self._listening_since = None
             if message["type"] == "websocket.disconnect":
                 return GONE
             frame: Frame | None = message.get("bytes")
@@ -194,6 +198,16 @@ class LiveSocket:
             ending = await self._obey_all(self._dialect.receive(frame))
             if ending is not None:
                 return ending
+
+    async def _idle(self) -> SessionEnd:
+        """Return once nothing came for `idle_s`. Frames set no timer: there are ten a second and stream."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            since = self._listening_since
+            left_s = self._limits.idle_s if since is None else since + self._limits.idle_s - clock()
+            if left_s <= 0:
+                return self._silent()
+            await asyncio.sleep(left_s)
 
     async def _obey_all(self, commands: Sequence[Command]) -> SessionEnd | None:
         """Carry out a frame's commands; how the session ends, if they end it."""
@@ -275,11 +289,9 @@ def _shut_down() -> DrainingError:
     return DrainingError("the server is shutting down; connect again")
 
 
-def _first_of(
-    speaking: asyncio.Task[SessionEnd], listening: asyncio.Task[SessionEnd], shutting_down: asyncio.Task[None]
-) -> SessionEnd:
+def _first_of(tasks: Sequence[asyncio.Task[SessionEnd]], shutting_down: asyncio.Task[None]) -> SessionEnd:
     """Why the wait is over. Raises what a task raised."""
-    for task in (listening, speaking):
+    for task in tasks:
         if task.done():
             return task.result()
     if shutting_down.done():

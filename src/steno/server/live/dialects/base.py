@@ -117,6 +117,10 @@ class Dialect(Protocol):
     def options(self) -> LiveOptions:
         """Options at the start of the connection."""
 
+    @property
+    def follows_progress(self) -> bool:
+        """Whether `encode` uses `AudioProgress`."""
+
     def greeting(self) -> Sequence[Message]:
         """The first message."""
 

@@ -97,8 +97,8 @@ class DeepgramDialect:
         self._created = created
         self._received = hashlib.sha256()
         self._utterances = None if wishes.utterance_end_s is None else _Utterances(wishes.utterance_end_s)
-        self._model = model_info(model_id)
-        self._model_uuid = model_uuid(model_id)
+        self.follows_progress = self._utterances is not None
+        self._model, self._model_uuid = model_info(model_id), model_uuid(model_id)
 
     @property
     def options(self) -> LiveOptions:

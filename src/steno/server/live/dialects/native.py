@@ -87,6 +87,8 @@ class NativeFactory:
 class NativeDialect:
     """One conversation."""
 
+    follows_progress = False
+
     def __init__(self, opening: ServerFacts, options: LiveOptions, wished: LiveOptions) -> None:
         self._opening = opening
         self._options = options

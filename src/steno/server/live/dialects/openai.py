@@ -103,6 +103,8 @@ OPENAI_REALTIME = OpenAiRealtimeFactory()
 class OpenAiRealtimeDialect:
     """One conversation; only the user's part is supported."""
 
+    follows_progress = True
+
     def __init__(self, opening: ServerFacts, settings: RealtimeSettings, *, is_beta: bool = False) -> None:
         self._opening = opening
         self._settings = settings
