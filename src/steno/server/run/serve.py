@@ -7,6 +7,7 @@ to finish, exit code 0. A second signal cancels the work; waiting clients get an
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -22,6 +23,9 @@ from steno.errors import SettingsError
 from steno.server.run.asgi_server import CLOSE_S, AsgiServer
 from steno.server.services import Services
 from steno.settings import Settings
+
+GARBAGE_THRESHOLD = 10_000
+"""New objects between two collections of garbage. With Python's 700, these took 4 % of the CPU of 200 streams."""
 
 
 def serve(app: FastAPI, settings: Settings, on_start: Callable[[str], None]) -> None:
@@ -49,6 +53,8 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def _serve(app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> None:
+    gc.freeze()  # what was made so far lives as long as the process
+    gc.set_threshold(GARBAGE_THRESHOLD)
     server = _server(app, settings, listener, on_start)
     running = asyncio.create_task(server.run(), name="server")
     draining = asyncio.create_task(_drain_on_signal(app, settings.drain_timeout, server), name="drain")
