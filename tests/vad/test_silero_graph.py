@@ -24,4 +24,4 @@ def test_the_shipped_model_gives_upstreams_probabilities(name: str) -> None:
     upstream = onnxruntime.InferenceSession(UPSTREAM, providers=["CPUExecutionProvider"])
     start = np.zeros((1, 1, STATE), np.float32)
     expected = upstream.run(["speech_probs"], {"input": np.ascontiguousarray(windows), "h": start, "c": start})[0]
-    assert np.abs(SileroVad().feed(audio) - expected).max() < 1e-5
+    assert np.abs(SileroVad().feed(audio) - expected).max() < 1e-4
