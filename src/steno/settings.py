@@ -66,7 +66,7 @@ class Settings(CaptionSettings, StoredWorkSettings):
     worker_timeout: float = setting(
         "Server", "Seconds that one step of the worker process may take before it is killed.", 120.0, ge=1, le=86_400
     )
-    numa_node: int | None = setting("Server", "Bind process and memory to this NUMA node.", None, planned=True, ge=0)
+    numa_node: int | None = setting("Server", "NUMA node: run on its CPUs, and prefer its memory (Linux).", None, ge=0)
     drain_timeout: float = setting(
         "Server", "Seconds that requests in progress have to finish after SIGTERM.", 30.0, ge=0, le=3600
     )

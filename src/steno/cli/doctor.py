@@ -41,7 +41,7 @@ def command(as_json: bool) -> int:
 
 def examine() -> dict[str, Any]:
     """The report's content."""
-    from steno import settings
+    from steno import numa, settings
     from steno.backends import registry
 
     report: dict[str, Any] = {
@@ -49,6 +49,7 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "numa_nodes": {str(node): sorted(cpus) for node, cpus in numa.nodes_of_machine().items()},
         "gpus": _gpus(),
         "packages": {name: _version(name) for name in PACKAGES},
         "backends": {},
@@ -64,6 +65,8 @@ def examine() -> dict[str, Any]:
     config: Settings | None = None
     try:
         config = settings.load()
+        if config.numa_node is not None:
+            numa.usable_cpus(config.numa_node)
         choice = registry.choose(config.backend, config.model_id)
         registry.check_model(choice.name, config.model_id)
         report["aligner"] = _aligner(config, choice.name)
@@ -115,6 +118,7 @@ def _as_text(report: dict[str, Any]) -> str:
     lines = [
         f"steno {report['steno']}, Python {report['python']} on {report['platform']}",
         f"cores: {report['cores']}",
+        f"NUMA nodes: {', '.join(report['numa_nodes']) or 'none reported'}",
         f"GPUs: {', '.join(report['gpus']) or 'none found'}",
         "",
         "packages",

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from steno import __version__, settings, settings_reference
+from steno import __version__, numa, settings, settings_reference
 
 
 class _Command(click.Command):
@@ -42,11 +42,13 @@ def command(**options: Any) -> None:
     from steno.cli.memory_check import check_memory
 
     check_memory()
+    config = settings.load(**options)
+    if config.numa_node is not None:
+        numa.bind_to_node(config.numa_node)  # before the imports below: libraries start threads
     from steno import logs
     from steno.server.app import create_app
     from steno.server.run.serve import serve
 
-    config = settings.load(**options)
     logs.setup(config.log_level, config.log_json)
     serve(create_app(config), config, lambda url: click.echo(banner(url, with_key=bool(config.api_keys))))
 
