@@ -19,7 +19,7 @@ CONTAINERS = {"webm": "webm", "mkv": "webm", "ogg": "ogg"}
 
 OPUS_OF_SEVEN_ONE = media.Format("ogg", "ogg", "libopus", "flt", "7.1")
 
-PROPER_CODES = {1000, 1001, 1013}
+PROPER_CODES = {1000, 1001, 1012, 1013}
 """Allowed close codes (`docs/live.md`); 1011 is a server error."""
 
 CLOSE = json.dumps({"action": "close"})

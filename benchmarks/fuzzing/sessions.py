@@ -23,7 +23,7 @@ FrameKind: TypeAlias = Literal["text", "binary", "fragments", "ping", "raw"]
 Ending: TypeAlias = Literal["answer", "close", "abort"]
 """Once all frames are sent: wait for the answer to the last one and close; close at once; cut the connection."""
 
-PROPER_CODES = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1013}
+PROPER_CODES = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1012, 1013}
 """Allowed close codes (RFC 6455, 7.4.1; `docs/live.md`); 1011 is a server error."""
 
 NORMAL = 1000

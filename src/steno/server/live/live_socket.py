@@ -34,11 +34,13 @@ from steno.server.live.dialects.base import (
 )
 from steno.server.live.dialects.frames import MAX_JSON_BYTES, take_apart
 
-NORMAL, GOING_AWAY, POLICY, TOO_BIG, INTERNAL, TRY_AGAIN = 1000, 1001, 1008, 1009, 1011, 1013
+NORMAL, GOING_AWAY, POLICY, TOO_BIG, INTERNAL, RESTART, TRY_AGAIN = 1000, 1001, 1008, 1009, 1011, 1012, 1013
 """Close codes: RFC 6455, 7.4.1, and its registry at IANA."""
 FINISH_S = 1200.0
 """What is left of a session gets so long to be told. Its work has deadlines of its own; this is for the unforeseen."""
 FAREWELL_S = 2.0
+RECONNECT_S = 1.0
+"""A session that was drained may continue on another server after so long: this one has refused clients for a while."""
 MAX_BAD_FRAMES, BAD_FRAMES_PER_S = 10, 0.2
 """A client may send so many wrong frames at once, and one more every five seconds."""
 UTTERANCE_SHARE = 0.7
@@ -286,7 +288,7 @@ async def close(socket: WebSocket, ending: SessionEnd) -> None:
 
 
 def _shut_down() -> DrainingError:
-    return DrainingError("the server is shutting down; connect again")
+    return DrainingError("the server is shutting down; connect again", retry_after_s=RECONNECT_S)
 
 
 def _first_of(tasks: Sequence[asyncio.Task[SessionEnd]], shutting_down: asyncio.Task[None]) -> SessionEnd:
@@ -295,5 +297,5 @@ def _first_of(tasks: Sequence[asyncio.Task[SessionEnd]], shutting_down: asyncio.
         if task.done():
             return task.result()
     if shutting_down.done():
-        return SessionEnd("draining", GOING_AWAY, _shut_down())
+        return SessionEnd("draining", RESTART, _shut_down())
     return SessionEnd("lifetime", GOING_AWAY, SessionEndedError("the session was open for as long as one may be"))
