@@ -54,7 +54,10 @@ ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4")
     "--sample-rate", type=click.IntRange(8_000, 48_000), default=16_000, show_default=True,
     help="Sample rate of raw audio on standard input, Hz; mono.",
 )  # fmt: skip
-@click.option("--url", envvar="STENO_URL", metavar="URL", help="Use this server, not this process. [STENO_URL]")
+@click.option(
+    "--url", envvar="STENO_URL", metavar="URL[,URL]",
+    help="Use this server, not this process; further ones, comma-separated, take over from it. [STENO_URL]",
+)  # fmt: skip
 @click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
 def command(
     file: str | None,
@@ -140,7 +143,7 @@ class _LiveCommand:
         from steno.cli.live_transcriber import caption_locally, caption_remotely
 
         request, audio = self._request, until_stopped(stop, self._source.chunks())
-        if request.url:
+        if request.servers:
             await caption_remotely(request, self._source, audio, self._show_event)
         else:
             await caption_locally(self._settings, request, self._source, audio, self._show_event, self._report_lag)

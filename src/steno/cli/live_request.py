@@ -13,5 +13,12 @@ class LiveRequest:
     words: bool
     translate_to: str | None
     url: str | None
-    """The server; None = this process."""
+    """The server, or several, comma-separated; None = this process."""
     api_key: str | None
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """URLs of `url`: the server to start with, and those that take over from it."""
+        if self.url is None:
+            return ()
+        return tuple(url.strip() for url in self.url.split(",") if url.strip()) or (self.url,)

@@ -26,9 +26,9 @@ async def caption_remotely(
     request: LiveRequest, source: LiveInput, audio: AsyncGenerator[bytes, None], on_event: OnEvent
 ) -> None:
     """Recognise on a steno server. Raises what `AsyncClient.stream` does."""
-    assert request.url is not None
+    url, *fallback_urls = request.servers
     async with (
-        client.AsyncClient(request.url, request.api_key) as server,
+        client.AsyncClient(url, request.api_key) as server,
         aclosing(audio),
         aclosing(
             server.stream(
@@ -38,6 +38,7 @@ async def caption_remotely(
                 language=request.language,
                 words=request.words,
                 translate_to=request.translate_to,
+                fallback_urls=fallback_urls,
             )
         ) as events,
     ):

@@ -178,8 +178,9 @@ class AsyncClient:
                     print(event.text)
 
         A lost connection is resumed where the last final ended, with retries for up to `reconnect_s`: no text is lost
-        or repeated. Up to a minute of audio is kept for that; reading `audio` pauses while the server is further behind
-        or the caller takes no finals. The generator's `aclose` closes the connection and ends all tasks.
+        or repeated. A server that shuts down is one; with `fallback_urls`, the next server takes over. Up to a minute
+        of audio is kept for that; reading `audio` pauses while the server is further behind or the caller takes no
+        finals. The generator's `aclose` closes the connection and ends all tasks.
 
         Args:
             audio: bytes in `encoding`, or a synchronous or asynchronous iterable of bytes; chunks of any size.
@@ -195,6 +196,7 @@ class AsyncClient:
         and what iterating `audio` raises.
         """
         checked_options = StreamOptions(**options)
+        servers = self._server.with_fallbacks(checked_options.fallback_urls)
         from steno.client.conversation import converse
 
-        return converse(self._server, checked_options, audio)
+        return converse(servers, checked_options, audio)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from steno.client.exceptions import BacklogError, ConnectionLostError, error_of
@@ -37,9 +38,11 @@ LATE_S = 0.5
 log = logging.getLogger("steno.client")
 
 
-async def converse(server: ServerUrl, options: StreamOptions, audio: AudioSource) -> AsyncGenerator[Event, None]:
-    """Stream `audio` and yield its events. Raises what `AsyncClient.stream` does."""
-    conversation = _Conversation(server, options, audio)
+async def converse(
+    servers: Sequence[ServerUrl], options: StreamOptions, audio: AudioSource
+) -> AsyncGenerator[Event, None]:
+    """Stream `audio` to one of `servers` at a time and yield its events. Raises what `AsyncClient.stream` does."""
+    conversation = _Conversation(servers, options, audio)
     working = asyncio.create_task(conversation.run(), name="steno stream")
     try:
         while (event := await conversation.next()) is not None:
@@ -51,14 +54,17 @@ async def converse(server: ServerUrl, options: StreamOptions, audio: AudioSource
 
 
 class _Conversation:
-    def __init__(self, server: ServerUrl, options: StreamOptions, audio: AudioSource) -> None:
-        self._server = server
+    def __init__(self, servers: Sequence[ServerUrl], options: StreamOptions, audio: AudioSource) -> None:
+        self._servers = deque(servers)
+        """The first is in use; after an error it becomes the last."""
         self._options = options
         self._audio = audio
         self._buffer = ReplayBuffer(options)
         self._inbox = Inbox()
         self._changed = asyncio.Event()
-        self._retries = _RetryPolicy(options.reconnect_s)
+        self._retries = _RetryPolicy(options.reconnect_s, len(servers))
+        self._unreachable = 0
+        """Servers that could not be reached, one after the other."""
         self._is_connected = self._was_connected = False
 
     async def next(self) -> Event | None:
@@ -114,18 +120,21 @@ class _Conversation:
                 lost: StenoError = ConnectionLostError(f"the connection to the server was lost: {error}")
             except (OverloadedError, DrainingError, SessionEndedError, SlowReaderError) as error:
                 lost = error
+                self._unreachable = 0
             except ConnectFailedError as error:
-                if not self._was_connected:
+                self._unreachable += 1
+                if not self._was_connected and self._unreachable == len(self._servers):
                     raise
                 lost = error
             self._is_connected = False
+            self._servers.rotate(-1)
             pause_s = self._retries.pause_after(lost, asyncio.get_running_loop().time())
             log.warning("%s; retrying in %.1f s", lost.message, pause_s)
             await asyncio.sleep(pause_s)
 
     async def _connection(self) -> None:
         """Run one connection; return when the server has closed the session."""
-        async with open_socket(self._server, self._buffer.begin_connection()) as socket:
+        async with open_socket(self._servers[0], self._buffer.begin_connection()) as socket:
             await self._start(socket)
             self._is_connected = self._was_connected = True
             sending = asyncio.create_task(self._send(socket), name="steno send")
@@ -191,10 +200,11 @@ class _Conversation:
 
 
 class _RetryPolicy:
-    """Pauses between retries: exponential backoff with jitter."""
+    """Pauses between retries: exponential backoff with jitter, after each of `servers` has failed once."""
 
-    def __init__(self, total_s: float) -> None:
+    def __init__(self, total_s: float, servers: int = 1) -> None:
         self._total_s = total_s
+        self._servers = servers
         self.reset()
 
     def reset(self) -> None:
@@ -206,9 +216,12 @@ class _RetryPolicy:
         """Seconds to wait before the next retry. Raises `error` when `total_s` has passed."""
         self._until = now + self._total_s if self._until is None else self._until
         left_s = self._until - now
-        pause_s = min(FIRST_PAUSE_S * 2.0**self._tries, MAX_PAUSE_S) * random.uniform(0.5, 1.0)
+        rounds, tried = divmod(self._tries, self._servers)
+        pause_s = min(FIRST_PAUSE_S * 2.0**rounds, MAX_PAUSE_S) * random.uniform(0.5, 1.0)
         self._tries += 1
-        if isinstance(error, OverloadedError | DrainingError):
+        if tried < self._servers - 1:
+            pause_s = random.uniform(0.0, FIRST_PAUSE_S)  # not all clients of a server that shuts down at once
+        elif isinstance(error, OverloadedError | DrainingError):
             pause_s = error.retry_after_s + random.uniform(0.0, LATE_S)
         elif left_s > FIRST_PAUSE_S:
             pause_s = min(pause_s, left_s)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,6 +38,10 @@ class ServerUrl:
             return ipaddress.ip_address(self.base.host).is_loopback
         except ValueError:
             return self.base.host == "localhost" or self.base.host.endswith(".localhost")
+
+    def with_fallbacks(self, urls: Iterable[str]) -> tuple[ServerUrl, ...]:
+        """This server and those at `urls`, with the same key. Raises SettingsError: a URL is invalid."""
+        return (self, *(replace(self, base=_base(url)) for url in urls))
 
     def client(self) -> httpx.Client:
         """Create an HTTP client. Raises SettingsError if the environment's proxy or certificate is invalid."""

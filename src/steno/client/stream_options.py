@@ -31,6 +31,7 @@ class StreamArguments(TypedDict, total=False):
     use_server_vad: bool
     offset_s: float
     reconnect_s: float
+    fallback_urls: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class StreamOptions:
     """Time of the stream's first sample, added to all times."""
     reconnect_s: float = 30.0
     """Max seconds of retries after a lost connection, or while the server is full; 0 = no retries."""
+    fallback_urls: Sequence[str] = ()
+    """URLs of further servers, which have the same API key. Each retry uses the next one, and waits only after all."""
 
     def __post_init__(self) -> None:
         known = (*BYTES_PER_SAMPLE, *CONTAINERS)
@@ -72,6 +75,8 @@ class StreamOptions:
             raise InvalidRequestError(f"offset_s must be 0 or more, got {self.offset_s}", param="offset_s")
         if isinstance(self.hotwords, str):
             raise InvalidRequestError("invalid hotwords; expected a list of words", param="hotwords")
+        if isinstance(self.fallback_urls, str):
+            raise InvalidRequestError("invalid fallback_urls; expected a list of URLs", param="fallback_urls")
 
     @property
     def bytes_per_sample(self) -> int | None:

@@ -255,7 +255,8 @@ class Client:
         `audio` is iterated in another thread. If the caller stops early, that thread ends after the `next` in progress.
         """
         checked_options = StreamOptions(**options)
+        servers = self._server.with_fallbacks(checked_options.fallback_urls)
         from steno.client.background import in_background
         from steno.client.conversation import converse
 
-        return in_background(converse(self._server, checked_options, audio))
+        return in_background(converse(servers, checked_options, audio))
