@@ -74,6 +74,8 @@ def create_app(settings: Settings) -> FastAPI:
         else compose.engine_of(settings, metrics)
     )
     metrics.watch(engine)
+    for _, language in live_routes.LANGUAGES:
+        metrics.live_sessions.labels(language.name)  # 0: an autoscaler takes a missing metric for an unknown one
     translator = compose.translator_of(settings)
     live = compose.live_of(settings, engine, translator, metrics)
     recordings = compose.recordings_of(settings, engine)
