@@ -83,7 +83,7 @@ def test_compose_builds_a_dockerfile_of_ours_and_gives_the_drain_its_time(name: 
     assert folder == ROOT
     assert (folder / service["build"]["dockerfile"]).exists()
     grace_s = int(_default(service["stop_grace_period"]).rstrip("s"))
-    assert grace_s > Settings.model_fields["drain_timeout"].default + CLOSE_S
+    assert grace_s > Settings.model_fields["drain_timeout"].default + 2 * CLOSE_S + 1
     assert [volume.partition(":")[0] for volume in service["volumes"]] == list(COMPOSE["volumes"])
 
 
