@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 
 from command_line import run_command
@@ -99,16 +100,16 @@ def test_a_bound_process_its_threads_and_children_run_on_the_node_and_prefer_its
 
 
 @LINUX
-def test_a_server_on_a_node_serves(fixtures: Path) -> None:
+def test_a_server_on_a_node_and_the_processes_that_it_starts_are_bound(fixtures: Path) -> None:
     node, cpus = next(iter(numa.nodes_of_machine().items()))
-    with RunningServer(ASR_BACKEND="scripted", NUMA_NODE=str(node)) as server:
-        pid = server.process.pid
-        assert os.sched_getaffinity(pid) == cpus & os.sched_getaffinity(0)
-        heap = [line for line in Path(f"/proc/{pid}/numa_maps").read_text().splitlines() if " heap" in line]
-        assert {line.split()[1] for line in heap} == {f"prefer:{node}"}
+    with RunningServer(ASR_BACKEND="scripted", NUMA_NODE=str(node), GATEWAY_MODE="true") as server:
         assert post(server, fixtures / "letter.flac").status_code == 200
-        for decoder in server.children():
-            assert set(decoder.cpu_affinity()) == cpus & os.sched_getaffinity(0)
+        processes = [psutil.Process(server.process.pid), *server.children()]
+        assert len(processes) >= 3, "the server, its worker and a decoder"
+        for process in processes:
+            assert set(process.cpu_affinity()) == cpus & os.sched_getaffinity(0)
+            lines = Path(f"/proc/{process.pid}/numa_maps").read_text(encoding="ascii").splitlines()
+            assert {line.split()[1] for line in lines if " heap" in line} == {f"prefer:{node}"}
 
 
 @LINUX

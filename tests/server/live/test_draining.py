@@ -88,18 +88,19 @@ def reference() -> Iterator[RunningServer]:
 
 
 class Conversation:
-    """One connection: says `pcm` as it is spoken, and keeps what it is told."""
+    """One connection; it keeps what it is told."""
 
     def __init__(self, socket: websockets.ClientConnection, dialect: LiveDialect) -> None:
         self.socket = socket
         self.messages: list[Message] = []
         self._dialect = dialect
 
-    async def say(self, pcm: bytes) -> None:
+    async def say(self, pcm: bytes, pace: float = 1.0) -> None:
+        """`pace` times as fast as it is spoken."""
         try:
             for part in parts(pcm, round(CHUNK_S * self._dialect.sample_rate) * 2):
                 await self.socket.send(self._dialect.frame(part))
-                await asyncio.sleep(CHUNK_S)
+                await asyncio.sleep(CHUNK_S / pace)
         except websockets.ConnectionClosed:
             return
 
@@ -143,17 +144,21 @@ async def refused(server: RunningServer, dialect: LiveDialect) -> tuple[str, int
         return body.get("err_code") or body["error"]["code"], error.response.status_code
 
 
-@DIALECTS
+@pytest.mark.parametrize(
+    ("dialect", "gateway"),
+    [(NATIVE, "false"), (NATIVE, "true"), (OPENAI, "false"), (DEEPGRAM, "false")],
+    ids=["native", "native-worker", "openai", "deepgram"],
+)
 async def test_sigterm_finishes_what_is_being_said_and_closes_with_1012(
-    reference: RunningServer, fixtures: Path, dialect: LiveDialect
+    reference: RunningServer, fixtures: Path, dialect: LiveDialect, gateway: str
 ) -> None:
     pcm = speech(fixtures, dialect)
     async with websockets.connect(address(reference, dialect), max_size=None) as socket:
         undisturbed = Conversation(socket, dialect)
-        talking = asyncio.create_task(undisturbed.say(pcm))
+        talking = asyncio.create_task(undisturbed.say(pcm, pace=8))
         await undisturbed.until(lambda message: dialect.final_of(message) is not None)
         await talking
-    with RunningServer(ASR_BACKEND="scripted") as server:
+    with RunningServer(ASR_BACKEND="scripted", GATEWAY_MODE=gateway) as server:
         async with websockets.connect(address(server, dialect), max_size=None) as socket:
             conversation = Conversation(socket, dialect)
             talking = asyncio.create_task(conversation.say(pcm))
