@@ -25,7 +25,7 @@ from steno.engine.worker.worker_wire import Connection, Report, WorkerGoneError
 
 START_S = 60.0
 """Time limit of a worker's start, before it loads any model."""
-SILENCE_S = 5.0
+SILENCE_S = 3.0
 """A worker that reports nothing for so long hangs."""
 LOADING_SILENCE_S = 120.0
 """As `SILENCE_S` while a model is being loaded: importing large libraries stops all threads of the worker."""
