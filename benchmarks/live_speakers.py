@@ -85,7 +85,7 @@ def deepgram(server: str) -> Speaker:
 
 
 def openai(server: str) -> Speaker:
-    """Ends with a commit, and the completion of the item that it makes, or the error that there is nothing to commit."""
+    """Ends when what was said has its last completion."""
     committing = False
 
     def encode(pcm: bytes) -> str:
@@ -93,7 +93,9 @@ def openai(server: str) -> Speaker:
 
     def text_of(message: dict[str, Any]) -> tuple[str, bool] | None:
         kind = message["type"].removeprefix("conversation.item.input_audio_transcription.")
-        return {"delta": (message.get("delta", ""), False), "completed": (message.get("transcript", ""), True)}.get(kind)
+        return {"delta": (message.get("delta", ""), False), "completed": (message.get("transcript", ""), True)}.get(
+            kind
+        )
 
     open_items: set[str] = set()
 

@@ -44,9 +44,9 @@ from steno.engine.worker.worker_wire import (
 )
 from steno.errors import BackendCrashedError, DrainingError, ModelLoadError
 
-MAX_DEATHS = 2
+MAX_DEATHS = 3
 """A job that was running in so many workers when they died is not tried again."""
-BROKEN_AFTER = 3
+BROKEN_AFTER = 5
 """Deaths of workers, one after the other and without a result, after which requests are refused until one works."""
 BROKEN_S = 15.0
 """After so many seconds one more worker is tried."""
