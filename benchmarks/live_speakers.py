@@ -106,7 +106,7 @@ def openai(server: str) -> Speaker:
             committing = True
         if kind == "input_audio_buffer.speech_started":
             open_items.add(message["item_id"])
-        if kind.endswith("transcription.completed") or kind.endswith("transcription.failed"):
+        if kind.endswith(("transcription.completed", "transcription.failed")):
             open_items.discard(message["item_id"])
         return committing and not open_items
 

@@ -20,7 +20,21 @@ from steno.engine.protocol import EngineStatus
 from steno.engine.worker.measurements import Measurements
 from steno.engine.worker.worker_client import WorkerClient
 from steno.engine.worker.worker_server import WorkerServer
-from steno.engine.worker.worker_wire import Connection
+from steno.engine.worker.worker_wire import Connection, Submit
+from steno.types import SAMPLE_RATE
+
+
+class _CountingConnection(Connection):
+    """Notes the seconds of audio that each job brings."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent_s: list[float]) -> None:
+        super().__init__(reader, writer)
+        self._sent_s = sent_s
+
+    def send(self, message: Any) -> None:
+        if isinstance(message, Submit):
+            self._sent_s.append(len(message.audio) / 4 / SAMPLE_RATE)
+        super().send(message)
 
 
 class WorkerInLoop(WorkerClient):
@@ -28,9 +42,16 @@ class WorkerInLoop(WorkerClient):
 
     def __init__(self, local: LocalClient, unloaded: EngineStatus, measurements: Measurements, telemetry: Any) -> None:
         super().__init__(local.info, unloaded, self._connect_in_loop, telemetry)
+        self.local = local
+        self.sent_s: list[float] = []
+        """Seconds of audio that each job brought."""
+        self.dies_at_once = False
+        """Whether each connection ends as soon as it is there."""
+        self._refuses = False
         self._server = WorkerServer(local, measurements, idle_timeout_s=0)
         self._stop = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
+        self._connections: list[Connection] = []
         self._folder = tempfile.TemporaryDirectory(prefix="steno-")
         self._address = f"{self._folder.name}/worker.sock"
 
@@ -47,8 +68,34 @@ class WorkerInLoop(WorkerClient):
         await self._serving
         self._folder.cleanup()
 
+    def die(self) -> None:
+        """End the connection, as a worker's death does."""
+        self._connections[-1].abort()
+
+    def refuse(self) -> None:
+        """Let no later connection come about."""
+        self._refuses = True
+
     async def _connect_in_loop(self) -> Connection:
-        return Connection(*await asyncio.open_unix_connection(self._address))
+        if self._refuses:
+            raise ConnectionRefusedError("no worker")
+        connection = _CountingConnection(*await asyncio.open_unix_connection(self._address), self.sent_s)
+        self._connections.append(connection)
+        if self.dies_at_once:
+            connection.abort()
+        return connection
+
+
+def worker_in_loop(
+    backend: Any,
+    limits: AdmissionLimits | None = None,
+    telemetry: Any = None,
+    run_in_thread: Any = None,
+    aligner: Any = None,
+) -> WorkerInLoop:
+    measurements = Measurements()
+    local = LocalClient(backend, limits or AdmissionLimits(), measurements, run_in_thread, aligner)
+    return WorkerInLoop(local, unloaded_status(backend, aligner), measurements, telemetry)
 
 
 KINDS = [pytest.param("local"), pytest.param("worker", marks=pytest.mark.slow)]
@@ -75,6 +122,4 @@ def new_engine(
     """As `local_engine`; of the kind "worker" with a worker's connection between the engine and its lanes."""
     if chosen[0] == "local":
         return local_engine(backend, limits, telemetry, run_in_thread, aligner)
-    measurements = Measurements()
-    local = LocalClient(backend, limits, measurements, run_in_thread, aligner)
-    return Engine(WorkerInLoop(local, unloaded_status(backend, aligner), measurements, telemetry), limits, telemetry)
+    return Engine(worker_in_loop(backend, limits, telemetry, run_in_thread, aligner), limits, telemetry)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from loguru import logger
 
@@ -130,8 +131,6 @@ class WorkerClient:
         assert self._task is not None
         self._task.cancel()
         await asyncio.wait([self._task])
-        if self._connection is not None:
-            self._connection.abort()
         self._status = self._unloaded
 
     def put(self, job: Job) -> None:
@@ -204,7 +203,7 @@ class WorkerClient:
     async def _run(self) -> None:
         while True:
             await self._wanted.wait()
-            reason = "it did not start"
+            connection: Connection | None = None
             try:
                 async with asyncio.timeout(START_S):
                     connection = await self._connect()
@@ -214,10 +213,14 @@ class WorkerClient:
                 reason = f"it said nothing for {START_S:g} s"
             except (OSError, WorkerGoneError) as error:
                 reason = str(error) or type(error).__name__
+            finally:
+                self._connection = None
+                if connection is not None:
+                    connection.abort()
             self._lost(reason)
             await asyncio.sleep(RECONNECT_S if self._wanted.is_set() else 0)
 
-    async def _converse(self, connection: Connection, hello: FromWorker) -> None:
+    async def _converse(self, connection: Connection, hello: FromWorker) -> NoReturn:
         if not isinstance(hello, Hello) or hello.version != __version__:
             raise WorkerGoneError(f"the worker is another version: {hello}")
         self._connection = connection
@@ -295,9 +298,6 @@ class WorkerClient:
 
     def _lost(self, reason: str) -> None:
         """The worker is gone. If nothing was wanted of it, it has ended because it was idle."""
-        if self._connection is not None:
-            self._connection.abort()
-            self._connection = None
         self._sent.clear()
         is_wanted = bool(self._jobs or self._loads or self._leases.total())
         if not is_wanted or self._is_stopped:

@@ -52,7 +52,8 @@ class WorkerSupervisor:
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._failures = 0
-        self._was_loaded = False
+        self._was_loaded = self._was_reached = False
+        """Whether the running worker has loaded its model, and has accepted a connection."""
         self.starts = 0
         """How many workers were started."""
 
@@ -103,7 +104,7 @@ class WorkerSupervisor:
         while True:
             await self._connection_waits()
             await asyncio.sleep(PAUSES_S[min(self._failures, len(PAUSES_S) - 1)])
-            self._was_loaded = False
+            self._was_loaded = self._was_reached = False
             try:
                 await self._run_worker()
             except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and tried again after a pause
@@ -127,8 +128,17 @@ class WorkerSupervisor:
             self._failures = 0
             return
         self._failures = 0 if self._was_loaded else self._failures + 1
+        if not self._was_reached:
+            self._refuse_waiting()
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         logger.error("worker process {} ended {}", pid, how)
+
+    def _refuse_waiting(self) -> None:
+        """Close the connections that wait: those who made them learn that the worker died."""
+        assert self._listener is not None
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._listener.accept()[0].close()
 
     async def _connection_waits(self) -> None:
         """Return once a connection waits to be accepted."""
@@ -166,6 +176,7 @@ class WorkerSupervisor:
                 async with asyncio.timeout(limit_s):
                     message = await connection.receive_from_worker()
                 limit_s = SILENCE_S
+                self._was_reached = True
                 if not isinstance(message, Report):
                     continue
                 recogniser, aligner = message.status.recogniser, message.status.aligner
