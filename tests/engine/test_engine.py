@@ -2,7 +2,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -21,6 +21,7 @@ from steno.errors import (
     DrainingError,
     ModelLoadError,
     OverloadedError,
+    SupersededError,
 )
 
 pytestmark = pytest.mark.usefixtures("engine_kind")
@@ -202,6 +203,28 @@ def test_a_step_that_fails_fails_its_slots_and_no_later_work() -> None:
             assert [isinstance(outcome, BackendError) for outcome in outcomes] == [True, False, False]
 
     run(main())
+
+
+def test_the_audio_of_a_superseded_partial_is_freed_without_a_collection() -> None:
+    async def partial(engine: Engine, audios: list[weakref.ref[object]]) -> None:
+        async with engine.admit(Priority.LIVE_PARTIAL) as ticket:
+            work = recognize(2, utterance="a", final=False)
+            audios.append(weakref.ref(work.audio))
+            with suppress(SupersededError):
+                await ticket.recognize(work)
+
+    async def main() -> None:
+        audios: list[weakref.ref[object]] = []
+        async with step_engine(slots=1, step_s=1.0) as engine:
+            await asyncio.gather(*(partial(engine, audios) for _ in range(4)))
+            await asyncio.sleep(5)
+            assert [audio() for audio in audios] == [None] * 4
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_the_error_of_one_request_keeps_no_other_request_s_audio_alive() -> None:

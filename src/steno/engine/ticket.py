@@ -205,7 +205,11 @@ class Ticket:
         job = self._runner.submit(work, self._priority if priority is None else priority, deadline)
         self._jobs.add(job)
         job.future.add_done_callback(lambda _: self._jobs.discard(job))
-        result = await job.future
+        try:
+            result = await job.future
+        except BaseException:
+            del job  # a cycle: its future keeps the error, whose traceback keeps this frame, and the job's audio
+            raise
         if isinstance(work, Align):
             self.align_s += loop.time() - job.submitted
         elif job.started is not None:

@@ -99,6 +99,7 @@ class QwenAligner:
         finally:
             if request in self._waiting:  # the caller was cancelled
                 self._waiting.remove(request)
+            del request  # a failed future keeps its error, whose traceback keeps this frame, and the audio
 
     async def _run(self) -> None:
         """Align batch after batch. Requests of cancelled callers are skipped."""

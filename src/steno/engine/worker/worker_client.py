@@ -169,6 +169,7 @@ class WorkerClient:
         try:
             await load.done
         finally:
+            del load  # as in `Ticket`: its future keeps the error, whose traceback keeps this frame
             self._loads.pop(number, None)
 
     def start_loading_aligner(self) -> LaneStatus:

@@ -176,6 +176,8 @@ class Connection:
                 raise WorkerGoneError(f"a message of {size} bytes")
             return decoder.decode(await self._reader.readexactly(size))
         except (OSError, asyncio.IncompleteReadError) as error:
+            # The reader keeps the error, which keeps the frames of its traceback, with their jobs and audio.
+            error.__traceback__ = None
             raise WorkerGoneError(type(error).__name__) from None
         except msgspec.DecodeError as error:
             raise WorkerGoneError(str(error)) from None

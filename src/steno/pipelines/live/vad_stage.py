@@ -114,7 +114,10 @@ class VadStage:
         self._waiting.append(request)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run(), name="vad")
-        return await future
+        try:
+            return await future
+        finally:
+            del future, request  # a failed future keeps its error, whose traceback keeps this frame, and the audio
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
