@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz import process
-from rapidfuzz.distance import Levenshtein
 
 from steno.alignment.tokens import weight_of
 
@@ -245,6 +243,9 @@ class _Similarities:
     def _of_types(self, norm: str) -> NDArray[np.float32]:
         known = self._known.get(norm)
         if known is None:
+            from rapidfuzz import process
+            from rapidfuzz.distance import Levenshtein
+
             similarity = process.cdist(
                 [norm], self._types, scorer=Levenshtein.normalized_similarity, score_cutoff=MIN_SIMILARITY
             )[0]

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from rapidfuzz.distance import Indel
-
 from steno.alignment.matching import Pair, SheetTokens, Visit, match
 from steno.alignment.sheet import SheetLine
 from steno.alignment.tokens import Token, tokens_of, weight_of
@@ -240,6 +238,8 @@ def _text_of(lines: Sequence[int], tokens: Sequence[LineTokens]) -> str:
 
 def _letters(text: str, sound: str) -> float:
     """Similarity of the letters: 0 = as by chance, 1 = equal."""
+    from rapidfuzz.distance import Indel
+
     return max((Indel.normalized_similarity(text, sound) - CHANCE) / (1 - CHANCE), 0.0)
 
 

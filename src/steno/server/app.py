@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -171,6 +170,8 @@ def _result_cache(settings: Settings, engine: Engine) -> ResultCache | None:
     """Raises SettingsError: `CACHE_DIR` cannot be used."""
     if settings.cache_dir is None:
         return None
+    import sqlite3
+
     from steno.server.http.result_cache import ResultCache
 
     served_by = f"{__version__} {engine.backend.name} {engine.backend.model_id} {settings.of_results()}"

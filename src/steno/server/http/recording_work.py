@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Generic, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 
 from fastapi import Request, Response
 
@@ -14,10 +14,12 @@ from steno.pipelines.known_text import Report
 from steno.server.http import upload
 from steno.server.http.answer import Answer
 from steno.server.http.forms import RecordingForm
-from steno.server.http.result_cache import ResultCache
 from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services
 from steno.types import Transcript
+
+if TYPE_CHECKING:
+    from steno.server.http.result_cache import ResultCache
 
 F = TypeVar("F", bound=RecordingForm)
 
