@@ -16,8 +16,9 @@ from steno.engine.front import Engine
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.local import LocalClient
 from steno.engine.queue import Priority
-from steno.engine.worker.worker_client import BROKEN_AFTER, BROKEN_S, MAX_DEATHS
-from steno.errors import BackendCrashedError, ModelLoadError
+from steno.engine.worker.crash_loop import BROKEN_AFTER, BROKEN_S
+from steno.engine.worker.worker_client import MAX_DEATHS
+from steno.errors import BackendCrashedError, InvalidRequestError, ModelLoadError
 from steno.types import SAMPLE_RATE
 
 
@@ -111,6 +112,17 @@ def test_workers_that_die_in_a_row_make_it_refuse_and_a_later_one_may_mend_it() 
             await asyncio.sleep(BROKEN_S)
             assert engine.status().broken is None
             await ticket.recognize(recognize(1))
+
+    run(main())
+
+
+def test_text_that_cannot_travel_fails_alone() -> None:
+    async def main() -> None:
+        async with engine_on(worker_in_loop(SleepingBackend(load_s=0))) as engine, engine.admit() as ticket:
+            with pytest.raises(InvalidRequestError, match="Unicode"):
+                await ticket.recognize(recognize(1, context="\ud800"))
+            await ticket.recognize(recognize(1, context="\U0001f600"))
+            assert engine.status().worker_restarts == 0
 
     run(main())
 

@@ -2,6 +2,7 @@
 
 - `worker_wire`         messages between server and worker, over a Unix socket
 - `worker_client`       the server's side: an `EngineClient` that sends again what a dead worker lost
+- `crash_loop`          counts the deaths of workers
 - `worker_server`       the worker's side: runs the messages' jobs on a `LocalClient`
 - `front_connection`    one server process that a worker works for
 - `utterance_audio`     the audio of live utterances that the worker keeps, so that only new audio travels

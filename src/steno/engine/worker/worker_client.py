@@ -25,6 +25,7 @@ from steno.engine.lifecycle import RETRY_AFTER_FAILURE_S, LifecycleState
 from steno.engine.protocol import EngineInfo, EngineStatus, LaneStatus, Lease
 from steno.engine.queue import Job, Work
 from steno.engine.telemetry import NullTelemetry, Telemetry
+from steno.engine.worker.crash_loop import CrashLoop
 from steno.engine.worker.measurements import replay
 from steno.engine.worker.worker_wire import (
     Cancel,
@@ -43,14 +44,10 @@ from steno.engine.worker.worker_wire import (
     error_of,
     submit_message,
 )
-from steno.errors import BackendCrashedError, DrainingError, ModelLoadError
+from steno.errors import BackendCrashedError, DrainingError, InvalidRequestError, ModelLoadError
 
 MAX_DEATHS = 3
 """A job that was running in so many workers when they died is not tried again."""
-BROKEN_AFTER = 5
-"""Deaths of workers, one after the other and without a result, after which requests are refused until one works."""
-BROKEN_S = 15.0
-"""After so many seconds one more worker is tried."""
 RETRY_S = 5.0
 """When a refused client should try again."""
 START_S = 60.0
@@ -92,7 +89,7 @@ class WorkerClient:
 
     def __init__(self, info: EngineInfo, unloaded: EngineStatus, connect: Connect, telemetry: Telemetry | None) -> None:
         self.info = info
-        self._unloaded = replace(unloaded, worker_restarts=0)
+        self._unloaded = unloaded
         self._status = self._unloaded
         self._connect = connect
         self._telemetry = telemetry or NullTelemetry()
@@ -105,10 +102,7 @@ class WorkerClient:
         self._sent: dict[str, int] = {}
         """Samples of each live utterance that the worker keeps."""
         self._wanted = asyncio.Event()
-        self._deaths = 0
-        """Of workers, one after the other, since one gave a result."""
-        self._broken: str | None = None
-        self._restarts = 0
+        self._crashes = CrashLoop()
         self._was_loaded = False
         self._wants_aligner = False
         """Whether the aligner should be loaded as soon as there is a worker."""
@@ -117,7 +111,8 @@ class WorkerClient:
         self._task: asyncio.Task[None] | None = None
 
     def status(self) -> EngineStatus:
-        return self._status
+        crashes = self._crashes
+        return replace(self._status, worker_restarts=crashes.restarts, broken=crashes.broken or self._status.broken)
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="worker client")
@@ -131,6 +126,7 @@ class WorkerClient:
         assert self._task is not None
         self._task.cancel()
         await asyncio.wait([self._task])
+        self._crashes.close()
         self._status = self._unloaded
 
     def put(self, job: Job) -> None:
@@ -157,8 +153,8 @@ class WorkerClient:
     async def ready(self, work: Work | None, deadline: float) -> None:
         is_alignment = isinstance(work, Align)
         lane = self._status.aligner if is_alignment else self._status.recogniser
-        if self._status.broken is not None:
-            raise ModelLoadError(self._status.broken, retry_after_s=RETRY_S)
+        if self._crashes.broken is not None:
+            raise ModelLoadError(self._crashes.broken, retry_after_s=RETRY_S)
         if self._connection is not None and lane is not None and lane.state is LifecycleState.READY:
             return
         number = next(self._numbers)
@@ -214,6 +210,9 @@ class WorkerClient:
                 reason = f"it said nothing for {START_S:g} s"
             except (OSError, WorkerGoneError) as error:
                 reason = str(error) or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and tried with another worker
+                logger.opt(exception=error).error("talking to the worker failed")
+                reason = type(error).__name__
             finally:
                 self._connection = None
                 if connection is not None:
@@ -251,7 +250,11 @@ class WorkerClient:
         key = job.utterance
         known = min(self._sent.get(key, 0), len(work.audio)) if key is not None else 0
         timeout_s = max(job.deadline - asyncio.get_running_loop().time(), 0.0)
-        connection.send(submit_message(number, job.priority, min(timeout_s, 1e6), work, known))
+        try:
+            connection.send(submit_message(number, job.priority, min(timeout_s, 1e6), work, known))
+        except UnicodeEncodeError:
+            job.settle(InvalidRequestError("the text has characters that are not valid Unicode"))
+            return
         if key is not None and not job.is_partial:
             self._sent.pop(key, None)
         elif key is not None:
@@ -268,7 +271,7 @@ class WorkerClient:
             case Report():
                 self._was_loaded = message.status.recogniser.state is LifecycleState.READY
                 self._note_failure(message.status)
-                self._status = replace(message.status, worker_restarts=self._restarts, broken=self._broken)
+                self._status = message.status
                 for measurement in message.measurements:
                     replay(measurement, self._telemetry)
             case _:
@@ -288,8 +291,7 @@ class WorkerClient:
         submitted = self._jobs.pop(message.call, None)
         if submitted is None:
             return  # cancelled meanwhile
-        self._deaths = 0
-        self._broken = None
+        self._crashes.worked()
         if error is not None:
             submitted.job.settle(error)
         elif isinstance(message, Done):
@@ -303,11 +305,9 @@ class WorkerClient:
         is_wanted = bool(self._jobs or self._loads or self._leases.total())
         if not is_wanted or self._is_stopped:
             self._was_loaded = False
-            self._status = replace(self._unloaded, worker_restarts=self._restarts, broken=self._broken)
+            self._status = self._unloaded
             self._wanted.clear()
             return
-        self._deaths += 1
-        self._restarts += 1
         logger.warning("the worker process is gone ({}); a new one gets its work", reason)
         self._tell_dead(reason)
         for submitted in list(self._jobs.values()):
@@ -318,24 +318,13 @@ class WorkerClient:
                 submitted.job.settle(BackendCrashedError(text, retry_after_s=RETRY_S))
 
     def _tell_dead(self, reason: str) -> None:
-        if self._deaths >= BROKEN_AFTER:
-            self._broken = f"the worker process died {self._deaths} times in a row: {reason}"
-            asyncio.get_running_loop().call_later(BROKEN_S, self._try_again)
+        self._crashes.died(reason)
+        if (broken := self._crashes.broken) is not None:
             for load in self._loads.values():
                 with suppress(asyncio.InvalidStateError):
-                    load.done.set_exception(ModelLoadError(self._broken, retry_after_s=RETRY_S))
-        self._status = replace(
-            self._unloaded,
-            worker_restarts=self._restarts,
-            restarting=f"the worker process died ({reason}) and is started again",
-            broken=self._broken,
-            is_working=False,
-        )
-
-    def _try_again(self) -> None:
-        self._broken = None
-        self._deaths = min(self._deaths, BROKEN_AFTER - 1)
-        self._status = replace(self._status, broken=None)
+                    load.done.set_exception(ModelLoadError(broken, retry_after_s=RETRY_S))
+        restarting = f"the worker process died ({reason}) and is started again"
+        self._status = replace(self._unloaded, restarting=restarting, is_working=False)
 
     def _send_leases(self) -> None:
         if self._connection is not None:

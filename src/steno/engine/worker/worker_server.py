@@ -106,6 +106,8 @@ class WorkerServer:
             await front.run()
         except asyncio.CancelledError:
             pass  # the worker ends
+        except Exception as error:  # noqa: BLE001 - the boundary of a task: logged; the front connects again
+            logger.opt(exception=error).error("working for a server process failed")
         finally:
             del self._fronts[front]
             self._tasks.discard(task)

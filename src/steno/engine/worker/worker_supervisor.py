@@ -84,7 +84,8 @@ class WorkerSupervisor:
         """Create the socket, for this user alone. `__aenter__` does it if it was not done before."""
         if self._listener is not None:
             return
-        self._folder = Path(tempfile.mkdtemp(prefix="steno-"))
+        # The path of a Unix socket has 107 bytes at most.
+        self._folder = Path(tempfile.mkdtemp(prefix="steno-", dir=None if len(tempfile.gettempdir()) < 70 else "/tmp"))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.address))
         self._listener.listen(BACKLOG)
