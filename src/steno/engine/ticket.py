@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 from steno.backends.aligners.base import Align, Alignment
@@ -204,7 +205,7 @@ class Ticket:
             raise asyncio.CancelledError("the request has ended")
         job = self._runner.submit(work, self._priority if priority is None else priority, deadline)
         self._jobs.add(job)
-        job.future.add_done_callback(lambda _: self._jobs.discard(job))
+        job.future.add_done_callback(partial(self._done, job))
         try:
             result = await job.future
         except BaseException:
@@ -216,6 +217,9 @@ class Ticket:
             self.queue_s += job.started - job.submitted
             self.busy_s += loop.time() - job.started
         return result
+
+    def _done(self, job: Job, _: object) -> None:
+        self._jobs.discard(job)
 
     async def _load(self, deadline: float, work: Work | None = None) -> None:
         loop = asyncio.get_running_loop()
