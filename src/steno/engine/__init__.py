@@ -4,6 +4,7 @@
 - `protocol`   `EngineClient`: what the engine needs from whatever runs its jobs
 - `local`      the client of lanes in this process
 - `admission`  admission control: how many requests and sessions are let in
+- `counts`     what limits are checked against; `shared_counts` and `front_table` for several fronts together
 - `retries`    when a refused client should come back
 - `live_load`  how many live sessions fit, by measured load
 - `ticket`     a request's or a session's place; runs its jobs

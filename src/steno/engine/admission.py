@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from steno.engine.counts import Counts, LocalCounts
 from steno.engine.queue import Priority
 from steno.engine.retries import RetrySchedule
 from steno.engine.telemetry import Telemetry
@@ -37,6 +38,7 @@ class AdmissionControl:
     """Counts admitted requests and sessions.
 
     Args:
+        counts: those of all fronts, if there are several. Reservations are each front's own.
         capacity: how many uploads the backend runs at once; may change when its model is loaded.
         live_capacity: how many live sessions fit; None = unknown or unbounded.
         live_wait_s: how long the oldest live work has been waiting.
@@ -50,15 +52,19 @@ class AdmissionControl:
         capacity: Callable[[], int],
         live_capacity: Callable[[], int | None],
         live_wait_s: Callable[[], float],
+        counts: Counts | None = None,
     ) -> None:
         self._limits = limits
         self._capacity = capacity
         self._live_capacity = live_capacity
         self._live_wait_s = live_wait_s
         self._telemetry = telemetry
-        self._uploads = _AdmissionCounter(RetrySchedule((limits.max_waiting + 1) // 2, UPLOAD_INTERVAL_S))
-        self._live = _AdmissionCounter(RetrySchedule((limits.max_live + 1) // 2, LIVE_INTERVAL_S))
-        self._jobs = _AdmissionCounter(RetrySchedule(0, UPLOAD_INTERVAL_S))
+        self._counts = counts = counts or LocalCounts()
+        uploads = RetrySchedule((limits.max_waiting + 1) // 2, UPLOAD_INTERVAL_S)
+        live = RetrySchedule((limits.max_live + 1) // 2, LIVE_INTERVAL_S)
+        self._uploads = _AdmissionCounter("uploads", counts, uploads)
+        self._live = _AdmissionCounter("live", counts, live)
+        self._jobs = _AdmissionCounter("jobs", counts, RetrySchedule(0, UPLOAD_INTERVAL_S))
         """Stored jobs; their number is bounded where they are stored, so that none is refused."""
         self._idle = asyncio.Event()
         self._idle.set()
@@ -66,8 +72,13 @@ class AdmissionControl:
 
     @property
     def admitted(self) -> int:
-        """Number of admitted requests and sessions."""
+        """Number of requests and sessions that this process has admitted."""
         return self._uploads.admitted + self._live.admitted + self._jobs.admitted
+
+    @property
+    def total_admitted(self) -> int:
+        """Number of requests and sessions that all fronts have admitted."""
+        return self._uploads.total + self._live.total + self._jobs.total
 
     @property
     def is_draining(self) -> bool:
@@ -98,8 +109,9 @@ class AdmissionControl:
         """
         loop = asyncio.get_running_loop()
         counter = self._jobs if priority is Priority.BULK else self._live if priority.is_live else self._uploads
-        self.check(priority, client)
-        counter.enter(client, loop.time())
+        with self._counts.exclusive():
+            self.check(priority, client)
+            counter.enter(client, loop.time())
         if priority is not Priority.BULK:
             self._idle.clear()
         try:
@@ -128,22 +140,23 @@ class AdmissionControl:
             raise OverloadedError(f"{refusal}; try again in {wait_s:g} s", retry_after_s=wait_s)
 
     def _too_many_uploads(self, reserved: int) -> str | None:
-        free = self._capacity() + self._limits.max_waiting - self._uploads.admitted
+        free = self._capacity() + self._limits.max_waiting - self._uploads.total
         if free <= 0:
-            return f"{self._uploads.admitted} requests are in progress, which is the maximum"
+            return f"{self._uploads.total} requests are in progress, which is the maximum"
         return _RESERVED if free <= reserved else None
 
     def _too_many_live(self, reserved: int) -> str | None:
-        free = self._limits.max_live - self._live.admitted
+        total = self._live.total
+        free = self._limits.max_live - total
         if free <= 0:
-            return f"{self._live.admitted} live sessions are open, which is the maximum"
+            return f"{total} live sessions are open, which is the maximum"
         wait_s = self._live_wait_s()
         if wait_s > self._limits.max_live_wait_s:
             return f"open live sessions already wait {wait_s:.1f} s for their text"
         fitting = self._live_capacity()
-        if fitting is not None and self._live.admitted >= fitting:
-            return f"{self._live.admitted} live sessions are open, and {fitting} fit on this machine"
-        free = free if fitting is None else min(free, fitting - self._live.admitted)
+        if fitting is not None and total >= fitting:
+            return f"{total} live sessions are open, and {fitting} fit on this machine"
+        free = free if fitting is None else min(free, fitting - total)
         return _RESERVED if free <= reserved else None
 
 
@@ -153,9 +166,17 @@ _RESERVED = "the free capacity is reserved for clients whose retry time has come
 class _AdmissionCounter:
     """Counts admitted uploads, or live sessions, and schedules the retries of refused clients."""
 
-    def __init__(self, retries: RetrySchedule) -> None:
+    def __init__(self, name: str, counts: Counts, retries: RetrySchedule) -> None:
+        self._name = name
+        self._counts = counts
         self.retries = retries
         self.admitted = 0
+        """By this process."""
+
+    @property
+    def total(self) -> int:
+        """Admitted by all fronts."""
+        return self._counts.total(self._name)
 
     def reserved_from(self, client: str, now: float) -> int:
         """Free capacity that is reserved for other clients than `client`."""
@@ -165,7 +186,9 @@ class _AdmissionCounter:
         self.retries.redeem(client, now)
         self.retries.interval.entered(now)
         self.admitted += 1
+        self._counts.add(self._name, +1)
 
     def leave(self, now: float) -> None:
         self.admitted -= 1
+        self._counts.add(self._name, -1)
         self.retries.interval.left(now, self.admitted)

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, c
 from steno.backends.aligners.base import Align
 from steno.backends.base import Capabilities
 from steno.engine.admission import AdmissionControl, AdmissionLimits
+from steno.engine.counts import Counts
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.live_load import LiveLoad
 from steno.engine.protocol import AlignerInfo, BackendInfo, EngineClient, EngineStatus, LaneStatus, Lease
@@ -29,10 +30,19 @@ BULK_WORK_S = 3600.0
 class Engine:
     """Admits requests and sessions, and runs their work through a client.
 
+    Args:
+        counts: what limits are checked against; None = what this process has admitted.
+
     Use it as `async with engine: …`; leaving it ends all work and unloads the models.
     """
 
-    def __init__(self, client: EngineClient, limits: AdmissionLimits, telemetry: Telemetry | None = None) -> None:
+    def __init__(
+        self,
+        client: EngineClient,
+        limits: AdmissionLimits,
+        telemetry: Telemetry | None = None,
+        counts: Counts | None = None,
+    ) -> None:
         self._client = client
         self._limits = limits
         self._telemetry = telemetry or NullTelemetry()
@@ -44,6 +54,7 @@ class Engine:
             capacity=lambda: self.status().capacity,
             live_capacity=lambda: self.live_capacity,
             live_wait_s=lambda: self.status().live_wait_s,
+            counts=counts,
         )
         self._stopped = False
         self._preload_lease = ExitStack()
@@ -97,8 +108,13 @@ class Engine:
 
     @property
     def active(self) -> int:
-        """Requests and sessions that are admitted now."""
+        """Requests and sessions that this process has admitted now."""
         return self._admission.admitted
+
+    @property
+    def total_active(self) -> int:
+        """As `active`, of all fronts."""
+        return self._admission.total_admitted
 
     @property
     def parallelism(self) -> int:

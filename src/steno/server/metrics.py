@@ -156,7 +156,7 @@ class _EngineCollector(Collector):
         for priority in Priority:
             depth.add_metric([priority.name.lower()], now.queue_depth.get(priority, 0))
         yield depth
-        yield GaugeMetricFamily("steno_active_requests", "Admitted requests and sessions.", engine.active)
+        yield GaugeMetricFamily("steno_active_requests", "Admitted requests and sessions.", engine.total_active)
         yield GaugeMetricFamily("steno_running_jobs", "Jobs in the backend.", now.running)
         if engine.live_capacity is not None:
             text = "Live sessions that fit, by the measured load of open ones."

@@ -100,7 +100,7 @@ async def health(services: ServicesDep) -> Health:
         gpu_allocated_mb=now.gpu.allocated_mb if now.gpu else None,
         gpu_reserved_mb=now.gpu.reserved_mb if now.gpu else None,
         worker_alive=now.is_working,
-        active_requests=engine.active,
+        active_requests=engine.total_active,
         queued_jobs=sum(now.queue_depth.values()),
         loading=LoadProgress(done=done, what=what) if state is LifecycleState.LOADING else None,
         aligner_state=now.aligner.state if now.aligner is not None else None,

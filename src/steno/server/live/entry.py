@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from steno.engine.counts import Counts, LocalCounts
 from steno.errors import OverloadedError
 from steno.server.live.dialects.base import Handshake
 from steno.server.middleware.allowed_sites import AllowedSites
@@ -17,11 +17,11 @@ RETRY_AFTER_S = 30.0
 class LiveEntry:
     """Counts the sessions of each key."""
 
-    def __init__(self, keys: Keys, sites: AllowedSites, max_per_key: int) -> None:
+    def __init__(self, keys: Keys, sites: AllowedSites, max_per_key: int, counts: Counts | None = None) -> None:
         self._keys = keys
         self._sites = sites
         self._max_per_key = max_per_key
-        self._open: Counter[int] = Counter()
+        self._counts = counts or LocalCounts()
 
     @contextmanager
     def enter(self, handshake: Handshake, key: str | None) -> Iterator[None]:
@@ -37,11 +37,14 @@ class LiveEntry:
         if found is None:
             yield
             return
-        if self._max_per_key and self._open[found] >= self._max_per_key:
-            text = f"this key has {self._open[found]} live sessions open, as many as it may"
-            raise OverloadedError(text, retry_after_s=RETRY_AFTER_S)
-        self._open[found] += 1
+        name = f"sessions of key {found}"
+        with self._counts.exclusive():
+            total = self._counts.total(name)
+            if self._max_per_key and total >= self._max_per_key:
+                text = f"this key has {total} live sessions open, as many as it may"
+                raise OverloadedError(text, retry_after_s=RETRY_AFTER_S)
+            self._counts.add(name, +1)
         try:
             yield
         finally:
-            self._open[found] -= 1
+            self._counts.add(name, -1)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from steno.engine.counts import Counts
 from steno.engine.front import Engine
 from steno.engine.ticket import Ticket
 from steno.errors import DrainingError, StenoError
@@ -42,11 +43,18 @@ class UploadAdmission:
         receiving: called with the number of bodies being received.
     """
 
-    def __init__(self, app: ASGIApp, engine: Engine, limits: UploadLimits, receiving: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        engine: Engine,
+        limits: UploadLimits,
+        receiving: Callable[[int], None],
+        counts: Counts | None = None,
+    ) -> None:
         self._app = app
         self._engine = engine
         self._limits = limits
-        self._receiving = UploadCounter(limits.max_per_client, receiving)
+        self._receiving = UploadCounter(limits.max_per_client, receiving, counts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or not local_path(scope).startswith(UPLOADS):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TypeAlias
 
 from starlette.types import Message, Receive, Scope
 
+from steno.engine.counts import Counts, LocalCounts
 from steno.errors import AudioTooLargeError, DeadlineExceededError, OverloadedError, UploadStalledError
 from steno.server.middleware.auth import key_index_of
 
@@ -37,13 +37,14 @@ class UploadCounter:
     """Counts the bodies being received, by client.
 
     Args:
-        changed: called with the total.
+        changed: called with the total of this process.
     """
 
-    def __init__(self, max_per_client: int, changed: Callable[[int], None]) -> None:
+    def __init__(self, max_per_client: int, changed: Callable[[int], None], counts: Counts | None = None) -> None:
         self._max_per_client = max_per_client
         self._changed = changed
-        self._bodies: Counter[Client] = Counter()
+        self._counts = counts or LocalCounts()
+        self._bodies = 0
 
     @contextmanager
     def body_of(self, client: Client) -> Iterator[None]:
@@ -52,20 +53,22 @@ class UploadCounter:
         Raises:
             OverloadedError: the client has reached `max_per_client`.
         """
-        if self._max_per_client and self._bodies[client] >= self._max_per_client:
-            text = f"{self._bodies[client]} uploads of this client are in progress, which is the maximum"
-            raise OverloadedError(text, retry_after_s=RETRY_AFTER_S)
-        self._count(client, +1)
+        name = "bodies of {} {}".format(*client)
+        with self._counts.exclusive():
+            total = self._counts.total(name)
+            if self._max_per_client and total >= self._max_per_client:
+                text = f"{total} uploads of this client are in progress, which is the maximum"
+                raise OverloadedError(text, retry_after_s=RETRY_AFTER_S)
+            self._count(name, +1)
         try:
             yield
         finally:
-            self._count(client, -1)
+            self._count(name, -1)
 
-    def _count(self, client: Client, change: int) -> None:
-        self._bodies[client] += change
-        if not self._bodies[client]:
-            del self._bodies[client]
-        self._changed(self._bodies.total())
+    def _count(self, name: str, change: int) -> None:
+        self._counts.add(name, change)
+        self._bodies += change
+        self._changed(self._bodies)
 
 
 class UploadBody:

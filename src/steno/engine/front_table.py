@@ -1,0 +1,135 @@
+"""A table in shared memory that all fronts of a server read: one row for each front, which that front alone writes.
+
+The supervisor creates the file, writes its head, and clears the row of a front that died. Each number is 8 bytes, so
+that readers see it before or after a change, never in between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+
+SLOTS = 4096
+"""Names that one front counts in its row."""
+PROBES = 16
+"""Slots in which a name is looked for, from its own one on."""
+LOCK_S = 0.001
+"""After so long a lock is not waited for: its holder was stopped in between."""
+HEAD = 8
+"""Numbers before the first row."""
+NUMBER_BYTES = 8
+
+
+class Head(IntEnum):
+    """What the supervisor tells: places in the head."""
+
+    EXPECTED = 0
+    """How many fronts there should be."""
+    RUNNING = 1
+    """How many answer."""
+    RESTARTS = 2
+    """How often a front that died was started again."""
+    WORKER_DEATHS = 3
+    """How many worker processes died."""
+
+
+class FrontTable:
+    """Args:
+    fronts: number of rows.
+    """
+
+    def __init__(self, path: Path, fronts: int) -> None:
+        self._file = os.open(path, os.O_RDWR)
+        self._memory = mmap.mmap(self._file, table_bytes(fronts))
+        self._numbers = memoryview(self._memory).cast("Q")
+        self._fronts = fronts
+
+    @classmethod
+    def create(cls, path: Path, fronts: int) -> FrontTable:
+        with path.open("wb") as file:
+            file.truncate(table_bytes(fronts))
+        table = cls(path, fronts)
+        table.tell(Head.EXPECTED, fronts)
+        return table
+
+    def close(self) -> None:
+        self._numbers.release()
+        self._memory.close()
+        os.close(self._file)
+
+    def tell(self, what: Head, number: int) -> None:
+        self._numbers[what] = number
+
+    def told(self, what: Head) -> int:
+        return self._numbers[what]
+
+    def clear(self, front: int) -> None:
+        """Forget what a front that died had counted."""
+        with self.locked():
+            start = _row(front)
+            self._memory[start * NUMBER_BYTES : _row(front + 1) * NUMBER_BYTES] = bytes(2 * SLOTS * NUMBER_BYTES)
+
+    def count_in(self, front: int, key: int) -> int:
+        """What `front` has counted under `key`, which is not 0."""
+        place = self._place_of(front, key)
+        return self._numbers[place + 1] if place is not None else 0
+
+    def count_besides(self, front: int, key: int) -> int:
+        """What all other fronts have counted under `key`."""
+        return sum(self.count_in(other, key) for other in range(self._fronts) if other != front)
+
+    def set_count(self, front: int, key: int, count: int) -> bool:
+        """Returns whether there was a slot for it."""
+        numbers = self._numbers
+        place = self._place_of(front, key)
+        if count == 0:
+            if place is not None:
+                numbers[place + 1], numbers[place] = 0, 0
+            return True
+        place = place if place is not None else self._place_of(front, 0, near=key)
+        if place is None:
+            return False
+        numbers[place + 1] = count
+        numbers[place] = key
+        return True
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Exclude other processes. A lock that is held for `LOCK_S` is not waited for."""
+        until = time.perf_counter() + LOCK_S
+        is_locked = False
+        while not is_locked and time.perf_counter() < until:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_locked = True
+            except OSError:
+                continue
+        try:
+            yield
+        finally:
+            if is_locked:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def _place_of(self, front: int, wanted: int, near: int | None = None) -> int | None:
+        """The first slot with the key `wanted`, where those of `near` are."""
+        first, numbers = (wanted if near is None else near) % SLOTS, self._numbers
+        row = _row(front)
+        for probe in range(PROBES):
+            place = row + 2 * ((first + probe) % SLOTS)
+            if numbers[place] == wanted:
+                return place
+        return None
+
+
+def table_bytes(fronts: int) -> int:
+    return NUMBER_BYTES * _row(fronts)
+
+
+def _row(front: int) -> int:
+    return HEAD + 2 * SLOTS * front

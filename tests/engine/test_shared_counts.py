@@ -1,0 +1,102 @@
+"""Counts that several processes share."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.synchronize
+import time
+from pathlib import Path
+
+import pytest
+
+from steno.engine.front_table import PROBES, SLOTS, FrontTable, Head
+from steno.engine.shared_counts import SharedCounts
+
+LIMIT, TRIES = 40, 400
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    FrontTable.create(tmp_path / "table", 3).close()
+    return tmp_path / "table"
+
+
+def counts_of(path: Path, front: int) -> SharedCounts:
+    return SharedCounts(FrontTable(path, 3), front)
+
+
+def test_each_front_sees_the_sum(path: Path) -> None:
+    first, second, third = (counts_of(path, front) for front in range(3))
+    first.add("live", 2)
+    second.add("live", 3)
+    second.add("uploads", 1)
+    assert [each.total("live") for each in (first, second, third)] == [5, 5, 5]
+    second.add("live", -3)
+    assert [each.total("live") for each in (first, second, third)] == [2, 2, 2]
+    assert third.total("uploads") == 1
+
+
+def test_the_row_of_a_dead_front_is_cleared_alone(path: Path) -> None:
+    first, second = counts_of(path, 0), counts_of(path, 1)
+    first.add("live", 2)
+    second.add("live", 3)
+    FrontTable(path, 3).clear(1)
+    assert first.total("live") == 2
+    assert counts_of(path, 1).total("live") == 2
+
+
+def test_a_name_without_a_free_slot_is_counted_for_its_front_alone(path: Path) -> None:
+    table = FrontTable(path, 3)
+    for n in range(PROBES):
+        assert table.set_count(0, 7 + SLOTS * (n + 1), 1)
+    assert not table.set_count(0, 7, 5)
+    assert table.count_in(0, 7) == 0
+    table.set_count(0, 7 + SLOTS, 0)
+    assert table.set_count(0, 7, 5)
+    assert (table.count_in(0, 7), table.count_besides(1, 7)) == (5, 5)
+
+
+def test_the_head_is_read_by_all(path: Path) -> None:
+    FrontTable(path, 3).tell(Head.RESTARTS, 4)
+    table = FrontTable(path, 3)
+    assert (table.told(Head.EXPECTED), table.told(Head.RESTARTS)) == (3, 4)
+
+
+def test_processes_that_enter_at_once_do_not_exceed_a_limit(path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(3) as pool:
+        entered = pool.starmap(enter_often, [(path, front) for front in range(3)])
+    assert sum(entered) == LIMIT
+    assert counts_of(path, 0).total("live") == LIMIT
+
+
+def enter_often(path: Path, front: int) -> int:
+    counts, entered = counts_of(path, front), 0
+    for _ in range(TRIES):
+        with counts.exclusive():
+            if counts.total("live") < LIMIT:
+                counts.add("live", 1)
+                entered += 1
+        time.sleep(0.0001)
+    return entered
+
+
+def test_a_lock_that_a_stopped_process_holds_is_not_waited_for(path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    holds, ends = context.Event(), context.Event()
+    holder = context.Process(target=hold, args=(path, holds, ends))
+    holder.start()
+    try:
+        assert holds.wait(60)
+        began = time.perf_counter()
+        with counts_of(path, 1).exclusive():
+            assert time.perf_counter() - began < 0.5
+    finally:
+        ends.set()
+        holder.join(60)
+
+
+def hold(path: Path, holds: multiprocessing.synchronize.Event, ends: multiprocessing.synchronize.Event) -> None:
+    with counts_of(path, 0).exclusive():
+        holds.set()
+        ends.wait(60)
