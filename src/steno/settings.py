@@ -17,7 +17,6 @@ from steno.errors import SettingsError
 from steno.settings_captions import CaptionSettings
 from steno.settings_fields import (
     DEFAULT_ALIASES,
-    DeviceName,
     LogLevel,
     Names,
     Quantization,
@@ -28,12 +27,13 @@ from steno.settings_fields import (
     details_of,
     setting,
 )
+from steno.settings_processes import ProcessSettings
 from steno.settings_stored_work import StoredWorkSettings
 
 RESULT_GROUPS = ("Model", "Live", "Subtitles", "Translation", "Qwen engine", "vLLM")
 
 
-class Settings(CaptionSettings, StoredWorkSettings):
+class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
     """All environment variables of steno. A field's name is its variable's name in lower case."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, protected_namespaces=())
@@ -58,17 +58,6 @@ class Settings(CaptionSettings, StoredWorkSettings):
         "Default: pages of the server's own host, and pages that send a key. Without keys, `Host` must also be an "
         "address, a local name or the host of one of these origins.",
         (),
-    )
-    use_granian: bool = setting("Server", "Serve with granian instead of uvicorn.", False)
-    gateway_mode: bool = setting(
-        "Server", "Keep the models in a worker process: started by work, ended when idle, replaced when it dies.", False
-    )
-    worker_timeout: float = setting(
-        "Server", "Seconds that one step of the worker process may take before it is killed.", 120.0, ge=1, le=86_400
-    )
-    numa_node: int | None = setting("Server", "NUMA node: run on its CPUs, and prefer its memory (Linux).", None, ge=0)
-    drain_timeout: float = setting(
-        "Server", "Seconds that requests in progress have to finish after SIGTERM.", 30.0, ge=0, le=3600
     )
 
     max_queue: int = setting(
@@ -156,9 +145,6 @@ class Settings(CaptionSettings, StoredWorkSettings):
     model_revision: str | None = setting("Model", "Branch, tag or commit of the hub model.", None)
     model_allowlist: Names = setting(
         "Model", "Hub ids that may be loaded, comma-separated; `*` = any. Folders are always allowed.", ("Qwen/*",)
-    )
-    device: DeviceName = setting(
-        "Model", "Device of Qwen3-ASR: `cpu`, `cuda`, `cuda:N`, `mps`; `auto` = a GPU if there is one.", "auto"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "Model",

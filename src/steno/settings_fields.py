@@ -12,6 +12,7 @@ from pydantic_settings import NoDecode
 
 Group: TypeAlias = Literal[
     "Server",
+    "Processes",
     "Limits",
     "Model",
     "Live",
@@ -127,5 +128,6 @@ ServerUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), After
 UrlPrefix = Annotated[str, AfterValidator(_path_prefix)]
 UrlSchemes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_schemes)]
 DeviceName = Annotated[str, AfterValidator(_known_device)]
+Devices = Annotated[tuple[DeviceName, ...], NoDecode, BeforeValidator(_split)]
 Quantization: TypeAlias = Literal["none", "int8", "fp8"]
 LogLevel = Annotated[Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]

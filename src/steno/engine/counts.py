@@ -17,7 +17,7 @@ class Counts(Protocol):
         """Change this process's number."""
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Held around a check of a total and the `add` that depends on it. Never waits for more than a millisecond."""
+        """Held around a check of a total and the `add` that depends on it. Takes microseconds."""
 
 
 class LocalCounts:

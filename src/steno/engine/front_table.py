@@ -19,8 +19,9 @@ SLOTS = 4096
 """Names that one front counts in its row."""
 PROBES = 16
 """Slots in which a name is looked for, from its own one on."""
-LOCK_S = 0.001
-"""After so long a lock is not waited for: its holder was stopped in between."""
+LOCK_S, LOCK_PAUSE_S = 0.05, 0.0001
+"""A lock is held for some 10 µs. It takes longer only if the system runs something else than its holder meanwhile; after
+`LOCK_S` the holder counts as stopped, and is not waited for."""
 HEAD = 8
 """Numbers before the first row."""
 NUMBER_BYTES = 8
@@ -109,7 +110,7 @@ class FrontTable:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 is_locked = True
             except OSError:
-                continue
+                time.sleep(LOCK_PAUSE_S)
         try:
             yield
         finally:

@@ -11,7 +11,6 @@ import gc
 import os
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any
@@ -19,8 +18,8 @@ from typing import Any
 from fastapi import FastAPI
 from loguru import logger
 
-from steno.errors import SettingsError
 from steno.server.run.asgi_server import CLOSE_S, AsgiServer
+from steno.server.run.listener import listen, url_of
 from steno.server.services import Services
 from steno.settings import Settings
 
@@ -34,13 +33,13 @@ def serve(app: FastAPI, settings: Settings, on_start: Callable[[str], None]) -> 
     Raises:
         SettingsError: the server cannot listen on the address, or the certificate is invalid.
     """
-    _check_certificate(settings)
-    with _listen(settings.host, settings.port) as listener:
-        if settings.is_public and not settings.api_keys:
-            logger.warning("{} is open to the network without API_KEYS: anyone can use it", settings.host)
-        scheme = "https" if settings.ssl_certfile else "http"
-        url = f"{scheme}://{_url_host(settings.host)}:{listener.getsockname()[1]}"
-        _run(_serve(app, settings, listener, lambda: on_start(url)))
+    with listen(settings) as listener:
+        serve_on(listener, app, settings, lambda: on_start(url_of(settings, listener)))
+
+
+def serve_on(listener: socket.socket, app: FastAPI, settings: Settings, on_start: Callable[[], None]) -> None:
+    """As `serve`, on a socket that listens."""
+    _run(_serve(app, settings, listener, on_start))
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -111,35 +110,3 @@ async def _drain_on_signal(app: FastAPI, timeout_s: float, server: AsgiServer) -
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
     server.stop()
-
-
-def _check_certificate(settings: Settings) -> None:
-    if settings.ssl_certfile is None or settings.ssl_keyfile is None:
-        return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
-    except (OSError, ssl.SSLError) as error:
-        text = "invalid SSL_CERTFILE or SSL_KEYFILE; expected a PEM certificate and its key"
-        raise SettingsError(f"{text}: {error.strerror or error}") from None
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener: socket.socket | None = None
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(1024)
-    except (OSError, UnicodeError) as error:
-        if listener is not None:
-            listener.close()
-        reason = error.strerror if isinstance(error, OSError) else "invalid host name"
-        raise SettingsError(f"cannot listen on HOST={host} PORT={port}: {reason}; choose another") from None
-    return listener
-
-
-def _url_host(host: str) -> str:
-    if host in ("0.0.0.0", "::"):
-        return "localhost"
-    return f"[{host}]" if ":" in host else host
