@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
@@ -29,6 +30,7 @@ from steno.vad.config import SegmenterConfig
 if TYPE_CHECKING:
     from steno.backends.aligners.base import Aligner
     from steno.backends.base import AsyncBackend, StepBackend
+    from steno.engine.counts import Counts
     from steno.engine.worker.worker_client import Connect
     from steno.engine.worker.worker_server import WorkerServer
     from steno.outbound.fetch import UrlFetcher
@@ -59,15 +61,22 @@ def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
     return local_engine(backend, _limits_of(settings), telemetry, aligner=aligner)
 
 
-def gateway_engine_of(settings: Settings, telemetry: Telemetry, connect: Connect) -> Engine:
-    """As `engine_of`, with the models in the worker that `connect` connects to."""
+def gateway_engine_of(
+    settings: Settings, telemetry: Telemetry, connects: Sequence[Connect], counts: Counts | None = None
+) -> Engine:
+    """As `engine_of`, with the models in the workers that `connects` connect to.
+
+    Args:
+        counts: those of all fronts, if there are several.
+    """
     from steno.engine.local import unloaded_status
     from steno.engine.protocol import EngineInfo
     from steno.engine.worker.worker_client import WorkerClient
 
     backend, aligner = _models_of(settings)
-    client = WorkerClient(EngineInfo.of(backend, aligner), unloaded_status(backend, aligner), connect, telemetry)
-    return Engine(client, _limits_of(settings), telemetry)
+    info, unloaded = EngineInfo.of(backend, aligner), unloaded_status(backend, aligner)
+    (client,) = (WorkerClient(info, unloaded, connect, telemetry) for connect in connects)
+    return Engine(client, _limits_of(settings), telemetry, counts)
 
 
 def worker_of(settings: Settings) -> WorkerServer:
@@ -169,14 +178,16 @@ def live_of(
     )
     live = LiveSettings(segmenter, settings.step_ms / 1000, settings.stable_hold_s, settings.assume_silence)
     style = caption_style_of(settings, max_line_chars=LINE_CHARS, max_lines=LINES)
-    decoders = DecoderPool(settings.max_live_decoders, _decoder_limits_of(settings, LIVE_NICENESS))
+    decoders = DecoderPool(
+        _front_share(settings, settings.max_live_decoders), _decoder_limits_of(settings, LIVE_NICENESS)
+    )
     return LiveService(LiveContext(engine, VadStage(telemetry), live, style, translator, telemetry, decoders))
 
 
 def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
     """Create the opener of recordings, which cuts them into pieces that the engine's backend accepts. Close it."""
     size = settings.max_decoders or max(LEAST_DECODERS, DECODERS_PER_CORE * (os.cpu_count() or 1))
-    decoders = DecoderPool(size, _decoder_limits_of(settings, FILE_NICENESS))
+    decoders = DecoderPool(_front_share(settings, size), _decoder_limits_of(settings, FILE_NICENESS))
     return RecordingOpener(
         RecordingReaderSettings(
             max_audio_s=settings.max_audio_s,
@@ -210,6 +221,11 @@ def longest_piece_s(settings: Settings, engine: Engine) -> float:
     """Max piece length of one backend call. An aligner gets the same pieces as the recogniser."""
     aligned_s = settings.align_piece_s if engine.aligner is not None else MAX_PIECE_S
     return min(MAX_PIECE_S, engine.capabilities.max_audio_s, aligned_s)
+
+
+def _front_share(settings: Settings, size: int) -> int:
+    """What one front has of a number of processes."""
+    return -(-size // settings.fronts)
 
 
 def _decoder_limits_of(settings: Settings, niceness: int) -> DecoderLimits:

@@ -18,7 +18,7 @@ class _Group(click.Group):
     """Imports only the module of the command that runs."""
 
     names = ("serve", "transcribe", "align", "jobs", "live", "models", "doctor", "demo")
-    hidden_names = ("worker",)
+    hidden_names = ("worker", "serve_front")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,21 @@ def command(**options: Any) -> None:
     if config.numa_node is not None:
         numa.bind_to_node(config.numa_node)  # before the imports below: libraries start threads
     from steno import logs
+
+    logs.setup(config.log_level, config.log_json)
+
+    def started(url: str) -> None:
+        click.echo(banner(url, with_key=bool(config.api_keys)))
+
+    if config.fronts > 1:
+        from steno.server.run.front_supervisor import supervise
+
+        overrides = {name.upper(): str(value) for name, value in options.items() if value is not None}
+        sys.exit(supervise(config, overrides, started))
     from steno.server.app import create_app
     from steno.server.run.serve import serve
 
-    logs.setup(config.log_level, config.log_json)
-    serve(create_app(config), config, lambda url: click.echo(banner(url, with_key=bool(config.api_keys))))
+    serve(create_app(config), config, started)
 
 
 def banner(url: str, *, with_key: bool) -> str:

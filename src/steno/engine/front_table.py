@@ -20,8 +20,8 @@ SLOTS = 4096
 PROBES = 16
 """Slots in which a name is looked for, from its own one on."""
 LOCK_S, LOCK_PAUSE_S = 0.05, 0.0001
-"""A lock is held for some 10 µs. It takes longer only if the system runs something else than its holder meanwhile; after
-`LOCK_S` the holder counts as stopped, and is not waited for."""
+"""A lock is held for some 10 µs, and longer only if the system runs something else than its holder meanwhile. After
+`LOCK_S` its holder counts as stopped, and is not waited for."""
 HEAD = 8
 """Numbers before the first row."""
 NUMBER_BYTES = 8

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from loguru import logger
 
 from steno.errors import InvalidRequestError, JobQuotaError, JobStorageError, UnknownJobError
 from steno.jobs.job import StoredJob
+from steno.jobs.job_handover import JobRunner, listening
 from steno.jobs.job_store import PREFIX, JobStore
-from steno.jobs.job_worker import DAY_S, JobWork, JobWorker
+from steno.jobs.job_worker import DAY_S, JobWork
 
 if TYPE_CHECKING:
     from steno.jobs.callbacks import CallbackSender
@@ -57,38 +59,51 @@ class JobService:
     """Use it as `async with`; leaving it queues running jobs again.
 
     Args:
-        callbacks: None = callbacks are not supported.
+        callbacks: None = this process sends none.
+        poster: None = callbacks are not supported.
+        cleans: whether it deletes jobs that ended long ago.
+        inbox: where other fronts tell what they have stored; None = there are none.
     """
 
     def __init__(
         self,
         store: JobStore,
-        worker: JobWorker,
+        runner: JobRunner,
         works: Mapping[str, JobWork],
         limits: JobLimits,
         callbacks: CallbackSender | None = None,
         poster: Poster | None = None,
+        *,
+        cleans: bool = True,
+        inbox: Path | None = None,
     ) -> None:
+        self._cleans = cleans
+        self._inbox = inbox
+        self._open = ExitStack()
         self.store = store
         self.works = works
         """By kind."""
-        self._worker = worker
+        self._runner = runner
         self._limits = limits
         self._callbacks = callbacks
         self._poster = poster
         self._tasks: list[asyncio.Task[None]] = []
-        self._last_time = 0.0
 
     async def __aenter__(self) -> JobService:
         """Raises JobStorageError."""
         await self.store.__aenter__()
-        runs = [("jobs", self._worker.run()), ("job cleaning", self._clean())]
+        if self._inbox is not None:
+            self._open.enter_context(listening(self._inbox, self._runner))
+        runs = [("jobs", self._runner.run())]
+        if self._cleans:
+            runs.append(("job cleaning", self._clean()))
         if self._callbacks is not None:
             runs.append(("job callbacks", self._callbacks.run()))
         self._tasks = [asyncio.create_task(run, name=name) for name, run in runs]
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._open.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -119,7 +134,7 @@ class JobService:
             options=new.options,
             recording_name=new.recording_name,
             audio_url=new.audio_url,
-            created=self._next_time(),
+            created=round(time.time(), 3),
             idempotency_key=new.idempotency_key,
             recording_digest=new.recording_digest,
             callback_url=new.callback_url,
@@ -133,7 +148,7 @@ class JobService:
         finally:
             if stored is None or stored.id != job.id:
                 await self.store.drop_folder(job.id)
-        self._worker.wake()
+        self._runner.wake()
         return stored
 
     async def get(self, job: str, owner: str) -> StoredJob:
@@ -147,21 +162,10 @@ class JobService:
         """Cancel a job that has not ended; delete one that has. Returns what it was."""
         found = await self.get(job, owner)
         if await self.store.cancel(job):
-            self._worker.stop(job)
-            self.ended()
+            self._runner.stop(job)
         else:
             await self.store.delete(job)
         return found
-
-    def ended(self) -> None:
-        """A job has ended: its callback is due."""
-        if self._callbacks is not None:
-            self._callbacks.wake()
-
-    def _next_time(self) -> float:
-        """The time in whole milliseconds, as clients get it; no two jobs have the same, so that it can be a cursor."""
-        self._last_time = max(round(time.time(), 3), round(self._last_time + 0.001, 3))
-        return self._last_time
 
     async def _save(self, job: StoredJob, save: Callable[[Path], Awaitable[object]]) -> None:
         try:

@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from loguru import logger
@@ -33,9 +33,13 @@ class JobStore:
     Args:
         database: path of the SQLite file.
         folder: for recordings and results. Nothing else may be in it.
+        resumes: whether opening it queues again what was running; false in processes that run no jobs.
+        min_orphan_s: age at which a folder without a job is deleted; 0 if no other process stores jobs.
     """
 
-    def __init__(self, database: Path, folder: Path) -> None:
+    def __init__(self, database: Path, folder: Path, *, resumes: bool = True, min_orphan_s: float = 0.0) -> None:
+        self._resumes = resumes
+        self._min_orphan_s = min_orphan_s
         self._database = Database(database)
         self._folder = folder
 
@@ -52,6 +56,8 @@ class JobStore:
             JobStorageError: the database cannot be used.
         """
         await self._database.open()
+        if not self._resumes:
+            return self
         try:
             await self._database.write("UPDATE jobs SET state = 'queued', not_before = 0 WHERE state = 'running'")
             await self._delete_orphans()
@@ -78,7 +84,7 @@ class JobStore:
         await asyncio.to_thread(shutil.rmtree, self._folder / job, ignore_errors=True)
 
     async def add(self, job: StoredJob) -> StoredJob:
-        """Store a job, whose folder exists.
+        """Store a job, whose folder exists. Of an owner's jobs, no two have the same `created`: it is a cursor.
 
         Returns:
             The job; or that of the same idempotency key, if there is one.
@@ -100,9 +106,12 @@ class JobStore:
             "recording_digest": job.recording_digest,
             "callback_url": job.callback_url,
         }
-        values = ", ".join(f":{name}" for name in row)
+        last = "(SELECT MAX(created) FROM jobs WHERE owner = :owner)"
+        unique = {"created": f"MAX(:created, COALESCE(ROUND({last} + 0.001, 3), 0))"}
+        values = ", ".join(unique.get(name, f":{name}") for name in row)
         try:
-            await self._database.write(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({values})", row)
+            query = f"INSERT INTO jobs ({', '.join(row)}) VALUES ({values}) RETURNING created"
+            added = await self._database.write(query, row)
         except sqlite3.IntegrityError:
             known = await self.with_idempotency_key(job.owner, job.idempotency_key or "")
             if known is None:
@@ -111,7 +120,7 @@ class JobStore:
                 text = f"the idempotency key was used for another job, {known.id}"
                 raise IdempotencyConflictError(text, param="idempotency_key") from None
             return known
-        return job
+        return replace(job, created=added[0]["created"])
 
     async def with_idempotency_key(self, owner: str, key: str) -> StoredJob | None:
         return await self._one("SELECT * FROM jobs WHERE owner = ? AND idempotency_key = ?", (owner, key))
@@ -247,9 +256,15 @@ class JobStore:
         """Delete folders of jobs that were never added, or are deleted."""
         known = {row["id"] for row in await self._database.rows("SELECT id FROM jobs")}
         for folder in await asyncio.to_thread(lambda: list(self._folder.iterdir())):
-            if folder.name not in known and _is_job_id(folder.name):
+            if folder.name not in known and _is_job_id(folder.name) and await asyncio.to_thread(self._is_old, folder):
                 logger.info("deleting the folder of job {}, which is not stored", folder.name)
                 await self.drop_folder(folder.name)
+
+    def _is_old(self, folder: Path) -> bool:
+        try:
+            return time.time() - folder.stat().st_mtime >= self._min_orphan_s
+        except FileNotFoundError:
+            return False
 
     async def _one(self, query: str, values: Values) -> StoredJob | None:
         return next(iter(await self._all(query, values)), None)

@@ -76,7 +76,7 @@ class JobProgress:
 
 
 class JobWorker:
-    """Use `run` as a task. Cancelling it stops all attempts, and queues their jobs again.
+    """A `JobRunner`. Cancelling `run` stops all attempts, and queues their jobs again.
 
     Args:
         works: by kind.
@@ -111,13 +111,12 @@ class JobWorker:
         self._alarm = Alarm(IDLE_S)
 
     def wake(self) -> None:
-        """A job was added."""
         self._alarm.ring()
 
     def stop(self, job: str) -> None:
-        """Stop the attempt at a job that was cancelled or deleted. No-op if it does not run."""
         if job in self._attempts:
             self._attempts[job].cancel()
+        self._ended()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

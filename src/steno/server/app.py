@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
@@ -16,8 +16,10 @@ from loguru import logger
 
 from steno import __version__, compose
 from steno.engine.front import Engine
-from steno.engine.worker.worker_supervisor import WorkerSupervisor
+from steno.engine.worker.worker_supervisor import WorkerSupervisor, supervisors_of
+from steno.engine.worker.worker_wire import connect
 from steno.errors import SettingsError, StenoError
+from steno.server.front_role import METRICS, FrontRole
 from steno.server.http import (
     alignments,
     asr,
@@ -50,6 +52,7 @@ from steno.server.services import Services
 from steno.settings import Settings
 
 if TYPE_CHECKING:
+    from steno.engine.worker.worker_client import Connect
     from steno.server.http.result_cache import ResultCache
 
 DESCRIPTION = """Speech to text over OpenAI's API. `model` is optional; errors have OpenAI's format
@@ -59,20 +62,20 @@ LOOP_PROBE_S = 0.5
 PRELOAD_PAUSES_S = (6.0, 15.0, 30.0, 60.0)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, front: FrontRole | None = None) -> FastAPI:
     """Build the app. Its lifespan starts and stops the engine.
+
+    Args:
+        front: of one of several fronts; their supervisor has the workers.
 
     Raises:
         BackendUnavailableError: the configured backend cannot run on this machine.
     """
-    metrics = Metrics()
-    worker = WorkerSupervisor(settings.worker_timeout) if settings.gateway_mode else None
-    engine = (
-        compose.gateway_engine_of(settings, metrics, worker.connect)
-        if worker is not None
-        else compose.engine_of(settings, metrics)
-    )
-    metrics.watch(engine)
+    metrics = Metrics(front.folder / METRICS if front is not None else None)
+    workers = supervisors_of(settings.devices, settings.worker_timeout) if settings.has_worker and not front else []
+    counts = front.counts if front is not None else None
+    engine = _engine_of(settings, metrics, workers, front)
+    metrics.watch(engine, front.table if front is not None else None)
     for _, language in live_routes.LANGUAGES:
         metrics.live_sessions.labels(language.name)  # 0: an autoscaler takes a missing metric for an unknown one
     translator = compose.translator_of(settings)
@@ -80,13 +83,16 @@ def create_app(settings: Settings) -> FastAPI:
     recordings = compose.recordings_of(settings, engine)
     urls = compose.url_fetcher_of(settings)
     results = _result_cache(settings, engine)
-    jobs = jobs_of(settings, engine, urls)
+    jobs = jobs_of(settings, engine, urls, front)
     sites = AllowedSites(settings.allowed_origins, settings.host)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with worker or nullcontext(), engine:
+        async with AsyncExitStack() as stack:
+            for worker in workers:
+                await stack.enter_async_context(worker)
+            await stack.enter_async_context(engine)
             background = [asyncio.create_task(_probe_loop(metrics), name="loop probe")]
             if settings.preload:
                 background.append(asyncio.create_task(_preload(engine), name="preload"))
@@ -125,13 +131,14 @@ def create_app(settings: Settings) -> FastAPI:
         shares_results=settings.cache_shared,
         urls=urls,
         live=live,
-        entry=LiveEntry(keys, sites, settings.max_sessions_per_key),
+        entry=LiveEntry(keys, sites, settings.max_sessions_per_key, counts),
         socket_limits=SocketLimits(
             settings.session_idle_s, settings.session_max_s, settings.slow_reader_s, settings.drain_timeout
         ),
         text_temperature=settings.translate_temperature,
         caption_temperature=settings.translate_srt_temperature,
         wait_for_model=settings.preload,
+        fronts=front.table if front is not None else None,
     )
     for work in jobs.works.values() if jobs is not None else ():
         work.services = services
@@ -148,7 +155,11 @@ def create_app(settings: Settings) -> FastAPI:
     # The middleware added last is the outermost.
     app.add_middleware(OpenApiInThread, api=app)
     app.add_middleware(
-        UploadAdmission, engine=engine, limits=_upload_limits(settings), receiving=metrics.receiving_uploads.set
+        UploadAdmission,
+        engine=engine,
+        limits=_upload_limits(settings),
+        receiving=metrics.receiving_uploads.set,
+        counts=counts,
     )
     app.add_middleware(Auth, keys=keys, sites=sites)
     app.add_middleware(Cors, sites=sites, has_keys=bool(keys))
@@ -156,6 +167,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(DeepgramAnswers)
     app.add_middleware(PathPrefix, root_path=settings.root_path)
     return app
+
+
+def _engine_of(
+    settings: Settings, metrics: Metrics, workers: Sequence[WorkerSupervisor], front: FrontRole | None
+) -> Engine:
+    if front is not None:
+        connects: list[Connect] = [partial(connect, address) for address in front.workers]
+        return compose.gateway_engine_of(settings, metrics, connects, front.counts)
+    if workers:
+        return compose.gateway_engine_of(settings, metrics, [worker.connect for worker in workers])
+    return compose.engine_of(settings, metrics)
 
 
 def _upload_limits(settings: Settings) -> UploadLimits:

@@ -1,8 +1,10 @@
-"""Prometheus metrics. Each app has a registry of its own."""
+"""Prometheus metrics. Each app has a registry of its own; those of several fronts are added up from files."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,13 +14,16 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
+    values,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from steno.backends.base import ServerStatus
 from steno.engine.front import Engine
+from steno.engine.front_table import FrontTable, Head
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.queue import Priority
 
@@ -30,11 +35,18 @@ class Metrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
+    def __init__(self, shared_in: Path | None = None) -> None:
+        """
+        Args:
+            shared_in: folder in which the fronts have their metrics; `share_as` was called before.
+        """
+        self._shared_in = shared_in
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second, unused series for each counter
         registry = self._registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
+        self._of_engine = CollectorRegistry() if shared_in is not None else registry
+        if shared_in is None:
+            ProcessCollector(registry=registry)
+            PlatformCollector(registry=registry)
         self.requests = Counter(
             "steno_http_requests", "HTTP requests completed.", ["route", "status"], registry=registry
         )
@@ -43,11 +55,22 @@ class Metrics:
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
         self.loop_lag = Gauge(
-            "steno_event_loop_lag_seconds", "Delay of the event loop's last timer.", registry=registry
+            "steno_event_loop_lag_seconds",
+            "Delay of the event loop's last timer.",
+            registry=registry,
+            multiprocess_mode="livemax",
         )
-        self.tasks = Gauge("steno_event_loop_tasks", "Tasks of the event loop, idle ones included.", registry=registry)
+        self.tasks = Gauge(
+            "steno_event_loop_tasks",
+            "Tasks of the event loop, idle ones included.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.receiving_uploads = Gauge(
-            "steno_receiving_uploads", "Uploads whose body is being received.", registry=registry
+            "steno_receiving_uploads",
+            "Uploads whose body is being received.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self._queue_wait = Histogram(
             "steno_queue_wait_seconds", "Time from a job's submission to its start.", ["class"],
@@ -76,7 +99,9 @@ class Metrics:
         self._refusals = Counter(
             "steno_refusals", "Requests and sessions not admitted, by error code.", ["code"], registry=registry
         )
-        self.live_sessions = Gauge("steno_live_sessions", "Open live sessions.", ["dialect"], registry=registry)
+        self.live_sessions = Gauge(
+            "steno_live_sessions", "Open live sessions.", ["dialect"], registry=registry, multiprocess_mode="livesum"
+        )
         self.live_endings = Counter(
             "steno_live_endings", "Ended live sessions, by reason.", ["dialect", "reason"],
             registry=registry,
@@ -96,16 +121,27 @@ class Metrics:
         )  # fmt: skip
         self._vad_busy = Counter("steno_vad_busy_seconds", "Time that the live VAD ran.", registry=registry)
         self._vad_frames = Counter("steno_vad_frames", "32 ms frames that the live VAD processed.", registry=registry)
-        self.stored_jobs = Gauge("steno_stored_jobs", "Jobs of `/v1/jobs`, by state.", ["state"], registry=registry)
+        self.stored_jobs = Gauge(
+            "steno_stored_jobs",
+            "Jobs of `/v1/jobs`, by state.",
+            ["state"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         for priority in Priority:
             self._queue_wait.labels(priority.name.lower())
 
-    def watch(self, engine: Engine) -> None:
+    def watch(self, engine: Engine, fronts: FrontTable | None = None) -> None:
         """Collect the engine's current state whenever metrics are rendered."""
-        self._registry.register(_EngineCollector(engine))
+        self._of_engine.register(_EngineCollector(engine, fronts))
 
-    def render(self) -> bytes:
-        return generate_latest(self._registry)
+    async def render(self) -> bytes:
+        """Prometheus' text format."""
+        if self._shared_in is None:
+            return generate_latest(self._registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared, str(self._shared_in))  # type: ignore[no-untyped-call]
+        return generate_latest(self._of_engine) + await asyncio.to_thread(generate_latest, shared)
 
     def waited(self, priority: Priority, wait_s: float) -> None:
         self._queue_wait.labels(priority.name.lower()).observe(wait_s)
@@ -145,9 +181,18 @@ class Metrics:
         self._vad_busy.inc(busy_s)
 
 
+def share_as(front: int) -> None:
+    """Keep all metrics of this process in files that the other fronts read. Call it before any are created.
+
+    The files are named by the front's number: a front that is started again goes on with its counters.
+    """
+    values.ValueClass = values.MultiProcessValue(lambda: front)  # type: ignore[no-untyped-call]
+
+
 class _EngineCollector(Collector):
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, fronts: FrontTable | None) -> None:
         self._engine = engine
+        self._fronts = fronts
 
     def collect(self) -> Iterable[Metric]:
         engine = self._engine
@@ -172,10 +217,21 @@ class _EngineCollector(Collector):
         if now.servers is not None:
             yield from _of_servers(now.servers, now.failovers)
         yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(now.is_working))
-        if now.worker_restarts is not None:
+        restarts = now.worker_restarts if self._fronts is None else self._fronts.told(Head.WORKER_DEATHS)
+        if restarts is not None:
             text = "Worker processes that died and were replaced."
-            yield CounterMetricFamily("steno_worker_restarts", text, now.worker_restarts)
+            yield CounterMetricFamily("steno_worker_restarts", text, restarts)
+        if self._fronts is not None:
+            yield from _of_fronts(self._fronts)
         yield GaugeMetricFamily("steno_draining", "1 while the server shuts down.", float(engine.draining))
+
+
+def _of_fronts(table: FrontTable) -> Iterable[Metric]:
+    text = "Processes that serve the port together, and answer."
+    yield GaugeMetricFamily("steno_fronts_running", text, table.told(Head.RUNNING))
+    yield GaugeMetricFamily("steno_fronts_expected", "How many of them there should be.", table.told(Head.EXPECTED))
+    text = "How often one of them died and was started again."
+    yield CounterMetricFamily("steno_front_restarts", text, table.told(Head.RESTARTS))
 
 
 def _of_servers(servers: Sequence[ServerStatus], failovers: int) -> Iterable[Metric]:

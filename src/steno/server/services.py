@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection, Request
 
 from steno.captions.cues import CueStyle
 from steno.engine.front import Engine
+from steno.engine.front_table import FrontTable
 from steno.errors import UnknownModelError
 from steno.pipelines.live.service import LiveService
 from steno.pipelines.recording_reader import RecordingOpener
@@ -53,6 +54,8 @@ class Services:
     caption_temperature: float
     wait_for_model: bool
     """Whether `/ready` waits for the model; true if it is preloaded."""
+    fronts: FrontTable | None = None
+    """What all fronts count together; None = this process is the only one."""
     started: float = field(default_factory=time.monotonic)
 
     def owner_of(self, request: Request) -> str:

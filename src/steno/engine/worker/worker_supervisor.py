@@ -15,13 +15,13 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from loguru import logger
 
 from steno.engine.lifecycle import LifecycleState
-from steno.engine.worker.worker_wire import Connection, Report, WorkerGoneError
+from steno.engine.worker.worker_wire import Connection, Report, WorkerGoneError, connect
 
 START_S = 60.0
 """Time limit of a worker's start, before it loads any model."""
@@ -42,9 +42,16 @@ class WorkerSupervisor:
     Args:
         max_step_s: a worker whose step or call takes longer hangs.
         environment: environment variables of the worker, in addition to this process's.
+        died: called when a worker has died.
     """
 
-    def __init__(self, max_step_s: float, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        max_step_s: float,
+        environment: Mapping[str, str] | None = None,
+        died: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._died = died
         self._max_step_s = max_step_s
         self._environment = {**os.environ, **(environment or {})}
         self._folder: Path | None = None
@@ -99,7 +106,7 @@ class WorkerSupervisor:
 
     async def connect(self) -> Connection:
         """A connection to the worker, which is started if it does not run."""
-        return Connection(*await asyncio.open_unix_connection(self.address))
+        return await connect(self.address)
 
     async def _run(self) -> None:
         while True:
@@ -133,6 +140,7 @@ class WorkerSupervisor:
             self._refuse_waiting()
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         logger.error("worker process {} ended {}", pid, how)
+        self._died()
 
     def _refuse_waiting(self) -> None:
         """Close the connections that wait: those who made them learn that the worker died."""
@@ -212,3 +220,11 @@ class WorkerSupervisor:
         except TimeoutError:
             self._kill(process, "it did not end")
             await process.wait()
+
+
+def supervisors_of(
+    devices: Sequence[str], max_step_s: float, died: Callable[[], None] = lambda: None
+) -> list[WorkerSupervisor]:
+    """One for each device; without any, one that leaves the choice to the worker."""
+    environments = [{"DEVICE": device, "DEVICES": ""} for device in devices] or [{}]
+    return [WorkerSupervisor(max_step_s, environment, died) for environment in environments]

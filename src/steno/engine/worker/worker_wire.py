@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -181,6 +182,11 @@ class Connection:
             raise WorkerGoneError(type(error).__name__) from None
         except msgspec.DecodeError as error:
             raise WorkerGoneError(str(error)) from None
+
+
+async def connect(address: Path) -> Connection:
+    """A connection to the worker that listens on the Unix socket `address`. Raises OSError."""
+    return Connection(*await asyncio.open_unix_connection(address))
 
 
 def submit_message(job: int, priority: Priority, timeout_s: float, work: Work, audio_from: int) -> Submit:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from steno import __version__
 from steno.backends.base import ServerStatus
+from steno.engine.front_table import FrontTable, Head
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.protocol import EngineStatus
 from steno.errors import JobStorageError
@@ -37,6 +38,15 @@ class VllmServerHealth(BaseModel):
     path: str | None
     """`generate` (exact) or `transcriptions`; null = not known yet."""
     problem: str | None
+
+
+class FrontsHealth(BaseModel):
+    """The processes that serve this port together."""
+
+    expected: int
+    running: int
+    restarts: int
+    """How often one died and was started again."""
 
 
 class Health(BaseModel):
@@ -67,6 +77,8 @@ class Health(BaseModel):
     """Set from the crash of the recogniser's engine or worker process until it runs again: requests wait for it."""
     worker_restarts: int | None
     """How often the worker process was replaced; null without `GATEWAY_MODE`."""
+    fronts: FrontsHealth | None
+    """Null without `FRONTS`. `active_requests` and `queued_jobs` are those of all fronts."""
     servers: list[VllmServerHealth] | None
     """The servers of `VLLM_BASE_URL`; null without them."""
     version: str
@@ -107,7 +119,8 @@ async def health(services: ServicesDep) -> Health:
         aligner=engine.aligner.model_id if engine.aligner is not None else None,
         load_error=now.recogniser.failure,
         restarting=now.restarting,
-        worker_restarts=now.worker_restarts,
+        worker_restarts=_worker_restarts(services.fronts, now),
+        fronts=_fronts(services.fronts),
         servers=_servers(now.servers),
         version=__version__,
         uptime_s=round(time.monotonic() - services.started, 3),
@@ -138,7 +151,7 @@ async def metrics(services: ServicesDep) -> Response:
         with suppress(JobStorageError):  # the other metrics are the more needed
             for state, count in (await services.jobs.store.states()).items():
                 services.metrics.stored_jobs.labels(state).set(count)
-    return Response(services.metrics.render(), media_type=services.metrics.content_type)
+    return Response(await services.metrics.render(), media_type=services.metrics.content_type)
 
 
 def _status(is_draining: bool, now: EngineStatus) -> Literal["ok", "draining", "degraded"]:
@@ -146,6 +159,18 @@ def _status(is_draining: bool, now: EngineStatus) -> Literal["ok", "draining", "
         return "draining"
     problems = (now.broken, now.recogniser.failure, now.restarting)
     return "ok" if now.is_working and not any(problems) else "degraded"
+
+
+def _worker_restarts(table: FrontTable | None, now: EngineStatus) -> int | None:
+    """A front alone sees only deaths of workers that worked for it."""
+    return table.told(Head.WORKER_DEATHS) if table is not None else now.worker_restarts
+
+
+def _fronts(table: FrontTable | None) -> FrontsHealth | None:
+    if table is None:
+        return None
+    expected, running, restarts = (table.told(what) for what in (Head.EXPECTED, Head.RUNNING, Head.RESTARTS))
+    return FrontsHealth(expected=expected, running=running, restarts=restarts)
 
 
 def _mode(backend: str, now: EngineStatus) -> str:

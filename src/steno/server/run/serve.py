@@ -34,7 +34,8 @@ def serve(app: FastAPI, settings: Settings, on_start: Callable[[str], None]) -> 
         SettingsError: the server cannot listen on the address, or the certificate is invalid.
     """
     with listen(settings) as listener:
-        serve_on(listener, app, settings, lambda: on_start(url_of(settings, listener)))
+        url = url_of(settings, listener)
+        serve_on(listener, app, settings, lambda: on_start(url))
 
 
 def serve_on(listener: socket.socket, app: FastAPI, settings: Settings, on_start: Callable[[], None]) -> None:
