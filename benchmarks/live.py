@@ -2,6 +2,7 @@
 
     python -m benchmarks.live [--sessions 50] [--seconds 60] [--backend scripted] [--quick] [--json out/live.json]
     python -m benchmarks.live --find-max --bound-ms 700
+    python -m benchmarks.live --fronts 2
     python -m benchmarks.live --backend qwen --model tests/tiny/tiny-asr --say tests/tiny/clips/talk.flac --sessions 8
 
 `--json FILE` also writes a plot of the lags and a report in HTML beside it.
@@ -20,6 +21,14 @@ scripted backend recognition is free, so the cost is the server's own.
 - stable_divergence: finals whose text contradicted stable text already sent.
 - late_sends: frames that this process sent over 50 ms late; if not near 0, the load is the bottleneck.
 - max_streams (with --find-max): max streams that keep the p95 of partials under the bound.
+
+`--fronts N` compares N fronts (`FRONTS`) with one, both in front of one worker process, in the same run:
+
+- max_streams_1_front, max_streams_N_fronts, fronts_gain: as max_streams, and their ratio. Target on a machine with a
+  core for each front, for the worker and for the load: 1.6.
+- busy_front, busy_worker, busy_load: cores that a front (the mean), the worker and this process used in the last try
+  that kept the bound. The run says which of them was the bound, or whether it was the machine.
+- front_spread: the busiest front's share of the work of all fronts.
 """
 
 from __future__ import annotations
@@ -66,6 +75,12 @@ def main() -> None:
     options = _options()
     report = harness.Report("live", options)
     seconds = 15.0 if options.quick else options.seconds
+    if options.fronts > 1:
+        from benchmarks.live_fronts import compare
+
+        compare(report, options, seconds)
+        report.finish({})
+        return
     with _server(options) as server:
         alone = asyncio.run(load(server.url, options.say, 1, seconds))
     alone_p95_ms = ms(alone.partial_lags_s, 95)
@@ -95,6 +110,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--say", type=Path, default=speech.SAMPLE, help="the recording that is said, again and again")
     parser.add_argument("--find-max", action="store_true", help="search the most streams under --bound-ms")
     parser.add_argument("--bound-ms", type=float, default=700.0, help="for --find-max: p95 of partials' lag")
+    parser.add_argument("--fronts", type=int, default=1, help="compare so many fronts with one")
     return parser.parse_args()
 
 

@@ -126,8 +126,8 @@ def test_metrics_of_all_fronts_add_up(server: RunningServer, fixtures: Path) -> 
     assert [answer.status_code for answer in answers] == [200] * 12
     route = 'route="/v1/audio/transcriptions"'
     for _ in range(4):  # whichever front answers
-        assert metric(server, "steno_http_requests_total", route) == 12
-        assert metric(server, "steno_real_time_factor_count") == 12
+        until(lambda: metric(server, "steno_http_requests_total", route) == 12)
+        until(lambda: metric(server, "steno_real_time_factor_count") == 12)
         assert metric(server, "steno_fronts_running") == 2
     assert server.health()["fronts"] == {"expected": 2, "running": 2, "restarts": 0}
 
