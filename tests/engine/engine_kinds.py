@@ -1,6 +1,6 @@
-"""The kinds of engine that the same tests run on: jobs in this process, or through a worker's connection.
+"""The kinds of engine that the same tests run on: jobs in this process, through a worker's connection, or in a pool.
 
-Both run on the test's event loop, so that their time can be virtual.
+All run on the test's event loop, so that their time can be virtual.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine.pool_in_loop import PoolInLoop, ServedInLoop
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
 from steno.engine.local import LocalClient, local_engine, unloaded_status
@@ -98,7 +99,11 @@ def worker_in_loop(
     return WorkerInLoop(local, unloaded_status(backend, aligner), measurements, telemetry)
 
 
-KINDS = [pytest.param("local"), pytest.param("worker", marks=pytest.mark.slow)]
+KINDS = [
+    pytest.param("local"),
+    pytest.param("worker", marks=pytest.mark.slow),
+    pytest.param("pool", marks=pytest.mark.slow),
+]
 
 chosen = ["local"]
 """The kind of engine that `new_engine` creates."""
@@ -119,7 +124,10 @@ def new_engine(
     run_in_thread: Any = None,
     aligner: Any = None,
 ) -> Engine:
-    """As `local_engine`; of the kind "worker" with a worker's connection between the engine and its lanes."""
+    """As `local_engine`; of another kind with a worker's connection between the engine and its lanes."""
     if chosen[0] == "local":
         return local_engine(backend, limits, telemetry, run_in_thread, aligner)
+    if chosen[0] == "pool":
+        workers = {"worker": ServedInLoop(backend, limits, run_in_thread, aligner)}
+        return Engine(PoolInLoop(workers, telemetry), limits, telemetry)
     return Engine(worker_in_loop(backend, limits, telemetry, run_in_thread, aligner), limits, telemetry)

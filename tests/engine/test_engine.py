@@ -173,9 +173,12 @@ def test_a_job_that_fails_fails_alone() -> None:
         backend.call_errors = [ValueError("boom at /secret/path"), BackendError("not this audio")]
         async with new_engine(backend, AdmissionLimits()) as engine:
             outcomes = await asyncio.gather(*(transcribe(engine, 1) for _ in range(4)), return_exceptions=True)
-            assert [str(outcome) for outcome in outcomes] == [
-                "the recogniser failed on this audio; the server's log has the reason", "not this audio", "2.0", "2.0",
-            ]  # fmt: skip
+            first_two = {str(outcome) for outcome in outcomes[:2]}  # they end at the same moment
+            assert first_two == {
+                "the recogniser failed on this audio; the server's log has the reason",
+                "not this audio",
+            }
+            assert [str(outcome) for outcome in outcomes[2:]] == ["2.0", "2.0"]
             assert engine.status().is_working
 
     run(main())

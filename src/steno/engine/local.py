@@ -80,6 +80,7 @@ class LocalClient:
             aligner=_status_of(self._alignment) if self._alignment is not None else None,
             queue_depth=lane.queue.depth(),
             running=lane.scheduler.running,
+            live_sessions=self._live_load.open,
             live_wait_s=lane.queue.longest_live_wait_s(now),
             parallelism=_parallelism_of(backend),
             shares_steps=isinstance(backend, StepBackend),

@@ -94,6 +94,8 @@ class EngineStatus:
     queue_depth: Mapping[Priority, int] = field(default_factory=dict)
     running: int = 0
     """Jobs that the recogniser works on now."""
+    live_sessions: int = 0
+    """Open live sessions of all server processes that it works for."""
     live_wait_s: float = 0.0
     """How long the oldest live job has been waiting."""
     parallelism: int = 1

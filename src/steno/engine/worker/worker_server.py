@@ -12,8 +12,10 @@ from loguru import logger
 
 from steno import __version__
 from steno.engine.local import LocalClient
+from steno.engine.protocol import EngineStatus
 from steno.engine.worker.front_connection import FrontConnection
 from steno.engine.worker.measurements import Measurements
+from steno.engine.worker.worker_tcp import TokenGate
 from steno.engine.worker.worker_wire import Connection, Hello, Report
 
 REPORT_S = 0.25
@@ -31,17 +33,37 @@ class WorkerServer:
     Args:
         measurements: the client's telemetry.
         idle_timeout_s: seconds without work and leases after which `run` returns; 0 = never.
+        gate: checks who connects; None = everyone may, because the socket is this user's own.
     """
 
-    def __init__(self, client: LocalClient, measurements: Measurements, idle_timeout_s: float) -> None:
+    def __init__(
+        self,
+        client: LocalClient,
+        measurements: Measurements,
+        idle_timeout_s: float,
+        gate: TokenGate | None = None,
+    ) -> None:
         self._client = client
         self._measurements = measurements
         self._idle_timeout_s = idle_timeout_s
+        self._gate = gate
         self._numbers = itertools.count()
         self._fronts: dict[FrontConnection, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._reported = 0.0
         self._next_report: asyncio.TimerHandle | None = None
+
+    @property
+    def fronts(self) -> int:
+        """How many server processes are connected."""
+        return len(self._fronts)
+
+    def status(self) -> EngineStatus:
+        return self._client.status()
+
+    def busy_s(self) -> float:
+        """How long the step or call that runs longest has been running."""
+        return self._client.busy_s()
 
     async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, or the worker was idle for `idle_timeout_s`; then unload the models."""
@@ -97,20 +119,25 @@ class WorkerServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        connection = Connection(reader, writer)
+        try:
+            if self._gate is None or await self._gate.admits(reader, writer):
+                await self._work_for(Connection(reader, writer))
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the worker ends
+        finally:
+            self._tasks.discard(task)
+
+    async def _work_for(self, connection: Connection) -> None:
         front = FrontConnection(connection, self._client, f"{next(self._numbers)}/", self._changed)
         connection.send(Hello(__version__))
         connection.send(Report(self._client.status(), 0.0, ()))
         self._fronts[front] = connection
         try:
             await front.run()
-        except asyncio.CancelledError:
-            pass  # the worker ends
         except Exception as error:  # noqa: BLE001 - the boundary of a task: logged; the front connects again
             logger.opt(exception=error).error("working for a server process failed")
         finally:
             del self._fronts[front]
-            self._tasks.discard(task)
 
 
 def end_broken(reason: str) -> None:
