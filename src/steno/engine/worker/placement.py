@@ -14,7 +14,7 @@ from steno.engine.queue import Job
 from steno.engine.worker.pool_member import PoolMember
 
 
-class Placement:
+class WorkerPlacement:
     """Chooses workers, and keeps where utterances and streams are."""
 
     def __init__(self) -> None:
@@ -71,10 +71,14 @@ class Placement:
         """Hold `leases`: models stay loaded in all workers; a live session is counted where its stream is."""
         serving = self.candidates
         models = {lease: min(leases[lease], 1) for lease in (Lease.RECOGNISER, Lease.ALIGNER)}
-        unplaced = max(leases[Lease.LIVE] - sum(len(member.streams) for member in serving), 0)
+        left = leases[Lease.LIVE]
+        live = {}
+        for member in serving:
+            live[member] = min(len(member.streams), left)
+            left -= live[member]
         for n, member in enumerate(serving):
-            share = unplaced // len(serving) + (n < unplaced % len(serving))
-            member.set_leases(Counter({**models, Lease.LIVE: len(member.streams) + share}))
+            share = left // len(serving) + (n < left % len(serving))
+            member.set_leases(Counter({**models, Lease.LIVE: live[member] + share}))
 
     def _choose(self, job: Job) -> PoolMember | None:
         key = job.utterance

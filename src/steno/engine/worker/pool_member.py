@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from typing import Never
 
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.protocol import EngineInfo, EngineStatus, Lease
@@ -85,7 +86,7 @@ class PoolMember(WorkerClient):
         self._numbers_of.clear()
         return unanswered
 
-    async def _converse(self, connection: Connection, hello: FromWorker) -> None:
+    async def _converse(self, connection: Connection, hello: FromWorker) -> Never:
         asyncio.get_running_loop().call_soon(self._tell)
         await super()._converse(connection, hello)
 

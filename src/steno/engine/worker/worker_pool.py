@@ -1,6 +1,6 @@
 """An `EngineClient` over several workers, which may come and go.
 
-`Placement` chooses the worker of each job. What a dead worker had not answered goes to another one, by
+`WorkerPlacement` chooses the worker of each job. What a dead worker had not answered goes to another one, by
 `WorkerClient`'s rule.
 """
 
@@ -20,7 +20,7 @@ from steno.engine.protocol import EngineInfo, EngineStatus, LaneStatus, Lease
 from steno.engine.queue import Job, Work
 from steno.engine.telemetry import Telemetry
 from steno.engine.worker.membership import LookUp, LookupFailedError, Membership
-from steno.engine.worker.placement import Placement
+from steno.engine.worker.placement import WorkerPlacement
 from steno.engine.worker.pool_member import PoolMember
 from steno.engine.worker.pool_status import best_of, pool_status
 from steno.engine.worker.worker_client import RETRY_S
@@ -48,7 +48,7 @@ class WorkerPool:
         self._unloaded = unloaded
         self._look_up = look_up
         self._telemetry = telemetry
-        self._placement = Placement()
+        self._placement = WorkerPlacement()
         self._member_of: dict[Job, PoolMember] = {}
         self._unplaced: dict[Job, int] = {}
         """Jobs that wait for a worker, with the number of workers that died while they ran; admission bounds them."""
