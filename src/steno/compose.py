@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from steno.backends.aligners.base import Aligner
     from steno.backends.base import AsyncBackend, StepBackend
     from steno.engine.counts import Counts
+    from steno.engine.protocol import EngineClient
     from steno.engine.worker.worker_client import Connect
     from steno.engine.worker.worker_server import WorkerServer
     from steno.outbound.fetch import UrlFetcher
@@ -71,11 +72,22 @@ def gateway_engine_of(
     """
     from steno.engine.local import unloaded_status
     from steno.engine.protocol import EngineInfo
+    from steno.engine.worker.membership import Membership
     from steno.engine.worker.worker_client import WorkerClient
+    from steno.engine.worker.worker_pool import WorkerPool
 
     backend, aligner = _models_of(settings)
     info, unloaded = EngineInfo.of(backend, aligner), unloaded_status(backend, aligner)
-    (client,) = (WorkerClient(info, unloaded, connect, telemetry) for connect in connects)
+    client: EngineClient
+    if len(connects) == 1:
+        client = WorkerClient(info, unloaded, connects[0], telemetry)
+    else:
+        membership = Membership({f"worker {number}": connect for number, connect in enumerate(connects)})
+
+        async def look_up() -> Membership:
+            return membership
+
+        client = WorkerPool(info, unloaded, look_up, telemetry)
     return Engine(client, _limits_of(settings), telemetry, counts)
 
 
