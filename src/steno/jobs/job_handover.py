@@ -38,8 +38,6 @@ class RemoteJobRunner:
 
     def __init__(self, address: Path) -> None:
         self._address = str(address)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
 
     async def run(self) -> None:
         """The other front does that."""
@@ -51,8 +49,11 @@ class RemoteJobRunner:
         self._send(job.encode())
 
     def _send(self, datagram: bytes) -> None:
-        with suppress(OSError):  # the other front is being started again, and will read the database
-            self._socket.sendto(datagram, self._address)
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outbox:
+            outbox.setblocking(False)
+            outbox.sendto(
+                datagram, self._address
+            )  # fails while the other front is started again: it reads the database
 
 
 @contextmanager
