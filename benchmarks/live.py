@@ -26,8 +26,8 @@ scripted backend recognition is free, so the cost is the server's own.
 
 - max_streams_1_front, max_streams_N_fronts, fronts_gain: as max_streams, and their ratio. Target on a machine with a
   core for each front, for the worker and for the load: 1.6.
-- busy_front, busy_worker, busy_load: cores that a front (the mean), the worker and this process used in the last try
-  that kept the bound. The run says which of them was the bound, or whether it was the machine.
+- busy_front, busy_worker, busy_load: cores that a front (the mean), the worker and this process used in the best try.
+  The run says which of them was the bound, or whether it was the machine.
 - front_spread: the busiest front's share of the work of all fronts.
 """
 
