@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from running import PATIENCE_S, RunningServer, is_alive, post, until
 from talking import BYTES_PER_S, Talk, pcm_file, talk
 
 SCRIPTED = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@1ms", "FRONTS": "2"}
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 SESSIONS = 5
 ENOUGH = 60
 """So many connections do not all go to one of two fronts."""
@@ -44,6 +46,10 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
 @pytest.fixture(scope="module")
 def pcm() -> bytes:
     return pcm_file(Path(__file__).parents[2] / "fixtures" / "train.flac")
+
+
+def upload(server: RunningServer, body: Iterator[bytes]) -> httpx.Response:
+    return httpx.post(f"{server.url}/v1/audio/transcriptions", content=body, headers=MULTIPART, timeout=PATIENCE_S)
 
 
 def fronts_of(server: RunningServer) -> list[psutil.Process]:
@@ -120,6 +126,28 @@ async def test_the_limit_of_a_key_holds_for_all_fronts_together() -> None:
                 assert welcome.errors == []
 
 
+def test_the_limit_of_a_client_s_uploads_holds_for_all_fronts_together(fixtures: Path) -> None:
+    recording = (fixtures / "train.flac").read_bytes()
+    with GroupServer(**SCRIPTED, MAX_UPLOADS_PER_CLIENT="2") as server, ThreadPoolExecutor(2) as pool:
+        finish = threading.Event()
+
+        def slowly() -> Iterator[bytes]:
+            body = httpx.Request("POST", server.url, files={"file": ("a.flac", recording)}, headers=MULTIPART).read()
+            yield body[:1000]
+            assert finish.wait(PATIENCE_S)
+            yield body[1000:]
+
+        slow = [pool.submit(upload, server, slowly()) for _ in range(2)]
+        try:
+            until(lambda: metric(server, "steno_receiving_uploads") == 2)
+            refused = [post(server, fixtures / "train.flac").status_code for _ in range(6)]
+        finally:
+            finish.set()
+        assert refused == [429] * 6
+        assert [each.result().status_code for each in slow] == [200] * 2
+        assert post(server, fixtures / "train.flac").status_code == 200
+
+
 def test_metrics_of_all_fronts_add_up(server: RunningServer, fixtures: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: post(server, fixtures / "train.flac"), range(12)))
@@ -187,6 +215,21 @@ async def test_sessions_of_all_fronts_are_drained(server: RunningServer, pcm: by
             assert [error["code"] for error in conversation.errors] == ["DRAINING"]
             assert conversation.socket.close_code == 1012
     assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_the_limit_of_requests_and_a_second_signal_are_for_all_fronts_together(fixtures: Path) -> None:
+    slow = {"MODEL_ID": "scripted@1000ms", "SPHINX_WORKERS": "2", "MAX_QUEUE": "2"}
+    with GroupServer(**{**SCRIPTED, **slow}) as server, ThreadPoolExecutor(10) as pool:
+        requests = [pool.submit(post, server, fixtures / "train.flac") for _ in range(10)]
+        until(lambda: sum(each.done() for each in requests) == 7)
+        assert {each.result().status_code for each in requests if each.done()} == {429}
+        assert server.health()["active_requests"] == 3  # one runs, as the other slot is for live sessions, and two wait
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: server.log().count("draining: ") == 2)
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 0
+        assert sorted(each.result().status_code for each in requests) == [429] * 7 + [503] * 3
 
 
 # Stored jobs
