@@ -28,6 +28,8 @@ scripted backend recognition is free, so the cost is the server's own.
   core for each front, for the worker and for the load: 1.6.
 - busy_front, busy_worker, busy_load: cores that a front (the mean), the worker and this process used in the best try.
   The run says which of them was the bound, or whether it was the machine.
+- front_ms_per_100ms_audio: CPU time of the fronts alone. If it is the same with N fronts, they carry N times as much on
+  a machine that has the cores.
 - front_spread: the busiest front's share of the work of all fronts.
 """
 

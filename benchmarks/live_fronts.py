@@ -61,6 +61,7 @@ def compare(report: harness.Report, options: argparse.Namespace, seconds: float)
         report.add(f"max_streams_{name}", found.streams)
         for what in ("front", "worker", "load"):
             report.add(f"busy_{what}_{name}", getattr(found, what))
+        report.add(f"front_ms_per_100ms_audio_{name}", 100 * fronts * found.front / found.streams)
     report.add("fronts_gain", many.streams / max(one.streams, 1))
     report.add("front_spread", many.spread)
 

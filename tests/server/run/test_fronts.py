@@ -261,6 +261,35 @@ def test_jobs_that_any_front_stores_run_once(server: RunningServer, fixtures: Pa
     assert [server.log().count(f"job {job}: attempt") for job in jobs] == [1] * 10
 
 
+@pytest.mark.slow
+def test_a_job_goes_on_when_the_front_that_runs_it_dies_and_any_front_can_cancel_it(
+    tmp_path: Path, fixtures: Path
+) -> None:
+    slow = {"MODEL_ID": "scripted@300ms", "SPHINX_WORKERS": "2", "CONCURRENT_JOBS": "1"}
+    with GroupServer(**{**SCRIPTED, **slow}, JOBS_DB=str(tmp_path / "jobs.db")) as server:
+        recording = (fixtures / "train.flac").read_bytes()
+        files, data = {"file": ("a.flac", recording)}, {"kind": "transcription"}
+        first, second = (
+            httpx.post(f"{server.url}/v1/jobs", data=data, files=files, timeout=PATIENCE_S).json()["id"]
+            for _ in range(2)
+        )
+        until(lambda: state_of(server, first) == "running")
+        fronts_of(server)[0].kill()
+        until(lambda: state_of(server, first) == "succeeded")
+        assert server.log().count(f"job {first}: attempt") == 2
+        until(lambda: state_of(server, second) == "running")
+        for _ in range(4):  # whichever front it meets; the first one cancels, the next one deletes
+            httpx.delete(f"{server.url}/v1/jobs/{second}", timeout=PATIENCE_S)
+        until(lambda: server.health()["queued_jobs"] == 0 and metric(server, "steno_running_jobs") == 0)
+        assert state_of(server, second) is None
+
+
+def state_of(server: RunningServer, job: str) -> str | None:
+    """A job's state; None if there is none."""
+    state: str | None = server.get(f"/v1/jobs/{job}").json().get("state")
+    return state
+
+
 # Start
 
 
