@@ -58,15 +58,19 @@ class FrontProcess:
             await asyncio.sleep(PAUSES_S[min(self._early_ends, len(PAUSES_S) - 1)])
             if self._is_draining:
                 return
-            code = await self._run()
+            try:
+                code = await self._run()
+                how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+            except OSError as error:  # no process can be started now
+                self._early_ends += 1
+                code, how = 1, f"at its start: {error}"
             self._clear()
             if self._is_draining:
                 return
+            logger.error("front {} ended {}", self._number, how)
             if not self.answers.is_set():
                 self._failed(code)
                 return
-            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-            logger.error("front {} ended {}; it is started again", self._number, how)
             self._table.tell(Head.RESTARTS, self._table.told(Head.RESTARTS) + 1)
 
     def drain(self) -> None:
