@@ -56,6 +56,7 @@ def test_the_format_is_that_of_the_output_s_name(fixtures: Path, sheet: Path, tm
     assert json.loads((tmp_path / "out.ass").read_text())["lines"][2]["status"] == "not_found"
 
 
+@pytest.mark.slow
 def test_a_server_gives_the_same_result(server: RunningServer, fixtures: Path, sheet: Path) -> None:
     for form in ("elrc", "json"):
         here = align("-q", fixtures / "weather.flac", sheet, "-f", form)

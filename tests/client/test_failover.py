@@ -55,6 +55,7 @@ async def until_true(condition: Any) -> None:
     await asyncio.to_thread(until, condition)
 
 
+@pytest.mark.slow
 async def test_a_server_that_shuts_down_hands_its_stream_to_the_next(speech: bytes) -> None:
     undisturbed: list[Partial | Final] = []
     events: list[Partial | Final] = []
@@ -72,6 +73,7 @@ async def test_a_server_that_shuts_down_hands_its_stream_to_the_next(speech: byt
     assert captions_of(events) == captions_of(undisturbed)
 
 
+@pytest.mark.slow
 async def test_an_utterance_that_outlasts_the_drain_is_continued_without_a_gap(speech: bytes) -> None:
     endless = speech[BYTES_PER_S // 2 : 3 * BYTES_PER_S] * 6
     events: list[Partial | Final] = []
@@ -90,6 +92,7 @@ async def test_an_utterance_that_outlasts_the_drain_is_continued_without_a_gap(s
     assert len(words) == pytest.approx(2 * (finals[-1][3] - finals[0][2]), abs=len(finals) + 1)
 
 
+@pytest.mark.slow
 async def test_a_server_that_dies_is_replaced_by_the_next(speech: bytes) -> None:
     events: list[Partial | Final] = []
     undisturbed: list[Partial | Final] = []

@@ -179,6 +179,7 @@ async def test_nobody_waits_for_a_server_that_was_never_there(speech: bytes) -> 
         await heard("http://127.0.0.1:9", speech)
 
 
+@pytest.mark.slow
 async def test_a_wrong_key_is_refused_once(speech: bytes) -> None:
     with RunningServer(ASR_BACKEND="scripted", API_KEYS="k") as server:
         with pytest.raises(AuthenticationError, match=r"^the API key is invalid$"):
@@ -288,6 +289,7 @@ async def test_a_slow_consumer_holds_up_the_source_and_loses_nothing(server: Run
     assert finals_of(events) == finals_of(await heard(server.url, long))
 
 
+@pytest.mark.slow
 async def test_silence_is_let_go_of_and_what_comes_after_it_is_heard(server: RunningServer, speech: bytes) -> None:
     silence = bytes(100 * BYTES_PER_S)
     finals = finals_of(await heard(server.url, spoken(speech + silence + speech)))
@@ -319,6 +321,7 @@ async def test_after_a_long_silence_a_connection_is_taken_up_with_the_last_minut
     assert [final[3] for final in resumed] == pytest.approx([final[3] for final in undisturbed], abs=0.04)
 
 
+@pytest.mark.slow
 async def test_audio_in_a_container_is_heard_but_cannot_be_resumed(fixtures: Path) -> None:
     audio = np.concatenate(list(decode(fixtures / "letter.flac", max_seconds=None)))
     webm = encode(audio, 16_000, WEBM)

@@ -76,6 +76,7 @@ def embedded(**overrides: object) -> Engine:
     return compose.engine_of(settings.load(asr_backend=EMBEDDED, **overrides))
 
 
+@pytest.mark.slow
 async def test_a_chorus_written_once_is_timed_each_time_it_is_sung(song: tuple[bytes, list[float]]) -> None:
     recording, starts = song
     done = await aligned(embedded(aligner="sphinx"), recording, SHEET, KnownTextOptions("en"))

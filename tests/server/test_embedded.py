@@ -51,6 +51,7 @@ def test_sphinx_recognisers_start_on_demand_and_end_when_idle(fixtures: Path) ->
         assert "sphinx makes many times the errors of moonshine" in server.log()
 
 
+@pytest.mark.slow
 def test_the_work_of_a_recogniser_that_is_killed_is_done_by_its_successor(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND="sphinx", SPHINX_WORKERS="1") as server, ThreadPoolExecutor() as pool:
         undisturbed = post(server, fixtures / "market.flac").json()["text"]

@@ -64,6 +64,7 @@ def test_a_decoder_that_dies_is_a_refusal_of_its_file(server: RunningServer, sev
     assert "the decoder process of a file died: SIGKILL" in server.log()
 
 
+@pytest.mark.slow
 def test_a_client_that_hangs_up_takes_its_decoder_with_it(server: RunningServer, keys: Path) -> None:
     with pytest.raises(httpx.ReadTimeout):
         post(server, keys, timeout=2.0)

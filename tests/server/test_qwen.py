@@ -174,6 +174,7 @@ def test_our_own_client(server: RunningServer) -> None:
     assert word_error_rate([clip.text], [" ".join(final.text for final in finals)]) <= 0.1
 
 
+@pytest.mark.slow
 async def test_without_an_aligner_live_words_have_estimated_times_and_confidences(unaligned: RunningServer) -> None:
     clip = clips()["english-0"]
     conversation = await said(unaligned, pcm(clip), words="true")
@@ -193,6 +194,7 @@ def test_without_an_aligner_times_are_estimated_and_the_result_says_so(unaligned
     assert "or set ALIGNER" in refused.json()["error"]["message"]
 
 
+@pytest.mark.slow
 def test_an_english_text_of_qwen_s_may_be_timed_by_pocketsphinx() -> None:
     clip = clips()["english-0"]
     with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": ""}) as server:
@@ -203,6 +205,7 @@ def test_an_english_text_of_qwen_s_may_be_timed_by_pocketsphinx() -> None:
     assert [start for _, start in words] == pytest.approx([start for _, start, _ in clip.words], abs=0.15)
 
 
+@pytest.mark.slow
 def test_an_aligner_that_cannot_be_loaded_costs_the_times_alone(tmp_path: Any) -> None:
     clip = clips()["english-0"]
     with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": str(tmp_path)}) as server:

@@ -124,6 +124,7 @@ def test_no_worker_stays_behind(fixtures: Path, how: signal.Signals) -> None:
         assert "hangs" not in server.log()
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_start_is_tried_less_and_less_often_and_told() -> None:
     async def main() -> None:
         info = EngineInfo(BackendInfo("scripted", "scripted", ScriptedBackend.capabilities), None)

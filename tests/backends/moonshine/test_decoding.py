@@ -49,6 +49,7 @@ def cuts(speech: dict[str, Audio]) -> list[tuple[Audio, Audio]]:
     return [(speech[name][: end * SAMPLE_RATE], speech[name][: (end + 1) * SAMPLE_RATE]) for name, end in steps]
 
 
+@pytest.mark.slow
 def test_a_draft_from_the_step_before_gives_the_tokens_of_plain_decoding(
     model: MoonshineModel, speech: dict[str, Audio]
 ) -> None:

@@ -175,6 +175,7 @@ def _noise(rng: random.Random, seconds: float) -> np.ndarray:
     return np.asarray(made, np.float32)
 
 
+@pytest.mark.slow
 def test_a_louder_sound_changes_what_was_heard_before_it(trained: Any) -> None:
     """The floor of the features rises: what is complete is encoded again, and is what it would be at once."""
     model = Spied(trained, 1).model

@@ -47,6 +47,7 @@ def test_every_clip_is_written_down_in_its_own_language(backend: QwenBackend) ->
     assert [one.language for one in heard] == [clip.language for clip in said]
 
 
+@pytest.mark.slow
 def test_who_else_is_decoded_changes_nothing(backend: QwenBackend) -> None:
     works = [
         Recognize(clip.audio[: 20 * SAMPLE_RATE], None, context)

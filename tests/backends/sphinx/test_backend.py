@@ -97,6 +97,7 @@ async def test_words_come_in_order_with_times_inside_the_audio(
 
 
 @ON_ONE_LOOP
+@pytest.mark.slow
 async def test_what_was_decoded_before_changes_nothing(shared_backend: SphinxBackend, recording: Recording) -> None:
     first = await shared_backend.recognize(Recognize(recording("letter.flac")))
     for other in (
@@ -237,6 +238,7 @@ async def test_silence_before_the_first_word_does_no_harm(shared_backend: Sphinx
 
 
 @ON_ONE_LOOP
+@pytest.mark.slow
 async def test_two_calls_of_one_utterance_at_once_both_give_its_text(
     shared_backend: SphinxBackend, recording: Recording
 ) -> None:

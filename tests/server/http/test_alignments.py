@@ -118,6 +118,7 @@ def test_fields_without_effect_are_listed(client: TestClient, weather: bytes) ->
     assert send(client, weather, colour="red").headers["x-steno-ignored"] == "colour"
 
 
+@pytest.mark.slow
 def test_the_embedded_recogniser_and_aligner_time_real_speech(fixtures: Path) -> None:
     with RunningServer(ASR_BACKEND=EMBEDDED, ALIGNER="sphinx") as server:
         answer = post(server, fixtures / "weather.flac", "alignments", text=TRANSCRIPTS["weather.flac"]).json()

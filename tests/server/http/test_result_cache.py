@@ -96,6 +96,7 @@ def test_keys_share_answers_only_if_they_may(fixtures: Path, tmp_path: Path) -> 
         assert ask(server, fixtures / "weather.flac", key="second").headers["cache-status"] == "steno; hit"
 
 
+@pytest.mark.slow
 def test_a_translation_that_failed_in_part_is_not_kept(fixtures: Path, tmp_path: Path) -> None:
     with (
         LlmServer() as llm,

@@ -149,6 +149,7 @@ async def refused(server: RunningServer, dialect: LiveDialect) -> tuple[str, int
     [(NATIVE, "false"), (NATIVE, "true"), (OPENAI, "false"), (DEEPGRAM, "false")],
     ids=["native", "native-worker", "openai", "deepgram"],
 )
+@pytest.mark.slow
 async def test_sigterm_finishes_what_is_being_said_and_closes_with_1012(
     reference: RunningServer, fixtures: Path, dialect: LiveDialect, gateway: str
 ) -> None:
@@ -175,6 +176,7 @@ async def test_sigterm_finishes_what_is_being_said_and_closes_with_1012(
 
 
 @DIALECTS
+@pytest.mark.slow
 async def test_from_the_signal_on_the_server_is_not_ready_and_refuses_sessions_while_one_is_open(
     fixtures: Path, dialect: LiveDialect
 ) -> None:

@@ -50,6 +50,7 @@ def is_quiet(server: RunningServer) -> bool:
     )
 
 
+@pytest.mark.slow
 async def test_a_client_that_vanishes_in_the_middle_of_a_word_frees_its_place_at_once(sentence: bytes) -> None:
     with RunningServer(ASR_BACKEND="scripted", MODEL_ID="scripted@8000ms") as server:
         async with talk(server) as conversation:
@@ -260,6 +261,7 @@ async def test_the_wrong_rate_gives_nonsense_but_no_harm(server: RunningServer, 
     assert conversation.messages[-1]["audio_s"] == pytest.approx(len(sentence) / BYTES_PER_S / 3, abs=0.01)
 
 
+@pytest.mark.slow
 async def test_a_recogniser_that_is_killed_costs_no_final(fixtures: Path) -> None:
     pcm = pcm_file(fixtures / "market.flac")
     with RunningServer(ASR_BACKEND=EMBEDDED) as server:
@@ -275,6 +277,7 @@ async def test_a_recogniser_that_is_killed_costs_no_final(fixtures: Path) -> Non
     assert conversation.errors == []
 
 
+@pytest.mark.slow
 async def test_an_open_session_keeps_the_model_in_memory() -> None:
     with RunningServer(ASR_BACKEND="scripted", IDLE_TIMEOUT="0.5") as server:
         async with talk(server):

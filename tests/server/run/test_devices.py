@@ -18,7 +18,8 @@ def workers_of(server: RunningServer) -> list[psutil.Process]:
     return [child for child in psutil.Process(server.process.pid).children() if "worker" in child.cmdline()]
 
 
-@pytest.mark.parametrize("fronts", [pytest.param("1", marks=pytest.mark.slow), "2"])
+@pytest.mark.slow
+@pytest.mark.parametrize("fronts", ["1", "2"])
 async def test_each_device_has_a_worker_and_sessions_outlive_either(fixtures: Path, fronts: str) -> None:
     pcm = pcm_file(fixtures / "train.flac")
     with RunningServer(**SCRIPTED, FRONTS=fronts) as server:

@@ -163,6 +163,7 @@ def test_metrics_of_all_fronts_add_up(server: RunningServer, fixtures: Path) -> 
 # Deaths
 
 
+@pytest.mark.slow
 async def test_a_front_that_dies_comes_back_and_the_sessions_of_the_other_go_on(
     server: RunningServer, pcm: bytes
 ) -> None:
@@ -182,6 +183,7 @@ async def test_a_front_that_dies_comes_back_and_the_sessions_of_the_other_go_on(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.slow
 async def test_no_process_outlives_the_server(server: RunningServer, fixtures: Path, sent: signal.Signals) -> None:
     post(server, fixtures / "train.flac").raise_for_status()
     processes = server.children()
@@ -198,6 +200,7 @@ async def test_no_process_outlives_the_server(server: RunningServer, fixtures: P
 # Draining
 
 
+@pytest.mark.slow
 async def test_sessions_of_all_fronts_are_drained(server: RunningServer, pcm: bytes) -> None:
     async with contextlib.AsyncExitStack() as stack:
         _, sessions = await open_on_each(server, stack)
@@ -217,6 +220,7 @@ async def test_sessions_of_all_fronts_are_drained(server: RunningServer, pcm: by
     assert server.process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.slow
 def test_the_limit_of_requests_and_a_second_signal_are_for_all_fronts_together(fixtures: Path) -> None:
     slow = {"MODEL_ID": "scripted@1000ms", "SPHINX_WORKERS": "2", "MAX_QUEUE": "2"}
     with GroupServer(**{**SCRIPTED, **slow}) as server, ThreadPoolExecutor(10) as pool:
