@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from steno.backends.aligners.base import Aligner
     from steno.backends.base import AsyncBackend, StepBackend
     from steno.engine.counts import Counts
-    from steno.engine.protocol import EngineClient
+    from steno.engine.protocol import EngineClient, EngineInfo, EngineStatus
+    from steno.engine.worker.membership import LookUp
     from steno.engine.worker.worker_client import Connect
     from steno.engine.worker.worker_server import WorkerServer
+    from steno.engine.worker.worker_tcp import TokenGate
     from steno.outbound.fetch import UrlFetcher
 
 MAX_PIECE_S = 30.0
@@ -91,8 +93,21 @@ def gateway_engine_of(
     return Engine(client, _limits_of(settings), telemetry, counts)
 
 
-def worker_of(settings: Settings) -> WorkerServer:
-    """What a worker process runs: the models, and the server that other processes reach them by."""
+def pool_engine_of(
+    settings: Settings, telemetry: Telemetry, info: EngineInfo, unloaded: EngineStatus, look_up: LookUp
+) -> Engine:
+    """As `engine_of`, with the models in the workers that `look_up` finds; they serve what `info` says."""
+    from steno.engine.worker.worker_pool import WorkerPool
+
+    return Engine(WorkerPool(info, unloaded, look_up, telemetry), _limits_of(settings), telemetry)
+
+
+def worker_of(settings: Settings, gate: TokenGate | None = None) -> WorkerServer:
+    """What a worker runs: the models, and the server that other processes reach them by.
+
+    Args:
+        gate: checks who connects, where anyone could. Such a worker is not ended when it is idle.
+    """
     from steno.engine.local import LocalClient
     from steno.engine.worker.measurements import Measurements
     from steno.engine.worker.worker_server import WorkerServer, end_broken
@@ -100,7 +115,7 @@ def worker_of(settings: Settings) -> WorkerServer:
     backend, aligner = _models_of(settings)
     measurements = Measurements()
     client = LocalClient(backend, _limits_of(settings), measurements, aligner=aligner, on_broken=end_broken)
-    return WorkerServer(client, measurements, settings.idle_timeout)
+    return WorkerServer(client, measurements, settings.idle_timeout if gate is None else 0.0, gate)
 
 
 def _models_of(settings: Settings) -> tuple[AsyncBackend | StepBackend, Aligner | None]:

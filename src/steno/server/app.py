@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from itertools import chain, repeat
@@ -62,19 +62,26 @@ LOOP_PROBE_S = 0.5
 PRELOAD_PAUSES_S = (6.0, 15.0, 30.0, 60.0)
 
 
-def create_app(settings: Settings, front: FrontRole | None = None) -> FastAPI:
+EngineBuilder = Callable[[Settings, Metrics], Engine]
+
+
+def create_app(
+    settings: Settings, front: FrontRole | None = None, engine_of: EngineBuilder | None = None
+) -> FastAPI:
     """Build the app. Its lifespan starts and stops the engine.
 
     Args:
         front: of one of several fronts; their supervisor has the workers.
+        engine_of: builds the engine; None = in this process, or with worker processes where the settings say so.
 
     Raises:
         BackendUnavailableError: the configured backend cannot run on this machine.
     """
     metrics = Metrics(front.folder / METRICS if front is not None else None)
-    workers = supervisors_of(settings.devices, settings.worker_timeout) if settings.has_worker and not front else []
+    needs_workers = settings.has_worker and front is None and engine_of is None
+    workers = supervisors_of(settings.devices, settings.worker_timeout) if needs_workers else []
     counts = front.counts if front is not None else None
-    engine = _engine_of(settings, metrics, workers, front)
+    engine = engine_of(settings, metrics) if engine_of is not None else _engine_of(settings, metrics, workers, front)
     metrics.watch(engine, front.table if front is not None else None)
     for _, language in live_routes.LANGUAGES:
         metrics.live_sessions.labels(language.name)  # 0: an autoscaler takes a missing metric for an unknown one

@@ -12,7 +12,7 @@ from loguru import logger
 
 from steno import __version__
 from steno.engine.local import LocalClient
-from steno.engine.protocol import EngineStatus
+from steno.engine.protocol import EngineInfo, EngineStatus
 from steno.engine.worker.front_connection import FrontConnection
 from steno.engine.worker.measurements import Measurements
 from steno.engine.worker.worker_tcp import TokenGate
@@ -49,6 +49,8 @@ class WorkerServer:
         self._gate = gate
         self._numbers = itertools.count()
         self._fronts: dict[FrontConnection, Connection] = {}
+        self._is_unused = asyncio.Event()
+        self._is_unused.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reported = 0.0
         self._next_report: asyncio.TimerHandle | None = None
@@ -57,6 +59,14 @@ class WorkerServer:
     def fronts(self) -> int:
         """How many server processes are connected."""
         return len(self._fronts)
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._client.info
+
+    async def unused(self) -> None:
+        """Return once no server process is connected."""
+        await self._is_unused.wait()
 
     def status(self) -> EngineStatus:
         return self._client.status()
@@ -132,12 +142,15 @@ class WorkerServer:
         connection.send(Hello(__version__))
         connection.send(Report(self._client.status(), 0.0, ()))
         self._fronts[front] = connection
+        self._is_unused.clear()
         try:
             await front.run()
         except Exception as error:  # noqa: BLE001 - the boundary of a task: logged; the front connects again
             logger.opt(exception=error).error("working for a server process failed")
         finally:
             del self._fronts[front]
+            if not self._fronts:
+                self._is_unused.set()
 
 
 def end_broken(reason: str) -> None:
