@@ -14,6 +14,7 @@ SDK := .venv-sdk
 LOWEST := .venv-lowest
 CLIENTS := .venv-clients
 VLLM := .venv-vllm
+RAY := .venv-ray
 
 # Moonshine's weights come in a wheel that not every platform has (old glibc or macOS, other processors). Without it
 # the embedded recogniser is PocketSphinx.
@@ -29,13 +30,14 @@ LOWEST_TESTS := tests/server/test_app.py tests/server/live/test_native.py tests/
   tests/audio/test_decode.py tests/vad/test_silero.py tests/translation tests/cli/test_commands.py tests/test_compose.py \
   tests/backends/moonshine tests/backends/qwen3_asr tests/backends/qwen/test_loader.py tests/backends/qwen/test_trained.py
 LOWEST_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesis looptime jiwer srt webvtt-py pysubs2 pylrc
+RAY_TOOLS := pytest pytest-asyncio pytest-timeout psutil hypothesis jiwer pyyaml
 VLLM_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesis jiwer srt soundfile scipy
 
 # Tests start hundreds of Python processes. Each would compile every module again if none were cached.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-sdk test-lowest test-clients test-vllm demo check format docs bench tiny verify-real clean
+.PHONY: help serve test test-sdk test-lowest test-clients test-vllm test-ray demo check format docs bench tiny verify-real clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -62,6 +64,10 @@ test-clients: $(INSTALLED_DEV) $(CLIENTS)/.installed ## Run LiveKit, pipecat, li
 test-vllm: $(VLLM)/.installed ## Run the vLLM backend on vLLM for CPUs (3 GB, in an environment of its own)
 	STENO_VLLM=1 $(VLLM)/bin/python -m pytest -n $(WORKERS) --dist loadfile -W ignore::DeprecationWarning \
 	  -W ignore::FutureWarning -W ignore::ResourceWarning tests/vllm $(ARGS)
+
+test-ray: $(RAY)/.installed ## Run under Ray Serve on this machine (1 GB, in an environment of its own)
+	STENO_RAY=1 RAY_USAGE_STATS_ENABLED=0 $(RAY)/bin/python -m pytest -W ignore::DeprecationWarning \
+	  -W ignore::FutureWarning -W ignore::ResourceWarning tests/ray_serve $(ARGS)
 
 check: $(INSTALLED_DEV) ## ruff, mypy --strict, the import rules, names and sizes, as CI runs them
 	$(BIN)/ruff check .
@@ -90,7 +96,7 @@ verify-real: $(INSTALLED_DEV) ## Check a real Qwen3-ASR: MODEL=... [FORCED_ALIGN
 	  $(if $(FORCED_ALIGNER_ID),--aligner '$(FORCED_ALIGNER_ID)') $(if $(AUDIO),--audio '$(AUDIO)') $(ARGS)
 
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) $(SDK) $(LOWEST) $(CLIENTS) $(VLLM) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SDK) $(LOWEST) $(CLIENTS) $(VLLM) $(RAY) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -143,4 +149,10 @@ $(VLLM)/.installed: pyproject.toml Makefile $(wildcard tests/vllm/site/*)
 	@$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	@cp tests/vllm/site/torchvision_operators.* "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(RAY)/.installed: pyproject.toml Makefile
+	@echo "installing Ray Serve into $(RAY) (1 GB, a minute, once)"
+	@rm -rf $(RAY) && $(PYTHON) -m venv $(RAY)
+	@$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[moonshine,ray]' $(RAY_TOOLS)
 	@touch $@
