@@ -61,7 +61,7 @@ class RayCluster:
         """The processes of a deployment's replicas, those that are being stopped included."""
         application = _get_global_client().get_serve_details()["applications"].get(NAME, {"deployments": {}})
         replicas = application["deployments"].get(deployment, {"replicas": []})["replicas"]
-        return [each["pid"] for each in replicas if each["pid"] and psutil.pid_exists(each["pid"])]
+        return [pid for each in replicas if (pid := each.get("pid")) and psutil.pid_exists(pid)]
 
     def states(self, deployment: str) -> list[str]:
         application = _get_global_client().get_serve_details()["applications"][NAME]
@@ -72,16 +72,15 @@ class RayCluster:
         call = serve.get_deployment_handle("Engine", NAME).broadcast("record_autoscaling_stats")
         return sorted(stats["sessions"] for stats in await call.results_async(timeout_s=PATIENCE_S))
 
-    def active_requests(self) -> dict[int, int]:
-        """Admitted requests and sessions of each front, by the second in which it started."""
-        found: dict[int, int] = {}
-        for _ in range(24):
-            health = httpx.get(self.url + "/health", timeout=PATIENCE_S).json()
-            found[round(time.time() - health["uptime_s"])] = health["active_requests"]
-        return found
+    def least_active(self) -> int:
+        """Admitted requests and sessions of the least loaded front, which Serve's router chooses."""
+        health = httpx.get(self.url + "/health", timeout=PATIENCE_S).raise_for_status().json()
+        return int(health["active_requests"])
 
     def wait(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE_S
         while not condition():
-            assert time.monotonic() < end, _get_global_client().get_serve_details()["applications"]
+            applications = _get_global_client().get_serve_details()["applications"]
+            assert time.monotonic() < end, applications
+            assert all(each["status"] != "DEPLOY_FAILED" for each in applications.values()), applications
             time.sleep(0.2)

@@ -1,6 +1,7 @@
-"""The application for Ray Serve: `serve run steno.deploy.ray:app`, with steno's settings from the environment."""
+"""The application for Ray Serve: `serve run steno.deploy.ray:app`, with steno's settings from the environment.
 
-from __future__ import annotations
+Annotations are not postponed here: Serve takes the type of the arguments from the annotation of `app`.
+"""
 
 from typing import Any
 
