@@ -14,12 +14,7 @@ TRANSCRIPTS: dict[str, str] = json.loads((FIXTURES / "transcripts.json").read_te
 
 def word_error_rate(name: str, heard: str) -> float:
     """Of `heard` against what fixture `name` says; case and punctuation do not count."""
-    return plain_word_error_rate(TRANSCRIPTS[name], heard)
-
-
-def plain_word_error_rate(said: str, heard: str) -> float:
-    """Of `heard` against `said`; case and punctuation do not count."""
-    return float(jiwer.wer(_plain(said), _plain(heard)))
+    return float(jiwer.wer(_plain(TRANSCRIPTS[name]), _plain(heard)))
 
 
 def _plain(text: str) -> str:

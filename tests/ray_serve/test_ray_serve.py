@@ -15,15 +15,16 @@ import httpx
 import pytest
 
 from ray_serve.ray_cluster import PATIENCE_S, RayCluster
-from speech import TRANSCRIPTS, plain_word_error_rate
+from speech import word_error_rate
 from talking import Talk, pcm_file, talk
 
 SESSIONS = 8
 SENTENCES = ("weather.flac", "letter.flac", "train.flac", "meeting.flac")
 PAUSE_S = 1.2
+START_S = 0.5
 BYTES_PER_S = 32_000
-MAX_ERROR_RATE = 0.15
-"""Of a session's text. A sentence that is lost or doubled is at least 0.2 of it."""
+MAX_ERROR_RATE = 0.3
+"""Of a sentence: "be at the" may be heard as "de-author"; one that is lost or doubled has 1.0."""
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,14 @@ def cluster() -> Iterator[RayCluster]:
 class Speech:
     """Sentences with pauses between them."""
 
+    names: tuple[str, ...]
     pcm: bytes = b""
     ends_s: list[float] = field(default_factory=list)
     """When each sentence ends."""
 
     @classmethod
     def of(cls, fixtures: Path, names: tuple[str, ...]) -> Speech:
-        speech = cls()
+        speech = cls(names)
         for name in names:
             speech.pcm += pcm_file(fixtures / name)
             speech.ends_s.append(len(speech.pcm) / BYTES_PER_S)
@@ -50,14 +52,19 @@ class Speech:
         return speech
 
 
-def text_of(names: tuple[str, ...]) -> str:
-    return " ".join(TRANSCRIPTS[name] for name in names)
-
-
 def names_of(session: int) -> tuple[str, ...]:
     """Each session says the sentences in another order."""
     n = session % len(SENTENCES)
     return SENTENCES[n:] + SENTENCES[:n]
+
+
+async def start_sessions(cluster: RayCluster, speeches: list[Speech]) -> list[asyncio.Task[Talk]]:
+    """One after the other: of requests that come at the same moment Serve's router may send all to one front."""
+    talks = []
+    for speech in speeches:
+        talks.append(asyncio.create_task(speak(cluster, speech)))
+        await asyncio.sleep(START_S)
+    return talks
 
 
 async def speak(cluster: RayCluster, speech: Speech) -> Talk:
@@ -72,53 +79,56 @@ async def speak(cluster: RayCluster, speech: Speech) -> Talk:
         return conversation
 
 
-def check_finals(conversation: Talk) -> None:
-    """No final repeats another, and none is out of order."""
+def check_finals(conversation: Talk, speech: Speech) -> int:
+    """All sentences up to the last final have their text, once and in order. Returns their number."""
     spans = [(final["start_s"], final["end_s"]) for final in conversation.finals]
     assert all(start < end for start, end in spans), spans
     assert all(before[1] <= after[0] + 0.01 for before, after in pairwise(spans)), spans
     drained = conversation.socket.close_code == 1012
     assert [error["code"] for error in conversation.errors] == ["DRAINING"] * drained
+    said = sum(end_s <= spans[-1][1] + 0.5 for end_s in speech.ends_s)
+    began_s = 0.0
+    for name, end_s in list(zip(speech.names, speech.ends_s, strict=True))[:said]:
+        its = [
+            final["text"] for final in conversation.finals if began_s <= (final["start_s"] + final["end_s"]) / 2 < end_s
+        ]
+        assert word_error_rate(name, " ".join(its)) < MAX_ERROR_RATE, (name, conversation.text)
+        began_s = end_s
+    return said
 
 
 async def test_a_killed_engine_loses_no_final_and_doubles_none(cluster: RayCluster, fixtures: Path) -> None:
     speeches = [Speech.of(fixtures, names_of(n)) for n in range(SESSIONS)]
-    talks = [asyncio.create_task(speak(cluster, speech)) for speech in speeches]
-    await asyncio.sleep(7)
+    talks = await start_sessions(cluster, speeches)
+    await asyncio.sleep(3)
     assert 0 < await asyncio.to_thread(cluster.least_active) < SESSIONS  # so that both fronts have sessions
     engines = cluster.pids("Engine")
     assert sum(await cluster.sessions()) == SESSIONS
     assert min(await cluster.sessions()) > 0
     os.kill(engines[0], signal.SIGKILL)
-    for n, conversation in enumerate(await asyncio.gather(*talks)):
-        check_finals(conversation)
+    for conversation, speech in zip(await asyncio.gather(*talks), speeches, strict=True):
         assert conversation.socket.close_code == 1000
-        assert plain_word_error_rate(text_of(names_of(n)), conversation.text) < MAX_ERROR_RATE, conversation.text
+        assert check_finals(conversation, speech) == len(SENTENCES)
     await asyncio.to_thread(cluster.wait_for_replicas, 2, 2)
     assert engines[0] not in cluster.pids("Engine")
 
 
 async def test_sessions_of_a_replica_that_is_scaled_down_get_their_finals(cluster: RayCluster, fixtures: Path) -> None:
     speeches = [Speech.of(fixtures, names_of(n) * 2) for n in range(SESSIONS)]
-    talks = [asyncio.create_task(speak(cluster, speech)) for speech in speeches]
-    await asyncio.sleep(7)
+    talks = await start_sessions(cluster, speeches)
+    await asyncio.sleep(3)
     assert 0 < await asyncio.to_thread(cluster.least_active) < SESSIONS
     await asyncio.to_thread(cluster.scale, 1, 1)
-    ended: list[int] = []
-    for n, conversation in enumerate(await asyncio.gather(*talks)):
-        check_finals(conversation)
-        ended.append(conversation.socket.close_code or 0)
-        last_s = conversation.finals[-1]["end_s"]
-        said = sum(end_s <= last_s + 0.5 for end_s in speeches[n].ends_s)
-        assert said == len(speeches[n].ends_s) or conversation.socket.close_code == 1012
-        expected = text_of((names_of(n) * 2)[:said])
-        assert plain_word_error_rate(expected, conversation.text) < MAX_ERROR_RATE, conversation.text
-        assert draining(conversation) == (conversation.socket.close_code == 1012)
+    ended: list[int | None] = []
+    for conversation, speech in zip(await asyncio.gather(*talks), speeches, strict=True):
+        ended.append(conversation.socket.close_code)
+        assert is_draining(conversation) == (ended[-1] == 1012)
+        assert check_finals(conversation, speech) == len(speech.names) or ended[-1] == 1012
     assert set(ended) == {1000, 1012}
     assert cluster.states("Front") == cluster.states("Engine") == ["RUNNING"]
 
 
-def draining(conversation: Talk) -> bool:
+def is_draining(conversation: Talk) -> bool:
     return any(message.get("status") == "draining" for message in conversation.messages)
 
 
@@ -127,7 +137,7 @@ async def test_an_upload_is_recognised_by_an_engine(cluster: RayCluster, fixture
         *(asyncio.to_thread(upload, cluster, fixtures, name) for name in SENTENCES)
     )
     for name, answer in zip(SENTENCES, answers, strict=True):
-        assert plain_word_error_rate(TRANSCRIPTS[name], answer) < 2 * MAX_ERROR_RATE  # of one sentence
+        assert word_error_rate(name, answer) < MAX_ERROR_RATE
 
 
 def upload(cluster: RayCluster, fixtures: Path, name: str) -> str:
