@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ray.exceptions import RayError
 from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
@@ -28,14 +29,14 @@ async def ask_all(replicas: DeploymentHandle, method: str) -> Answers:
     """Call `method` of all running replicas. None running is no error.
 
     Raises:
-        LookupFailedError: the replicas did not answer in time.
+        LookupFailedError: the replicas did not answer in time, or Ray could not ask them.
     """
     try:
         call = replicas.broadcast(method)
         results = await call.results_async(timeout_s=CALL_S, return_exceptions=True)
     except DeploymentUnavailableError:
         return Answers((), is_complete=True)
-    except TimeoutError:
-        raise LookupFailedError(f"{method}: no answer in {CALL_S:g} s") from None
+    except (TimeoutError, RayError) as error:
+        raise LookupFailedError(f"{method}: {error or type(error).__name__}") from None
     values = tuple(result for result in results if not isinstance(result, BaseException))
     return Answers(values, is_complete=len(values) == len(results))

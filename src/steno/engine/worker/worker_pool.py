@@ -183,10 +183,14 @@ class WorkerPool:
 
     async def _follow(self) -> None:
         while True:
-            with suppress(LookupFailedError, TimeoutError):
+            try:
                 async with asyncio.timeout(LOOKUP_S):
                     membership = await self._look_up()
                 await self._update(membership)
+            except (LookupFailedError, TimeoutError):
+                pass  # the workers that are known stay
+            except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and tried again
+                logger.opt(exception=error).error("looking up the workers failed")
             await asyncio.sleep(MEMBERS_S)
 
     async def _update(self, membership: Membership) -> None:
