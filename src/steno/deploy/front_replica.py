@@ -44,7 +44,7 @@ class FrontReplica:
         def engine_of(settings: Settings, telemetry: Telemetry) -> Engine:
             return compose.pool_engine_of(settings, telemetry, first.info, first.unloaded, self._look_up)
 
-        app = create_app(self._settings, engine_of)
+        app = create_app(self._settings, engine_of=engine_of)
         self._watching = asyncio.create_task(self._drain_when_stopped(app), name="stop watch")
         return app
 
