@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import aiosqlite
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from steno.errors import JobStorageError
 from steno.jobs.schema import TABLES, VERSION
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    import aiosqlite
 
 Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
@@ -34,6 +36,8 @@ class Database:
         Raises:
             JobStorageError: it cannot be used, or is of another version.
         """
+        import sqlite3
+
         with storage_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)) as connection:
@@ -50,6 +54,10 @@ class Database:
 
     async def open(self) -> None:
         """Raises JobStorageError."""
+        import sqlite3
+
+        import aiosqlite
+
         with storage_errors():
             self._connection = await aiosqlite.connect(self._path, timeout=BUSY_S, isolation_level=None)
             self._connection.row_factory = sqlite3.Row
@@ -92,6 +100,8 @@ class Database:
 @contextmanager
 def storage_errors() -> Iterator[None]:
     """Raises JobStorageError in place of SQLite's and the operating system's errors."""
+    import sqlite3
+
     try:
         yield
     except sqlite3.IntegrityError:

@@ -10,17 +10,20 @@ import asyncio
 import json
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from steno.errors import IdempotencyConflictError
 from steno.jobs.job import CallbackState, JobFailure, JobResult, JobState, StoredJob
 from steno.jobs.job_database import Database, Values, storage_errors
+
+if TYPE_CHECKING:
+    import sqlite3
 
 RECORDING, RESULT = "recording", "result"
 PREFIX = "job_"
@@ -109,6 +112,8 @@ class JobStore:
         last = "(SELECT MAX(created) FROM jobs WHERE owner = :owner)"
         unique = {"created": f"MAX(:created, COALESCE(ROUND({last} + 0.001, 3), 0))"}
         values = ", ".join(unique.get(name, f":{name}") for name in row)
+        import sqlite3
+
         try:
             query = f"INSERT INTO jobs ({', '.join(row)}) VALUES ({values}) RETURNING created"
             added = await self._database.write(query, row)

@@ -65,9 +65,7 @@ PRELOAD_PAUSES_S = (6.0, 15.0, 30.0, 60.0)
 EngineBuilder = Callable[[Settings, Metrics], Engine]
 
 
-def create_app(
-    settings: Settings, front: FrontRole | None = None, engine_of: EngineBuilder | None = None
-) -> FastAPI:
+def create_app(settings: Settings, front: FrontRole | None = None, engine_of: EngineBuilder | None = None) -> FastAPI:
     """Build the app. Its lifespan starts and stops the engine.
 
     Args:
