@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from steno.engine.local import LocalClient
 from steno.engine.queue import Priority
 from steno.engine.worker.crash_loop import BROKEN_AFTER, BROKEN_S
 from steno.engine.worker.worker_client import MAX_DEATHS
+from steno.engine.worker.worker_wire import MAX_UNSENT_BYTES
 from steno.errors import BackendCrashedError, InvalidRequestError, ModelLoadError
 from steno.types import SAMPLE_RATE
 
@@ -81,6 +83,47 @@ def test_only_new_audio_travels_and_all_of_it_again_after_a_death() -> None:
             assert client.sent_s == [1, 1, 1, 3.5, 0.5]
             await ticket.recognize(step(1))
             assert client.sent_s[-1] == 1, "after its final an utterance's name is free"
+
+    run(main())
+
+
+def test_more_audio_than_a_connection_holds_is_sent_again_without_another_death() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=64, load_s=0)
+        limits = AdmissionLimits(max_waiting=64)
+        client = worker_in_loop(backend, limits)
+        async with engine_on(client, limits) as engine, AsyncExitStack() as tickets:
+            requests = []
+            for _ in range(50):
+                ticket = await tickets.enter_async_context(engine.admit())
+                requests.append(asyncio.create_task(ticket.recognize(recognize(30))))
+            await asyncio.sleep(5)
+            sent_before = sum(client.sent_s)
+            client.die()
+            await asyncio.gather(*requests)
+            assert 4 * SAMPLE_RATE * (sum(client.sent_s) - sent_before) > MAX_UNSENT_BYTES
+            assert engine.status().worker_restarts == 1
+
+    run(main())
+
+
+def test_live_jobs_are_sent_before_uploads() -> None:
+    async def main() -> None:
+        backend = SleepingBackend(workers=64, live_workers=8, load_s=0)
+        limits = AdmissionLimits(max_waiting=64)
+        client = worker_in_loop(backend, limits)
+        async with engine_on(client, limits) as engine, AsyncExitStack() as tickets:
+            requests = []
+            for _ in range(20):
+                ticket = await tickets.enter_async_context(engine.admit())
+                requests.append(asyncio.create_task(ticket.recognize(recognize(30))))
+            live = await tickets.enter_async_context(engine.admit(Priority.LIVE_PARTIAL))
+            requests.append(asyncio.create_task(live.recognize(recognize(7, utterance="a/1", final=False))))
+            await asyncio.sleep(1)
+            client.sent_s.clear()
+            client.die()
+            await asyncio.gather(*requests)
+            assert client.sent_s[0] == 7
 
     run(main())
 

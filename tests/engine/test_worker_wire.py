@@ -127,7 +127,10 @@ def test_an_unsupported_language_names_its_option() -> None:
     [
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nmore"), True),
         (RuntimeError("CUDA error: device-side assert triggered"), True),
-        (RuntimeError("cuBLAS: CUBLAS_STATUS_EXECUTION_FAILED when calling gemm"), True),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), True),
+        (RuntimeError("CUDA error: out of memory"), False),
+        (torch.AcceleratorError("CUDA error: invalid configuration argument"), False),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), False),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError(), False),

@@ -122,6 +122,8 @@ def test_no_worker_stays_behind(fixtures: Path, how: signal.Signals) -> None:
     if how is signal.SIGINT:
         assert server.process.returncode == 0
         assert "hangs" not in server.log()
+        assert "unloaded scripted" in server.log(), "the worker has ended as it should"
+        assert "worker process" not in "".join(line for line in server.log().splitlines() if "ended" in line)
 
 
 @pytest.mark.slow

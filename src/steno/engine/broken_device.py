@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-STICKY_MESSAGES = ("CUDA error:", "CUBLAS_STATUS_EXECUTION_FAILED", "CUDNN_STATUS_EXECUTION_FAILED")
-"""What torch's messages contain when the CUDA context is broken: each later call in the process fails as well."""
+STICKY = (
+    "illegal memory access",
+    "illegal instruction",
+    "misaligned address",
+    "device-side assert",
+    "unspecified launch failure",
+    "launch timed out",
+    "hardware stack error",
+    "invalid program counter",
+    "invalid address space",
+    "uncorrectable ECC error",
+)
+"""CUDA's errors after which each later call in the process fails as well (CUDA runtime API, `cudaError_t`)."""
 
 
 def broken_device(error: Exception) -> str | None:
-    """Why no later work can succeed in this process; None if it may.
+    """Why no later work can succeed in this process; None if it may, as after running out of memory.
 
-    torch raises `AcceleratorError`, or `RuntimeError` before 2.8. Running out of memory breaks nothing.
+    torch raises `AcceleratorError`, or `RuntimeError` before 2.8, with CUDA's own words.
     """
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if "OutOfMemoryError" in names:
-        return None
     message = str(error)
-    if "AcceleratorError" in names or any(sticky in message for sticky in STICKY_MESSAGES):
-        return f"the device failed: {message.splitlines()[0][:200] if message else type(error).__name__}"
+    if "CUDA error" in message and any(sticky in message for sticky in STICKY):
+        return f"the device failed: {message.splitlines()[0][:200]}"
     return None

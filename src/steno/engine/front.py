@@ -7,7 +7,6 @@ capacity. Whatever runs the jobs is behind an `EngineClient`.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 
@@ -161,7 +160,7 @@ class Engine:
         if not self._is_preloaded:
             self._is_preloaded = True
             self._preload_lease.enter_context(self._client.hold(Lease.RECOGNISER))
-        await self._client.ready(None, math.inf)
+        await self._client.ready(aligner=False)
 
     def check_room(self, priority: Priority = Priority.INTERACTIVE, client: str = "") -> None:
         """Raises what `admit` would raise now, without admitting anything."""
@@ -219,7 +218,7 @@ class Engine:
             raise BackendUnavailableError("this server has no aligner; set ALIGNER")
         try:
             async with asyncio.timeout_at(deadline):
-                await self._client.ready(work, deadline)
+                await self._client.ready(aligner=isinstance(work, Align))
         except TimeoutError:
             status = self.status()
             if isinstance(work, Align) and self.aligner is not None and status.aligner is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 from steno.backends.aligners.base import Align, Aligner
-from steno.backends.base import AsyncBackend, RestartsItself, StepBackend, UsesDrafts, UsesGpu, UsesServers
+from steno.backends.base import AsyncBackend, Gpu, RestartsItself, StepBackend, UsesDrafts, UsesGpu, UsesServers
 from steno.engine.admission import AdmissionLimits
 from steno.engine.backend_thread import BackendThread
 from steno.engine.front import Engine
@@ -19,6 +20,8 @@ from steno.engine.scheduler import reserved_slots
 from steno.engine.telemetry import NullTelemetry, Telemetry
 
 RunInThread = Callable[[Callable[[], object]], Awaitable[object]]
+
+GPU_S = 1.0
 
 
 class LocalClient:
@@ -46,6 +49,8 @@ class LocalClient:
         self._thread = BackendThread(backend, run_in_thread)
         self._live_load = LiveLoad()
         self._broken: str | None = None
+        self._gpu: Gpu | None = None
+        self._gpu_asked = -math.inf
         self._recognition = recognition_lane(
             backend, self._thread, limits, telemetry, self._workers_reserved, on_broken or self._set_broken
         )
@@ -87,7 +92,7 @@ class LocalClient:
             is_working=all(lane.is_alive for lane in self._lanes),
             broken=self._broken,
             path=backend.path if isinstance(backend, UsesDrafts | UsesServers) else None,
-            gpu=backend.gpu() if isinstance(backend, UsesGpu) else None,
+            gpu=self._gpu_now(now),
             drafts=backend.drafts() if isinstance(backend, UsesDrafts) else None,
             servers=tuple(backend.servers()) if isinstance(backend, UsesServers) else None,
             failovers=backend.failovers if isinstance(backend, UsesServers) else 0,
@@ -111,8 +116,10 @@ class LocalClient:
     def forget(self, utterance: str) -> None:
         self._recognition.scheduler.forget(utterance)
 
-    async def ready(self, work: Work | None, deadline: float) -> None:
-        await self._lane_of(work).lifecycle.ready()
+    async def ready(self, *, aligner: bool) -> None:
+        lane = self._alignment if aligner else self._recognition
+        assert lane is not None
+        await lane.lifecycle.ready()
 
     def start_loading_aligner(self) -> LaneStatus:
         assert self._alignment is not None
@@ -130,6 +137,12 @@ class LocalClient:
         for lane in self._lanes:
             lane.scheduler.wake()
 
+    def _gpu_now(self, now: float) -> Gpu | None:
+        """The GPU's memory, asked for once a second at most: each admission looks at the status."""
+        if isinstance(self._backend, UsesGpu) and now - self._gpu_asked > GPU_S:
+            self._gpu, self._gpu_asked = self._backend.gpu(), now
+        return self._gpu
+
     def _set_broken(self, reason: str) -> None:
         self._broken = reason
 
@@ -137,7 +150,7 @@ class LocalClient:
     def _lanes(self) -> list[Lane]:
         return [lane for lane in (self._recognition, self._alignment) if lane is not None]
 
-    def _lane_of(self, work: Work | None) -> Lane:
+    def _lane_of(self, work: Work) -> Lane:
         if not isinstance(work, Align):
             return self._recognition
         assert self._alignment is not None, "no work for an aligner is admitted without one"

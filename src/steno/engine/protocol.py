@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from steno.backends.base import Backend, Capabilities, Drafts, Gpu, ServerStatus
 from steno.engine.lifecycle import LifecycleState
-from steno.engine.queue import Job, Priority, Work
+from steno.engine.queue import Job, Priority
 
 if TYPE_CHECKING:
     from steno.backends.aligners.base import Aligner
@@ -149,11 +149,8 @@ class EngineClient(Protocol):
     def forget(self, utterance: str) -> None:
         """Let the backend drop its cache of a live utterance or stream, once none of its work is running."""
 
-    async def ready(self, work: Work | None, deadline: float) -> None:
-        """Load the model that `work` needs (None = the recogniser) and return once it is loaded.
-
-        Args:
-            deadline: on the event loop's clock. The caller bounds the wait itself.
+    async def ready(self, *, aligner: bool) -> None:
+        """Load the recogniser, or the aligner, and return once it is loaded. The caller bounds the wait.
 
         Raises:
             ModelLoadError: it could not be loaded.

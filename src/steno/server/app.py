@@ -16,7 +16,7 @@ from loguru import logger
 
 from steno import __version__, compose
 from steno.engine.front import Engine
-from steno.engine.worker.worker_supervisor import WorkerSupervisor, supervisors_of
+from steno.engine.worker.worker_supervisor import WorkerSupervisor, stop_all, supervisors_of
 from steno.engine.worker.worker_wire import connect
 from steno.errors import SettingsError, StenoError
 from steno.server.front_role import METRICS, FrontRole
@@ -97,6 +97,7 @@ def create_app(settings: Settings, front: FrontRole | None = None, engine_of: En
         async with AsyncExitStack() as stack:
             for worker in workers:
                 await stack.enter_async_context(worker)
+            stack.push_async_callback(stop_all, workers)
             await stack.enter_async_context(engine)
             background = [asyncio.create_task(_probe_loop(metrics), name="loop probe")]
             if settings.preload:

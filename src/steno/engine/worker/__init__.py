@@ -2,6 +2,7 @@
 
 - `worker_wire`         messages between server and worker, over a Unix socket
 - `worker_client`       the server's side: an `EngineClient` that sends again what a dead worker lost
+- `outgoing_jobs`       jobs on their way to a worker, no more at once than it reads
 - `crash_loop`          counts the deaths of workers
 - `worker_server`       the worker's side: runs the messages' jobs on a `LocalClient`
 - `front_connection`    one server process that a worker works for

@@ -141,7 +141,7 @@ class FrontConnection:
 
     async def _load_and_put(self, job: Job) -> None:
         try:
-            await self._client.ready(job.work, job.deadline)
+            await self._client.ready(aligner=isinstance(job.work, Align))
         except StenoError as error:
             job.settle(error)
             return
@@ -167,11 +167,10 @@ class FrontConnection:
         )
 
     async def _prepare(self, message: Prepare) -> None:
-        work = _ANY_ALIGNMENT if message.aligner else None
         try:
             if message.aligner and self._client.info.aligner is None:
                 raise BackendUnavailableError("this worker has no aligner")
-            await self._client.ready(work, asyncio.get_running_loop().time())
+            await self._client.ready(aligner=message.aligner)
         except StenoError as error:
             self._connection.send(failure_message(message.call, error))
         else:
@@ -209,7 +208,3 @@ class FrontConnection:
         task = asyncio.create_task(load, name="load for a front")
         self._loads.add(task)
         task.add_done_callback(self._loads.discard)
-
-
-_ANY_ALIGNMENT = Align(np.zeros(0, np.float32), "")
-"""Names the aligner's lane."""

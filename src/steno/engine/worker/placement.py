@@ -76,6 +76,10 @@ class WorkerPlacement:
         for member in serving:
             live[member] = min(len(member.streams), left)
             left -= live[member]
+        for member in self.members.values():
+            if member not in live:
+                held = {**models, Lease.LIVE: len(member.streams)} if member.is_connected else {}
+                member.set_leases(Counter(held))
         for n, member in enumerate(serving):
             share = left // len(serving) + (n < left % len(serving))
             member.set_leases(Counter({**models, Lease.LIVE: live[member] + share}))

@@ -87,10 +87,10 @@ class PoolMember(WorkerClient):
         return unanswered
 
     async def _converse(self, connection: Connection, hello: FromWorker) -> Never:
-        asyncio.get_running_loop().call_soon(self._tell)
+        asyncio.get_running_loop().call_soon(self._notify)
         await super()._converse(connection, hello)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self._connection is not None:
             self._changed(self)
 

@@ -20,13 +20,13 @@ from typing import NoReturn
 from loguru import logger
 
 from steno import __version__
-from steno.backends.aligners.base import Align
 from steno.engine.lifecycle import RETRY_AFTER_FAILURE_S, LifecycleState
 from steno.engine.protocol import EngineInfo, EngineStatus, LaneStatus, Lease
-from steno.engine.queue import Job, Work
+from steno.engine.queue import Job
 from steno.engine.telemetry import NullTelemetry, Telemetry
 from steno.engine.worker.crash_loop import CrashLoop
 from steno.engine.worker.measurements import replay
+from steno.engine.worker.outgoing_jobs import OutgoingJobs
 from steno.engine.worker.worker_wire import (
     Cancel,
     Connection,
@@ -42,9 +42,8 @@ from steno.engine.worker.worker_wire import (
     StartLoadingAligner,
     WorkerGoneError,
     error_of,
-    submit_message,
 )
-from steno.errors import BackendCrashedError, DrainingError, InvalidRequestError, ModelLoadError
+from steno.errors import BackendCrashedError, DrainingError, ModelLoadError
 
 MAX_DEATHS = 3
 """A job that was running in so many workers when they died is not tried again."""
@@ -56,7 +55,8 @@ SILENCE_S = 10.0
 """A worker that reports nothing for so long is gone. Its supervisor, which is quicker, normally ends it before."""
 LOADING_SILENCE_S = 180.0
 """As `SILENCE_S` while a model is being loaded: importing large libraries stops all threads of the worker."""
-RECONNECT_S = 0.2
+RECONNECT_S, MAX_RECONNECT_S = 0.2, 3.0
+"""Pause before the next connection; it doubles until one is accepted."""
 
 Connect = Callable[[], Awaitable[Connection]]
 
@@ -99,10 +99,10 @@ class WorkerClient:
         self._numbers_of: dict[Job, int] = {}
         self._loads: dict[int, _Load] = {}
         self._leases: Counter[Lease] = Counter()
-        self._sent: dict[str, int] = {}
-        """Samples of each live utterance that the worker keeps."""
+        self._outgoing = OutgoingJobs()
         self._wanted = asyncio.Event()
         self._crashes = CrashLoop()
+        self._reconnect_s = RECONNECT_S
         self._was_loaded = False
         self._wants_aligner = False
         """Whether the aligner should be loaded as soon as there is a worker."""
@@ -137,7 +137,7 @@ class WorkerClient:
         self._jobs[number] = _Submitted(job)
         self._numbers_of[job] = number
         if self._connection is not None:
-            self._submit(self._connection, number, job)
+            self._outgoing.put(self._connection, number, job)
         self._wanted.set()
 
     def settled(self, job: Job) -> None:
@@ -146,21 +146,20 @@ class WorkerClient:
             self._connection.send(Cancel(number))
 
     def forget(self, utterance: str) -> None:
-        self._sent.pop(utterance, None)
+        self._outgoing.forget(utterance)
         if self._connection is not None:
             self._connection.send(Forget(utterance))
 
-    async def ready(self, work: Work | None, deadline: float) -> None:
-        is_alignment = isinstance(work, Align)
-        lane = self._status.aligner if is_alignment else self._status.recogniser
+    async def ready(self, *, aligner: bool) -> None:
+        lane = self._status.aligner if aligner else self._status.recogniser
         if self._crashes.broken is not None:
             raise ModelLoadError(self._crashes.broken, retry_after_s=RETRY_S)
         if self._connection is not None and lane is not None and lane.state is LifecycleState.READY:
             return
         number = next(self._numbers)
-        load = self._loads[number] = _Load(is_alignment, asyncio.get_running_loop().create_future())
+        load = self._loads[number] = _Load(aligner, asyncio.get_running_loop().create_future())
         if self._connection is not None:
-            self._connection.send(Prepare(number, is_alignment))
+            self._connection.send(Prepare(number, aligner))
         self._wanted.set()
         try:
             await load.done
@@ -218,12 +217,15 @@ class WorkerClient:
                 if connection is not None:
                     connection.abort()
             self._lost(reason)
-            await asyncio.sleep(RECONNECT_S if self._wanted.is_set() else 0)
+            if self._wanted.is_set():
+                await asyncio.sleep(self._reconnect_s)
+                self._reconnect_s = min(2 * self._reconnect_s, MAX_RECONNECT_S)
 
     async def _converse(self, connection: Connection, hello: FromWorker) -> NoReturn:
         if not isinstance(hello, Hello) or hello.version != __version__:
             raise WorkerGoneError(f"the worker is another version: {hello}")
         self._connection = connection
+        self._reconnect_s = RECONNECT_S
         self._send_leases()
         for number, load in self._loads.items():
             connection.send(Prepare(number, load.aligner))
@@ -232,9 +234,15 @@ class WorkerClient:
         if self._wants_aligner:
             connection.send(StartLoadingAligner())
             self._wants_aligner = False
-        for number, submitted in self._jobs.items():
-            if submitted.job.pending:
-                self._submit(connection, number, submitted.job)
+        unanswered = [(number, submitted.job) for number, submitted in self._jobs.items()]
+        sending = asyncio.create_task(self._outgoing.send_all(connection, unanswered), name="jobs to the worker")
+        try:
+            await self._listen(connection)
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
+
+    async def _listen(self, connection: Connection) -> NoReturn:
         while True:
             is_loading = self._status.recogniser.state is LifecycleState.LOADING
             silence_s = LOADING_SILENCE_S if is_loading or self._loads else SILENCE_S
@@ -244,21 +252,6 @@ class WorkerClient:
             except TimeoutError:
                 raise WorkerGoneError(f"it said nothing for {silence_s:g} s") from None
             self._handle(message)
-
-    def _submit(self, connection: Connection, number: int, job: Job) -> None:
-        work = job.work
-        key = job.utterance
-        known = min(self._sent.get(key, 0), len(work.audio)) if key is not None else 0
-        timeout_s = max(job.deadline - asyncio.get_running_loop().time(), 0.0)
-        try:
-            connection.send(submit_message(number, job.priority, min(timeout_s, 1e6), work, known))
-        except UnicodeEncodeError:
-            job.settle(InvalidRequestError("the text has characters that are not valid Unicode"))
-            return
-        if key is not None and not job.is_partial:
-            self._sent.pop(key, None)
-        elif key is not None:
-            self._sent[key] = len(work.audio)
 
     def _handle(self, message: FromWorker) -> None:
         match message:
@@ -301,15 +294,15 @@ class WorkerClient:
 
     def _lost(self, reason: str) -> None:
         """The worker is gone. If nothing was wanted of it, it has ended because it was idle."""
-        self._sent.clear()
         is_wanted = bool(self._jobs or self._loads or self._leases.total())
         if not is_wanted or self._is_stopped:
             self._was_loaded = False
             self._status = self._unloaded
             self._wanted.clear()
             return
-        logger.warning("the worker process is gone ({}); a new one gets its work", reason)
-        self._tell_dead(reason)
+        level = "WARNING" if self._reconnect_s == RECONNECT_S else "DEBUG"  # once, not at each vain connection
+        logger.log(level, "the worker process is gone ({}); a new one gets its work", reason)
+        self._report_death(reason)
         for submitted in list(self._jobs.values()):
             submitted.deaths += submitted.was_started
             submitted.was_started = False
@@ -317,7 +310,7 @@ class WorkerClient:
                 text = f"the worker process died {submitted.deaths} times while it worked on this audio"
                 submitted.job.settle(BackendCrashedError(text, retry_after_s=RETRY_S))
 
-    def _tell_dead(self, reason: str) -> None:
+    def _report_death(self, reason: str) -> None:
         self._crashes.died(reason)
         if (broken := self._crashes.broken) is not None:
             for load in self._loads.values():

@@ -11,13 +11,12 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
-import numpy as np
 from loguru import logger
 
-from steno.backends.aligners.base import Align
 from steno.engine.protocol import EngineInfo, EngineStatus, LaneStatus, Lease
-from steno.engine.queue import Job, Work
+from steno.engine.queue import Job
 from steno.engine.telemetry import Telemetry
 from steno.engine.worker.membership import LookUp, LookupFailedError, Membership
 from steno.engine.worker.placement import WorkerPlacement
@@ -63,7 +62,11 @@ class WorkerPool:
 
     def status(self) -> EngineStatus:
         connected = [member.status() for member in self._placement.connected]
-        return pool_status(connected, self._unloaded, len(self._unplaced), self._lost_workers, self._broken)
+        broken = self._broken
+        is_wanted = bool(self._unplaced or self._leases.total())
+        if self._placement.members and not connected and not is_wanted and broken is None:
+            return replace(self._unloaded, worker_restarts=self._lost_workers)  # idle workers are being replaced
+        return pool_status(connected, self._unloaded, len(self._unplaced), self._lost_workers, broken)
 
     @property
     def _broken(self) -> str | None:
@@ -110,13 +113,12 @@ class WorkerPool:
             self._remove_if_drained(member)
         self._placement.spread(self._leases)
 
-    async def ready(self, work: Work | None, deadline: float) -> None:
-        is_alignment = isinstance(work, Align)
-        while not any(member.is_loaded(aligner=is_alignment) for member in self._placement.candidates):
+    async def ready(self, *, aligner: bool) -> None:
+        while not any(member.is_loaded(aligner=aligner) for member in self._placement.candidates):
             if (broken := self._broken) is not None:
                 raise ModelLoadError(broken, retry_after_s=RETRY_S)
             self._changed.clear()
-            loads = [self._load(member, aligner=is_alignment) for member in self._placement.candidates]
+            loads = [self._load(member, aligner=aligner) for member in self._placement.candidates]
             change = asyncio.create_task(self._wait_for_change(), name="worker pool change")
             try:
                 if await _first_loaded(loads, change):
@@ -168,8 +170,7 @@ class WorkerPool:
     def _load(self, member: PoolMember, *, aligner: bool) -> asyncio.Task[None]:
         task = member.loads.get(aligner)
         if task is None:
-            work = _ANY_ALIGNMENT if aligner else None
-            task = asyncio.create_task(member.ready(work, math.inf), name="load in a worker")
+            task = asyncio.create_task(member.ready(aligner=aligner), name="load in a worker")
             member.loads[aligner] = task
             task.add_done_callback(lambda task: self._loaded(member, task, aligner=aligner))
         return task
@@ -250,10 +251,6 @@ class WorkerPool:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         self._placement.spread(self._leases)
-
-
-_ANY_ALIGNMENT = Align(np.zeros(0, np.float32), "")
-"""Names the aligner's lane."""
 
 
 async def _first_loaded(loads: list[asyncio.Task[None]], change: asyncio.Task[None]) -> bool:

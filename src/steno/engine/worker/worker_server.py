@@ -52,6 +52,7 @@ class WorkerServer:
         self._is_unused = asyncio.Event()
         self._is_unused.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_ending = False
         self._reported = 0.0
         self._next_report: asyncio.TimerHandle | None = None
 
@@ -82,6 +83,7 @@ class WorkerServer:
         try:
             await self._report_until_idle(stop)
         finally:
+            self._is_ending = True
             server.close()
             for task in self._tasks:
                 task.cancel()
@@ -126,6 +128,9 @@ class WorkerServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Work for one server process until its connection ends."""
+        if self._is_ending:
+            writer.transport.abort()  # accepted a moment too late; the next worker gets its work
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

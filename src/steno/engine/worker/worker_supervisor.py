@@ -59,6 +59,7 @@ class WorkerSupervisor:
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._failures = 0
+        self._is_stopping = False
         self._was_loaded = self._was_reached = False
         """Whether the running worker has loaded its model, and has accepted a connection."""
         self.starts = 0
@@ -71,9 +72,9 @@ class WorkerSupervisor:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
+        await self.stop()
         self._task.cancel()
         await asyncio.wait([self._task])
-        await self._end_worker()
         self.close()
 
     @property
@@ -112,6 +113,8 @@ class WorkerSupervisor:
         while True:
             await self._connection_waits()
             await asyncio.sleep(PAUSES_S[min(self._failures, len(PAUSES_S) - 1)])
+            if self._is_stopping:
+                return
             self._was_loaded = self._was_reached = False
             try:
                 await self._run_worker()
@@ -208,7 +211,9 @@ class WorkerSupervisor:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
 
-    async def _end_worker(self) -> None:
+    async def stop(self) -> None:
+        """End the worker, which unloads its models first, and start no other."""
+        self._is_stopping = True
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -220,6 +225,11 @@ class WorkerSupervisor:
         except TimeoutError:
             self._kill(process, "it did not end")
             await process.wait()
+
+
+async def stop_all(workers: Sequence[WorkerSupervisor]) -> None:
+    """Stop all workers at the same time."""
+    await asyncio.gather(*(worker.stop() for worker in workers))
 
 
 def supervisors_of(

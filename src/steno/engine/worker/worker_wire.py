@@ -21,9 +21,10 @@ from steno.errors import RetryableError, StenoError
 from steno.types import Hypothesis
 
 MAX_MESSAGE_BYTES = 32 * 2**20
-MAX_UNSENT_BYTES = 256 * 2**20
-"""Unsent bytes above which a connection is given up: its peer does not read. Jobs are bounded by admission, and each
-has at most 30 s of audio, 1.9 MB."""
+MAX_UNSENT_BYTES = 64 * 2**20
+"""Unsent bytes above which a connection is given up: its peer does not read."""
+CLOGGED_BYTES = 4 * 2**20
+"""Unsent bytes above which `is_clogged`, and `drained` waits: two pieces of 30 s."""
 
 M = TypeVar("M")
 _HEAD = struct.Struct("<I")
@@ -148,6 +149,24 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        writer.transport.set_write_buffer_limits(high=CLOGGED_BYTES)
+
+    @property
+    def is_clogged(self) -> bool:
+        """Whether the peer has much to read."""
+        return self._writer.transport.get_write_buffer_size() > CLOGGED_BYTES
+
+    async def drained(self) -> None:
+        """Return once the peer has read most of what was sent.
+
+        Raises:
+            WorkerGoneError: the connection has ended.
+        """
+        try:
+            await self._writer.drain()
+        except OSError as error:
+            error.__traceback__ = None
+            raise WorkerGoneError(type(error).__name__) from None
 
     def send(self, message: ToWorker | FromWorker) -> None:
         """Queue `message`. A connection whose peer does not read is aborted; `receive` then says so."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from steno.engine.front_table import FrontTable, Head
-from steno.engine.worker.worker_supervisor import WorkerSupervisor, supervisors_of
+from steno.engine.worker.worker_supervisor import WorkerSupervisor, stop_all, supervisors_of
 from steno.errors import SettingsError
 from steno.server.front_role import METRICS, TABLE
 from steno.server.run.asgi_server import CLOSE_S
@@ -73,6 +73,7 @@ class FrontSupervisor:
             workers = supervisors_of(settings.devices, settings.worker_timeout, self._worker_died)
             for worker in workers:
                 await stack.enter_async_context(worker)
+            stack.push_async_callback(stop_all, workers)
             failed: asyncio.Future[int] = loop.create_future()
             fronts = self._fronts(workers, failed)
             starting = asyncio.create_task(self._start(fronts, on_start), name="start of fronts")
