@@ -211,9 +211,10 @@ def test_work_waits_for_the_first_worker_and_is_refused_when_none_comes() -> Non
             await upload(engine)
             pool.workers["w0"].die()
             await asyncio.sleep(1)
-            assert engine.status().restarting is not None
+            assert (engine.status().restarting, engine.status().is_working) == (None, True), "nothing needs it"
             waiting = asyncio.create_task(upload(engine))
             await asyncio.sleep(2)
+            assert engine.status().restarting is not None
             pool.workers["w0"].is_dead = False
             assert await waiting == "16000 samples"
             pool.workers["w0"].die()
