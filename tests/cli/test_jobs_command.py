@@ -192,6 +192,7 @@ def test_ctrl_c_stops_watching_and_the_job_goes_on(slow_server: RunningServer, t
         client.cancel_job(job)
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_a_bar_for_each_job(slow_server: RunningServer, talk: Path) -> None:
     for _ in range(2):
         assert jobs(slow_server, "submit", talk, "--new", "-q").returncode == 0

@@ -93,6 +93,7 @@ def test_real_speech_is_understood(fixtures: Path) -> None:
     assert word_error_rate("market.flac", ended.stdout) <= 0.45
 
 
+@pytest.mark.slow
 def test_a_file_takes_as_long_as_it_was_spoken_unless_it_need_not(fixtures: Path) -> None:
     began = time.monotonic()
     assert live("--fast", fixtures / "address.opus").stdout.startswith("w0 w1 w2")
@@ -146,6 +147,7 @@ def seen_in_a_terminal(*words: str | Path) -> str:
     return seen.decode()
 
 
+@pytest.mark.slow
 def test_in_a_terminal_the_draft_is_dim_what_is_stable_is_bright_and_finals_stay(fixtures: Path) -> None:
     shown = seen_in_a_terminal(fixtures / "letter.flac")
     assert "\x1b[1mw0 w1\x1b[0m\x1b[2m w2" in shown
@@ -161,6 +163,7 @@ def srt_cues(file: Path) -> list[srt.Subtitle]:
     return list(srt.parse(file.read_text(), ignore_errors=False))
 
 
+@pytest.mark.slow
 def test_subtitle_files_are_valid_at_every_moment(talk: Path, tmp_path: Path) -> None:
     files = tmp_path / "a.srt", tmp_path / "deep" / "a.vtt"
     counts: list[int] = []
@@ -235,6 +238,7 @@ def test_ctrl_c_ends_with_the_last_words_and_130(
     assert [cue.content for cue in srt.parse((tmp_path / "a.srt").read_text())] == [last["text"]]
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_does_not_wait(fixtures: Path) -> None:
     with started("--json", fixtures / "address.opus", MODEL_ID="scripted@1000ms") as running:
         assert running.stdout is not None

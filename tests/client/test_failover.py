@@ -126,6 +126,7 @@ async def test_addresses_that_are_none_are_refused_before_anything_is_iterated()
             client.stream(b"", fallback_urls=["localhost"])
 
 
+@pytest.mark.slow
 def test_steno_live_takes_several_servers(fixtures: Path) -> None:
     command = [sys.executable, "-m", "steno", "live", str(fixtures / "weather.flac"), "--json"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STENO_")}

@@ -138,6 +138,7 @@ def test_a_running_job_can_be_cancelled_and_reports_its_progress(tmp_path: Path,
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.slow
 def test_waiting_survives_the_end_of_the_server_and_its_restart(
     tmp_path: Path, talk: Path, end: signal.Signals
 ) -> None:

@@ -121,6 +121,7 @@ async def test_real_speech_is_understood(fixtures: Path) -> None:
 @pytest.mark.parametrize(
     "at", [pytest.param(0.1, marks=pytest.mark.slow), 0.45, pytest.param(0.8, marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 async def test_a_server_that_is_killed_and_started_anew_loses_and_doubles_nothing(speech: bytes, at: float) -> None:
     begun, past = asyncio.Event(), asyncio.Event()
     with RunningServer(ASR_BACKEND="scripted") as first:
@@ -269,6 +270,7 @@ async def test_an_error_of_the_source_is_the_consumer_s(server: RunningServer, s
             await heard(server.url, source)
 
 
+@pytest.mark.slow
 async def test_a_slow_consumer_holds_up_the_source_and_loses_nothing(server: RunningServer, speech: bytes) -> None:
     long, taken = speech * 5, 0
 

@@ -116,6 +116,7 @@ def test_an_engine_on_an_async_backend_settles_everything_and_lives(seed: int, r
 
 @given(seed=st.integers(0, 2**32), requests=st.integers(1, 25))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.slow
 def test_an_engine_on_a_step_backend_settles_everything_and_lives(seed: int, requests: int) -> None:
     dice = random.Random(seed)
     run(life(step_engine(backend=MoodySteps(dice), limits=LIMITS, step_s=0.05), dice, requests))

@@ -138,6 +138,7 @@ async def test_the_other_dialects(server: RunningServer, dialect: Dialect) -> No
         pytest.param({"USE_SPECULATIVE": "true"}, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 async def test_eight_streams_in_three_dialects_beside_uploads(settings: dict[str, str]) -> None:
     names = ["talk", *ENGLISH, "german-0", "german-1", "talk"]
     ways = [way for way, _ in zip(cycle((native, openai, deepgram)), names, strict=False)]

@@ -231,6 +231,7 @@ def test_a_connection_that_sends_no_request_is_closed(server: RunningServer) -> 
         assert connection.recv(100) == b""
 
 
+@pytest.mark.slow
 def test_bodies_that_drip_keep_no_other_client_out(server: RunningServer, fixtures: Path) -> None:
     """Forty uploads are more than there are places. The others have an address of their own."""
     files = {"file": (fixtures / "letter.flac").read_bytes()}
@@ -245,6 +246,7 @@ def test_bodies_that_drip_keep_no_other_client_out(server: RunningServer, fixtur
     until(lambda: "steno_receiving_uploads 0.0" in server.get("/metrics").text)
 
 
+@pytest.mark.slow
 def test_fifty_uploads_at_once_are_served_or_honestly_refused(slow_server: RunningServer, fixtures: Path) -> None:
     server = slow_server
     expected = post(server, fixtures / "letter.flac").json()
@@ -264,6 +266,7 @@ def test_fifty_uploads_at_once_are_served_or_honestly_refused(slow_server: Runni
 
 
 @pytest.mark.parametrize("stream", ["false", "true"])
+@pytest.mark.slow
 def test_a_client_that_hangs_up_takes_its_work_with_it(
     slower_server: RunningServer, fixtures: Path, stream: str
 ) -> None:

@@ -209,6 +209,7 @@ def test_the_glossary_is_held_to() -> None:
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 40))
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
 def test_whatever_an_llm_does_line_n_stays_line_n(seed: int, count: int) -> None:
     dice = random.Random(seed)
     everything = [*BAD.values(), *HARMLESS.values(), good, lambda *_: Answer(status=500)]

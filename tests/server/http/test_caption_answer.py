@@ -227,6 +227,7 @@ def test_what_a_translation_cannot_follow_is_said(server: RunningServer, fixture
     assert answer.headers["x-steno-ignored"] == "prompt, temperature, colour"
 
 
+@pytest.mark.slow
 def test_a_translation_that_runs_out_of_time_still_gives_the_transcript(fixtures: Path) -> None:
     with LlmServer(then=lambda *_: Answer(hang_s=8)) as llm, RunningServer(
         ASR_BACKEND="scripted", OPENAI_BASE_URL=llm.url, TRANSLATE_MODEL="test", REQUEST_TIMEOUT="4"

@@ -115,6 +115,7 @@ def test_jobs_are_listed_page_by_page_the_newest_first(server: RunningServer, fi
         ended(server, job, "two")
 
 
+@pytest.mark.slow
 def test_events_are_the_job_at_each_change_until_its_end(server: RunningServer, fixtures: Path) -> None:
     job = submit(server, fixtures / "address.opus").json()["id"]
     events = [

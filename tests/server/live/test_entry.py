@@ -181,6 +181,7 @@ async def test_a_server_that_shuts_down_finishes_what_was_said_and_says_goodbye(
     assert conversation.socket.close_code in ({1012, 1006} if granian == "true" else {1012})
 
 
+@pytest.mark.slow
 async def test_what_is_said_after_the_signal_is_recognised_until_the_utterance_ends(fixtures: Path) -> None:
     speech = pcm_file(fixtures / "weather.flac")
     with RunningServer(ASR_BACKEND="scripted") as server:
@@ -201,6 +202,7 @@ async def test_what_is_said_after_the_signal_is_recognised_until_the_utterance_e
     assert conversation.socket.close_code == 1012
 
 
+@pytest.mark.slow
 async def test_an_utterance_without_end_is_ended_before_the_drain_is_over(fixtures: Path) -> None:
     speech = pcm_file(fixtures / "weather.flac")[BYTES_PER_S // 2 : 3 * BYTES_PER_S] * 10
     with RunningServer(ASR_BACKEND="scripted", DRAIN_TIMEOUT="4") as server:

@@ -129,6 +129,7 @@ def saying(audio: bytes, pace: float | None = None) -> Callable[[V1SocketClient]
     return send
 
 
+@pytest.mark.slow
 def test_what_is_said_comes_as_interim_results_and_then_as_final_ones_with_words(
     embedded: RunningServer, fixtures: Path
 ) -> None:
