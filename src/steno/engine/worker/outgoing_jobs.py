@@ -31,16 +31,20 @@ class OutgoingJobs:
         else:
             self._send(connection, number, job)
 
-    async def send_all(self, connection: Connection, unanswered: Iterable[tuple[int, Job]]) -> Never:
-        """Send the jobs that an earlier worker had not answered, then those that wait, until cancelled.
+    def restart(self, unanswered: Iterable[tuple[int, Job]]) -> None:
+        """A new worker has nothing yet: all jobs that an earlier one had not answered wait for `send_all`."""
+        self._sent.clear()
+        self._waiting.clear()
+        self._has_waiting.clear()
+        for number, job in unanswered:
+            self._wait(number, job)
+
+    async def send_all(self, connection: Connection) -> Never:
+        """Send what waits, until cancelled.
 
         Raises:
             WorkerGoneError: the connection has ended.
         """
-        self._sent.clear()
-        self._waiting.clear()
-        for number, job in unanswered:
-            self._wait(number, job)
         while True:
             await self._has_waiting.wait()
             await connection.drained()

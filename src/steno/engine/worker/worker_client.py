@@ -234,13 +234,22 @@ class WorkerClient:
         if self._wants_aligner:
             connection.send(StartLoadingAligner())
             self._wants_aligner = False
-        unanswered = [(number, submitted.job) for number, submitted in self._jobs.items()]
-        sending = asyncio.create_task(self._outgoing.send_all(connection, unanswered), name="jobs to the worker")
+        self._outgoing.restart((number, submitted.job) for number, submitted in self._jobs.items())
+        sending = asyncio.create_task(self._send_all(connection), name="jobs to the worker")
         try:
             await self._listen(connection)
         finally:
             sending.cancel()
             await asyncio.wait([sending])
+
+    async def _send_all(self, connection: Connection) -> None:
+        try:
+            await self._outgoing.send_all(connection)
+        except WorkerGoneError:
+            pass  # `_listen` learns it too
+        except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and tried with another worker
+            logger.opt(exception=error).error("sending jobs to the worker failed")
+            connection.abort()
 
     async def _listen(self, connection: Connection) -> NoReturn:
         while True:
