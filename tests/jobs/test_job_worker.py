@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from steno.backends.base import Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
 from steno.engine.local import local_engine
 from steno.engine.ticket import Ticket
-from steno.errors import BackendCrashedError, NotAudioError, UnknownJobError
+from steno.errors import BackendCrashedError, JobStorageError, NotAudioError, UnknownJobError
 from steno.jobs.job import JobResult, JobState, StoredJob
+from steno.jobs.job_handover import RemoteJobRunner
 from steno.jobs.job_service import JobLimits, JobService, NewJob
 from steno.jobs.job_store import JobStore
 from steno.jobs.job_worker import MAX_ATTEMPTS, JobProgress, JobWorker
@@ -108,6 +110,16 @@ async def jobs(
         )
         async with JobService(store, worker, works, limits) as service:
             yield service
+
+
+async def test_a_store_whose_inbox_cannot_be_made_is_closed(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs.db", tmp_path / "jobs")
+    store.prepare()
+    inbox = tmp_path / "missing" / "jobs.sock"
+    with pytest.raises(OSError, match="No such file"):
+        await JobService(store, RemoteJobRunner(inbox), {}, JobLimits(), inbox=inbox).__aenter__()
+    with pytest.raises(JobStorageError, match="closed"):
+        await store.count_active("me")
 
 
 async def save(path: Path) -> None:

@@ -51,9 +51,8 @@ class RemoteJobRunner:
     def _send(self, datagram: bytes) -> None:
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outbox:
             outbox.setblocking(False)
-            outbox.sendto(
-                datagram, self._address
-            )  # fails while the other front is started again: it reads the database
+            # This fails while the other front is started again. At its start it reads the database.
+            outbox.sendto(datagram, self._address)
 
 
 @contextmanager

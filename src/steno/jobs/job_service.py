@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,7 @@ class JobService:
     ) -> None:
         self._cleans = cleans
         self._inbox = inbox
-        self._open = ExitStack()
+        self._open = AsyncExitStack()
         self.store = store
         self.works = works
         """By kind."""
@@ -91,9 +91,11 @@ class JobService:
 
     async def __aenter__(self) -> JobService:
         """Raises JobStorageError."""
-        await self.store.__aenter__()
-        if self._inbox is not None:
-            self._open.enter_context(listening(self._inbox, self._runner))
+        async with AsyncExitStack() as opened:
+            await opened.enter_async_context(self.store)
+            if self._inbox is not None:
+                opened.enter_context(listening(self._inbox, self._runner))
+            self._open = opened.pop_all()
         runs = [("jobs", self._runner.run())]
         if self._cleans:
             runs.append(("job cleaning", self._clean()))
@@ -103,13 +105,12 @@ class JobService:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._open.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._poster is not None:
             await self._poster.aclose()
-        await self.store.__aexit__()
+        await self._open.aclose()
 
     async def submit(self, new: NewJob, save: Callable[[Path], Awaitable[object]] | None) -> StoredJob:
         """Store a job.

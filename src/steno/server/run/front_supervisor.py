@@ -25,6 +25,7 @@ from steno.server.run.asgi_server import CLOSE_S
 from steno.server.run.front_process import FrontProcess
 from steno.server.run.listener import listen, url_of
 from steno.settings import Settings
+from steno.short_tempdir import short_tempdir
 
 END_S = 4.0 * CLOSE_S
 """Fronts that still run so long after `DRAIN_TIMEOUT` are killed."""
@@ -44,7 +45,8 @@ def supervise(settings: Settings, overrides: Mapping[str, str], on_start: Callab
     """
     if sys.platform == "win32":
         raise SettingsError(f"FRONTS={settings.fronts}: not supported on Windows; unset it", param="FRONTS")
-    with listen(settings) as listener, tempfile.TemporaryDirectory(prefix="steno-") as folder:
+    temporary_folder = tempfile.TemporaryDirectory(prefix="steno-", dir=short_tempdir())
+    with listen(settings) as listener, temporary_folder as folder:
         supervisor = FrontSupervisor(settings, overrides, listener, Path(folder))
         url = url_of(settings, listener)
         return asyncio.run(supervisor.run(lambda: on_start(url)))
