@@ -48,18 +48,59 @@ def test_the_row_of_a_dead_front_is_cleared_alone(path: Path) -> None:
 def test_a_name_without_a_free_slot_is_counted_for_its_front_alone(path: Path) -> None:
     table = FrontTable(path, 3)
     for n in range(PROBES):
-        assert table.set_count(0, 7 + SLOTS * (n + 1), 1)
-    assert not table.set_count(0, 7, 5)
-    assert table.count_in(0, 7) == 0
-    table.set_count(0, 7 + SLOTS, 0)
-    assert table.set_count(0, 7, 5)
-    assert (table.count_in(0, 7), table.count_besides(1, 7)) == (5, 5)
+        assert table.set_count(0, 70 + SLOTS * (n + 1), 1)
+    assert not table.set_count(0, 70, 5)
+    assert table.count_in(0, 70) == 0
+    table.set_count(0, 70 + SLOTS, 0)
+    assert table.set_count(0, 70, 5)
+    assert (table.count_in(0, 70), table.count_besides(1, 70)) == (5, 5)
 
 
 def test_the_head_is_read_by_all(path: Path) -> None:
-    FrontTable(path, 3).tell(Head.RESTARTS, 4)
+    written = FrontTable(path, 3)
+    written.set_head(Head.RESTARTS, 4)
+    written.add_to_head(Head.RESTARTS, 1)
     table = FrontTable(path, 3)
-    assert (table.told(Head.EXPECTED), table.told(Head.RESTARTS)) == (3, 4)
+    assert (table.head(Head.EXPECTED), table.head(Head.RESTARTS)) == (3, 5)
+    assert table.secret == written.secret
+
+
+def test_clients_cannot_displace_what_admission_counts(path: Path, logs: list[str]) -> None:
+    """Enough names fill the row of a front. The limits of the server hold for all fronts nevertheless."""
+    first, second = counts_of(path, 0), counts_of(path, 1)
+    names = [f"bodies of address 2001:db8::{n:x}" for n in range(2 * SLOTS)]
+    for name in names:
+        first.add(name, 1)
+    shared = sum(second.total(name) for name in names)
+    assert SLOTS / 2 < shared <= SLOTS
+    assert all(first.total(name) == 1 for name in names)
+    for name in ("uploads", "live", "jobs"):
+        first.add(name, 3)
+        assert second.total(name) == 3
+    assert len([line for line in logs if "front 0 counts more names" in line]) == 1
+    for name in names:
+        first.add(name, -1)
+    first.add(names[0], 1)
+    assert second.total(names[0]) == 1
+
+
+def test_the_slots_of_names_differ_from_server_to_server(tmp_path: Path) -> None:
+    FrontTable.create(tmp_path / "one", 1)
+    FrontTable.create(tmp_path / "other", 1)
+    for table in ("one", "other"):
+        SharedCounts(FrontTable(tmp_path / table, 1), 0).add("sessions of key a", 1)
+    assert FrontTable(tmp_path / "one", 1).secret != FrontTable(tmp_path / "other", 1).secret
+    assert (tmp_path / "one").read_bytes()[64:] != (tmp_path / "other").read_bytes()[64:]
+
+
+def test_the_numbers_of_the_head_and_the_secret_do_not_overlap(path: Path) -> None:
+    table = FrontTable(path, 3)
+    secret = table.secret
+    for field in Head:
+        table.set_head(field, 2**64 - 1)
+    table.set_count(0, 1, 2**64 - 1)
+    assert len(secret) == 32
+    assert table.secret == secret
 
 
 def test_processes_that_enter_at_once_do_not_exceed_a_limit(path: Path) -> None:

@@ -9,26 +9,33 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
+FIXED_SLOTS = 8
+"""Keys below this number have a slot of their own in each row: nothing else can take it."""
 SLOTS = 4096
-"""Names that one front counts in its row."""
+"""Slots of a row for all other keys."""
 PROBES = 16
-"""Slots in which a name is looked for, from its own one on."""
+"""Slots in which such a key is looked for, from its own one on."""
 LOCK_S, LOCK_PAUSE_S = 0.05, 0.0001
 """A lock is held for some 10 µs, and longer only if the system runs something else than its holder meanwhile. After
 `LOCK_S` its holder counts as stopped, and is not waited for."""
 HEAD = 8
 """Numbers before the first row."""
 NUMBER_BYTES = 8
+SECRET, SECRET_BYTES = slice(32, 64), 32
+"""The bytes of the head after the numbers of `Head`."""
+ROW = 2 * (FIXED_SLOTS + SLOTS)
+"""Numbers of a row: for each slot its key, 0 if it is free, and its count."""
 
 
 class Head(IntEnum):
-    """What the supervisor tells: places in the head."""
+    """Numbers that the supervisor writes into the head."""
 
     EXPECTED = 0
     """How many fronts there should be."""
@@ -41,8 +48,10 @@ class Head(IntEnum):
 
 
 class FrontTable:
-    """Args:
-    fronts: number of rows.
+    """The table, as one process has opened it.
+
+    Args:
+        fronts: number of rows.
     """
 
     def __init__(self, path: Path, fronts: int) -> None:
@@ -56,7 +65,8 @@ class FrontTable:
         with path.open("wb") as file:
             file.truncate(table_bytes(fronts))
         table = cls(path, fronts)
-        table.tell(Head.EXPECTED, fronts)
+        table.set_head(Head.EXPECTED, fronts)
+        table._memory[SECRET] = secrets.token_bytes(SECRET_BYTES)
         return table
 
     def close(self) -> None:
@@ -64,22 +74,31 @@ class FrontTable:
         self._memory.close()
         os.close(self._file)
 
-    def tell(self, what: Head, number: int) -> None:
-        self._numbers[what] = number
+    @property
+    def secret(self) -> bytes:
+        """32 random bytes of this server, for a hash whose collisions no client can compute."""
+        return self._memory[SECRET]
 
-    def told(self, what: Head) -> int:
-        return self._numbers[what]
+    def set_head(self, field: Head, number: int) -> None:
+        self._numbers[field] = number
+
+    def add_to_head(self, field: Head, change: int) -> None:
+        """For the supervisor: no other process writes the head."""
+        self._numbers[field] += change
+
+    def head(self, field: Head) -> int:
+        return self._numbers[field]
 
     def clear(self, front: int) -> None:
         """Forget what a front that died had counted."""
         with self.locked():
             start = _row(front)
-            self._memory[start * NUMBER_BYTES : _row(front + 1) * NUMBER_BYTES] = bytes(2 * SLOTS * NUMBER_BYTES)
+            self._memory[start * NUMBER_BYTES : _row(front + 1) * NUMBER_BYTES] = bytes(ROW * NUMBER_BYTES)
 
     def count_in(self, front: int, key: int) -> int:
         """What `front` has counted under `key`, which is not 0."""
-        place = self._place_of(front, key)
-        return self._numbers[place + 1] if place is not None else 0
+        slot = self._slot_of(front, key)
+        return self._numbers[slot + 1] if slot is not None else 0
 
     def count_besides(self, front: int, key: int) -> int:
         """What all other fronts have counted under `key`."""
@@ -88,16 +107,16 @@ class FrontTable:
     def set_count(self, front: int, key: int, count: int) -> bool:
         """Returns whether there was a slot for it."""
         numbers = self._numbers
-        place = self._place_of(front, key)
+        slot = self._slot_of(front, key)
         if count == 0:
-            if place is not None:
-                numbers[place + 1], numbers[place] = 0, 0
+            if slot is not None:
+                numbers[slot + 1], numbers[slot] = 0, 0
             return True
-        place = place if place is not None else self._place_of(front, 0, near=key)
-        if place is None:
+        slot = slot if slot is not None else self._slot_of(front, 0, near=key)
+        if slot is None:
             return False
-        numbers[place + 1] = count
-        numbers[place] = key
+        numbers[slot + 1] = count
+        numbers[slot] = key
         return True
 
     @contextmanager
@@ -117,14 +136,16 @@ class FrontTable:
             if is_locked:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
 
-    def _place_of(self, front: int, wanted: int, near: int | None = None) -> int | None:
-        """The first slot with the key `wanted`, where those of `near` are."""
-        first, numbers = (wanted if near is None else near) % SLOTS, self._numbers
-        row = _row(front)
+    def _slot_of(self, front: int, wanted: int, near: int | None = None) -> int | None:
+        """The first slot with the key `wanted`, among those in which the key `near` is looked for."""
+        key, numbers = wanted if near is None else near, self._numbers
+        if key < FIXED_SLOTS:
+            return _row(front) + 2 * key
+        row = _row(front) + 2 * FIXED_SLOTS
         for probe in range(PROBES):
-            place = row + 2 * ((first + probe) % SLOTS)
-            if numbers[place] == wanted:
-                return place
+            slot = row + 2 * ((key + probe) % SLOTS)
+            if numbers[slot] == wanted:
+                return slot
         return None
 
 
@@ -133,4 +154,4 @@ def table_bytes(fronts: int) -> int:
 
 
 def _row(front: int) -> int:
-    return HEAD + 2 * SLOTS * front
+    return HEAD + ROW * front

@@ -15,7 +15,8 @@ TABLE, METRICS, JOBS = "table", "metrics", "jobs.sock"
 
 @dataclass(frozen=True, slots=True)
 class FrontRole:
-    """
+    """What a front knows of its place among the others: its number, and what all of them use together.
+
     Args:
         number: from 0.
         workers: addresses of the worker processes.

@@ -217,7 +217,7 @@ class _EngineCollector(Collector):
         if now.servers is not None:
             yield from _of_servers(now.servers, now.failovers)
         yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(now.is_working))
-        restarts = now.worker_restarts if self._fronts is None else self._fronts.told(Head.WORKER_DEATHS)
+        restarts = now.worker_restarts if self._fronts is None else self._fronts.head(Head.WORKER_DEATHS)
         if restarts is not None:
             text = "Worker processes that died and were replaced."
             yield CounterMetricFamily("steno_worker_restarts", text, restarts)
@@ -228,10 +228,10 @@ class _EngineCollector(Collector):
 
 def _of_fronts(table: FrontTable) -> Iterable[Metric]:
     text = "Processes that serve the port together, and answer."
-    yield GaugeMetricFamily("steno_fronts_running", text, table.told(Head.RUNNING))
-    yield GaugeMetricFamily("steno_fronts_expected", "How many of them there should be.", table.told(Head.EXPECTED))
+    yield GaugeMetricFamily("steno_fronts_running", text, table.head(Head.RUNNING))
+    yield GaugeMetricFamily("steno_fronts_expected", "How many of them there should be.", table.head(Head.EXPECTED))
     text = "How often one of them died and was started again."
-    yield CounterMetricFamily("steno_front_restarts", text, table.told(Head.RESTARTS))
+    yield CounterMetricFamily("steno_front_restarts", text, table.head(Head.RESTARTS))
 
 
 def _of_servers(servers: Sequence[ServerStatus], failovers: int) -> Iterable[Metric]:

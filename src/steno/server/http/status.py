@@ -163,13 +163,13 @@ def _status(is_draining: bool, now: EngineStatus) -> Literal["ok", "draining", "
 
 def _worker_restarts(table: FrontTable | None, now: EngineStatus) -> int | None:
     """A front alone sees only deaths of workers that worked for it."""
-    return table.told(Head.WORKER_DEATHS) if table is not None else now.worker_restarts
+    return table.head(Head.WORKER_DEATHS) if table is not None else now.worker_restarts
 
 
 def _fronts(table: FrontTable | None) -> FrontsHealth | None:
     if table is None:
         return None
-    expected, running, restarts = (table.told(what) for what in (Head.EXPECTED, Head.RUNNING, Head.RESTARTS))
+    expected, running, restarts = (table.head(field) for field in (Head.EXPECTED, Head.RUNNING, Head.RESTARTS))
     return FrontsHealth(expected=expected, running=running, restarts=restarts)
 
 

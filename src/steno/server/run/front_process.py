@@ -71,7 +71,7 @@ class FrontProcess:
             if not self.answers.is_set():
                 self._failed(code)
                 return
-            self._table.tell(Head.RESTARTS, self._table.told(Head.RESTARTS) + 1)
+            self._table.add_to_head(Head.RESTARTS, 1)
 
     def drain(self) -> None:
         """Let it finish its work and end. Called again, it cancels the work; then it ends at once."""
@@ -101,7 +101,7 @@ class FrontProcess:
                 await asyncio.wait([watch])
                 if not watch.cancelled() and watch.exception() is None and watch.result():
                     self._early_ends = 0
-                    self._table.tell(Head.RUNNING, self._table.told(Head.RUNNING) - 1)
+                    self._table.add_to_head(Head.RUNNING, -1)
                 else:
                     self._early_ends += 1
 
@@ -126,7 +126,7 @@ class FrontProcess:
         if not told:
             return False  # it ends
         self.answers.set()
-        self._table.tell(Head.RUNNING, self._table.told(Head.RUNNING) + 1)
+        self._table.add_to_head(Head.RUNNING, 1)
         return True
 
     def _clear(self) -> None:

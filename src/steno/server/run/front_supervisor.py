@@ -53,7 +53,12 @@ def supervise(settings: Settings, overrides: Mapping[str, str], on_start: Callab
 
 
 class FrontSupervisor:
-    """Args: see `supervise`. `folder`: what the fronts share."""
+    """Runs the workers and fronts of a server: starts them, replaces those that die, and ends them in order.
+
+    Args:
+        settings: see `supervise`; so are the next two.
+        folder: what the fronts share.
+    """
 
     def __init__(self, settings: Settings, overrides: Mapping[str, str], listener: socket.socket, folder: Path) -> None:
         (folder / METRICS).mkdir()
@@ -138,4 +143,4 @@ class FrontSupervisor:
             self._signals.put_nowait(None)
 
     def _worker_died(self) -> None:
-        self._table.tell(Head.WORKER_DEATHS, self._table.told(Head.WORKER_DEATHS) + 1)
+        self._table.add_to_head(Head.WORKER_DEATHS, 1)
