@@ -13,6 +13,7 @@ from pathlib import Path
 from loguru import logger
 
 from steno.engine.front_table import FrontTable, Head
+from steno.process_end import how_it_ended
 from steno.server.front_role import METRICS
 
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -48,26 +49,16 @@ class FrontProcess:
         self._failed = failed
         self._process: asyncio.subprocess.Process | None = None
         self._early_ends = 0
-        self._is_draining = False
+        self._draining = asyncio.Event()
         self.answers = asyncio.Event()
         """Set once its first process has answered."""
 
     async def keep(self) -> None:
         """Keep a process running, until it ends after `drain`, or fails at first."""
-        while not self._is_draining:
-            await asyncio.sleep(PAUSES_S[min(self._early_ends, len(PAUSES_S) - 1)])
-            if self._is_draining:
+        while not await self._is_drained_within(PAUSES_S[min(self._early_ends, len(PAUSES_S) - 1)]):
+            code = await self._try_to_run()
+            if self._draining.is_set():
                 return
-            try:
-                code = await self._run()
-                how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-            except OSError as error:  # no process can be started now
-                self._early_ends += 1
-                code, how = 1, f"at its start: {error}"
-            self._clear()
-            if self._is_draining:
-                return
-            logger.error("front {} ended {}", self._number, how)
             if not self.answers.is_set():
                 self._failed(code)
                 return
@@ -75,7 +66,7 @@ class FrontProcess:
 
     def drain(self) -> None:
         """Let it finish its work and end. Called again, it cancels the work; then it ends at once."""
-        self._is_draining = True
+        self._draining.set()
         self.send(signal.SIGTERM)
 
     def send(self, number: signal.Signals) -> None:
@@ -84,13 +75,36 @@ class FrontProcess:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
+    async def _is_drained_within(self, pause_s: float) -> bool:
+        """Wait `pause_s`, or until `drain`. Returns whether it is that."""
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._draining.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _try_to_run(self) -> int:
+        """Run a process to its end. Returns the exit code; 1 if it could not be run."""
+        try:
+            code = await self._run()
+            self._clear()
+        except Exception as error:  # noqa: BLE001 - the boundary of a task: logged, and tried again after a pause
+            logger.opt(exception=error).error("the process of front {} could not be run", self._number)
+            self._early_ends += 1
+            self.send(signal.SIGKILL)
+            return 1
+        if not self._draining.is_set():
+            logger.error("front {} ended {}", self._number, how_it_ended(code))
+        return code
+
     async def _run(self) -> int:
         """Run a process to its end. Returns the exit code."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
                 self._process = process = await self._start(theirs)
-            if self._is_draining:
+            if self._draining.is_set():
                 self.send(signal.SIGTERM)
             ours.setblocking(False)
             watch = asyncio.create_task(self._watch(ours), name=f"front {self._number} watch")
@@ -118,12 +132,12 @@ class FrontProcess:
         """Wait until the process answers, and kill it if it does not. Returns whether it did."""
         try:
             async with asyncio.timeout(START_S):
-                told = await asyncio.get_running_loop().sock_recv(ours, 1)
+                answer = await asyncio.get_running_loop().sock_recv(ours, 1)
         except TimeoutError:
             logger.error("front {} did not answer within {:g} s; it is killed", self._number, START_S)
             self.send(signal.SIGKILL)
             return False
-        if not told:
+        if not answer:
             return False  # it ends
         self.answers.set()
         self._table.add_to_head(Head.RUNNING, 1)
