@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from fastapi import FastAPI
 from loguru import logger
@@ -12,10 +11,10 @@ from ray.serve.handle import DeploymentHandle
 
 from steno import compose, logs
 from steno.deploy.engine_replica import EngineEndpoint
-from steno.deploy.replica_lookup import ask_all
+from steno.deploy.replica_lookup import ask_all, try_to_ask_all
 from steno.engine.front import Engine
 from steno.engine.telemetry import Telemetry
-from steno.engine.worker.membership import LookupFailedError, Membership
+from steno.engine.worker.membership import Membership
 from steno.errors import UnavailableError
 from steno.server.app import create_app
 from steno.settings import Settings
@@ -45,7 +44,9 @@ class FrontReplica:
             return compose.pool_engine_of(settings, telemetry, first.info, first.unloaded, self._look_up)
 
         app = create_app(self._settings, engine_of=engine_of)
-        self._watching = asyncio.create_task(self._drain_when_stopped(app), name="stop watch")
+        context = serve.get_replica_context()
+        fronts = serve.get_deployment_handle(context.deployment, context.app_name)
+        self._watching = asyncio.create_task(self._drain_when_stopped(app, fronts), name="stop watch")
         return app
 
     async def name(self) -> str:
@@ -66,10 +67,9 @@ class FrontReplica:
         try:
             async with asyncio.timeout(FIRST_ENGINE_S):
                 while True:
-                    with suppress(LookupFailedError):
-                        endpoints: tuple[EngineEndpoint, ...] = (await ask_all(self._engines, "endpoint")).values
-                        if endpoints:
-                            return endpoints[0]
+                    endpoints: tuple[EngineEndpoint, ...] = (await try_to_ask_all(self._engines, "endpoint")).values
+                    if endpoints:
+                        return endpoints[0]
                     await asyncio.sleep(WATCH_S)
         except TimeoutError:
             raise UnavailableError(f"no engine replica has started in {FIRST_ENGINE_S:g} s") from None
@@ -79,16 +79,11 @@ class FrontReplica:
         endpoints: tuple[EngineEndpoint, ...] = answers.values
         return Membership({each.name: each.address.connect for each in endpoints}, answers.is_complete)
 
-    async def _drain_when_stopped(self, app: FastAPI) -> None:
-        context = serve.get_replica_context()
-        fronts = serve.get_deployment_handle(context.deployment, context.app_name)
+    async def _drain_when_stopped(self, app: FastAPI, fronts: DeploymentHandle) -> None:
         was_listed, misses = False, 0
         while misses < MISSES:
             await asyncio.sleep(WATCH_S)
-            try:
-                answers = await ask_all(fronts, "name")
-            except LookupFailedError:
-                continue
+            answers = await try_to_ask_all(fronts, "name")
             if self._name in answers.values:
                 was_listed, misses = True, 0
             elif was_listed and answers.is_complete:

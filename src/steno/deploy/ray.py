@@ -13,6 +13,7 @@ from ray.serve.schema import LoggingConfig
 from steno import settings
 from steno.deploy.engine_replica import EngineReplica
 from steno.deploy.front_replica import FrontReplica
+from steno.errors import SettingsError
 from steno.settings import Settings
 
 UNCOUNTED_REQUESTS = 64
@@ -55,13 +56,27 @@ def app(args: AppOptions) -> serve.Application:
     """Build the application.
 
     Raises:
-        SettingsError: the environment has an invalid setting.
+        SettingsError: the environment has an invalid setting, or one that Serve does not support.
     """
-    config = settings.load()
+    config = load_settings()
     engines = serve.deployment(EngineReplica, **_engine_options(config, args))
     fronts = serve.deployment(serve.ingress()(FrontReplica), **_front_options(config, args))
     application: serve.Application = fronts.bind(config, engines.bind(config))
     return application
+
+
+def load_settings() -> Settings:
+    """The settings for every replica, from the environment. Serve has the fronts, so `FRONTS` divides nothing.
+
+    Raises:
+        SettingsError: a setting is invalid; or `JOBS_DB` is set. Each front would take all running jobs for its own:
+            Serve starts fronts at any time, also beside one that it replaces, and they do not know of each other.
+    """
+    config = settings.load(fronts=1)
+    if config.jobs_db is not None:
+        text = f"JOBS_DB={config.jobs_db}: stored jobs are not supported under Ray Serve; unset it"
+        raise SettingsError(text, param="JOBS_DB")
+    return config
 
 
 def _front_options(config: Settings, args: AppOptions) -> dict[str, Any]:
