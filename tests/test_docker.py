@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from running import RunningServer
-from steno.server.run.serve import CLOSE_S
+from steno.engine.worker.worker_supervisor import STOP_S
+from steno.server.run.asgi_server import CLOSE_S
+from steno.server.run.front_supervisor import END_S
 from steno.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -83,7 +85,7 @@ def test_compose_builds_a_dockerfile_of_ours_and_gives_the_drain_its_time(name: 
     assert folder == ROOT
     assert (folder / service["build"]["dockerfile"]).exists()
     grace_s = int(_default(service["stop_grace_period"]).rstrip("s"))
-    assert grace_s > Settings.model_fields["drain_timeout"].default + 2 * CLOSE_S + 1
+    assert grace_s > Settings.model_fields["drain_timeout"].default + END_S + CLOSE_S + STOP_S
     assert [volume.partition(":")[0] for volume in service["volumes"]] == list(COMPOSE["volumes"])
 
 

@@ -81,14 +81,16 @@ class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
     max_audio_s: float = setting("Limits", "Max length of a recording, in seconds.", 4 * 3600.0, gt=0, le=7 * 86_400)
     max_decoders: int | None = setting(
         "Limits",
-        "Max recordings decoded at once, each by a process of about 25 MB; more wait. Default: 4 per core, at least 8.",
+        "Max recordings decoded at once, each by a process of about 25 MB; more wait. Divided among `FRONTS`. Default: "
+        "4 per core, at least 8.",
         None,
         ge=1,
         le=1024,
     )
     max_live_decoders: int = setting(
         "Limits",
-        "Max live WebM, Ogg and MP4 streams decoded at once, each by a process of about 25 MB; more are refused.",
+        "Max live WebM, Ogg and MP4 streams decoded at once, each by a process of about 25 MB; more are refused. "
+        "Divided among `FRONTS`.",
         64,
         ge=1,
         le=10_000,
@@ -110,7 +112,8 @@ class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
     keep_alive_s: int = setting("Limits", "Seconds that an idle HTTP connection stays open.", 75, ge=1, le=3600)
     max_connections: int = setting(
         "Limits",
-        "Max open connections. A new one evicts the longest idle one; if all are busy, a request gets a 503.",
+        "Max open connections of each process of `FRONTS`. A new one evicts the longest idle one; if all are busy, a "
+        "request gets a 503.",
         1000,
         ge=1,
         le=100_000,

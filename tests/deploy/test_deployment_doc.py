@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from steno.engine.worker.worker_supervisor import LOADING_SILENCE_S, SILENCE_S, STOP_S
+from steno.server.run.asgi_server import CLOSE_S
+from steno.server.run.front_supervisor import END_S
 from steno.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,6 +29,13 @@ def test_every_file_that_is_named_exists() -> None:
 def test_every_variable_that_is_named_is_a_setting() -> None:
     known = {name.upper() for name in Settings.model_fields} | {"DRAINING", "SYS_NICE"}
     assert set(re.findall(r"`([A-Z]+_[A-Z_]+)`", DOC)) <= known
+
+
+def test_the_time_limits_that_are_named_are_those_of_the_supervisors() -> None:
+    assert f"reports nothing for {SILENCE_S:g} s ({LOADING_SILENCE_S:g} s while it loads a model)" in DOC
+    closing_s, with_fronts_s = 2 * CLOSE_S + 1, END_S + CLOSE_S
+    assert f"connections have {closing_s} s more to close, with `FRONTS` {with_fronts_s:g} s" in DOC
+    assert f"process has {STOP_S:g} s to end" in DOC
 
 
 def test_the_paths_and_the_secret_are_those_of_the_files() -> None:

@@ -15,7 +15,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from running import RunningServer
+from steno.engine.worker.worker_supervisor import STOP_S
 from steno.server.run.asgi_server import CLOSE_S
+from steno.server.run.front_supervisor import END_S
 from steno.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -182,7 +184,7 @@ def test_selectors_and_targets_meet(folder: Path) -> None:
 def test_a_pod_has_the_time_to_drain(folder: Path, drain_s: float) -> None:
     pod = rendered(folder)["Deployment"]["spec"]["template"]["spec"]
     pre_stop_s = container(folder)["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] > pre_stop_s + drain_s + 2 * CLOSE_S + 1
+    assert pod["terminationGracePeriodSeconds"] > pre_stop_s + drain_s + END_S + CLOSE_S + STOP_S
 
 
 @FOLDERS

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from steno.engine.worker.worker_supervisor import STOP_S
 from steno.server.run.asgi_server import CLOSE_S
+from steno.server.run.front_supervisor import END_S
 from steno.settings import Settings
 
 UNITS = Path(__file__).parent.parent.parent / "deploy" / "systemd"
@@ -86,7 +88,7 @@ def test_the_service_is_confined_and_with_a_gpu_nearly_as_much(unit: Path) -> No
 def test_the_service_has_the_time_to_drain_and_its_decoders_get_no_signal() -> None:
     service = options_of_service()
     drain_s = Settings.model_fields["drain_timeout"].default
-    assert int(service["TimeoutStopSec"]) > drain_s + 2 * CLOSE_S + 1
+    assert int(service["TimeoutStopSec"]) > drain_s + END_S + CLOSE_S + STOP_S
     assert (service["KillSignal"], service["KillMode"]) == ("SIGTERM", "mixed")
 
 
