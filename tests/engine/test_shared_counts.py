@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from steno.engine.front_table import PROBES, SLOTS, FrontTable, Head
-from steno.engine.shared_counts import SharedCounts
+from steno.engine.admission import AdmissionControl, AdmissionLimits
+from steno.engine.counts import LocalCounts
+from steno.engine.front_table import FIXED_SLOTS, PROBES, SLOTS, FrontTable, Head
+from steno.engine.shared_counts import KEYS_OF_ADMISSION, SharedCounts
+from steno.engine.telemetry import NullTelemetry
 
 LIMIT, TRIES = 40, 400
 
@@ -82,6 +85,23 @@ def test_clients_cannot_displace_what_admission_counts(path: Path, logs: list[st
         first.add(name, -1)
     first.add(names[0], 1)
     assert second.total(names[0]) == 1
+
+
+def test_all_that_admission_counts_has_a_slot_of_its_own() -> None:
+    counted = set()
+
+    class NotedCounts(LocalCounts):
+        def total(self, name: str) -> int:
+            counted.add(name)
+            return super().total(name)
+
+    admission = AdmissionControl(
+        AdmissionLimits(), NullTelemetry(), capacity=lambda: 1, live_capacity=lambda: None, live_wait_s=lambda: 0.0,
+        counts=NotedCounts(),
+    )  # fmt: skip
+    assert admission.total_admitted == 0
+    assert counted == KEYS_OF_ADMISSION.keys()
+    assert {0, *KEYS_OF_ADMISSION.values()} == set(range(len(counted) + 1)) < set(range(FIXED_SLOTS))
 
 
 def test_the_slots_of_names_differ_from_server_to_server(tmp_path: Path) -> None:

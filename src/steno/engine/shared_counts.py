@@ -11,7 +11,7 @@ from loguru import logger
 from steno.engine.front_table import FIXED_SLOTS, FrontTable
 
 KEYS_OF_ADMISSION = {"uploads": 1, "live": 2, "jobs": 3}
-"""Keys of the names that `Admission` counts, in slots of their own: names that clients choose cannot displace them."""
+"""Keys of what `AdmissionControl` counts, in slots of their own: names that clients choose cannot displace them."""
 
 
 class SharedCounts:
