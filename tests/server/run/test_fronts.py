@@ -316,6 +316,15 @@ def test_what_cannot_start_is_refused_once_and_by_name(settings: dict[str, str],
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
+def test_unix_sockets_fit_although_the_folder_of_temporary_files_has_a_long_path(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    with GroupServer(**SCRIPTED, JOBS_DB=str(tmp_path / "jobs.db"), TMPDIR=str(folder)) as server:
+        assert server.health()["fronts"] == {"expected": 2, "running": 2, "restarts": 0}
+        assert server.stop() == 0
+
+
 def test_the_supervisor_imports_no_web_framework() -> None:
     code = (
         "import sys, steno.cli.serve, steno.server.run.front_supervisor\n"
