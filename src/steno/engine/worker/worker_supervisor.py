@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from loguru import logger
 
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.worker.worker_wire import Connection, Report, WorkerGoneError, connect
+from steno.process_end import how_it_ended
+from steno.short_tempdir import short_tempdir
 
 START_S = 60.0
 """Time limit of a worker's start, before it loads any model."""
@@ -92,8 +93,7 @@ class WorkerSupervisor:
         """Create the socket, for this user alone. `__aenter__` does it if it was not done before."""
         if self._listener is not None:
             return
-        # The path of a Unix socket has 107 bytes at most.
-        self._folder = Path(tempfile.mkdtemp(prefix="steno-", dir=None if len(tempfile.gettempdir()) < 70 else "/tmp"))
+        self._folder = Path(tempfile.mkdtemp(prefix="steno-", dir=short_tempdir()))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.address))
         self._listener.listen(BACKLOG)
@@ -141,8 +141,7 @@ class WorkerSupervisor:
         self._failures = 0 if self._was_loaded else self._failures + 1
         if not self._was_reached:
             self._refuse_waiting()
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        logger.error("worker process {} ended {}", pid, how)
+        logger.error("worker process {} ended {}", pid, how_it_ended(code))
         self._died()
 
     def _refuse_waiting(self) -> None:
