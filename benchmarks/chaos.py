@@ -118,12 +118,22 @@ class _Chaos:
             worker = _worker(self._server)
             if worker is not None:
                 how = signal.SIGSTOP if len(self._kills) == stop_at else signal.SIGKILL
+                if how is signal.SIGSTOP:
+                    worker = await self._loaded_worker()  # one that starts has longer to report
                 self._kills.append((time.monotonic(), how))
                 worker.send_signal(how)
                 self._memory.append(self._server.rss_mb())
                 print(f"kill {len(self._kills)}: server process {self._memory[-1]:.1f} MB", flush=True)
                 await self._see_next(worker.pid)
             await asyncio.sleep(max(self._kills[-1][0] + self._options.every - time.monotonic(), 0) if worker else 0.1)
+
+    async def _loaded_worker(self) -> psutil.Process:
+        async with httpx.AsyncClient() as client, asyncio.timeout(120):
+            while not (await client.get(f"{self._server.url}/health")).json()["model_loaded"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        worker = _worker(self._server)
+        assert worker is not None
+        return worker
 
     async def _see_next(self, old: int) -> None:
         """Note when the next worker runs."""

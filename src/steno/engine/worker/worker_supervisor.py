@@ -24,8 +24,8 @@ from steno.engine.worker.worker_wire import Connection, Report, WorkerGoneError,
 from steno.process_end import how_it_ended
 from steno.short_tempdir import short_tempdir
 
-START_S = 60.0
-"""Time limit of a worker's start, before it loads any model."""
+START_S = 30.0
+"""Time limit of a worker's start, before it loads any model: a second, or several on a cold disk."""
 SILENCE_S = 3.0
 """A worker that reports nothing for so long hangs."""
 LOADING_SILENCE_S = 120.0
