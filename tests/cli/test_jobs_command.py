@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -176,6 +177,10 @@ def test_a_result_that_is_not_there_leaves_no_file(server: RunningServer, tmp_pa
 
 
 def test_ctrl_c_stops_watching_and_the_job_goes_on(slow_server: RunningServer, talk: Path) -> None:
+    def submitted() -> int:
+        return slow_server.log().count("POST /v1/jobs 2")
+
+    before = submitted()
     running = subprocess.Popen(
         [sys.executable, "-m", "steno", "jobs", "submit", talk, "--new", "--watch"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(slow_server), start_new_session=True,
@@ -184,6 +189,8 @@ def test_ctrl_c_stops_watching_and_the_job_goes_on(slow_server: RunningServer, t
     with Client(slow_server.url, "k") as client:
         until(lambda: any(job.state == "running" for job in client.jobs()))
         job = next(job.id for job in client.jobs() if job.state == "running")
+        until(lambda: submitted() > before)
+        time.sleep(0.5)
         os.killpg(running.pid, signal.SIGINT)
         out, errors = running.communicate(timeout=PATIENCE_S)
         assert (running.returncode, out) == (130, "")
