@@ -126,6 +126,17 @@ def test_no_worker_stays_behind(fixtures: Path, how: signal.Signals) -> None:
         assert "worker process" not in "".join(line for line in server.log().splitlines() if "ended" in line)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a stopped process with its parent")
+def test_a_worker_that_hangs_ends_with_its_server(fixtures: Path) -> None:
+    with RunningServer(**GATEWAY, IDLE_TIMEOUT="0") as server:
+        post(server, fixtures / "weather.flac").raise_for_status()
+        (worker,) = workers_of(server)
+        worker.suspend()
+        server.process.kill()
+        server.process.wait(30)
+        until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+
+
 @pytest.mark.slow
 def test_a_worker_that_cannot_start_is_tried_less_and_less_often_and_told() -> None:
     async def main() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -13,12 +15,16 @@ import click
 if TYPE_CHECKING:
     from steno.engine.worker.worker_server import WorkerServer
 
+PR_SET_PDEATHSIG = 1
+"""From `linux/prctl.h`."""
+
 
 @click.command(hidden=True)
 @click.option("--listener", type=int, required=True, metavar="FD", help="Descriptor of the listening socket.")
 @click.option("--parent", type=int, required=True, metavar="FD", help="Descriptor that ends with the parent.")
 def command(listener: int, parent: int) -> None:
     """Hold the models for a server; started by `steno serve` with GATEWAY_MODE."""
+    _end_with_parent()
     from loguru import logger
 
     from steno import compose, logs, settings
@@ -27,6 +33,13 @@ def command(listener: int, parent: int) -> None:
     logs.setup(config.log_level, config.log_json)
     logger.configure(extra={"request_id": "worker"})
     asyncio.run(_serve(compose.worker_of(config), socket.socket(fileno=listener), socket.socket(fileno=parent)))
+
+
+def _end_with_parent() -> None:
+    """Have Linux kill this process when the thread that started it ends, the supervisor's main one: a worker that hangs
+    does not see the end of its socket."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 async def _serve(server: WorkerServer, listener: socket.socket, parent: socket.socket) -> None:
