@@ -13,6 +13,7 @@ from steno.engine.admission import AdmissionLimits
 from steno.engine.backend_thread import BackendThread
 from steno.engine.front import Engine
 from steno.engine.lane import Lane, alignment_lane, recognition_lane
+from steno.engine.lifecycle import LifecycleState
 from steno.engine.live_load import LiveLoad
 from steno.engine.protocol import EngineInfo, EngineStatus, LaneStatus, Lease
 from steno.engine.queue import Job, Work
@@ -115,6 +116,11 @@ class LocalClient:
 
     def forget(self, utterance: str) -> None:
         self._recognition.scheduler.forget(utterance)
+
+    def is_loaded(self, *, aligner: bool) -> bool:
+        """Whether `ready` would return at once. Cheaper than `status`, for each job of a worker."""
+        lane = self._alignment if aligner else self._recognition
+        return lane is not None and lane.lifecycle.state is LifecycleState.READY
 
     async def ready(self, *, aligner: bool) -> None:
         lane = self._alignment if aligner else self._recognition

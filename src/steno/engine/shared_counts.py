@@ -42,7 +42,7 @@ class SharedCounts:
         return self._table.locked()
 
     def _key_of(self, name: str) -> int:
-        """A number that stands for the name. Names of clients get a keyed hash: nobody can choose ones that collide."""
+        """The number of a name. Names of clients get a keyed hash, so that no client can make them collide."""
         if name in KEYS_OF_ADMISSION:
             return KEYS_OF_ADMISSION[name]
         digest = hashlib.blake2b(name.encode(), digest_size=8, key=self._secret).digest()

@@ -10,10 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from steno.backends.aligners.base import Align, Alignment
-from steno.engine.lifecycle import LifecycleState
 from steno.engine.local import LocalClient
 from steno.engine.protocol import Lease
-from steno.engine.queue import Job, Work
+from steno.engine.queue import Job
 from steno.engine.worker.utterance_audio import UnknownAudioError, UtteranceStore
 from steno.engine.worker.worker_wire import (
     Cancel,
@@ -120,33 +119,31 @@ class FrontConnection:
         job.on_start = lambda: self._started(message.job)
         self._jobs[message.job] = job
         job.future.add_done_callback(lambda _: self._settled(message.job, job))
-        if self._is_loaded(work):
-            self._put(job)
+        if self._client.is_loaded(aligner=isinstance(work, Align)):
+            self._put(message.job, job)
         else:
-            self._start(self._load_and_put(job))
+            self._start(self._load_and_put(message.job, job))
 
     def _started(self, number: int) -> None:
         self._connection.send(Started(number))
         self._changed()
 
-    def _put(self, job: Job) -> None:
+    def _put(self, number: int, job: Job) -> None:
         try:
             self._client.put(job)
         except StenoError as error:
             # The queue has cancelled the job; its error takes the place of the cancellation.
-            number = next((number for number, other in self._jobs.items() if other is job), None)
-            if number is not None:
-                del self._jobs[number]
+            if self._jobs.pop(number, None) is not None:
                 self._connection.send(failure_message(number, error))
 
-    async def _load_and_put(self, job: Job) -> None:
+    async def _load_and_put(self, number: int, job: Job) -> None:
         try:
             await self._client.ready(aligner=isinstance(job.work, Align))
         except StenoError as error:
             job.settle(error)
             return
         if job.pending:
-            self._put(job)
+            self._put(number, job)
 
     def _settled(self, number: int, job: Job) -> None:
         self._client.settled(job)
@@ -198,11 +195,6 @@ class FrontConnection:
                 held.pop().close()
         self._client.wake()
         self._changed()
-
-    def _is_loaded(self, work: Work) -> bool:
-        status = self._client.status()
-        lane = status.aligner if isinstance(work, Align) else status.recogniser
-        return lane is not None and lane.state is LifecycleState.READY
 
     def _start(self, load: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(load, name="load for a front")

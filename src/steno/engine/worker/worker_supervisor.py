@@ -31,7 +31,8 @@ SILENCE_S = 3.0
 LOADING_SILENCE_S = 120.0
 """As `SILENCE_S` while a model is being loaded: importing large libraries stops all threads of the worker."""
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Pauses before a start, by how many workers died before they had loaded their model."""
+"""Pauses before a start, by how many processes died in a row before they worked: workers before their model was loaded,
+fronts before they answered."""
 STOP_S = 15.0
 """Time that a worker has to unload its models when it is told to end."""
 BACKLOG = 128
@@ -67,7 +68,7 @@ class WorkerSupervisor:
         """How many workers were started."""
 
     async def __aenter__(self) -> WorkerSupervisor:
-        self.listen()
+        self._listen()
         self._task = asyncio.create_task(self._run(), name="worker supervisor")
         return self
 
@@ -76,7 +77,7 @@ class WorkerSupervisor:
         await self.stop()
         self._task.cancel()
         await asyncio.wait([self._task])
-        self.close()
+        self._close()
 
     @property
     def address(self) -> Path:
@@ -89,17 +90,15 @@ class WorkerSupervisor:
         """The running worker's process id."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
-    def listen(self) -> None:
-        """Create the socket, for this user alone. `__aenter__` does it if it was not done before."""
-        if self._listener is not None:
-            return
+    def _listen(self) -> None:
+        """Create the socket, for this user alone."""
         self._folder = Path(tempfile.mkdtemp(prefix="steno-", dir=short_tempdir()))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.address))
         self._listener.listen(BACKLOG)
         self._listener.setblocking(False)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Remove the socket."""
         if self._listener is not None and self._folder is not None:
             self._listener.close()

@@ -13,11 +13,10 @@ from pathlib import Path
 from loguru import logger
 
 from steno.engine.front_table import FrontTable, Head
+from steno.engine.worker.worker_supervisor import PAUSES_S
 from steno.process_end import how_it_ended
 from steno.server.front_role import METRICS
 
-PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Pauses before a start, by how many processes of the front died before they answered."""
 START_S = 120.0
 """Time limit of a start."""
 
