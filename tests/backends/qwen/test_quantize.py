@@ -14,6 +14,9 @@ from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import quantize
+from steno.backends.qwen.model.int8_linear import Int8Linear
+from steno.backends.qwen.model.memory_usage import weight_bytes
+from steno.backends.qwen.model.projections import merge_projections
 from steno.errors import SettingsError
 from tiny.clips import ASR, clips, word_error_rate
 
@@ -37,6 +40,46 @@ def test_every_linear_layer_is_quantised() -> None:
     assert [module for module in loaded.model.modules() if type(module) is torch.nn.Linear]
     quantize.quantize(loaded.model, loaded.device)
     assert not [module for module in loaded.model.modules() if type(module) is torch.nn.Linear]
+
+
+def test_a_token_does_not_depend_on_its_neighbours() -> None:
+    """With one scale for a whole call, a loud neighbour in another slot would change a text."""
+    torch.manual_seed(0)
+    layer = Int8Linear(torch.randn(24, 64), torch.randn(24))
+    quiet, loud = torch.randn(3, 64), 1000 * torch.randn(5, 64)
+    assert torch.equal(layer(torch.cat([loud, quiet]))[5:], layer(quiet))
+    assert torch.equal(layer(quiet[None, 1:2])[0], layer(quiet)[1:2]), "and not on the shape"
+    assert torch.equal(layer(torch.zeros(1, 64))[0], layer.bias), "zeros stay zero"
+
+
+def test_a_product_is_exact_to_eight_bits() -> None:
+    torch.manual_seed(0)
+    weight, x = torch.randn(96, 256), torch.randn(40, 256)
+    exact = x @ weight.T
+    error = (Int8Linear(weight)(x) - exact).norm() / exact.norm()
+    assert error < 0.015, "8 bits of a normal distribution's maximum, for both factors"
+
+
+def test_merged_projections_share_memory_with_the_originals() -> None:
+    loaded = load_recogniser(LoadOptions(str(ASR), device="cpu", dtype="float32"), lambda *_: None)
+    layer, before = loaded.model.model.language_model.layers[0], weight_bytes(loaded.model)
+    x = torch.randn(5, layer.self_attn.q_proj.in_features)
+    expected = torch.cat([getattr(layer.self_attn, f"{name}_proj")(x) for name in "qkv"], dim=-1)
+    merge_projections(layer)
+    assert torch.allclose(layer.self_attn.qkv_proj(x), expected, atol=1e-5)
+    assert torch.allclose(layer.self_attn.q_proj(x), expected[:, : layer.self_attn.q_proj.out_features], atol=1e-5)
+    assert weight_bytes(loaded.model) == before
+
+
+def test_int8_keeps_weights_once() -> None:
+    loaded = load_recogniser(LoadOptions(str(ASR), device="cpu", dtype="float32"), lambda *_: None)
+    embedding = loaded.model.model.language_model.embed_tokens.weight
+    values, before = embedding.clone(), weight_bytes(loaded.model)
+    quantize.quantize(loaded.model, loaded.device)
+    shrunk = loaded.model.model.language_model.embed_tokens.weight
+    assert shrunk.dtype == torch.bfloat16
+    assert torch.equal(shrunk.float(), values), "a bf16 checkpoint's values need no fp32"
+    assert weight_bytes(loaded.model) < 0.45 * before
 
 
 def test_where_it_cannot_run_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

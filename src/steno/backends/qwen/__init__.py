@@ -32,6 +32,8 @@ The model:
 - `model.memory_plan`      whether weights and KV cache slots fit into memory
 - `model.memory_usage`     memory that a loaded model uses
 - `model.quantize`         int8 weights
+- `model.int8_linear`      a linear layer with int8 weights and activations, for CPUs
+- `model.projections`      merges linear layers that read the same input
 - `model.cuda.graphs`      decoding steps as CUDA graphs
 - `model.cuda.cuda_stream` the model's CUDA stream, pinned copies
 - `model.cuda.flash_attention`  flash-attn in the encoder

@@ -75,7 +75,7 @@ class Decoder:
         self._layers = Layers(language_model)
         self._head = model.lm_head
         self._embed = language_model.embed_tokens
-        weight = self._embed.weight
+        weight = language_model.norm.weight
         self._device, self._dtype = weight.device, weight.dtype
         self.single_range = scale_of(weight.device) == "cuda"
         self.cache = KVCache(language_model.config, slots, max_length, weight.dtype, weight.device)
@@ -148,7 +148,7 @@ class Decoder:
         """Append a token to each row. No shape and no address depends on a value, as CUDA graphs require."""
         positions = lengths[:, None]
         cache = self.cache.prepare_write(ranges, positions, is_active[:, None])
-        hidden = self._layers(self._embed(tokens[:, None]), positions, cache)
+        hidden = self._layers(self._embed(tokens[:, None]).to(self._dtype), positions, cache)
         logits = self._head(hidden[:, -1]).float()
         chosen_ids = logits.argmax(-1)
         return chosen_ids, _logprobs(logits, chosen_ids)
@@ -193,7 +193,7 @@ class Decoder:
 
     def _embedded(self, blocks: Sequence[Block]) -> torch.Tensor:
         parts = [
-            block.to(self._dtype) if isinstance(block, torch.Tensor) else self._embed(self._tensor(block))
+            (block if isinstance(block, torch.Tensor) else self._embed(self._tensor(block))).to(self._dtype)
             for block in blocks
         ]
         return torch.cat(parts)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from steno.backends.qwen.model.kv_cache import KVCache
+from steno.backends.qwen.model.projections import merge_projections
 
 Module: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -22,7 +23,7 @@ class Layers:
     """All layers, and the final norm.
 
     Args:
-        model: a `Qwen3Model`. Its linear layers may be quantised.
+        model: a `Qwen3Model`. Its linear layers may be quantised. Those that share an input are merged, in place.
 
     Raises:
         ValueError: a layer's attention, or the rotary positions, are of a kind that cannot be batched over slots.
@@ -74,13 +75,16 @@ class _Layer:
     """
 
     def __init__(self, layer: Any) -> None:
-        attention = layer.self_attn
-        self._query, self._key = attention.q_proj, attention.k_proj
-        self._value, self._out = attention.v_proj, attention.o_proj
+        merge_projections(layer)
+        attention, mlp = layer.self_attn, layer.mlp
+        self._qkv, self._out = attention.qkv_proj, attention.o_proj
         self._head_dim, self._scale = attention.head_dim, attention.scaling
+        kv_heads = attention.config.num_key_value_heads
+        self._heads = [attention.config.num_attention_heads, kv_heads, kv_heads]
         self._query_norm, self._key_norm = _Norm(attention.q_norm), _Norm(attention.k_norm)
         self._before, self._between = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
-        self._mlp: Module = layer.mlp
+        self._gate_up, self._down = mlp.gate_up_proj, mlp.down_proj
+        self._activation: Module = mlp.act_fn
 
     def __call__(
         self,
@@ -90,15 +94,16 @@ class _Layer:
         number: int,
         cache: KVCache,
     ) -> torch.Tensor:
-        x = self._before(hidden)
-        heads = (*x.shape[:2], -1, self._head_dim)
-        query = _rotated(self._query_norm(self._query(x).view(heads)), rotary).transpose(1, 2)
-        key = _rotated(self._key_norm(self._key(x).view(heads)), rotary)
-        attended = cache.update(key, self._value(x).view(heads), number)
+        rows = hidden.shape[:2]
+        heads = self._qkv(self._before(hidden)).view(*rows, -1, self._head_dim)
+        query, key, value = heads.split(self._heads, dim=2)
+        query = _rotated(self._query_norm(query), rotary).transpose(1, 2)
+        attended = cache.update(_rotated(self._key_norm(key), rotary), value, number)
         parts = zip(query.split([len(keys) for keys, _ in attended]), attended, biases, strict=True)
         attended = torch.cat([_attend(part, *both, bias, self._scale) for part, both, bias in parts])
-        hidden = hidden + self._out(attended.transpose(1, 2).reshape(*x.shape[:2], -1))
-        return hidden + self._mlp(self._between(hidden))
+        hidden = hidden + self._out(attended.transpose(1, 2).reshape(*rows, -1))
+        gate, up = self._gate_up(self._between(hidden)).chunk(2, dim=-1)
+        return hidden + self._down(self._activation(gate) * up)
 
 
 class _Norm:

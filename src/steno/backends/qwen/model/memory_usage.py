@@ -22,5 +22,10 @@ def gpu_of(device: Any) -> Gpu | None:
 
 
 def weight_bytes(model: Any) -> int:
-    """Bytes of all parameters of a torch module."""
-    return sum(parameter.nbytes for parameter in model.parameters())
+    """Bytes of all weights of a torch module; those that are views of others, or shared, count once."""
+    storages = {storage.data_ptr(): storage.nbytes() for storage in map(_storage, model.parameters())}
+    return sum(storages.values()) + sum(getattr(module, "packed_bytes", 0) for module in model.modules())
+
+
+def _storage(parameter: Any) -> Any:
+    return parameter.untyped_storage()
