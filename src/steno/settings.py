@@ -245,8 +245,9 @@ class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
     )
     quantize: Quantization = setting(
         "Qwen engine",
-        "Weight quantisation: `int8` (own engine), `fp8` (vLLM; not yet tested on a GPU) or `none`.",
-        "none",
+        "Weight quantisation: `auto` (own engine on an x86 CPU: `int8`, if a clip has the same text, else `none`), "
+        "`int8` (own engine), `fp8` (GPUs; not yet tested on one) or `none`.",
+        "auto",
     )
     trt_encoder_path: Path | None = setting("Qwen engine", "TensorRT engine of the encoder.", None, planned=True)
     onnx_encoder_path: Path | None = setting("Qwen engine", "ONNX file of the encoder.", None, planned=True)

@@ -33,8 +33,8 @@ class BackendOptions:
     """`auto`, `cpu`, `mps`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
     """`auto`, `float32`, `bfloat16` or `float16`."""
-    quantize: str = "none"
-    """`none`, `int8` or `fp8`."""
+    quantize: str = "auto"
+    """`auto`, `none`, `int8` or `fp8`."""
     slots: int | None = None
     """Max requests in the KV cache; None = the default for the device."""
     aligner_id: str | None = None

@@ -1,4 +1,4 @@
-"""`QUANTIZE=int8`: smaller weights, the same words; refused where it cannot run."""
+"""`QUANTIZE`: smaller weights, the same words; refused where it cannot run."""
 
 from __future__ import annotations
 
@@ -11,18 +11,25 @@ import torch
 
 from steno.backends.base import Recognize
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.checkpoint.loader import load_recogniser
+from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogniser
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import quantize
+from steno.backends.qwen.model.cuda.fp8_linear import Fp8Linear
 from steno.backends.qwen.model.int8_linear import Int8Linear
+from steno.backends.qwen.model.memory_plan import MemoryShare
 from steno.backends.qwen.model.memory_usage import weight_bytes
+from steno.backends.qwen.model.model import AsrModel
+from steno.backends.qwen.model.precision import agreement, greedy_tokens, load_in_precision
 from steno.backends.qwen.model.projections import merge_projections
 from steno.errors import SettingsError
 from tiny.clips import ASR, clips, word_error_rate
 
+ENGINE = EngineOptions(slots=2)
 
-def test_int8_hears_what_fp32_hears() -> None:
-    backend = QwenBackend(LoadOptions(str(ASR), device="cpu", quantize="int8"), EngineOptions(slots=8))
+
+@pytest.mark.parametrize("precision", ["int8", "auto"])
+def test_int8_hears_what_fp32_hears(precision: str) -> None:
+    backend = QwenBackend(LoadOptions(str(ASR), device="cpu", quantize=precision), EngineOptions(slots=8))
     backend.load(lambda *_: None)
     said = [clip for clip in clips().values() if "talk" not in clip.name]
     works = [Recognize(clip.audio) for clip in said]
@@ -88,3 +95,69 @@ def test_where_it_cannot_run_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(quantize.importlib.util, "find_spec", lambda _: None)  # type: ignore[attr-defined]
     with pytest.raises(SettingsError, match="pip install torchao"):
         quantize.check(torch.device("cuda"))
+
+
+def test_auto_takes_int8_where_the_clip_has_the_same_text() -> None:
+    model = AsrModel.load(LoadOptions(str(ASR), device="cpu", quantize="auto"), ENGINE, 100, _ignore, MemoryShare())
+    assert model.weight_bytes < 3e6, "a quarter of fp32's"
+    tokens = greedy_tokens(model)
+    assert len(tokens) > 5
+    assert agreement(model, tokens) == 1.0
+    assert agreement(model, [*tokens[:-1], tokens[-1] + 1]) == pytest.approx(1 - 1 / len(tokens))
+
+
+def test_auto_keeps_fp32_where_int8_changes_the_text(monkeypatch: pytest.MonkeyPatch, logs: list[str]) -> None:
+    """The int8 weights are another model's: noise was added to them."""
+
+    def damaged(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Int8Linear:
+        return Int8Linear(weight + 0.5 * torch.randn(weight.shape), bias)
+
+    torch.manual_seed(0)
+    monkeypatch.setattr(quantize, "Int8Linear", damaged)
+    model = AsrModel.load(LoadOptions(str(ASR), device="cpu", quantize="auto"), ENGINE, 100, _ignore, MemoryShare())
+    assert any("as it does in fp32; using fp32" in line for line in logs)
+    assert model.weight_bytes > 5e6
+
+
+@pytest.mark.parametrize("options", [{"dtype": "bfloat16"}, {"dtype": "float32"}])
+def test_auto_leaves_a_requested_dtype_alone(options: dict[str, str]) -> None:
+    loaded = load_in_precision(LoadOptions(str(ASR), device="cpu", quantize="auto", **options), _ignore, _never)
+    assert loaded.dtype == getattr(torch, options["dtype"])
+    assert not [module for module in loaded.model.modules() if isinstance(module, Int8Linear)]
+
+
+def test_fp8_is_refused_without_a_gpu() -> None:
+    with pytest.raises(SettingsError, match="QUANTIZE=fp8 is not supported here: it needs a GPU, and this is cpu"):
+        load_in_precision(LoadOptions(str(ASR), device="cpu", quantize="fp8"), _ignore, _never)
+
+
+def test_fp8_is_refused_on_an_old_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 6))
+    with pytest.raises(SettingsError, match=r"compute capability 8\.9, and this one has 8\.6"):
+        quantize.check(torch.device("cuda"), "fp8")
+
+
+def test_an_fp8_product_is_exact_to_its_three_bits() -> None:
+    """torch has the kernel on CPUs too, slow but real."""
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(96, 256), torch.randn(96), torch.randn(5, 8, 256)
+    exact = x @ weight.T + bias
+    product = Fp8Linear(weight, bias)(x)
+    assert product.shape == exact.shape
+    assert (product - exact).norm() / exact.norm() < 0.05
+    assert torch.equal(Fp8Linear(weight)(x[:1]), Fp8Linear(weight)(x)[:1]), "a row does not depend on its neighbours"
+
+
+def test_fp8_quantises_the_language_models_layers_alone() -> None:
+    loaded = load_recogniser(LoadOptions(str(ASR), device="cpu", dtype="bfloat16"), lambda *_: None)
+    model = loaded.model.model
+    quantize.replace_linear_layers(model.language_model.layers, quantize.to_fp8)
+    assert any(isinstance(module, Fp8Linear) for module in model.language_model.modules())
+    assert not any(isinstance(module, Fp8Linear) for module in model.audio_tower.modules())
+
+
+def _ignore(done: float, what: str) -> None: ...
+
+
+def _never(loaded: LoadedCheckpoint) -> AsrModel:
+    raise AssertionError("nothing is checked")

@@ -31,10 +31,12 @@ The model:
 - `model.device`           device, dtype, threads
 - `model.memory_plan`      whether weights and KV cache slots fit into memory
 - `model.memory_usage`     memory that a loaded model uses
-- `model.quantize`         int8 weights
+- `model.precision`        `QUANTIZE`: which precision a checkpoint gets
+- `model.quantize`         quantises the weights of a loaded recogniser
 - `model.int8_linear`      a linear layer with int8 weights and activations, for CPUs
 - `model.projections`      merges linear layers that read the same input
 - `model.cuda.graphs`      decoding steps as CUDA graphs
+- `model.cuda.fp8_linear`  a linear layer with float8 weights and activations
 - `model.cuda.cuda_stream` the model's CUDA stream, pinned copies
 - `model.cuda.flash_attention`  flash-attn in the encoder
 

@@ -34,7 +34,7 @@ class LoadOptions:
     dtype: str = "auto"
     hf_home: Path | None = None
     quantize: str = "none"
-    """`none` or `int8`; applies to recognisers only."""
+    """`auto`, `none`, `int8` or `fp8`; applies to recognisers only."""
 
     def model_ref(self, kind: Kind | None) -> ModelRef:
         """The checkpoint to resolve. `kind`: what it must be; None = either."""

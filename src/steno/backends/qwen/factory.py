@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steno.backends.qwen.engine_options import EngineOptions, cascade_of, checkpoints_of
-from steno.errors import SettingsError
 
 if TYPE_CHECKING:
     from steno.backends.qwen.backend import QwenBackend
@@ -15,11 +14,9 @@ CPU_SLOTS, GPU_SLOTS = 8, 256
 
 
 def create(options: BackendOptions) -> QwenBackend:
-    """For the registry. Raises SettingsError: a quantisation that this engine does not support."""
+    """For the registry."""
     from steno.backends.qwen.backend import QwenBackend
 
-    if options.quantize == "fp8":
-        raise SettingsError("QUANTIZE=fp8 is not supported by the qwen backend; use int8", param="QUANTIZE")
     checkpoints = checkpoints_of(options)
     engine = EngineOptions(
         slots=options.slots or default_slots(options.device),

@@ -57,7 +57,7 @@ def remote_options_of(options: BackendOptions) -> RemoteOptions:
         raise SettingsError("the vllm-remote backend needs VLLM_BASE_URL", param="VLLM_BASE_URL")
     _check_cascade(options)
     set_here = {
-        "QUANTIZE": options.quantize != "none",
+        "QUANTIZE": options.quantize not in ("auto", "none"),
         "GPU_MEMORY_MB": options.gpu_memory_mb is not None,
         "VLLM_SLEEP_LEVEL": options.vllm_sleep_level > 0,
         "VLLM_ARGS": bool(options.vllm_args),
@@ -77,7 +77,7 @@ def remote_options_of(options: BackendOptions) -> RemoteOptions:
 def options_of(options: BackendOptions) -> VllmOptions:
     """Raises SettingsError: a setting that vLLM has no counterpart for."""
     _check_cascade(options)
-    if options.quantize not in ("none", "fp8"):
+    if options.quantize not in ("auto", "none", "fp8"):
         text = f"QUANTIZE={options.quantize} is not supported by the vllm backend; use fp8, or VLLM_ARGS"
         raise SettingsError(text, param="QUANTIZE")
     if ":" in options.device or options.device == "mps":
@@ -87,7 +87,7 @@ def options_of(options: BackendOptions) -> VllmOptions:
         _model_of(options),
         options.device,
         options.dtype,
-        options.quantize,
+        "none" if options.quantize == "auto" else options.quantize,
         options.slots,
         options.gpu_memory_mb,
         options.vllm_sleep_level,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from steno.backends.drafts import Ids
-from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogniser
+from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
 from steno.backends.qwen.model.audio_state import AudioState
@@ -22,6 +22,7 @@ from steno.backends.qwen.model.decoder import Decoder, PrefillRequest, SampledTo
 from steno.backends.qwen.model.encoder import Encoder
 from steno.backends.qwen.model.kv_cache import bytes_per_slot
 from steno.backends.qwen.model.memory_usage import weight_bytes
+from steno.backends.qwen.model.precision import load_in_precision
 from steno.backends.qwen3_asr.frontend import Frontend
 from steno.backends.qwen3_asr.output import OutputParser
 from steno.backends.qwen3_asr.prompt import MAX_CONTEXT_TOKENS, PromptBuilder
@@ -30,6 +31,9 @@ from steno.types import SAMPLE_RATE
 if TYPE_CHECKING:
     from steno.backends.base import Progress
     from steno.types import Audio
+
+CHECK_LENGTH = 512
+"""Tokens of the slot in which a quantised checkpoint is checked."""
 
 WARM_UP_S = (1.0, 8.5)
 """Clip lengths: one window that is open, and one that is complete."""
@@ -76,11 +80,7 @@ class AsrModel:
         Raises:
             ModelLoadError, SettingsError.
         """
-        loaded = load_recogniser(options, progress)
-        if options.quantize == "int8":
-            from steno.backends.qwen.model.quantize import quantize
-
-            quantize(loaded.model, loaded.device)
+        loaded = load_in_precision(options, progress, lambda checkpoint: cls(checkpoint, 1, CHECK_LENGTH))
         max_length = MAX_CONTEXT_TOKENS + max_tokens
         weight_size = weight_bytes(loaded.model)
         slot_size = slot_bytes(loaded, max_length)
