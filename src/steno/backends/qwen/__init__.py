@@ -24,7 +24,9 @@ The model:
 
 - `model.model`            a loaded recogniser: all parts below around one checkpoint
 - `model.audio_state`      incremental encoder state of one clip
-- `model.encoder`          log-mel → audio embeddings
+- `model.encoder`          which chunks and windows to encode, in what batches
+- `model.audio_encoder`    log-mel → audio embeddings: the seam that runtimes stand behind
+- `model.torch_encoder`    the encoder on torch
 - `model.decoder`          prefill, decode, verify: embeddings → tokens and logprobs
 - `model.layers`           the transformer layers over the KV cache
 - `model.kv_cache`         the slotted KV cache

@@ -15,6 +15,7 @@ from steno.backends.drafts import Ids
 from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogniser
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
+from steno.backends.qwen.model.audio_encoder import AudioEncoder
 from steno.backends.qwen.model.audio_state import AudioState
 from steno.backends.qwen.model.cuda.cuda_stream import CudaStream, copy_to_device
 from steno.backends.qwen.model.cuda.graphs import GraphedStep
@@ -22,6 +23,7 @@ from steno.backends.qwen.model.decoder import Decoder, PrefillRequest, SampledTo
 from steno.backends.qwen.model.encoder import Encoder
 from steno.backends.qwen.model.kv_cache import bytes_per_slot
 from steno.backends.qwen.model.memory_usage import weight_bytes
+from steno.backends.qwen.model.torch_encoder import torch_encoder_of
 from steno.backends.qwen3_asr.frontend import Frontend
 from steno.backends.qwen3_asr.output import OutputParser
 from steno.backends.qwen3_asr.prompt import MAX_CONTEXT_TOKENS, PromptBuilder
@@ -42,9 +44,12 @@ class AsrModel:
         loaded: the checkpoint.
         slots: max sequences in the KV cache.
         max_length: max tokens per slot, prompt and text together.
+        audio_encoder: computes what the encoder schedules; None = torch.
     """
 
-    def __init__(self, loaded: LoadedCheckpoint, slots: int, max_length: int) -> None:
+    def __init__(
+        self, loaded: LoadedCheckpoint, slots: int, max_length: int, audio_encoder: AudioEncoder | None = None
+    ) -> None:
         self.device = loaded.device
         self.model_id = loaded.source.model_id
         self._vocabulary: dict[str, int] = loaded.processor.tokenizer.get_vocab()
@@ -55,7 +60,8 @@ class AsrModel:
         self.weight_bytes = weight_bytes(loaded.model)
         self.cache_bytes = slots * slot_bytes(loaded, max_length)
         """Bytes of the KV cache when all slots have their full length."""
-        self.encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device, copy_to_device))
+        frontend = Frontend(loaded.processor, loaded.device, copy_to_device)
+        self.encoder = Encoder(loaded.model.model, frontend, audio_encoder or torch_encoder_of(loaded))
         self.decoder = Decoder(loaded.model, slots, max_length)
         self._on_stream = CudaStream(loaded.device)
 
