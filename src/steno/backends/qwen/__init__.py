@@ -18,6 +18,7 @@ Checkpoint files:
 - `checkpoint.folder`         checks a folder: layout, kind, completeness
 - `checkpoint.weights`        safetensors headers: completeness, parameter count
 - `checkpoint.legacy_layout`  Qwen's own layout → transformers' native one
+- `checkpoint.encoder_checksum`  whether an exported encoder is that of a checkpoint
 - `checkpoint.loader`         checkpoint → loaded model and processor
 
 The model:
@@ -39,6 +40,18 @@ The model:
 - `model.cuda.graphs`      decoding steps as CUDA graphs
 - `model.cuda.cuda_stream` the model's CUDA stream, pinned copies
 - `model.cuda.flash_attention`  flash-attn in the encoder
+
+Encoders on other runtimes than torch:
+
+- `encoders.encoder_file`      the file of an exported encoder, and what its manifest says
+- `encoders.encoder_choice`    whether a file fits the checkpoint; who computes the encoder
+- `encoders.fallback_encoder`  falls back to torch at the first failure
+- `encoders.onnx_encoder`      the encoder on ONNX Runtime
+- `encoders.onnx_graph`        the encoder's weights → ONNX models
+- `encoders.encoder_export`            writes the file, and compares it with torch first
+- `encoders.tensorrt_encoder`  the encoder on TensorRT
+- `encoders.tensorrt_build`    ONNX models → engines for this GPU
+- `encoders.tensorrt_package`  NVIDIA's package, and its log
 
 Batching (the engine's scheduler is in `steno.engine`):
 

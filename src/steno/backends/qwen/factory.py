@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steno.backends.qwen.engine_options import EngineOptions, cascade_of, checkpoints_of
+from steno.backends.qwen.encoders.encoder_file import open_encoder_file
+from steno.backends.qwen.engine_options import EngineOptions, cascade_of, checkpoints_of, encoder_of
 from steno.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -15,11 +16,14 @@ CPU_SLOTS, GPU_SLOTS = 8, 256
 
 
 def create(options: BackendOptions) -> QwenBackend:
-    """For the registry. Raises SettingsError: a quantisation that this engine does not support."""
+    """For the registry. Raises SettingsError: a quantisation or an encoder's file that this engine does not support."""
     from steno.backends.qwen.backend import QwenBackend
 
     if options.quantize == "fp8":
         raise SettingsError("QUANTIZE=fp8 is not supported by the qwen backend; use int8", param="QUANTIZE")
+    encoder = encoder_of(options)
+    if encoder is not None:
+        open_encoder_file(encoder)
     checkpoints = checkpoints_of(options)
     engine = EngineOptions(
         slots=options.slots or default_slots(options.device),
@@ -28,6 +32,7 @@ def create(options: BackendOptions) -> QwenBackend:
         path=cascade_of(options),
         gpu_memory_mb=options.gpu_memory_mb,
         cuda_graphs=options.cuda_graphs,
+        encoder=encoder,
     )
     return QwenBackend(checkpoints.model, engine)
 

@@ -26,3 +26,15 @@ class AudioEncoder(Protocol):
 
         The results may be views of a batch.
         """
+
+
+def padded(windows: Sequence[torch.Tensor], width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Windows as one tensor [windows, tokens, d_model], and their lengths [windows], int64, on the CPU.
+
+    Args:
+        width: least number of tokens.
+    """
+    hidden = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
+    if hidden.shape[1] < width:
+        hidden = torch.nn.functional.pad(hidden, (0, 0, 0, width - hidden.shape[1]))
+    return hidden, torch.tensor([len(window) for window in windows])

@@ -13,9 +13,10 @@ import torch
 
 from steno.backends.drafts import Ids
 from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogniser
+from steno.backends.qwen.encoders.encoder_choice import audio_encoder_of, checked_encoder_file
+from steno.backends.qwen.encoders.encoder_file import EncoderFile
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
-from steno.backends.qwen.model.audio_encoder import AudioEncoder
 from steno.backends.qwen.model.audio_state import AudioState
 from steno.backends.qwen.model.cuda.cuda_stream import CudaStream, copy_to_device
 from steno.backends.qwen.model.cuda.graphs import GraphedStep
@@ -23,7 +24,6 @@ from steno.backends.qwen.model.decoder import Decoder, PrefillRequest, SampledTo
 from steno.backends.qwen.model.encoder import Encoder
 from steno.backends.qwen.model.kv_cache import bytes_per_slot
 from steno.backends.qwen.model.memory_usage import weight_bytes
-from steno.backends.qwen.model.torch_encoder import torch_encoder_of
 from steno.backends.qwen3_asr.frontend import Frontend
 from steno.backends.qwen3_asr.output import OutputParser
 from steno.backends.qwen3_asr.prompt import MAX_CONTEXT_TOKENS, PromptBuilder
@@ -44,11 +44,11 @@ class AsrModel:
         loaded: the checkpoint.
         slots: max sequences in the KV cache.
         max_length: max tokens per slot, prompt and text together.
-        audio_encoder: computes what the encoder schedules; None = torch.
+        encoder_file: the encoder for another runtime; None = torch.
     """
 
     def __init__(
-        self, loaded: LoadedCheckpoint, slots: int, max_length: int, audio_encoder: AudioEncoder | None = None
+        self, loaded: LoadedCheckpoint, slots: int, max_length: int, encoder_file: EncoderFile | None = None
     ) -> None:
         self.device = loaded.device
         self.model_id = loaded.source.model_id
@@ -61,9 +61,10 @@ class AsrModel:
         self.cache_bytes = slots * slot_bytes(loaded, max_length)
         """Bytes of the KV cache when all slots have their full length."""
         frontend = Frontend(loaded.processor, loaded.device, copy_to_device)
-        self.encoder = Encoder(loaded.model.model, frontend, audio_encoder or torch_encoder_of(loaded))
-        self.decoder = Decoder(loaded.model, slots, max_length)
         self._on_stream = CudaStream(loaded.device)
+        audio_encoder = audio_encoder_of(loaded, encoder_file, self._on_stream.handle)
+        self.encoder = Encoder(loaded.model.model, frontend, audio_encoder)
+        self.decoder = Decoder(loaded.model, slots, max_length)
 
     @classmethod
     def load(
@@ -83,17 +84,18 @@ class AsrModel:
             ModelLoadError, SettingsError.
         """
         loaded = load_recogniser(options, progress)
+        encoder_file = None if engine.encoder is None else checked_encoder_file(loaded, engine.encoder)
         if options.quantize == "int8":
             from steno.backends.qwen.model.quantize import quantize
 
             quantize(loaded.model, loaded.device)
         max_length = MAX_CONTEXT_TOKENS + max_tokens
-        weight_size = weight_bytes(loaded.model)
+        weight_size = weight_bytes(loaded.model) + (0 if encoder_file is None else encoder_file.size_bytes)
         slot_size = slot_bytes(loaded, max_length)
         slots = memory_plan.fitting_slots(
             engine.slots, slot_size, weight_size, loaded.device, engine.gpu_memory_mb, share
         )
-        model = cls(loaded, slots, max_length)
+        model = cls(loaded, slots, max_length, encoder_file)
         if engine.cuda_graphs:
             model.use_graphs()
         return model
