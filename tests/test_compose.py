@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from steno import compose, settings
 from steno.backends.aligners.sphinx import SphinxAligner
@@ -19,7 +20,7 @@ def test_backends_are_told_every_setting_of_theirs() -> None:
         device="cuda:1", dtype="float16", quantize="int8", max_slots=9, forced_aligner_id="me/aligner",
         use_causal_encoder=False, fast_model_id="me/small", use_speculative=True, dual_model=True,
         gpu_memory_mb=9000, use_cuda_graphs=True, model_language="de", vllm_args="{}", vllm_sleep_level=1,
-        vllm_base_url=("http://a:8000/v1",), vllm_api_key="secret",
+        vllm_base_url=("http://a:8000/v1",), vllm_api_key="secret", onnx_encoder_path=Path("/encoder"),
     )  # fmt: skip
     told = compose.backend_options_of(chosen)
     assert told == BackendOptions(
@@ -27,10 +28,21 @@ def test_backends_are_told_every_setting_of_theirs() -> None:
         device="cuda:1", dtype="float16", quantize="int8", slots=9, aligner_id="me/aligner",
         incremental=False, fast_model_id="me/small", speculative=True, dual=True,
         gpu_memory_mb=9000, cuda_graphs=True, language="de", vllm_args="{}", vllm_sleep_level=1,
-        vllm_urls=("http://a:8000",), vllm_api_key="secret",
+        vllm_urls=("http://a:8000",), vllm_api_key="secret", onnx_encoder=Path("/encoder"),
     )  # fmt: skip
     default = BackendOptions()
-    assert all(getattr(told, field.name) != getattr(default, field.name) for field in fields(BackendOptions))
+    same = [field.name for field in fields(BackendOptions) if getattr(told, field.name) == getattr(default, field.name)]
+    assert same == ["trt_encoder"], "the other one is set"
+    other = settings.load(trt_encoder_path=Path("/engine"))
+    assert compose.backend_options_of(other) == BackendOptions(trt_encoder=Path("/engine"))
+
+
+def test_a_backend_that_has_no_use_for_an_encoder_says_so() -> None:
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    compose.engine_of(settings.load(asr_backend="sphinx", onnx_encoder_path=Path("/encoder")))
+    logger.remove(sink)
+    assert lines == ["ONNX_ENCODER_PATH is set, but the sphinx backend has no use for it\n"]
 
 
 def test_a_backend_s_defaults_are_those_of_the_settings() -> None:

@@ -18,7 +18,6 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_set_gives_the_defaults() -> None:
     chosen = settings.load()
     assert (chosen.host, chosen.port, chosen.backend, chosen.api_keys) == ("127.0.0.1", 8000, "auto", ())
-    assert chosen.set_but_planned() == []
 
 
 @pytest.mark.parametrize(
@@ -113,9 +112,15 @@ def test_addresses_that_are_not_plain_are_refused_and_not_repeated(
     assert refused.value.message == f"VLLM_BASE_URL: {complaint}"
 
 
-def test_variables_of_later_versions_are_known_checked_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_runtime_encodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRT_ENCODER_PATH", "/encoder.engine")
-    assert settings.load().set_but_planned() == ["TRT_ENCODER_PATH"]
+    assert settings.load().trt_encoder_path == Path("/encoder.engine")
+    monkeypatch.setenv("ONNX_ENCODER_PATH", "/encoder.onnx")
+    with pytest.raises(SettingsError, match="ONNX_ENCODER_PATH and TRT_ENCODER_PATH are both set"):
+        settings.load()
+
+
+def test_an_unknown_quantisation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUANTIZE", "int3")
     with pytest.raises(SettingsError, match="QUANTIZE='int3'"):
         settings.load()
@@ -166,4 +171,6 @@ def test_the_qwen_backend_s_settings_are_acted_on(monkeypatch: pytest.MonkeyPatc
     }  # fmt: skip
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    assert settings.load().set_but_planned() == []
+    chosen = settings.load()
+    assert (chosen.quantize, chosen.max_slots, chosen.device, chosen.dtype) == ("int8", 8, "cpu", "bfloat16")
+    assert (chosen.model_allowlist, chosen.align_piece_s) == (("Qwen/*", "me/*"), 20)

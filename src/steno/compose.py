@@ -123,9 +123,10 @@ def _models_of(settings: Settings) -> tuple[AsyncBackend | StepBackend, Aligner 
     logger.info("backend {}: {}", choice.name, choice.reason)
     if choice.better:
         logger.info("{}", choice.better)
-    for name in settings.set_but_planned():
-        logger.warning("{} is set, but this version of steno ignores it", name)
     options = backend_options_of(settings)
+    for name, path in (("ONNX_ENCODER_PATH", options.onnx_encoder), ("TRT_ENCODER_PATH", options.trt_encoder)):
+        if path is not None and choice.name != "qwen":
+            logger.warning("{} is set, but the {} backend has no use for it", name, choice.name)
     backend = registry.create(choice.name, options)
     aligner = aligner_registry.choose(settings.aligner, backend.capabilities, settings.forced_aligner_id)
     logger.info("aligner {}: {}", aligner.name or "none", aligner.reason)
@@ -160,6 +161,8 @@ def backend_options_of(settings: Settings) -> registry.BackendOptions:
         dual=settings.dual_model,
         gpu_memory_mb=settings.gpu_memory_mb,
         cuda_graphs=settings.use_cuda_graphs,
+        onnx_encoder=settings.onnx_encoder_path,
+        trt_encoder=settings.trt_encoder_path,
         language=settings.model_language,
         vllm_args=settings.vllm_args,
         vllm_urls=settings.vllm_base_url,

@@ -24,7 +24,7 @@ from steno.settings_fields import (
     SecretKeys,
     ServerUrls,
     UrlPrefix,
-    details_of,
+    group_of,
     setting,
 )
 from steno.settings_processes import ProcessSettings
@@ -249,8 +249,14 @@ class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
         "`int8` (own engine), `fp8` (GPUs; not yet tested on one) or `none`.",
         "auto",
     )
-    trt_encoder_path: Path | None = setting("Qwen engine", "TensorRT engine of the encoder.", None, planned=True)
-    onnx_encoder_path: Path | None = setting("Qwen engine", "ONNX file of the encoder.", None, planned=True)
+    trt_encoder_path: Path | None = setting(
+        "Qwen engine",
+        "Encoder on TensorRT: a file of `steno export encoder --tensorrt` (not yet tested on a GPU).",
+        None,
+    )
+    onnx_encoder_path: Path | None = setting(
+        "Qwen engine", "Encoder on ONNX Runtime: a file of `steno export encoder --onnx`.", None
+    )
     max_slots: int | None = setting(
         "Qwen engine",
         "Max KV cache slots: utterances decoded together or cached between live steps; fewer if memory is short. "
@@ -277,6 +283,8 @@ class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
             path: Path | None = getattr(self, name)
             if path is not None and not path.is_file():
                 raise ValueError(f"{name.upper()}: no such file: {path}")
+        if self.onnx_encoder_path is not None and self.trt_encoder_path is not None:
+            raise ValueError("ONNX_ENCODER_PATH and TRT_ENCODER_PATH are both set; set one of them")
         if self.use_vllm and self.asr_backend not in ("auto", "vllm", "vllm-remote"):
             raise ValueError(f"USE_VLLM=true contradicts ASR_BACKEND={self.asr_backend}; set one of them")
         if self.vllm_base_url and self.asr_backend not in ("auto", "vllm", "vllm-remote"):
@@ -295,7 +303,7 @@ class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
     def of_results(self) -> str:
         """Names and values of all settings that may change a result."""
         fields = type(self).model_fields
-        names = [name for name in sorted(fields) if details_of(fields[name])["group"] in RESULT_GROUPS]
+        names = [name for name in sorted(fields) if group_of(fields[name]) in RESULT_GROUPS]
         return repr({name: str(getattr(self, name)) for name in names})
 
     @property
@@ -307,11 +315,6 @@ class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
             return not ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return True
-
-    def set_but_planned(self) -> list[str]:
-        """Variables that are set, but unused in this version."""
-        fields = type(self).model_fields
-        return [name.upper() for name in sorted(self.model_fields_set) if details_of(fields[name])["planned"]]
 
 
 def load(**overrides: Any) -> Settings:

@@ -41,15 +41,15 @@ DEFAULT_ALIASES = (
 """Model names that clients of other services send."""
 
 
-def setting(group: Group, description: str, default: Any = ..., *, planned: bool = False, **checks: Any) -> Any:
-    """A field of `Settings`. `planned`: validated, but unused in this version; setting it logs a warning."""
-    return Field(default, description=description, json_schema_extra={"group": group, "planned": planned}, **checks)
+def setting(group: Group, description: str, default: Any = ..., **checks: Any) -> Any:
+    """A field of `Settings`."""
+    return Field(default, description=description, json_schema_extra={"group": group}, **checks)
 
 
-def details_of(field: FieldInfo) -> dict[str, Any]:
-    """A setting's `group`, and whether it is only `planned`."""
+def group_of(field: FieldInfo) -> Any:
+    """A setting's group in the reference."""
     assert isinstance(field.json_schema_extra, dict)
-    return dict(field.json_schema_extra)
+    return field.json_schema_extra["group"]
 
 
 def _split(value: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from steno.settings import Settings
-from steno.settings_fields import Group, details_of
+from steno.settings_fields import Group, group_of
 
 
 def table() -> str:
@@ -14,21 +14,20 @@ def table() -> str:
     for group in get_args(Group):
         lines += [f"## {group}", "", "| variable | default | meaning |", "|---|---|---|"]
         for name, field in Settings.model_fields.items():
-            if details_of(field)["group"] == group:
-                note = " *Not in this version yet.*" if details_of(field)["planned"] else ""
-                lines.append(f"| `{name.upper()}` | {_default(field.default)} | {field.description}{note} |")
+            if group_of(field) == group:
+                lines.append(f"| `{name.upper()}` | {_default(field.default)} | {field.description} |")
         lines.append("")
     return "\n".join(lines)
 
 
 def help_lines() -> list[tuple[str, list[tuple[str, str]]]]:
-    """For `--help`: by group, each variable that this version uses, and its description with its default."""
+    """For `--help`: by group, each variable, and its description with its default."""
     groups: list[tuple[str, list[tuple[str, str]]]] = []
     for group in get_args(Group):
         rows = [
             (name.upper(), f"{field.description} [{_default(field.default)}]".replace("`", ""))
             for name, field in Settings.model_fields.items()
-            if details_of(field)["group"] == group and not details_of(field)["planned"]
+            if group_of(field) == group
         ]
         if rows:
             groups.append((group, rows))

@@ -90,7 +90,7 @@ def test_results_and_reports_arrive_whole() -> None:
     status = EngineStatus(
         capacity=3, device="cuda:0", recogniser=LaneStatus(LifecycleState.LOADING, (0.5, "weights"), "no", 2),
         aligner=LaneStatus(), queue_depth={Priority.LIVE_FINAL: 2, Priority.BULK: 1}, running=2, live_wait_s=0.25,
-        path="dual", gpu=Gpu("H200", 1.0, 2.0), drafts=Drafts(5, 4), restarting="again",
+        path="dual", encoder="onnxruntime", gpu=Gpu("H200", 1.0, 2.0), drafts=Drafts(5, 4), restarting="again",
         servers=(ServerStatus("http://a", True, None, 3, None),),
     )  # fmt: skip
     report = over(Report(status, 1.5, ()), from_worker)

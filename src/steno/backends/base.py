@@ -127,6 +127,14 @@ class UsesDrafts(Protocol):
         """Counts so far. Cheap, and callable from any thread."""
 
 
+@runtime_checkable
+class HasEncoder(Protocol):
+    """A backend whose audio encoder may run on another runtime than the rest of its model."""
+
+    def encoder(self) -> str | None:
+        """What encodes now: `torch`, `onnxruntime` or `tensorrt`; None until loaded. Callable from any thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
     """A server that a backend sends its work to."""

@@ -51,6 +51,10 @@ class BackendOptions:
     """GPU memory for weights and KV cache together; None = most of what is free."""
     cuda_graphs: bool = False
     """Whether decoding iterations are captured as CUDA graphs."""
+    onnx_encoder: Path | None = None
+    """The encoder as a file for ONNX Runtime; None = torch."""
+    trt_encoder: Path | None = None
+    """The encoder as a file for TensorRT; None = torch."""
     vllm_args: str = ""
     """Further arguments of vLLM's engine, a JSON object."""
     vllm_sleep_level: int = 0

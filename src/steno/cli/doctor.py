@@ -71,8 +71,6 @@ def examine() -> dict[str, Any]:
         registry.check_model(choice.name, config.model_id)
         report["aligner"] = _aligner(config, choice.name)
         report["serves_with"], report["better"] = choice.name, choice.better
-        unheeded = [f"{name} is set, but this version ignores it" for name in config.set_but_planned()]
-        report["problems"] += unheeded
     except SettingsError as error:
         report["problems"] += error.message.splitlines()
     except StenoError as error:

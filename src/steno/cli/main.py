@@ -17,7 +17,7 @@ EXIT_INTERRUPTED = 130
 class _Group(click.Group):
     """Imports only the module of the command that runs."""
 
-    names = ("serve", "transcribe", "align", "jobs", "live", "models", "doctor", "demo")
+    names = ("serve", "transcribe", "align", "jobs", "live", "models", "export", "doctor", "demo")
     hidden_names = ("worker", "serve_front")
 
     def list_commands(self, ctx: click.Context) -> list[str]:

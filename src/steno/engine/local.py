@@ -8,7 +8,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 from steno.backends.aligners.base import Align, Aligner
-from steno.backends.base import AsyncBackend, Gpu, RestartsItself, StepBackend, UsesDrafts, UsesGpu, UsesServers
+from steno.backends.base import (
+    AsyncBackend,
+    Gpu,
+    HasEncoder,
+    RestartsItself,
+    StepBackend,
+    UsesDrafts,
+    UsesGpu,
+    UsesServers,
+)
 from steno.engine.admission import AdmissionLimits
 from steno.engine.backend_thread import BackendThread
 from steno.engine.front import Engine
@@ -93,6 +102,7 @@ class LocalClient:
             is_working=all(lane.is_alive for lane in self._lanes),
             broken=self._broken,
             path=backend.path if isinstance(backend, UsesDrafts | UsesServers) else None,
+            encoder=backend.encoder() if isinstance(backend, HasEncoder) else None,
             gpu=self._gpu_now(now),
             drafts=backend.drafts() if isinstance(backend, UsesDrafts) else None,
             servers=tuple(backend.servers()) if isinstance(backend, UsesServers) else None,

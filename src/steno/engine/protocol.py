@@ -108,6 +108,8 @@ class EngineStatus:
     """Why the process can recognise nothing until it is started again."""
     path: str | None = None
     """Which path of its backend recognises, where it has several."""
+    encoder: str | None = None
+    """What runs the audio encoder, where there is a choice; None until loaded."""
     gpu: Gpu | None = None
     drafts: Drafts | None = None
     servers: tuple[ServerStatus, ...] | None = None

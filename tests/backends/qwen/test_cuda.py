@@ -24,6 +24,7 @@ from steno.backends.qwen.model.cuda.cuda_stream import CudaStream, copy_to_devic
 from steno.backends.qwen.model.cuda.flash_attention import varlen
 from steno.backends.qwen.model.cuda.graphs import CapturedGraph, GraphedStep, Inputs, Step
 from steno.backends.qwen.model.kv_cache import SlotRange
+from steno.backends.qwen.model.torch_encoder import TorchEncoder
 from steno.errors import ModelLoadError
 from stepping import Spied, outcomes_of, tokens_of
 from tiny.clips import ASR, clips
@@ -122,7 +123,7 @@ def test_windows_one_behind_the_other_are_what_they_are_as_a_batch(trained: Any)
     model = Spied(trained, 1).model
     encoded = []
     for attend in (None, one_by_one):
-        model.encoder.varlen = attend
+        model.encoder.audio_encoder = TorchEncoder(trained.model.model, attend)
         sounds = [model.encoder.new_audio_state() for _ in clips()]
         for sound, clip in zip(sounds, clips().values(), strict=True):
             model.extend_audio(sound, clip.audio)

@@ -201,7 +201,7 @@ def test_what_is_complete_is_computed_once(trained: Any, monkeypatch: pytest.Mon
     backend = Spied(trained, 2)
     model = backend.model
     convolved, filled = 0, 0
-    convolve, advance = model.encoder.convolve, model.decoder.forward
+    convolve, advance = model.encoder.audio_encoder.convolve, model.decoder.forward
 
     def counted_convolve(mel: torch.Tensor) -> torch.Tensor:
         nonlocal convolved
@@ -213,7 +213,7 @@ def test_what_is_complete_is_computed_once(trained: Any, monkeypatch: pytest.Mon
         filled += sum(map(len, inputs))
         return advance(slots, starts, inputs)
 
-    monkeypatch.setattr(model.encoder, "convolve", counted_convolve)
+    monkeypatch.setattr(model.encoder.audio_encoder, "convolve", counted_convolve)
     monkeypatch.setattr(model.decoder, "forward", counted_forward)
     audio = clips()["talk"].audio[: 24 * SAMPLE_RATE]
     talk = Talk("u", audio, list(range(8000, len(audio) + 1, 8000)), "en", "")
@@ -230,7 +230,7 @@ def test_while_anybody_is_live_a_recording_is_taken_in_portions(trained: Any, mo
     model = backend.model
     attended: list[int] = []
     filled: list[int] = []
-    attend, advance = model.encoder.attend, model.decoder.forward
+    attend, advance = model.encoder.audio_encoder.attend, model.decoder.forward
 
     def counted_attend(windows: Any) -> Any:
         attended.append(len(windows))
@@ -240,7 +240,7 @@ def test_while_anybody_is_live_a_recording_is_taken_in_portions(trained: Any, mo
         filled.append(sum(map(len, inputs)))
         return advance(slots, starts, inputs)
 
-    monkeypatch.setattr(model.encoder, "attend", counted_attend)
+    monkeypatch.setattr(model.encoder.audio_encoder, "attend", counted_attend)
     monkeypatch.setattr(model.decoder, "forward", counted_forward)
     outcomes_of(backend, [Recognize(clips()["english-0"].audio, utterance="u", final=False)])
     attended.clear()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,8 @@ def test_without_a_model_id_it_is_the_default_model() -> None:
     [
         ({"speculative": True}, "USE_SPECULATIVE", "not supported by the vllm backend"),
         ({"dual": True, "speculative": True}, "DUAL_MODEL", "not supported by the vllm backend"),
+        ({"onnx_encoder": Path("/x")}, "ONNX_ENCODER_PATH", "not supported by the vllm backend"),
+        ({"trt_encoder": Path("/x")}, "TRT_ENCODER_PATH", "not supported by the vllm backend"),
         ({"quantize": "int8"}, "QUANTIZE", "use fp8, or VLLM_ARGS"),
         ({"device": "cuda:1"}, "DEVICE", "CUDA_VISIBLE_DEVICES"),
         ({"device": "mps"}, "DEVICE", "DEVICE=mps"),

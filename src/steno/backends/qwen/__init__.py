@@ -18,13 +18,16 @@ Checkpoint files:
 - `checkpoint.folder`         checks a folder: layout, kind, completeness
 - `checkpoint.weights`        safetensors headers: completeness, parameter count
 - `checkpoint.legacy_layout`  Qwen's own layout → transformers' native one
+- `checkpoint.encoder_checksum`  whether an exported encoder is that of a checkpoint
 - `checkpoint.loader`         checkpoint → loaded model and processor
 
 The model:
 
 - `model.model`            a loaded recogniser: all parts below around one checkpoint
 - `model.audio_state`      incremental encoder state of one clip
-- `model.encoder`          log-mel → audio embeddings
+- `model.encoder`          which chunks and windows to encode, in what batches
+- `model.audio_encoder`    log-mel → audio embeddings: the seam that runtimes stand behind
+- `model.torch_encoder`    the encoder on torch
 - `model.decoder`          prefill, decode, verify: embeddings → tokens and logprobs
 - `model.layers`           the transformer layers over the KV cache
 - `model.kv_cache`         the slotted KV cache
@@ -39,6 +42,18 @@ The model:
 - `model.cuda.fp8_linear`  a linear layer with float8 weights and activations
 - `model.cuda.cuda_stream` the model's CUDA stream, pinned copies
 - `model.cuda.flash_attention`  flash-attn in the encoder
+
+Encoders on other runtimes than torch:
+
+- `encoders.encoder_file`      the file of an exported encoder, and what its manifest says
+- `encoders.encoder_choice`    whether a file fits the checkpoint; who computes the encoder
+- `encoders.fallback_encoder`  falls back to torch at the first failure
+- `encoders.onnx_encoder`      the encoder on ONNX Runtime
+- `encoders.onnx_graph`        the encoder's weights → ONNX models
+- `encoders.encoder_export`            writes the file, and compares it with torch first
+- `encoders.tensorrt_encoder`  the encoder on TensorRT
+- `encoders.tensorrt_build`    ONNX models → engines for this GPU
+- `encoders.tensorrt_package`  NVIDIA's package, and its log
 
 Batching (the engine's scheduler is in `steno.engine`):
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -56,7 +57,7 @@ def _load_draft_model(
 
     share = memory_plan.MemoryShare(weight_bytes=main.weight_bytes, slot_bytes=main.cache_bytes)
     try:
-        fast = AsrModel.load(options, engine, max_tokens, progress, share)
+        fast = AsrModel.load(options, replace(engine, encoder=None), max_tokens, progress, share)
     except StenoError as error:
         logger.warning(
             "cascade {}: the draft model could not be loaded; falling back to standard: {}", engine.path, error.message

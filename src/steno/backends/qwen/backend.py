@@ -70,6 +70,11 @@ class QwenBackend:
         cascade = self._cascade
         return cascade.name if cascade else self._engine.path
 
+    def encoder(self) -> str | None:
+        """The runtime of the target model's encoder; see `HasEncoder`."""
+        cascade = self._cascade
+        return cascade.main.model.encoder.audio_encoder.runtime if cascade else None
+
     def gpu(self) -> Gpu | None:
         from steno.backends.qwen.model.memory_usage import gpu_of
 

@@ -13,6 +13,7 @@ from steno.backends.qwen.checkpoint.model_source import (
     SMALL_MODEL,
     ModelRef,
 )
+from steno.backends.qwen.encoders.encoder_file import EncoderRef
 
 if TYPE_CHECKING:
     from steno.backends.qwen.checkpoint.folder import Kind
@@ -56,6 +57,8 @@ class EngineOptions:
     """GPU memory for weights and slots together; None = most of what is free."""
     cuda_graphs: bool = False
     """Whether decoding steps are captured as CUDA graphs; CUDA only."""
+    encoder: EncoderRef | None = None
+    """The file of the target model's encoder; None = torch. A draft model's encoder runs on torch."""
 
 
 class Checkpoints(NamedTuple):
@@ -80,6 +83,13 @@ def aligner_of(options: BackendOptions, default_id: str) -> LoadOptions:
     return LoadOptions(
         options.aligner_id or default_id, None, options.allowlist, options.device, options.dtype, options.hf_home
     )
+
+
+def encoder_of(options: BackendOptions) -> EncoderRef | None:
+    """The file of the encoder, if a setting names one."""
+    if options.onnx_encoder is not None:
+        return EncoderRef(options.onnx_encoder, "onnxruntime")
+    return EncoderRef(options.trt_encoder, "tensorrt") if options.trt_encoder is not None else None
 
 
 def cascade_of(options: BackendOptions) -> CascadeName:

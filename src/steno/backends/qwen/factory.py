@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steno.backends.qwen.engine_options import EngineOptions, cascade_of, checkpoints_of
+from steno.backends.qwen.encoders.encoder_file import open_encoder_file
+from steno.backends.qwen.engine_options import EngineOptions, cascade_of, checkpoints_of, encoder_of
 
 if TYPE_CHECKING:
     from steno.backends.qwen.backend import QwenBackend
@@ -14,9 +15,12 @@ CPU_SLOTS, GPU_SLOTS = 8, 256
 
 
 def create(options: BackendOptions) -> QwenBackend:
-    """For the registry."""
+    """For the registry. Raises SettingsError, ModelLoadError: an encoder's file that this engine does not support."""
     from steno.backends.qwen.backend import QwenBackend
 
+    encoder = encoder_of(options)
+    if encoder is not None:
+        open_encoder_file(encoder)
     checkpoints = checkpoints_of(options)
     engine = EngineOptions(
         slots=options.slots or default_slots(options.device),
@@ -25,6 +29,7 @@ def create(options: BackendOptions) -> QwenBackend:
         path=cascade_of(options),
         gpu_memory_mb=options.gpu_memory_mb,
         cuda_graphs=options.cuda_graphs,
+        encoder=encoder,
     )
     return QwenBackend(checkpoints.model, engine)
 

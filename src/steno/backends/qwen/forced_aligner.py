@@ -46,12 +46,14 @@ class ForcedAligner:
     def __init__(self, loaded: Any) -> None:
         from steno.backends.qwen.model.cuda.cuda_stream import copy_to_device
         from steno.backends.qwen.model.encoder import Encoder
+        from steno.backends.qwen.model.torch_encoder import torch_encoder_of
         from steno.backends.qwen3_asr.frontend import Frontend
 
         self._model = loaded.model
         self._processor = loaded.processor
         self.device = loaded.device
-        self._encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device, copy_to_device))
+        frontend = Frontend(loaded.processor, loaded.device, copy_to_device)
+        self._encoder = Encoder(loaded.model.model, frontend, torch_encoder_of(loaded))
         self._added = sorted(loaded.processor.tokenizer.get_added_vocab(), key=len, reverse=True)
 
     def warm_up(self) -> None:

@@ -55,7 +55,7 @@ def remote_options_of(options: BackendOptions) -> RemoteOptions:
     """Raises SettingsError: no server, or a setting that only the servers have."""
     if not options.vllm_urls:
         raise SettingsError("the vllm-remote backend needs VLLM_BASE_URL", param="VLLM_BASE_URL")
-    _check_cascade(options)
+    _check_own_engine(options)
     set_here = {
         "QUANTIZE": options.quantize not in ("auto", "none"),
         "GPU_MEMORY_MB": options.gpu_memory_mb is not None,
@@ -76,7 +76,7 @@ def remote_options_of(options: BackendOptions) -> RemoteOptions:
 
 def options_of(options: BackendOptions) -> VllmOptions:
     """Raises SettingsError: a setting that vLLM has no counterpart for."""
-    _check_cascade(options)
+    _check_own_engine(options)
     if options.quantize not in ("auto", "none", "fp8"):
         text = f"QUANTIZE={options.quantize} is not supported by the vllm backend; use fp8, or VLLM_ARGS"
         raise SettingsError(text, param="QUANTIZE")
@@ -95,7 +95,11 @@ def options_of(options: BackendOptions) -> VllmOptions:
     )
 
 
-def _check_cascade(options: BackendOptions) -> None:
+def _check_own_engine(options: BackendOptions) -> None:
+    """Raises SettingsError: a setting of steno's own engine, which vLLM does not have."""
+    for name, path in (("ONNX_ENCODER_PATH", options.onnx_encoder), ("TRT_ENCODER_PATH", options.trt_encoder)):
+        if path is not None:
+            raise SettingsError(f"{name} is not supported by the vllm backend; unset it, or USE_VLLM", param=name)
     if options.speculative or options.dual:
         name = "DUAL_MODEL" if options.dual else "USE_SPECULATIVE"
         raise SettingsError(f"{name} is not supported by the vllm backend; unset it, or USE_VLLM", param=name)

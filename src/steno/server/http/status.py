@@ -60,6 +60,9 @@ class Health(BaseModel):
     backend: str
     device: str
     cuda: bool
+    encoder: str | None
+    """What runs the audio encoder of steno's own engine: `torch` (also after another one failed), `onnxruntime` or
+    `tensorrt`. Null until the model is loaded, and with other backends."""
     gpu_name: str | None
     gpu_allocated_mb: float | None
     gpu_reserved_mb: float | None
@@ -108,6 +111,7 @@ async def health(services: ServicesDep) -> Health:
         backend=engine.backend.name,
         device=now.device,
         cuda=now.device.startswith("cuda"),
+        encoder=now.encoder,
         gpu_name=now.gpu.name if now.gpu else None,
         gpu_allocated_mb=now.gpu.allocated_mb if now.gpu else None,
         gpu_reserved_mb=now.gpu.reserved_mb if now.gpu else None,

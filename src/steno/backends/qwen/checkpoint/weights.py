@@ -48,7 +48,7 @@ def examine(folder: Path, model_id: str) -> WeightFiles:
     names: set[str] = set()
     dtypes: set[str] = set()
     parameters = size = 0
-    for file in _files(folder, model_id):
+    for file in weight_files(folder, model_id):
         header = _header(file, model_id)
         names |= header.keys()
         dtypes |= {entry["dtype"] for entry in header.values()}
@@ -62,7 +62,8 @@ def gigabytes(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 5e7 else f"{size / 1e6:.1f} MB"
 
 
-def _files(folder: Path, model_id: str) -> list[Path]:
+def weight_files(folder: Path, model_id: str) -> list[Path]:
+    """The safetensors files of a checkpoint. Raises ModelLoadError: there are none, or some are missing."""
     index = folder / INDEX
     if not index.is_file():
         single = folder / SINGLE

@@ -1,20 +1,18 @@
-"""The audio encoder: log-mel → audio embeddings, batched over windows, and only for windows that are new.
+"""The encoder's schedule: which chunks and windows of which clips are new, and in what batches they are encoded.
 
 Convolutions are local to 1 s, attention to 8 s: chunks of 1 s, of any clips, are batched together, and so are windows
-of 8 s. (transformers' own forward processes windows one by one where flash-attn is not installed.) The weights are
-those of transformers' modules, called layer by layer.
+of 8 s. `model.audio_encoder` says who computes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
-import torch.nn.functional as F
 
+from steno.backends.qwen.model.audio_encoder import AudioEncoder
 from steno.backends.qwen.model.audio_state import AudioState
-from steno.backends.qwen.model.cuda.flash_attention import VarlenAttention, varlen
 from steno.backends.qwen.model.device import Scale, scale_of
 from steno.backends.qwen3_asr.frontend import Frontend
 from steno.backends.qwen3_asr.log_mel import CHUNK, tokens_of
@@ -27,31 +25,26 @@ MAX_WINDOWS: dict[Scale, int] = {"cuda": 32, "cpu": 8}
 """Max windows in a batch of attention; bounds the memory of a call."""
 
 Window: TypeAlias = tuple[AudioState, int]
-Attend: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
-"""Query, key, value and scale → attention output, per head."""
 
 
 class Encoder:
-    """The frontend, the audio tower and the projector of a loaded model.
+    """Encodes audio states with `audio_encoder`, in batches.
 
     Args:
-        model: the part that has `audio_tower` and `multi_modal_projector`: `model.model` of both classes.
+        model: the part of the loaded model that has `audio_tower`, for its configuration.
         frontend: of the same checkpoint.
+        audio_encoder: computes; on the model's device.
     """
 
-    def __init__(self, model: Any, frontend: Frontend) -> None:
-        self._tower = model.audio_tower
-        self._project = model.multi_modal_projector
-        self._frontend = frontend
-        config = self._tower.config
+    def __init__(self, model: Any, frontend: Frontend, audio_encoder: AudioEncoder) -> None:
+        config = model.audio_tower.config
         if 2 * config.n_window != CHUNK:
             raise ValueError(f"the encoder's chunks must have {CHUNK} mel frames, not {2 * config.n_window}")
+        self.audio_encoder = audio_encoder
+        self._frontend = frontend
         self._window = config.n_window_infer
-        weight = self._tower.conv2d1.weight
-        self._device, self._dtype = weight.device, weight.dtype
-        scale = scale_of(weight.device)
+        scale = scale_of(model.audio_tower.conv2d1.weight.device)
         self._max_chunks, self._max_windows = MAX_CHUNKS[scale], MAX_WINDOWS[scale]
-        self.varlen = varlen(weight.device, weight.dtype)
 
     def new_audio_state(self) -> AudioState:
         """The state of a clip without any audio yet."""
@@ -65,9 +58,10 @@ class Encoder:
         missing.sort(key=lambda one: _width(*one))
         for at in range(0, len(missing), self._max_windows):
             batch = missing[at : at + self._max_windows]
-            rows = self.attend([convolved[one] for one in batch])
+            rows = self.audio_encoder.attend([convolved[one] for one in batch])
             for (state, window), row in zip(batch, rows, strict=True):
-                state.store_window(window, row)
+                # A copy: a view would hold the whole batch in memory for as long as the window is cached.
+                state.store_window(window, row.clone())
 
     def convolved(self, windows: Sequence[Window]) -> dict[Window, torch.Tensor]:
         """Convolved features of each window, [tokens, d_model], with positions that restart in each chunk."""
@@ -77,7 +71,7 @@ class Encoder:
         for at in range(0, len(new), self._max_chunks):
             batch = new[at : at + self._max_chunks]
             mel = torch.stack([state.features(chunk * CHUNK, (chunk + 1) * CHUNK) for state, chunk in batch])
-            for (state, chunk), out in zip(batch, self.convolve(mel), strict=True):
+            for (state, chunk), out in zip(batch, self.audio_encoder.convolve(mel), strict=True):
                 outputs[state, chunk] = out
                 state.store_chunk(chunk, out)
         whole: dict[Window, torch.Tensor] = {}
@@ -85,69 +79,6 @@ class Encoder:
             parts = [outputs.get((state, chunk), state.convolved(chunk)) for chunk in _chunks(state, window)]
             whole[state, window] = torch.cat([part for part in parts if part is not None])[: _width(state, window)]
         return whole
-
-    def convolve(self, mel: torch.Tensor) -> torch.Tensor:
-        """[chunks, bands, 100] → [chunks, 13, d_model]."""
-        tower = self._tower
-        x = mel[:, None].to(self._device, self._dtype)
-        for convolution in (tower.conv2d1, tower.conv2d2, tower.conv2d3):
-            x = F.gelu(convolution(x))
-        rows, channels, bands, steps = x.shape
-        x = tower.conv_out(x.permute(0, 3, 1, 2).reshape(rows, steps, channels * bands))
-        positions: torch.Tensor = tower.positional_embedding.positional_embedding[:steps]
-        return x + positions.to(x.dtype)
-
-    def attend(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Convolved windows, [tokens, d_model] each → their embeddings, [tokens, hidden] each."""
-        lengths = [len(window) for window in windows]
-        if self.varlen is not None:
-            packed = self._embeddings(torch.cat(list(windows)), VarlenAttention(self.varlen, lengths, self._device))
-            rows = list(packed.split(lengths))
-        else:
-            hidden = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
-            rows = list(self._embeddings(hidden, PaddedAttention(lengths, hidden.shape[1], self._device)))
-        # Copies: a view would hold the whole batch in memory for as long as the window is cached.
-        return [row[:length].clone() for row, length in zip(rows, lengths, strict=True)]
-
-    def _embeddings(self, hidden: torch.Tensor, attend: Attend) -> torch.Tensor:
-        """[..., d_model] → [..., hidden]"""
-        for layer in self._tower.layers:
-            attention = layer.self_attn
-            x = layer.self_attn_layer_norm(hidden)
-            shape = (*x.shape[:-1], attention.num_heads, attention.head_dim)
-            query, key, value = (
-                project(x).view(shape) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-            )
-            x = attend(query, key, value, attention.scaling)
-            hidden = hidden + attention.out_proj(x.reshape(hidden.shape))
-            x = layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
-            hidden = hidden + x
-            if hidden.dtype == torch.float16:
-                limit = torch.finfo(torch.float16).max - 1000
-                hidden = hidden.clamp(-limit, limit)
-        projected: torch.Tensor = self._project(self._tower.ln_post(hidden))
-        return projected
-
-
-class PaddedAttention:
-    """Attention within windows that are padded rows of a batch.
-
-    Args:
-        lengths: tokens of each window.
-        width: tokens that the batch is padded to.
-    """
-
-    def __init__(self, lengths: Sequence[int], width: int, device: torch.device) -> None:
-        self._mask = None
-        if min(lengths) < width:
-            ends = torch.tensor(lengths, device=device)
-            self._mask = (torch.arange(width, device=device) < ends[:, None])[:, None, None, :]
-
-    def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
-        """Each [windows, width, heads, head_dim]; returns the same."""
-        query, key, value = (one.transpose(1, 2) for one in (query, key, value))
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=self._mask, scale=scale)
-        return out.transpose(1, 2)
 
 
 def _chunks(state: AudioState, window: int) -> range:

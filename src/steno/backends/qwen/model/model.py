@@ -13,6 +13,8 @@ import torch
 
 from steno.backends.drafts import Ids
 from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint
+from steno.backends.qwen.encoders.encoder_choice import audio_encoder_of, checked_encoder_file
+from steno.backends.qwen.encoders.encoder_file import EncoderFile
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
 from steno.backends.qwen.model.audio_state import AudioState
@@ -46,9 +48,12 @@ class AsrModel:
         loaded: the checkpoint.
         slots: max sequences in the KV cache.
         max_length: max tokens per slot, prompt and text together.
+        encoder_file: the encoder for another runtime; None = torch.
     """
 
-    def __init__(self, loaded: LoadedCheckpoint, slots: int, max_length: int) -> None:
+    def __init__(
+        self, loaded: LoadedCheckpoint, slots: int, max_length: int, encoder_file: EncoderFile | None = None
+    ) -> None:
         self.device = loaded.device
         self.model_id = loaded.source.model_id
         self._vocabulary: dict[str, int] = loaded.processor.tokenizer.get_vocab()
@@ -59,9 +64,11 @@ class AsrModel:
         self.weight_bytes = weight_bytes(loaded.model)
         self.cache_bytes = slots * slot_bytes(loaded, max_length)
         """Bytes of the KV cache when all slots have their full length."""
-        self.encoder = Encoder(loaded.model.model, Frontend(loaded.processor, loaded.device, copy_to_device))
-        self.decoder = Decoder(loaded.model, slots, max_length)
+        frontend = Frontend(loaded.processor, loaded.device, copy_to_device)
         self._on_stream = CudaStream(loaded.device)
+        audio_encoder = audio_encoder_of(loaded, encoder_file, self._on_stream.handle)
+        self.encoder = Encoder(loaded.model.model, frontend, audio_encoder)
+        self.decoder = Decoder(loaded.model, slots, max_length)
 
     @classmethod
     def load(
@@ -81,13 +88,14 @@ class AsrModel:
             ModelLoadError, SettingsError.
         """
         loaded = load_in_precision(options, progress, lambda checkpoint: cls(checkpoint, 1, CHECK_LENGTH))
+        encoder_file = None if engine.encoder is None else checked_encoder_file(loaded, engine.encoder)
         max_length = MAX_CONTEXT_TOKENS + max_tokens
-        weight_size = weight_bytes(loaded.model)
+        weight_size = weight_bytes(loaded.model) + (0 if encoder_file is None else encoder_file.size_bytes)
         slot_size = slot_bytes(loaded, max_length)
         slots = memory_plan.fitting_slots(
             engine.slots, slot_size, weight_size, loaded.device, engine.gpu_memory_mb, share
         )
-        model = cls(loaded, slots, max_length)
+        model = cls(loaded, slots, max_length, encoder_file)
         if engine.cuda_graphs:
             model.use_graphs()
         return model

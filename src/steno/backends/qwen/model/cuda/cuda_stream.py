@@ -24,6 +24,11 @@ class CudaStream:
             torch.cuda.synchronize(device)
             self._stream = torch.cuda.Stream(device)
 
+    @property
+    def handle(self) -> int | None:
+        """The stream as a number, as other libraries take it; None on other devices."""
+        return None if self._stream is None else int(self._stream.cuda_stream)
+
     def __call__(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._stream) if self._stream is not None else nullcontext()
 
