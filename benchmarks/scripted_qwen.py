@@ -16,8 +16,8 @@ from steno.backends.base import Recognize
 from steno.backends.drafts import Ids
 from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen.batching.runner import ModelRunner
-from steno.backends.qwen.model.decoder import SampledToken
 from steno.backends.qwen.model.model import AsrModel
+from steno.backends.qwen.model.sampling import SampledToken
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:

@@ -57,9 +57,14 @@ def test_where_memory_runs_out_it_stays_as_it_was(cache: KVCache, monkeypatch: p
     assert {tensor.shape[2] for tensor in (*cache.keys, *cache.values)} == {2 * GROWTH + SCRATCH}
 
 
+def prepared(cache: KVCache, ranges: list[SlotRange], positions: torch.Tensor, is_token: torch.Tensor) -> KVCache:
+    slots = torch.tensor([slot for slot_range in ranges for slot in slot_range.slots])
+    return cache.prepare_write(ranges, slots, positions, is_token)
+
+
 def write(cache: KVCache, rows: list[int], start: int, width: int, value: float, attended: int = 0) -> Any:
     positions = torch.arange(start, start + width).expand(len(rows), width)
-    writing = cache.prepare_write([SlotRange(rows, attended)], positions, torch.ones_like(positions, dtype=torch.bool))
+    writing = prepared(cache, [SlotRange(rows, attended)], positions, torch.ones_like(positions, dtype=torch.bool))
     (read,) = writing.update(states(len(rows), width, value), states(len(rows), width, -value), 0)
     return read
 
@@ -80,7 +85,7 @@ def test_stretches_are_read_one_by_one(cache: KVCache) -> None:
     stretches = [SlotRange(range(1), 3), SlotRange(range(1, 3), 8)]
     positions = torch.tensor([[2], [7], [5]])
     written = torch.arange(3.0)[:, None, None, None].expand(3, 1, 2, 4) + 1
-    read = cache.prepare_write(stretches, positions, torch.ones_like(positions, dtype=torch.bool)).update(
+    read = prepared(cache, stretches, positions, torch.ones_like(positions, dtype=torch.bool)).update(
         written, written, 1
     )
     assert [keys.shape for keys, _ in read] == [(1, 2, 3, 4), (2, 2, 8, 4)]
@@ -105,7 +110,7 @@ def test_what_is_only_padding_is_written_where_nobody_looks(cache: KVCache) -> N
     cache.reserve(cache.max_length)
     positions = torch.tensor([[0, 1, 2], [598, 599, 600]])
     wanted = torch.tensor([[True, False, False], [True, True, False]])
-    writing = cache.prepare_write([SlotRange([0, 1], 600)], positions, wanted)
+    writing = prepared(cache, [SlotRange([0, 1], 600)], positions, wanted)
     ((keys, _),) = writing.update(states(2, 3, 5.0), states(2, 3, 5.0), 0)
     assert keys[0, 0, :, 0].tolist() == [5.0] + [0.0] * 599
     assert keys[1, 0, 597:, 0].tolist() == [0.0, 5.0, 5.0]

@@ -48,7 +48,9 @@ def ours(model: Qwen3Model, inputs: torch.Tensor, widths: list[int], slots: list
     for width in widths:
         positions = torch.arange(at, at + width).expand(len(slots), -1)
         everything = torch.ones_like(positions, dtype=torch.bool)
-        writing = cache.prepare_write([SlotRange(slots, at + width if at else 0)], positions, everything)
+        writing = cache.prepare_write(
+            [SlotRange(slots, at + width if at else 0)], torch.tensor(list(slots)), positions, everything
+        )
         found.append(layers(inputs[:, at : at + width], positions, writing))
         at += width
     return torch.cat(found, dim=1)

@@ -208,10 +208,10 @@ def test_what_is_complete_is_computed_once(trained: Any, monkeypatch: pytest.Mon
         convolved += len(mel)
         return convolve(mel)
 
-    def counted_forward(slots: Any, starts: Any, inputs: Any) -> torch.Tensor:
+    def counted_forward(slots: Any, starts: Any, inputs: Any, *sampling: Any) -> Any:
         nonlocal filled
-        filled += sum(map(len, inputs))
-        return advance(slots, starts, inputs)
+        filled += sum(len(block) for blocks in inputs for block in blocks)
+        return advance(slots, starts, inputs, *sampling)
 
     monkeypatch.setattr(model.encoder.audio_encoder, "convolve", counted_convolve)
     monkeypatch.setattr(model.decoder, "forward", counted_forward)
@@ -236,9 +236,9 @@ def test_while_anybody_is_live_a_recording_is_taken_in_portions(trained: Any, mo
         attended.append(len(windows))
         return attend(windows)
 
-    def counted_forward(slots: Any, starts: Any, inputs: Any) -> torch.Tensor:
-        filled.append(sum(map(len, inputs)))
-        return advance(slots, starts, inputs)
+    def counted_forward(slots: Any, starts: Any, inputs: Any, *sampling: Any) -> Any:
+        filled.append(sum(len(block) for blocks in inputs for block in blocks))
+        return advance(slots, starts, inputs, *sampling)
 
     monkeypatch.setattr(model.encoder.audio_encoder, "attend", counted_attend)
     monkeypatch.setattr(model.decoder, "forward", counted_forward)

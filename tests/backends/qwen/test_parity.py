@@ -16,6 +16,7 @@ import torch
 from steno.backends.base import Recognize
 from steno.backends.qwen.model.model import AsrModel, warm_up_audio
 from steno.backends.qwen3_asr import work_limits
+from steno.backends.qwen3_asr.frontend import Frontend
 from steno.backends.qwen3_asr.prompt import LANGUAGES
 from steno.backends.qwen3_asr.work_limits import token_limit
 from steno.backends.repetition import loop_start
@@ -135,3 +136,21 @@ def test_features_are_those_of_the_checkpoint_s_own_extractor(loud: Any) -> None
         found = features(model, warm_up_audio(seconds))
         assert found.shape[1] == int(own["attention_mask"].sum())
         assert torch.allclose(found, own["input_features"][0, :, : found.shape[1]], atol=1e-5)
+
+
+def test_clips_that_share_a_batch_have_the_features_of_each_alone(trained: Any) -> None:
+    """As on a GPU, in batches that are bounded; with clips of any length, and from any frame on."""
+    alone = Frontend(trained.processor)
+    rng = np.random.default_rng(3)
+    lengths = (100, 8_000, 16_000, 40_123, 90_000, 480_000)
+    clips = [(np.asarray(rng.standard_normal(length) * 0.1, np.float32), 0) for length in lengths]
+    clips += [(clips[4][0], 200), (clips[5][0], 2_700), (clips[2][0], alone.frames(16_000))]
+    for max_samples in (2**23, 200_000):
+        batched = Frontend(trained.processor)
+        batched.max_samples = max_samples
+        for clip, found in zip(clips, batched.log_mel(clips), strict=True):
+            (expected,) = alone.log_mel([clip])
+            assert found.log_mel.shape == expected.log_mel.shape
+            assert torch.allclose(found.log_mel, expected.log_mel, atol=1e-5)
+            assert np.allclose(found.lowest, expected.log_mel.amin(0), atol=1e-5)
+            assert np.allclose(found.highest, expected.log_mel.amax(0), atol=1e-5)

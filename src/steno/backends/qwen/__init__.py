@@ -28,7 +28,8 @@ The model:
 - `model.encoder`          which chunks and windows to encode, in what batches
 - `model.audio_encoder`    log-mel → audio embeddings: the seam that runtimes stand behind
 - `model.torch_encoder`    the encoder on torch
-- `model.decoder`          prefill, decode, verify: embeddings → tokens and logprobs
+- `model.decoder`          prefill, decode, verify: embeddings → logits, and slots
+- `model.sampling`         logits → tokens and logprobs
 - `model.layers`           the transformer layers over the KV cache
 - `model.kv_cache`         the slotted KV cache
 - `model.device`           device, dtype, threads
@@ -40,7 +41,8 @@ The model:
 - `model.projections`      merges linear layers that read the same input
 - `model.cuda.graphs`      decoding steps as CUDA graphs
 - `model.cuda.fp8_linear`  a linear layer with float8 weights and activations
-- `model.cuda.cuda_stream` the model's CUDA stream, pinned copies
+- `model.cuda.cuda_stream` the model's CUDA stream
+- `model.cuda.transfers`   copies between host and GPU through pinned memory
 - `model.cuda.flash_attention`  flash-attn in the encoder
 
 Encoders on other runtimes than torch:

@@ -44,7 +44,7 @@ class ForcedAligner:
     """A loaded checkpoint. Not thread-safe."""
 
     def __init__(self, loaded: Any) -> None:
-        from steno.backends.qwen.model.cuda.cuda_stream import copy_to_device
+        from steno.backends.qwen.model.cuda.transfers import copy_to_device, copy_to_host
         from steno.backends.qwen.model.encoder import Encoder
         from steno.backends.qwen.model.torch_encoder import torch_encoder_of
         from steno.backends.qwen3_asr.frontend import Frontend
@@ -52,7 +52,7 @@ class ForcedAligner:
         self._model = loaded.model
         self._processor = loaded.processor
         self.device = loaded.device
-        frontend = Frontend(loaded.processor, loaded.device, copy_to_device)
+        frontend = Frontend(loaded.processor, loaded.device, copy_to_device, copy_to_host)
         self._encoder = Encoder(loaded.model.model, frontend, torch_encoder_of(loaded))
         self._added = sorted(loaded.processor.tokenizer.get_added_vocab(), key=len, reverse=True)
 
@@ -96,12 +96,13 @@ class ForcedAligner:
         """The spans of each piece's units, as the model predicts them, in seconds."""
         import torch
 
+        from steno.backends.qwen3_asr.log_mel import extend_all
+
         if not clips:
             return []
         with torch.inference_mode():
             states = [self._encoder.new_audio_state() for _ in clips]
-            for state, (audio, _) in zip(states, clips, strict=True):
-                state.extend(audio)
+            extend_all([(state, audio) for state, (audio, _) in zip(states, clips, strict=True)])
             self._encoder.encode(states)
             audios = [torch.cat(state.embeddings) for state in states]
             ids = [self._ids(len(audio), units) for audio, (_, units) in zip(audios, clips, strict=True)]

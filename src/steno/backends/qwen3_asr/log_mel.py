@@ -7,15 +7,17 @@ before it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from steno.backends.qwen3_asr.frontend import RANGE
 
 if TYPE_CHECKING:
-    from steno.backends.qwen3_asr.frontend import Frontend
+    from steno.backends.qwen3_asr.frontend import Features, Frontend
     from steno.types import Audio
 
 CHUNK = 100
@@ -39,7 +41,8 @@ class LogMel:
         self._frontend = frontend
         self._samples = -1
         self._log_mel = torch.zeros(frontend.bands, 0)
-        self._peak = float("-inf")
+        self._lowest = np.zeros(0, np.float32)
+        self._highest = np.zeros(0, np.float32)
         self._final_frames = 0
         self._floor = float("-inf")
         self.window = window
@@ -60,18 +63,16 @@ class LogMel:
 
     def extend(self, audio: Audio) -> None:
         """Take `audio`, 16 kHz, all of the clip so far: it starts with the audio of the previous call."""
-        if len(audio) == self._samples:
-            return
-        self._samples = len(audio)
-        new = self._frontend.log_mel(audio, self._final_frames)
-        unchanged = self._log_mel[:, : self._final_frames].to(new.device)
-        self._log_mel = torch.cat([unchanged, new], dim=1)
-        final = self._frontend.final_frames(len(audio))
-        if final > self._final_frames:
-            self._peak = max(self._peak, float(self._log_mel[:, self._final_frames : final].max()))
-        loudest = max(self._peak, float(self._log_mel[:, final:].max()) if final < self.frames else self._peak)
-        self._floor = loudest - RANGE
-        self._final_frames = final
+        extend_all([(self, audio)])
+
+    def _append(self, samples: int, new: Features) -> None:
+        """Take the features from the first frame on that was not final. `samples`: of the clip so far."""
+        kept = self._final_frames
+        self._log_mel = torch.cat([self._log_mel[:, :kept].to(new.log_mel.device), new.log_mel], dim=1)
+        self._lowest = np.concatenate([self._lowest[:kept], new.lowest])
+        self._highest = np.concatenate([self._highest[:kept], new.highest])
+        self._floor = float(np.fmax.reduce(self._highest, initial=-np.inf)) - RANGE  # ignores NaN, which has no floor
+        self._samples, self._final_frames = samples, self._frontend.final_frames(samples)
 
     def window_span(self, window: int) -> tuple[int, int]:
         """The frames of a window, [start, end)."""
@@ -81,6 +82,16 @@ class LogMel:
         """Normalised log-mel, shape [bands, end - start]; zeros behind the clip's end."""
         features = (self._log_mel[:, start:end].clamp(min=self._floor) + 4.0) / 4.0
         return F.pad(features, (0, end - start - features.shape[1]))
+
+
+def extend_all(clips: Sequence[tuple[LogMel, Audio]]) -> None:
+    """`LogMel.extend` for several clips of one frontend, in one batch."""
+    changed = [(one, audio) for one, audio in clips if len(audio) != one._samples]
+    if not changed:
+        return
+    found = changed[0][0]._frontend.log_mel([(audio, one._final_frames) for one, audio in changed])
+    for (one, audio), new in zip(changed, found, strict=True):
+        one._append(len(audio), new)
 
 
 def tokens_of(frames: int) -> int:

@@ -17,8 +17,9 @@ from steno.backends.drafts import Ids, rest_of
 from steno.backends.qwen.batching.prefill_queue import MAX_LIVE_PREFILL_TOKENS, PrefillQueue
 from steno.backends.qwen.batching.request import Request, nan_error, step_error
 from steno.backends.qwen.batching.slot_allocator import SlotAllocator
-from steno.backends.qwen.model.decoder import Block, PrefillRequest, SampledToken
+from steno.backends.qwen.model.decoder import Block, PrefillRequest
 from steno.backends.qwen.model.device import Scale, scale_of
+from steno.backends.qwen.model.sampling import SampledToken
 from steno.backends.repetition import cut_at
 
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ class ModelRunner:
 
     def _prefill(self, requests: Sequence[Request]) -> list[Request]:
         for request in requests:
-            self._extend_audio(request)
+            if request.audio_state is None:
+                self._begin_prefill(request)
+        clips = [(request.audio_state, request.params.audio) for request in requests]
+        self.model.extend_audio([(state, audio) for state, audio in clips if state is not None])
         states = [request.audio_state for request in requests if request.audio_state is not None]
         is_shared = self.slot_allocator.is_live and not any(request.is_live for request in requests)
         self.model.encode(states, MAX_LIVE_WINDOWS[self._scale] if is_shared else None)
@@ -130,21 +134,19 @@ class ModelRunner:
                 done += self._take(request, sampled)
         return done
 
-    def _extend_audio(self, request: Request) -> None:
-        """Give the audio to the request's audio state; at its first prefill step, allocate state and slot."""
+    def _begin_prefill(self, request: Request) -> None:
+        """At a request's first prefill step, allocate its audio state and slot."""
         cached = request.cached
-        if request.audio_state is None:
-            reused = cached.audio_state if cached is not None and self._incremental else None
-            request.audio_state = reused or self.model.encoder.new_audio_state()
-            if cached is not None:
-                cached.audio_state = request.audio_state
-            request.slot = self.slot_allocator.allocate(cached, self._steps)
-            request.draft, request.forced = self._expected(request)
-            request.loop_safe = request.forced
-            self.proposed += len(request.draft) - request.forced
-            if not self._incremental:
-                self.model.decoder.reset_slot(request.slot)
-        self.model.extend_audio(request.audio_state, request.params.audio)
+        reused = cached.audio_state if cached is not None and self._incremental else None
+        request.audio_state = reused or self.model.encoder.new_audio_state()
+        if cached is not None:
+            cached.audio_state = request.audio_state
+        request.slot = self.slot_allocator.allocate(cached, self._steps)
+        request.draft, request.forced = self._expected(request)
+        request.loop_safe = request.forced
+        self.proposed += len(request.draft) - request.forced
+        if not self._incremental:
+            self.model.decoder.reset_slot(request.slot)
 
     def _expected(self, request: Request) -> tuple[Ids, int]:
         """The draft, and how many of its leading tokens are forced: the last text's tokens that are stable."""

@@ -16,8 +16,7 @@ from steno.backends.qwen3_asr.log_mel import CHUNK, LogMel
 if TYPE_CHECKING:
     import torch
 
-    from steno.backends.qwen3_asr.frontend import Frontend
-    from steno.types import Audio
+    from steno.backends.qwen3_asr.frontend import Features, Frontend
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,10 +48,9 @@ class AudioState(LogMel):
         """Seconds in windows that are complete."""
         return self._final_frames // self.window * self.window / CHUNK
 
-    def extend(self, audio: Audio) -> None:
-        if len(audio) != self._samples:
-            self._open = None
-        super().extend(audio)
+    def _append(self, samples: int, new: Features) -> None:
+        self._open = None
+        super()._append(samples, new)
 
     def missing_windows(self) -> list[int]:
         """Windows that are not encoded yet, or are no longer valid."""
@@ -88,4 +86,4 @@ class AudioState(LogMel):
         return closed if self._open is None else [*closed, self._open]
 
     def _encoded(self, out: torch.Tensor, start: int, end: int) -> EncodedSpan:
-        return EncodedSpan(out, self._floor, float(self._log_mel[:, start:end].min()))
+        return EncodedSpan(out, self._floor, float(self._lowest[start:end].min()))

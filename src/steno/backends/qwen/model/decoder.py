@@ -9,34 +9,26 @@ and the longest prefix that greedy decoding would have produced is accepted (spe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from loguru import logger
 
 from steno.backends.drafts import Ids
 from steno.backends.qwen.model.cuda.graphs import GraphedStep, Step, graphs_unsupported
-from steno.backends.qwen.model.device import scale_of
+from steno.backends.qwen.model.cuda.transfers import copy_to_host, integers_to_device
+from steno.backends.qwen.model.device import Scale, scale_of
 from steno.backends.qwen.model.kv_cache import KVCache, SlotRange, group_by_length
 from steno.backends.qwen.model.layers import Layers
-
-
-class SampledToken(NamedTuple):
-    """The token chosen behind one position of a slot."""
-
-    token: int
-    """The most probable token, or the one that was forced."""
-    logprob: float
-    """Log-probability of `token`."""
-    argmax: int
-    """The most probable token."""
-
+from steno.backends.qwen.model.sampling import SampledToken, sample, unpacked
 
 Block: TypeAlias = Ids | torch.Tensor
 """Token ids, or embeddings of shape [tokens, hidden]."""
+
+ATTENDED_STEP: dict[Scale, int] = {"cuda": 64, "cpu": 1}
+"""Attention reads a multiple of this many positions. On a GPU each new shape costs the choice of a kernel."""
 
 HEAD_ROWS = 256
 """Positions whose logits are computed at once: 150 MB with a vocabulary of 152,000 tokens."""
@@ -77,7 +69,8 @@ class Decoder:
         self._embed = language_model.embed_tokens
         weight = language_model.norm.weight
         self._device, self._dtype = weight.device, weight.dtype
-        self.single_range = scale_of(weight.device) == "cuda"
+        self._scale = scale_of(weight.device)
+        self.single_range = self._scale == "cuda"
         self.cache = KVCache(language_model.config, slots, max_length, weight.dtype, weight.device)
         self.decode_step: Step = self.eager_step
         self.lengths = [0] * slots
@@ -89,32 +82,30 @@ class Decoder:
 
     def prefill(self, requests: Sequence[PrefillRequest]) -> list[list[SampledToken]]:
         """Returns for each request the token chosen behind the tail, and behind each draft token."""
-        starts, inputs = [], []
+        starts: list[int] = []
+        inputs: list[list[Block]] = []
         for one in requests:
             common = self._shared_blocks(one.slot, one.blocks)
             starts.append(sum(len(block) for block in one.blocks[:common]))
-            inputs.append(self._embedded([*one.blocks[common:], one.tail + one.draft]))
+            inputs.append([*one.blocks[common:], one.tail + one.draft])
             self._blocks[one.slot] = list(one.blocks[:common])
-        hidden = self.forward([one.slot for one in requests], starts, inputs)
-        for one in requests:
-            self._blocks[one.slot] = list(one.blocks)
-        rows, forced = [], []
-        for row, one in enumerate(requests):
-            positions = len(one.draft) + 1 - len(one.already_sampled) if one.needs_logits else 0
-            rows.append(hidden[row, len(inputs[row]) - positions : len(inputs[row])])
+        sampled_at = [len(one.draft) + 1 - len(one.already_sampled) if one.needs_logits else 0 for one in requests]
+        forced: list[int] = []
+        for one, positions in zip(requests, sampled_at, strict=True):
             bound = one.draft[len(one.already_sampled) : one.forced]
             forced += [*bound, *[-1] * (positions - len(bound))]
-        return [
-            [*one.already_sampled, *chosen] for one, chosen in zip(requests, self._split(rows, forced), strict=True)
-        ]
+        found = self.forward([one.slot for one in requests], starts, inputs, sampled_at, forced)
+        for one in requests:
+            self._blocks[one.slot] = list(one.blocks)
+        return [[*one.already_sampled, *chosen] for one, chosen in zip(requests, found, strict=True)]
 
     def verify(self, tokens: dict[int, Ids]) -> dict[int, list[SampledToken]]:
         """Append tokens to slots; returns for each slot the token chosen behind each of them."""
         slots = sorted(tokens)
-        inputs = [self._embedded([tokens[slot]]) for slot in slots]
-        hidden = self.forward(slots, [self.lengths[slot] for slot in slots], inputs)
-        rows = [hidden[row, : len(tokens[slot])] for row, slot in enumerate(slots)]
-        return dict(zip(slots, self._split(rows, [-1] * sum(map(len, rows))), strict=True))
+        counts = [len(tokens[slot]) for slot in slots]
+        starts = [self.lengths[slot] for slot in slots]
+        found = self.forward(slots, starts, [[tokens[slot]] for slot in slots], counts, [-1] * sum(counts))
+        return dict(zip(slots, found, strict=True))
 
     def decode(self, tokens: dict[int, int]) -> dict[int, SampledToken]:
         """Append a token to each of the given slots; returns the next token of each.
@@ -125,14 +116,14 @@ class Decoder:
         ranges = self.ranges_of(tokens)
         slots = [slot for slot_range in ranges for slot in slot_range.slots]
         lengths = [self.lengths[slot] if slot in tokens else 0 for slot in slots]
-        self.cache.reserve(max(lengths) + 1)
-        is_active = torch.tensor([slot in tokens for slot in slots], device=self._device)
-        given = self._tensor([tokens.get(slot, 0) for slot in slots])
-        chosen_ids, logprobs = self.decode_step(given, self._tensor(lengths), is_active, ranges)
+        self.cache.reserve(max(slot_range.attended for slot_range in ranges))
+        rows = ([tokens.get(slot, 0) for slot in slots], lengths, [int(slot in tokens) for slot in slots], slots)
+        (inputs,) = integers_to_device(self._device, [value for row in rows for value in row])
+        sampled = unpacked(copy_to_host(self.decode_step(inputs.view(len(rows), len(slots)), ranges)))
         for slot in tokens:
             self.lengths[slot] += 1
-        chosen = dict(zip(slots, zip(chosen_ids.tolist(), logprobs.tolist(), strict=True), strict=True))
-        return {slot: SampledToken(*chosen[slot], chosen[slot][0]) for slot in tokens}
+        chosen = dict(zip(slots, sampled, strict=True))
+        return {slot: chosen[slot] for slot in tokens}
 
     def use_graphs(self) -> None:
         """Decode with CUDA graphs from now on, or log why not. Allocates the KV cache at its full length."""
@@ -142,16 +133,13 @@ class Decoder:
         self.cache.reserve(self.cache.max_length)
         self.decode_step = GraphedStep(self.eager_step, self.cache.slots, self.cache.max_length)
 
-    def eager_step(
-        self, tokens: torch.Tensor, lengths: torch.Tensor, is_active: torch.Tensor, ranges: Sequence[SlotRange]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def eager_step(self, inputs: torch.Tensor, ranges: Sequence[SlotRange]) -> torch.Tensor:
         """Append a token to each row. No shape and no address depends on a value, as CUDA graphs require."""
+        tokens, lengths, is_active, slots = inputs
         positions = lengths[:, None]
-        cache = self.cache.prepare_write(ranges, positions, is_active[:, None])
+        cache = self.cache.prepare_write(ranges, slots, positions, is_active[:, None] > 0)
         hidden = self._layers(self._embed(tokens[:, None]).to(self._dtype), positions, cache)
-        logits = self._head(hidden[:, -1]).float()
-        chosen_ids = logits.argmax(-1)
-        return chosen_ids, _logprobs(logits, chosen_ids)
+        return sample(self._head(hidden[:, -1]))
 
     def rewind(self, slot: int, tokens: int) -> None:
         """Drop the last `tokens` of a slot."""
@@ -172,55 +160,72 @@ class Decoder:
         already_sampled = min(len(self._blocks[slot]), len(blocks))
         return next((n for n, (one, other) in pairs if not _same(one, other)), already_sampled)
 
-    def forward(self, slots: Sequence[int], starts: Sequence[int], inputs: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Run `inputs`, [tokens, hidden] each, in slots from `starts` on. Returns [rows, positions, hidden]."""
-        ends = [start + len(one) for start, one in zip(starts, inputs, strict=True)]
-        self.cache.reserve(max(ends))
-        padded = torch.nn.utils.rnn.pad_sequence(list(inputs), batch_first=True)
-        offsets = torch.arange(padded.shape[1], device=self._device)
-        positions = self._tensor(starts)[:, None] + offsets
-        wanted = positions < self._tensor(ends)[:, None]
-        slot_range = SlotRange(slots, max(ends) if any(starts) else 0)
-        hidden = self._layers(padded, positions, self.cache.prepare_write([slot_range], positions, wanted))
+    def forward(
+        self,
+        slots: Sequence[int],
+        starts: Sequence[int],
+        inputs: Sequence[Sequence[Block]],
+        sampled_at: Sequence[int],
+        forced: Sequence[int],
+    ) -> list[list[SampledToken]]:
+        """Run `inputs` in slots from `starts` on, and sample at each row's last positions.
+
+        Args:
+            sampled_at: at how many positions of each row.
+            forced: for each of these a token, or -1.
+        """
+        lengths = [sum(map(len, blocks)) for blocks in inputs]
+        ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+        attended = self._attended(max(ends))
+        self.cache.reserve(attended)
+        ids = [token for blocks in inputs for block in blocks if not isinstance(block, torch.Tensor) for token in block]
+        on_device = integers_to_device(self._device, ids, slots, starts, ends, forced)
+        padded = torch.nn.utils.rnn.pad_sequence(self._embedded(inputs, on_device[0]), batch_first=True)
+        positions = on_device[2][:, None] + torch.arange(padded.shape[1], device=self._device)
+        is_token = positions < on_device[3][:, None]
+        ranges = [SlotRange(slots, attended if any(starts) else 0)]
+        hidden = self._layers(padded, positions, self.cache.prepare_write(ranges, on_device[1], positions, is_token))
         for slot, end in zip(slots, ends, strict=True):
             self.lengths[slot] = end
-        return hidden
+        rows = zip(hidden, lengths, sampled_at, strict=True)
+        sampled = self._sampled([row[length - count : length] for row, length, count in rows], on_device[4])
+        return [[next(sampled) for _ in range(count)] for count in sampled_at]
 
     def ranges_of(self, slots: Iterable[int]) -> list[SlotRange]:
         """The ranges that a decoding step reads. On a GPU one range from slot 0 on: there, calls dominate the cost."""
-        needs = {slot: self.lengths[slot] + 1 for slot in sorted(slots)}
+        needs = {slot: self._attended(self.lengths[slot] + 1) for slot in sorted(slots)}
         return [SlotRange(range(max(needs) + 1), max(needs.values()))] if self.single_range else group_by_length(needs)
 
-    def _embedded(self, blocks: Sequence[Block]) -> torch.Tensor:
-        parts = [
-            (block if isinstance(block, torch.Tensor) else self._embed(self._tensor(block))).to(self._dtype)
-            for block in blocks
+    def _attended(self, length: int) -> int:
+        """Positions that attention reads for `length` of them."""
+        step = ATTENDED_STEP[self._scale]
+        return max(length, min(-(-length // step) * step, self.cache.max_length))
+
+    def _embedded(self, inputs: Sequence[Sequence[Block]], ids: torch.Tensor) -> list[torch.Tensor]:
+        """Embeddings of each row, [tokens, hidden]. `ids`: the token ids of all rows, which are looked up at once."""
+        embeddings, at = self._embed(ids).to(self._dtype), 0
+        rows: list[torch.Tensor] = []
+        for blocks in inputs:
+            parts: list[torch.Tensor] = []
+            for block in blocks:
+                if isinstance(block, torch.Tensor):
+                    parts.append(block.to(self._dtype))
+                else:
+                    parts.append(embeddings[at : at + len(block)])
+                    at += len(block)
+            rows.append(torch.cat(parts))
+        return rows
+
+    def _sampled(self, rows: Sequence[torch.Tensor], forced: torch.Tensor) -> Iterator[SampledToken]:
+        """`rows`: [positions, hidden] each; `forced`: for all positions a token, or -1."""
+        if not len(forced):
+            return iter(())
+        hidden = torch.cat(list(rows))
+        packed = [
+            sample(self._head(hidden[at : at + HEAD_ROWS]), forced[at : at + HEAD_ROWS])
+            for at in range(0, len(hidden), HEAD_ROWS)
         ]
-        return torch.cat(parts)
-
-    def _split(self, rows: Sequence[torch.Tensor], forced: Sequence[int]) -> list[list[SampledToken]]:
-        chosen = iter(self._choose(torch.cat(list(rows)), forced))
-        return [[next(chosen) for _ in row] for row in rows]
-
-    def _choose(self, hidden: torch.Tensor, forced: Sequence[int]) -> list[SampledToken]:
-        """`hidden`: [positions, hidden]; `forced`: a token for each, or -1 for the most probable one."""
-        choices: list[SampledToken] = []
-        for at in range(0, len(hidden), HEAD_ROWS):
-            logits = self._head(hidden[at : at + HEAD_ROWS]).float()
-            fixed = self._tensor(forced[at : at + HEAD_ROWS])
-            argmax = logits.argmax(-1)
-            chosen_ids = torch.where(fixed >= 0, fixed, argmax)
-            logprobs = _logprobs(logits, chosen_ids).tolist()
-            choices += map(SampledToken, chosen_ids.tolist(), logprobs, argmax.tolist())
-        return choices
-
-    def _tensor(self, values: Sequence[int]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.long, device=self._device)
-
-
-def _logprobs(logits: torch.Tensor, chosen_ids: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities of `chosen_ids`, shape [positions]. `logits`: [positions, vocabulary]."""
-    return -F.cross_entropy(logits, chosen_ids, reduction="none")
+        return iter(unpacked(copy_to_host(torch.cat(packed, dim=1))))
 
 
 def _same(one: Block, other: Block) -> bool:

@@ -41,14 +41,14 @@ class Encoder:
         if 2 * config.n_window != CHUNK:
             raise ValueError(f"the encoder's chunks must have {CHUNK} mel frames, not {2 * config.n_window}")
         self.audio_encoder = audio_encoder
-        self._frontend = frontend
+        self.frontend = frontend
         self._window = config.n_window_infer
         scale = scale_of(model.audio_tower.conv2d1.weight.device)
         self._max_chunks, self._max_windows = MAX_CHUNKS[scale], MAX_WINDOWS[scale]
 
     def new_audio_state(self) -> AudioState:
         """The state of a clip without any audio yet."""
-        return AudioState(self._frontend, self._window)
+        return AudioState(self.frontend, self._window)
 
     def encode(self, states: Sequence[AudioState], max_windows: int | None = None) -> None:
         """Encode the missing windows of `states`, in order, at most `max_windows` of them (None = all)."""

@@ -70,21 +70,24 @@ class KVCache:
         for tensor in (*self.keys, *self.values):
             tensor[slot] = 0
 
-    def prepare_write(self, ranges: Sequence[SlotRange], positions: torch.Tensor, is_token: torch.Tensor) -> KVCache:
+    def prepare_write(
+        self, ranges: Sequence[SlotRange], slots: torch.Tensor, positions: torch.Tensor, is_token: torch.Tensor
+    ) -> KVCache:
         """Prepare the next forward pass: it writes at `positions` of these rows, then reads them.
 
         Args:
             ranges: all rows of the batch. Either no slot starts empty, or all do, in one range.
+            slots: the slots of all ranges, shape [rows], on the device.
             positions: shape [rows, new].
             is_token: shape [rows, new]; false for padding.
         """
         assert len(ranges) == 1 or all(slot_range.attended for slot_range in ranges)
-        rows = [_rows(slot_range.slots, positions.device) for slot_range in ranges]
-        self._write_at = (
-            torch.cat([written for written, _ in rows])[:, None],
-            positions.masked_fill(~is_token, self._scratch),
-        )
-        self._reads = [(read, slot_range.attended) for (_, read), slot_range in zip(rows, ranges, strict=True)]
+        self._write_at = slots[:, None], torch.where(is_token, positions, self._scratch)
+        parts = slots.split([len(slot_range.slots) for slot_range in ranges])
+        self._reads = [
+            (_adjacent(slot_range.slots) or part, slot_range.attended)
+            for slot_range, part in zip(ranges, parts, strict=True)
+        ]
         self.ranges = ranges
         return self
 
@@ -121,13 +124,10 @@ def group_by_length(lengths: dict[int, int]) -> list[SlotRange]:
     return [*found, SlotRange(range(first, last + 1), attended)]
 
 
-def _rows(slots: Sequence[int], device: torch.device) -> tuple[torch.Tensor, slice | torch.Tensor]:
-    """Indices to write and to read. Adjacent slots in order are read as a slice, which needs no gather."""
+def _adjacent(slots: Sequence[int]) -> slice | None:
+    """Adjacent slots in order are read as a slice, which needs no gather."""
     first, last = slots[0], slots[0] + len(slots)
-    if list(slots) == list(range(first, last)):
-        return torch.arange(first, last, device=device), slice(first, last)
-    rows = torch.tensor(slots, device=device)
-    return rows, rows
+    return slice(first, last) if list(slots) == list(range(first, last)) else None
 
 
 def bytes_per_slot(config: Any, max_length: int, element_bytes: int) -> int:

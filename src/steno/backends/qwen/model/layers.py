@@ -100,20 +100,24 @@ class _Layer:
         query = _rotated(self._query_norm(query), rotary).transpose(1, 2)
         attended = cache.update(_rotated(self._key_norm(key), rotary), value, number)
         parts = zip(query.split([len(keys) for keys, _ in attended]), attended, biases, strict=True)
-        attended = torch.cat([_attend(part, *both, bias, self._scale) for part, both, bias in parts])
-        hidden = hidden + self._out(attended.transpose(1, 2).reshape(*rows, -1))
+        outputs = [_attend(part, *both, bias, self._scale) for part, both, bias in parts]
+        whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        hidden = hidden + self._out(whole.transpose(1, 2).reshape(*rows, -1))
         gate, up = self._gate_up(self._between(hidden)).chunk(2, dim=-1)
         return hidden + self._down(self._activation(gate) * up)
 
 
 class _Norm:
-    """A `Qwen3RMSNorm`: in fp32 whatever the input is, but for the weight."""
+    """A `Qwen3RMSNorm`: in fp32 whatever the input is, but for the weight, which is applied to the rounded result."""
 
     def __init__(self, norm: Any) -> None:
         self._weight: torch.Tensor = norm.weight
         self._eps: float = norm.variance_epsilon
+        self._is_fp32 = self._weight.dtype == torch.float32
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if self._is_fp32:
+            return F.rms_norm(x, self._weight.shape, self._weight, self._eps)
         return self._weight * F.rms_norm(x, self._weight.shape, eps=self._eps)
 
 

@@ -18,14 +18,17 @@ from steno.backends.qwen.encoders.encoder_file import EncoderFile
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import memory_plan
 from steno.backends.qwen.model.audio_state import AudioState
-from steno.backends.qwen.model.cuda.cuda_stream import CudaStream, copy_to_device
+from steno.backends.qwen.model.cuda.cuda_stream import CudaStream
 from steno.backends.qwen.model.cuda.graphs import GraphedStep
-from steno.backends.qwen.model.decoder import Decoder, PrefillRequest, SampledToken
+from steno.backends.qwen.model.cuda.transfers import copy_to_device, copy_to_host
+from steno.backends.qwen.model.decoder import Decoder, PrefillRequest
 from steno.backends.qwen.model.encoder import Encoder
 from steno.backends.qwen.model.kv_cache import bytes_per_slot
 from steno.backends.qwen.model.memory_usage import weight_bytes
 from steno.backends.qwen.model.precision import load_in_precision
+from steno.backends.qwen.model.sampling import SampledToken
 from steno.backends.qwen3_asr.frontend import Frontend
+from steno.backends.qwen3_asr.log_mel import extend_all
 from steno.backends.qwen3_asr.output import OutputParser
 from steno.backends.qwen3_asr.prompt import MAX_CONTEXT_TOKENS, PromptBuilder
 from steno.types import SAMPLE_RATE
@@ -64,7 +67,7 @@ class AsrModel:
         self.weight_bytes = weight_bytes(loaded.model)
         self.cache_bytes = slots * slot_bytes(loaded, max_length)
         """Bytes of the KV cache when all slots have their full length."""
-        frontend = Frontend(loaded.processor, loaded.device, copy_to_device)
+        frontend = Frontend(loaded.processor, loaded.device, copy_to_device, copy_to_host)
         self._on_stream = CudaStream(loaded.device)
         audio_encoder = audio_encoder_of(loaded, encoder_file, self._on_stream.handle)
         self.encoder = Encoder(loaded.model.model, frontend, audio_encoder)
@@ -111,10 +114,10 @@ class AsrModel:
         return self._vocabulary == other._vocabulary
 
     @torch.inference_mode()
-    def extend_audio(self, state: AudioState, audio: Audio) -> None:
-        """`AudioState.extend`, on this model's CUDA stream."""
+    def extend_audio(self, clips: Sequence[tuple[AudioState, Audio]]) -> None:
+        """`extend_all`, on this model's CUDA stream."""
         with self._on_stream():
-            state.extend(audio)
+            extend_all(clips)
 
     @torch.inference_mode()
     def encode(self, states: Sequence[AudioState], max_windows: int | None = None) -> None:
@@ -158,7 +161,7 @@ class AsrModel:
         for seconds in WARM_UP_S:
             state = self.encoder.new_audio_state()
             for part in (0.6, 1.0):
-                self.extend_audio(state, warm_up_audio(part * seconds))
+                self.extend_audio([(state, warm_up_audio(part * seconds))])
                 self.encode([state])
                 (sampled,) = self.prefill([PrefillRequest(0, [before, *state.embeddings], after, after[:2])])
             token = sampled[0].token

@@ -82,7 +82,7 @@ def agreement(model: Model, tokens: Sequence[int]) -> float:
 
 def _request(model: Model, text: tuple[int, ...] = ()) -> PrefillRequest:
     state = model.encoder.new_audio_state()
-    model.extend_audio(state, _clip())
+    model.extend_audio([(state, _clip())])
     model.encode([state])
     before, after = model.prompt_builder.around("", None)
     return PrefillRequest(0, [before, *state.embeddings], after, text, forced=len(text))

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from steno.backends.qwen.model.cuda.flash_attention import Varlen, VarlenAttention, varlen
+from steno.backends.qwen.model.cuda.transfers import integers_to_device
 
 if TYPE_CHECKING:
     from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint
@@ -99,7 +100,7 @@ class PaddedAttention:
     def __init__(self, lengths: Sequence[int], width: int, device: torch.device) -> None:
         self._mask = None
         if min(lengths) < width:
-            ends = torch.tensor(lengths, device=device)
+            (ends,) = integers_to_device(device, lengths)
             self._mask = (torch.arange(width, device=device) < ends[:, None])[:, None, None, :]
 
     def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:

@@ -1,15 +1,10 @@
-"""The model's own CUDA stream, and asynchronous copies of audio to the GPU through pinned memory."""
+"""The model's own CUDA stream."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from steno.types import Audio
 
 
 class CudaStream:
@@ -31,11 +26,3 @@ class CudaStream:
 
     def __call__(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._stream) if self._stream is not None else nullcontext()
-
-
-def copy_to_device(audio: Audio, device: torch.device) -> torch.Tensor:
-    """`audio` on `device`, float32."""
-    samples = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))
-    if device.type != "cuda":
-        return samples.to(device)
-    return samples.pin_memory().to(device, non_blocking=True)

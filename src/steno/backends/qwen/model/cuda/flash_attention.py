@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import torch
 from loguru import logger
 
+from steno.backends.qwen.model.cuda.transfers import integers_to_device
+
 Varlen: TypeAlias = Any
 """flash-attn's `flash_attn_varlen_func`."""
 
@@ -37,8 +39,8 @@ class VarlenAttention:
     def __init__(self, attend: Varlen, lengths: Sequence[int], device: torch.device) -> None:
         self._attend = attend
         self._longest = max(lengths)
-        ends = torch.tensor([0, *lengths], device=device).cumsum(0)
-        self._ends = ends.to(torch.int32)
+        (ends,) = integers_to_device(device, [0, *lengths])
+        self._ends = ends.cumsum(0).to(torch.int32)
 
     def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
         """Each [tokens of all windows, heads, head_dim]; returns the same."""

@@ -1,8 +1,9 @@
-"""`USE_CUDA_GRAPHS`: CUDA graphs for decoding steps. A step is about 700 small kernels, and on a GPU launching them one
-by one takes longer than running them. A CUDA graph launches all of them at once.
+"""`USE_CUDA_GRAPHS`: CUDA graphs for decoding steps. A step is hundreds of small kernels, and on a GPU launching them
+one by one takes longer than running them. A CUDA graph launches all of them at once.
 
-A graph has one shape, so shapes are rounded up: rows to a power of two, positions to a multiple of 256. Rows of
-padding are inactive. Each shape is captured when it is first needed.
+A graph has one shape, so shapes are rounded up: rows to a power of two, attended positions to a power of two from
+`MIN_POSITIONS` on. Rows of padding are inactive. All shapes are captured while the model loads, the largest first, so
+that smaller graphs fit into the memory of larger ones: a capture while requests wait would delay all of them.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ from loguru import logger
 
 from steno.backends.qwen.model.kv_cache import SlotRange
 
-Inputs: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Tokens, lengths, and which rows are active: shape [rows] each."""
+Step: TypeAlias = Callable[[torch.Tensor, Sequence[SlotRange]], torch.Tensor]
+"""A decoding step: inputs, int64 [`INPUTS`, rows], and the rows' cache slots → `sampling.packed` tokens [3, rows]."""
 
-Outputs: TypeAlias = tuple[torch.Tensor, torch.Tensor]
-Step: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Sequence[SlotRange]], Outputs]
-"""Inputs, and the cache slots of their rows → tokens and their log-probabilities, shape [rows] each."""
+INPUTS = 4
+"""Integers of each row: token, length of its slot, whether it is active, slot."""
 
-POSITION_STEP = 256
-"""Positions are rounded up to a multiple of this."""
+MIN_POSITIONS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,12 +31,12 @@ class CapturedGraph:
     """A CUDA graph, and the tensors that it reads and writes."""
 
     graph: Any
-    inputs: Inputs
-    outputs: Outputs
+    inputs: torch.Tensor
+    outputs: torch.Tensor
 
 
 class GraphedStep:
-    """A `Step` that is captured shape by shape. If a capture fails, it runs without graphs from then on.
+    """A `Step` whose shapes have been captured. If a capture fails, it runs without graphs.
 
     Args:
         step: must read and write the same tensors at each call: the KV cache must not grow any more. Its rows are the
@@ -47,38 +46,51 @@ class GraphedStep:
     """
 
     def __init__(
-        self, step: Step, rows: int, positions: int, capture: Callable[[Step, Inputs, int], CapturedGraph] | None = None
+        self,
+        step: Step,
+        rows: int,
+        positions: int,
+        capture: Callable[[Step, int, int], CapturedGraph] | None = None,
     ) -> None:
         self._step = step
         self._rows, self._positions = rows, positions
-        self._capture = capture or CudaCapture()
         self._captured: dict[tuple[int, int], CapturedGraph] = {}
         self.has_failed = False
         """Whether a capture failed, and steps run without graphs."""
+        self._capture_all(capture or CudaCapture())
 
-    def __call__(
-        self, tokens: torch.Tensor, lengths: torch.Tensor, is_active: torch.Tensor, ranges: Sequence[SlotRange]
-    ) -> Outputs:
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and positions of the graphs, largest first."""
+        return [
+            (rows, positions)
+            for rows in reversed(_sizes(1, self._rows))
+            for positions in reversed(_sizes(MIN_POSITIONS, self._positions))
+        ]
+
+    def __call__(self, inputs: torch.Tensor, ranges: Sequence[SlotRange]) -> torch.Tensor:
         if self.has_failed:
-            return self._step(tokens, lengths, is_active, ranges)
-        rows = min(1 << (len(tokens) - 1).bit_length(), self._rows)
+            return self._step(inputs, ranges)
+        used = inputs.shape[1]
         attended = max(slot_range.attended for slot_range in ranges)
-        positions = min(-(-attended // POSITION_STEP) * POSITION_STEP, self._positions)
-        inputs = tuple(torch.cat([one, one.new_zeros(rows - len(one))]) for one in (tokens, lengths, is_active))
-        shape = rows, positions
-        if shape not in self._captured:
+        rows = next(size for size in _sizes(1, self._rows) if size >= used)
+        positions = next(size for size in _sizes(MIN_POSITIONS, self._positions) if size >= attended)
+        captured = self._captured[rows, positions]
+        captured.inputs.zero_()
+        captured.inputs[:, :used].copy_(inputs)
+        captured.graph.replay()
+        return captured.outputs[:, :used]
+
+    def _capture_all(self, capture: Callable[[Step, int, int], CapturedGraph]) -> None:
+        for rows, positions in self.shapes:
             try:
-                self._captured[shape] = self._capture(self._step, inputs, positions)
+                self._captured[rows, positions] = capture(self._step, rows, positions)
             except Exception as error:  # noqa: BLE001 - an acceleration that cannot start is logged once
                 logger.warning("USE_CUDA_GRAPHS: a step could not be captured; decoding without CUDA graphs: {}", error)
                 self.has_failed = True
-                return self._step(tokens, lengths, is_active, ranges)
-        captured = self._captured[shape]
-        for target, value in zip(captured.inputs, inputs, strict=True):
-            target.copy_(value)
-        captured.graph.replay()
-        chosen_ids, logprobs = captured.outputs
-        return chosen_ids[: len(tokens)], logprobs[: len(tokens)]
+                self._captured.clear()
+                return
+        logger.info("USE_CUDA_GRAPHS: {} decoding steps are captured", len(self._captured))
 
 
 class CudaCapture:
@@ -88,11 +100,11 @@ class CudaCapture:
     def __init__(self) -> None:
         self._pool: Any = None
 
-    def __call__(self, step: Step, inputs: Inputs, positions: int) -> CapturedGraph:
-        tokens, lengths, is_active = (one.clone() for one in inputs)
-        all_rows = [SlotRange(range(len(tokens)), positions)]
+    def __call__(self, step: Step, rows: int, positions: int) -> CapturedGraph:
+        inputs = torch.zeros(INPUTS, rows, dtype=torch.long, device="cuda")
+        all_rows = [SlotRange(range(rows), positions)]
         for _ in range(2):  # libraries allocate memory at their first call
-            step(tokens, lengths, is_active, all_rows)
+            step(inputs, all_rows)
         torch.cuda.synchronize()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
@@ -100,10 +112,18 @@ class CudaCapture:
         with torch.cuda.graph(
             graph, pool=self._pool, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"
         ):
-            outputs = step(tokens, lengths, is_active, all_rows)
-        return CapturedGraph(graph, (tokens, lengths, is_active), outputs)
+            outputs = step(inputs, all_rows)
+        return CapturedGraph(graph, inputs, outputs)
 
 
 def graphs_unsupported(device: torch.device) -> str | None:
     """Why CUDA graphs are not supported on `device`; None where they are."""
     return None if device.type == "cuda" else f"CUDA graphs need a CUDA device, and this is {device.type}"
+
+
+def _sizes(least: int, most: int) -> list[int]:
+    """Powers of two times `least`, up to `most`, which is the last."""
+    sizes = [min(least, most)]
+    while sizes[-1] < most:
+        sizes.append(min(2 * sizes[-1], most))
+    return sizes
