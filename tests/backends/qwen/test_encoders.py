@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from steno.backends.qwen.backend import QwenBackend
 from steno.backends.qwen.checkpoint.encoder_checksum import encoder_checksum
 from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogniser
 from steno.backends.qwen.encoders import onnx_encoder, tensorrt_build
-from steno.backends.qwen.encoders.encoder_choice import audio_encoder_of, checked_encoder_file
+from steno.backends.qwen.encoders.encoder_choice import audio_encoder_of, checked_encoder_file, relative_rms
 from steno.backends.qwen.encoders.encoder_export import TOLERANCE, export_encoder
 from steno.backends.qwen.encoders.encoder_file import (
     EncoderDtype,
@@ -39,6 +40,7 @@ from steno.backends.qwen.encoders.fallback_encoder import FallbackEncoder
 from steno.backends.qwen.encoders.onnx_encoder import OnnxEncoder
 from steno.backends.qwen.encoders.tensorrt_encoder import check_target
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
+from steno.backends.qwen.model.cuda.cuda_stream import CudaStream
 from steno.backends.qwen.model.torch_encoder import torch_encoder_of
 from steno.backends.registry import BackendOptions
 from steno.errors import ModelLoadError, SettingsError
@@ -99,10 +101,6 @@ def inputs(loaded: LoadedCheckpoint, rows: int) -> tuple[torch.Tensor, list[torc
     return mel, [torch.randn(length, config.audio_config.d_model, generator=generator) for length in lengths]
 
 
-def relative_rms(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((found - wanted).square().mean().sqrt() / wanted.square().mean().sqrt())
-
-
 @pytest.mark.parametrize("kind", ["random", "trained"])
 @pytest.mark.parametrize("rows", [*range(1, 17)])
 def test_onnx_runtime_computes_what_torch_computes(
@@ -141,8 +139,8 @@ def test_int8_stays_near_torch(exported: Callable[..., EncoderRef], trained: Loa
 
 
 def test_the_models_are_plain_onnx_of_a_fixed_opset(exported: Callable[..., EncoderRef]) -> None:
-    file = open_encoder_file(exported())
-    for part in ("convolution", "attention"):
+    files = [open_encoder_file(exported(dtype=dtype)) for dtype in ("fp32", "fp16", "int8")]
+    for file, part in product(files, ("convolution", "attention")):
         model = onnx.load_model_from_string(file.part(part))  # type: ignore[arg-type]
         onnx.checker.check_model(model, full_check=True)
         assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
@@ -194,7 +192,7 @@ def test_int8_encoders_hear_the_words(exported: Callable[..., EncoderRef]) -> No
 def test_what_an_encoder_fails_at_torch_does_and_says_so_once(
     exported: Callable[..., EncoderRef], trained: LoadedCheckpoint, warnings: list[str]
 ) -> None:
-    encoder = audio_encoder_of(trained, checked_encoder_file(trained, exported()), None)
+    encoder = audio_encoder_of(trained, checked_encoder_file(trained, exported()), CudaStream(CPU))
     mel, windows = inputs(trained, 2)
     assert encoder.runtime == "onnxruntime"
     wrong = torch.zeros(1, 7, 100)
@@ -280,6 +278,22 @@ def test_a_model_that_onnx_runtime_cannot_read_is_refused(exported: Callable[...
     file = open_encoder_file(EncoderRef(tmp_path / "x.zip", "onnxruntime"))
     with pytest.raises(ModelLoadError, match="cannot be loaded by ONNX Runtime"):
         OnnxEncoder(file, CPU, torch.float32)
+
+
+def test_a_file_that_computes_something_else_here_is_refused(
+    exported: Callable[..., EncoderRef], trained: LoadedCheckpoint, tmp_path: Path
+) -> None:
+    """As int8 may on a processor without the instructions for it."""
+    file = open_encoder_file(exported())
+    other = open_encoder_file(exported(dtype="fp16"))
+    model = onnx.load_model_from_string(other.part("attention"))
+    bias = next(one for one in model.graph.initializer if one.name == "multi_modal_projector.linear_2.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + 9, bias.name))
+    parts = {"convolution": other.part("convolution"), "attention": model.SerializeToString()}
+    write_encoder_file(tmp_path / "x.zip", replace(file.manifest, dtype="fp16"), parts)  # type: ignore[arg-type]
+    off = open_encoder_file(EncoderRef(tmp_path / "x.zip", "onnxruntime"))
+    with pytest.raises(ModelLoadError, match=r"its results differ from torch's by \d+% on this machine"):
+        audio_encoder_of(trained, off, CudaStream(CPU))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x08\x0a onnx", "truncated", "without a manifest", "old"])

@@ -155,7 +155,9 @@ def _checked(loaded: LoadedCheckpoint, manifest: EncoderManifest, parts: dict[Pa
 def _difference(exported: Any, reference: Any, dtype: EncoderDtype) -> float:
     if dtype == "fp32":
         return float((exported - reference).abs().max())
-    return float((exported - reference).square().mean().sqrt() / reference.square().mean().sqrt())
+    from steno.backends.qwen.encoders.encoder_choice import relative_rms
+
+    return relative_rms(exported, reference)
 
 
 @dataclass(frozen=True, slots=True)
