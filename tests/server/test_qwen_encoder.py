@@ -18,7 +18,7 @@ from steno.backends.qwen.engine_options import LoadOptions
 from talking import said
 from tiny.clips import ASR, clips
 
-QWEN = {"ASR_BACKEND": "qwen", "MODEL_ID": str(ASR), "DEVICE": "cpu", "ALIGNER": "none", "PRELOAD": "true"}
+QWEN = {"ASR_BACKEND": "qwen", "MODEL_ID": str(ASR), "DEVICE": "cpu", "ALIGNER": "none", "PRELOAD": "true", "QUANTIZE": "none"}
 NAMES = ("english-0", "english-1", "german-0", "talk")
 
 
