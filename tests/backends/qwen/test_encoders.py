@@ -131,6 +131,13 @@ def test_a_window_s_neighbours_change_nothing(
     assert relative_rms(together, alone) <= tolerance
 
 
+def test_a_session_does_not_keep_the_content_of_the_file(exported: Callable[..., EncoderRef]) -> None:
+    encoder = OnnxEncoder(open_encoder_file(exported()), CPU, torch.float32)
+    for session in (encoder._convolution._session, encoder._attention._session):
+        assert vars(session)
+        assert not [name for name, value in vars(session).items() if isinstance(value, bytes)]
+
+
 def test_int8_stays_near_torch(exported: Callable[..., EncoderRef], trained: LoadedCheckpoint) -> None:
     encoder = OnnxEncoder(open_encoder_file(exported(dtype="int8")), CPU, torch.float32)
     _, windows = inputs(trained, 4)
