@@ -18,7 +18,8 @@ from steno.backends.qwen.engine_options import LoadOptions
 from talking import said
 from tiny.clips import ASR, clips
 
-QWEN = {"ASR_BACKEND": "qwen", "MODEL_ID": str(ASR), "DEVICE": "cpu", "ALIGNER": "none", "PRELOAD": "true"}
+FP32 = {"DEVICE": "cpu", "QUANTIZE": "none"}
+QWEN = {"ASR_BACKEND": "qwen", "MODEL_ID": str(ASR), "ALIGNER": "none", "PRELOAD": "true", **FP32}
 NAMES = ("english-0", "english-1", "german-0", "talk")
 
 

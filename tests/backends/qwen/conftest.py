@@ -10,6 +10,7 @@ from hollow import write_checkpoint
 
 if TYPE_CHECKING:
     from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint
+    from steno.backends.qwen.encoders.encoder_file import EncoderDtype, EncoderRef
 
 
 @pytest.fixture
@@ -44,6 +45,28 @@ def trained() -> LoadedCheckpoint:
     from tiny.clips import ASR
 
     return load_recogniser(LoadOptions(str(ASR), device="cpu", dtype="float32"), _silent)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., EncoderRef]:
+    """The file of a checkpoint's encoder, exported once; of the trained one, if none is named."""
+    pytest.importorskip("onnx", reason="exporting needs it: pip install 'steno[export]'")
+    from steno.backends.qwen.encoders.encoder_export import export_encoder
+    from steno.backends.qwen.encoders.encoder_file import EncoderRef
+    from steno.backends.qwen.engine_options import LoadOptions
+    from tiny.clips import ASR
+
+    folder, files = tmp_path_factory.mktemp("encoders"), {}
+
+    def export(checkpoint: Path = ASR, dtype: EncoderDtype = "fp32") -> EncoderRef:
+        key = f"{checkpoint.name}-{dtype}"
+        if key not in files:
+            files[key] = folder / f"{key}.zip"
+            options = LoadOptions(str(checkpoint), device="cpu", dtype="float32")
+            export_encoder(options, files[key], None, dtype, _silent)
+        return EncoderRef(files[key], "onnxruntime")
+
+    return export
 
 
 def _silent(*_: object) -> None:

@@ -113,6 +113,8 @@ def _session(file: EncoderFile, part: Part, device: torch.device, stream: int | 
     options.log_severity_level = QUIET
     # Threads that spin between calls would take a core from the decoder, which runs next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights are packed while loading; in the arena, what they were packed from would stay.
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     providers = providers_of(file, part, device, stream)
     try:
         session = onnxruntime.InferenceSession(file.part(part), options, providers=providers)
@@ -124,6 +126,9 @@ def _session(file: EncoderFile, part: Part, device: torch.device, stream: int | 
             f"{file.ref.variable}: {file.ref.path} cannot be loaded by ONNX Runtime {onnxruntime.__version__}; "
             "the log has the reason"
         ) from error
+    # The session keeps the file's content, to start again on another provider; that is as much as the weights.
+    session.disable_fallback()
+    session._model_bytes = None
     wanted = providers[0][0]
     if wanted not in session.get_providers():
         raise ModelLoadError(f"{file.ref.variable}: ONNX Runtime cannot use {wanted} on {device}")

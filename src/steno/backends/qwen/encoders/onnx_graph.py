@@ -20,13 +20,12 @@ OPSET = 20
 """Fixed: the first with `Gelu`, and the newest that TensorRT 10 reads."""
 IR_VERSION = 10
 NUMPY_DTYPES: dict[EncoderDtype, Any] = {"fp32": np.float32, "fp16": np.float16, "int8": np.float32}
-"""Of activations."""
+"""Of activations; in int8 between the products."""
 FP16_LIMIT = 64_504.0
 """Largest activation in fp16, as in `TorchEncoder`: its maximum less 1000."""
-INT8_BLOCK = 128
-"""Weights and activations of a layer that share a scale, in int8."""
-MICROSOFT = "com.microsoft"
-"""The domain of ONNX Runtime's own operators."""
+INT8_LIMIT, INT8_ZERO = 127, 128
+LEAST_ACTIVATION = 1e-30
+"""In place of zero in a token whose activations are all zero."""
 EPSILON = 1e-5
 """Of the layer norms; torch's default."""
 MAX_MODEL_BYTES = 2_000_000_000
@@ -50,6 +49,7 @@ class GraphBuilder:
         self._dtype = NUMPY_DTYPES[dtype]
         self.element_type = helper.np_dtype_to_tensor_dtype(np.dtype(self._dtype))
         self._nodes: list[onnx.NodeProto] = []
+        self._quantized_inputs: dict[str, tuple[str, str]] = {}
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
@@ -87,30 +87,29 @@ class GraphBuilder:
         return self.node("Add", x, self.weight(f"{name}.bias", scale)) if f"{name}.bias" in self._weights else x
 
     def _int8_product(self, x: str, name: str, weight: np.ndarray) -> str:
-        """`x` times the quantised `weight` [outputs, inputs].
+        """`x` times `weight` [outputs, inputs], both in 8 bits: a scale for each token and one for each output.
 
-        ONNX Runtime's `MatMulNBits`: a scale for each block of a row, 128 as zero. With accuracy level 4 activations
-        are quantised too, each token and block of its own, so that no token depends on what else is in the batch.
+        No token depends on what else is in the batch, as it would with `DynamicQuantizeLinear`, which has one scale.
+        Activations are unsigned, with 128 as zero: what processors multiply fastest.
         """
-        outputs, inputs = weight.shape
-        blocks = -(-inputs // INT8_BLOCK)
-        blocked = np.zeros((outputs, blocks * INT8_BLOCK), np.float32)
-        blocked[:, :inputs] = weight
-        blocked = blocked.reshape(outputs, blocks, INT8_BLOCK)
-        scales = np.maximum(np.abs(blocked).max(-1), np.finfo(np.float32).tiny) / 127
-        quantized = (np.rint(blocked / scales[..., None]) + 128).clip(0, 255).astype(np.uint8)
-        return self.node(
-            "MatMulNBits",
-            x,
-            self.constant(f"{name}.int8", quantized),
-            self.constant(f"{name}.scales", scales),
-            domain=MICROSOFT,
-            K=inputs,
-            N=outputs,
-            bits=8,
-            block_size=INT8_BLOCK,
-            accuracy_level=4,
-        )
+        scales = np.maximum(np.abs(weight).max(axis=1), np.finfo(np.float32).tiny) / INT8_LIMIT
+        rounded = np.rint(weight / scales[:, None]).clip(-INT8_LIMIT, INT8_LIMIT).astype(np.int8)
+        tokens, token_scales = self._quantized(x)
+        middle = self.constant("int8_zero", np.array(INT8_ZERO, np.uint8))
+        products = self.node("MatMulInteger", tokens, self.constant(f"{name}.int8", rounded.T), middle)
+        products = self.node("Cast", products, to=TensorProto.FLOAT)
+        return self.node("Mul", self.node("Mul", products, token_scales), self.constant(f"{name}.scales", scales))
+
+    def _quantized(self, x: str) -> tuple[str, str]:
+        """The tokens of `x` as uint8, and their scales. Layers that read the same input share them."""
+        if x not in self._quantized_inputs:
+            largest = self.node("ReduceMax", self.node("Abs", x), self.integers(-1), keepdims=1)
+            largest = self.node("Max", largest, self.number("int8_least", LEAST_ACTIVATION))
+            scales = self.node("Div", largest, self.number("int8_limit", INT8_LIMIT))
+            shifted = self.node("Add", self.node("Div", x, scales), self.number("int8_middle", INT8_ZERO))
+            tokens = self.node("Cast", self.node("Round", shifted), to=TensorProto.UINT8)
+            self._quantized_inputs[x] = tokens, scales
+        return self._quantized_inputs[x]
 
     def norm(self, x: str, name: str, epsilon: float) -> str:
         weight, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
@@ -135,7 +134,7 @@ class GraphBuilder:
             [helper.make_tensor_value_info(name, self.element_type, shape)],
             list(self._constants.values()),
         )
-        opset = [helper.make_opsetid("", OPSET), *([helper.make_opsetid(MICROSOFT, 1)] if self._is_int8 else [])]
+        opset = [helper.make_opsetid("", OPSET)]
         made = helper.make_model(graph, opset_imports=opset, producer_name="steno", ir_version=IR_VERSION)
         size = made.ByteSize()
         if size > MAX_MODEL_BYTES:

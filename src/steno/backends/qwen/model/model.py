@@ -69,7 +69,7 @@ class AsrModel:
         """Bytes of the KV cache when all slots have their full length."""
         frontend = Frontend(loaded.processor, loaded.device, copy_to_device, copy_to_host)
         self._on_stream = CudaStream(loaded.device)
-        audio_encoder = audio_encoder_of(loaded, encoder_file, self._on_stream.handle)
+        audio_encoder = audio_encoder_of(loaded, encoder_file, self._on_stream)
         self.encoder = Encoder(loaded.model.model, frontend, audio_encoder)
         self.decoder = Decoder(loaded.model, slots, max_length)
 
