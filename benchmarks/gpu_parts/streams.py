@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,25 +30,21 @@ class Trial:
     """Share of frames that the load sent late: where it is not near 0, the load is the bound."""
 
 
-def most_streams(
+def search(
     url: str, say: Path, budget: Budget, *, start: int, most: int, seconds: float, bound_ms: float
-) -> list[Trial]:
-    """All trials: doubling from `start`, then bisection, for as long as the budget allows."""
-    trials: list[Trial] = []
-    low, high = 0, start
-    is_over = False
-    while high <= most if not is_over else high - low > max(1, low // 10):
+) -> Iterator[Trial]:
+    """Trials by doubling from `start`, then by bisection, for as long as the budget allows."""
+    low, high, is_over = 0, start, False
+    while high - low > max(1, low // 10) if is_over else high <= most:
         asked = (low + high) // 2 if is_over else high
         if not budget.allows(f"a live trial of {asked} streams", seconds + OPENING_S):
-            break
-        trials.append(trial(url, say, asked, seconds))
-        print(f"  {trials[-1]}", flush=True)
-        if trials[-1].partial_p95_ms <= bound_ms:
-            low = asked
-            high = high if is_over else 2 * asked
-        else:
+            return
+        tried = trial(url, say, asked, seconds)
+        yield tried
+        if tried.partial_p95_ms > bound_ms:
             high, is_over = asked, True
-    return trials
+        else:
+            low, high = asked, high if is_over else 2 * asked
 
 
 def best_of(trials: list[Trial], bound_ms: float) -> Trial | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 ROUTE = "/v1/audio/transcriptions"
-REQUEST_S = 300.0
+REQUEST_S = 120.0
 STAGE = re.compile(r"(\w+);dur=([\d.]+)")
 
 
