@@ -83,7 +83,7 @@ def _engine(report: harness.Report, options: argparse.Namespace, size: str, mode
         "model": model,
         "device": options.device,
         "dtype": options.dtype,
-        "int8": options.int8,
+        "quantize": options.quantize,
         "rows": options.rows,
     }
     command = [sys.executable, "-m", "benchmarks.gpu_parts.engine_parts", json.dumps(plan)]
@@ -109,7 +109,7 @@ def _serve(
     """Everything that is measured through a server."""
     settings = {
         "ASR_BACKEND": "qwen", "MODEL_ID": model, "DEVICE": options.device, "DTYPE": options.dtype,
-        "USE_CUDA_GRAPHS": str(graphs).lower(), "QUANTIZE": "int8" if options.int8 else "none",
+        "USE_CUDA_GRAPHS": str(graphs).lower(), "QUANTIZE": options.quantize,
         **({"FRONTS": str(options.fronts)} if options.fronts > 1 else {}),
     }  # fmt: skip
     recordings = read_recordings(CLIPS)
@@ -232,7 +232,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="a checkpoint in place of random weights; its name is the size's")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--int8", action="store_true", help="with QUANTIZE=int8")
+    parser.add_argument("--quantize", default="none", choices=["none", "int8", "fp8"], help="the server's QUANTIZE")
     parser.add_argument("--fronts", type=int, default=4 if cores >= 8 else 1, help="processes that serve the port")
     parser.add_argument("--bound-ms", type=float, default=500.0, help="p95 of partials")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each live trial")

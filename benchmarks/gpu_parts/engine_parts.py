@@ -1,6 +1,6 @@
 """Where the engine's time goes: encoding, prefill, decoding with and without CUDA graphs, and each one's operators.
 
-    python -m benchmarks.gpu_parts.engine_parts '{"model": "tests/tiny/tiny-asr", "device": "cpu", "rows": [1, 2]}'
+    python -m benchmarks.gpu_parts.engine_parts '{"model": "tests/tiny/tiny-asr", "device": "cpu", …}'
 
 A process of its own, so that the server has the whole GPU afterwards. Prints a line of JSON for each result.
 """
@@ -32,8 +32,8 @@ def main() -> None:
     plan = json.loads(sys.argv[1])
     options = LoadOptions(plan["model"], device=plan["device"], dtype=plan["dtype"])
     loaded = load_recogniser(options, lambda *_: None)
-    if plan["int8"]:
-        quantize(loaded.model, loaded.device)
+    if plan["quantize"] != "none":
+        quantize(loaded.model, loaded.device, plan["quantize"])
     for rows in plan["rows"]:
         _rows(loaded, rows)
 

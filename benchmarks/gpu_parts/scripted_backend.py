@@ -18,7 +18,6 @@ from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.checkpoint.loader import read_processor
 from steno.backends.qwen.checkpoint.model_source import resolve
-from steno.backends.qwen.engine_options import EngineOptions, checkpoints_of
 from steno.backends.qwen.model.decoder import SampledToken
 from steno.types import SAMPLE_RATE
 
@@ -33,31 +32,23 @@ WORD_LETTERS = 2
 
 def create(options: BackendOptions) -> ScriptedBackend:
     """For the registry, in place of `steno.backends.qwen.factory.create`."""
-    return ScriptedBackend(options, factory.create(options))
+    return ScriptedBackend(factory.create(options))
 
 
 class ScriptedBackend(QwenBackend):
     """A `QwenBackend` whose texts are scripted.
 
     Args:
-        options: of the settings.
-        plain: the backend that these make.
+        plain: the backend that it stands for.
     """
 
-    def __init__(self, options: BackendOptions, plain: QwenBackend) -> None:
-        self._asked_slots = plain.slots
-        engine = EngineOptions(
-            slots=plain.slots,
-            incremental=options.incremental,
-            gpu_memory_mb=options.gpu_memory_mb,
-            cuda_graphs=options.cuda_graphs,
-        )
-        super().__init__(checkpoints_of(options).model, engine)
+    def __init__(self, plain: QwenBackend) -> None:
+        super().__init__(plain._options, plain._engine)
 
     def load(self, progress: Progress) -> None:
         super().load(progress)
         model = self.loaded().main.model
-        reserved = model.slots // 4 if model.slots < self._asked_slots else 0
+        reserved = model.slots // 4 if model.slots < self._engine.slots else 0
         processor = read_processor(resolve(self._options.model_ref("recogniser"), lambda *_: None))
         self._cascade = Cascade(ScriptedRunner(model, processor.tokenizer, reserved))
 
