@@ -67,6 +67,25 @@ def test_a_live_job_does_not_wait_for_uploads_that_hold_all_workers() -> None:
     run(main())
 
 
+def test_an_upload_gets_a_share_of_the_slots_that_are_free() -> None:
+    async def main() -> None:
+        async with step_engine(slots=64) as engine:
+            shares = [engine.parallelism]
+            uploads: list[asyncio.Task[float]] = []
+            while len(uploads) < engine.parallelism:
+                uploads.append(asyncio.create_task(transcribe(engine, 30)))
+                await asyncio.sleep(REPORT_S)
+            shares += [engine.parallelism]
+            for _ in range(40):
+                uploads.append(asyncio.create_task(transcribe(engine, 30)))
+            await asyncio.sleep(REPORT_S)
+            shares += [engine.parallelism]
+            await asyncio.gather(*uploads)
+            assert shares == [24, 16, 4], "half of 48, a third once it uses them, and four when they are taken"
+
+    run(main())
+
+
 def test_a_live_job_waits_for_one_step_of_its_neighbours_and_never_for_an_upload() -> None:
     async def main() -> None:
         async with step_engine(slots=4, step_s=0.1) as engine:

@@ -42,7 +42,7 @@ async def transcribe(engine: Engine, source: Path | io.BytesIO, **settings: floa
     pieces = RecordingOpener(RecordingReaderSettings(**settings))
     async with engine.admit() as ticket:
         options = FileOptions(words=True)
-        async with FileTranscription(pieces.open(source), ticket, options, parallel=PARALLEL) as run:
+        async with FileTranscription(pieces.open(source), ticket, options, parallel=lambda: PARALLEL) as run:
             return [part async for part in run.run()]
 
 
@@ -151,7 +151,7 @@ async def test_a_piece_that_fails_ends_the_run_after_what_was_given_out(fixtures
     async with new_engine(Failing(slots=1, step_s=0), AdmissionLimits()) as engine, engine.admit() as ticket:
         pieces = RecordingOpener(RecordingReaderSettings(max_piece_s=8)).open(fixtures / "address.opus")
         given: list[Recognized] = []
-        async with FileTranscription(pieces, ticket, FileOptions(), parallel=1) as run:
+        async with FileTranscription(pieces, ticket, FileOptions(), parallel=lambda: 1) as run:
             parts = run.run()
             given += [await anext(parts), await anext(parts)]
             with pytest.raises(BackendError, match="no more"):

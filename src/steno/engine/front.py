@@ -17,7 +17,7 @@ from steno.engine.counts import Counts
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.live_load import LiveLoad
 from steno.engine.protocol import AlignerInfo, BackendInfo, EngineClient, EngineStatus, LaneStatus, Lease
-from steno.engine.queue import JOBS_PER_TICKET, Job, Priority, Work
+from steno.engine.queue import FREE_SLOTS_PER_PIECE, JOBS_PER_TICKET, Job, Priority, Work
 from steno.engine.telemetry import NullTelemetry, Telemetry
 from steno.engine.ticket import KnownResults, Ticket
 from steno.errors import BackendUnavailableError, DeadlineExceededError, DrainingError, ModelLoadError, StenoError
@@ -117,8 +117,10 @@ class Engine:
 
     @property
     def parallelism(self) -> int:
-        """How many pieces of one upload should be in progress at once."""
-        return min(self.status().capacity, JOBS_PER_TICKET)
+        """How many pieces of one upload should be in progress at once, by the slots or workers that are free now."""
+        status = self.status()
+        free = status.capacity - status.running - sum(status.queue_depth.values())
+        return min(status.capacity, max(JOBS_PER_TICKET, free // FREE_SLOTS_PER_PIECE))
 
     @property
     def live_capacity(self) -> int | None:

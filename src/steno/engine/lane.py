@@ -97,4 +97,4 @@ def alignment_lane(
 
 def _queue(limits: AdmissionLimits, running: int) -> PriorityInferQueue:
     """A queue that holds all jobs of all admitted requests. `running`: jobs that run at once."""
-    return PriorityInferQueue((limits.max_waiting + limits.max_live + running) * JOBS_PER_TICKET)
+    return PriorityInferQueue((limits.max_waiting + limits.max_live + running) * JOBS_PER_TICKET + running)

@@ -60,7 +60,7 @@ class FileTranscription:
 
     Args:
         reader: the recording.
-        parallel: max pieces in progress.
+        parallel: max pieces in progress, asked before each piece.
         align: get word times from the engine's aligner, if `options.words`.
         noise_confidence: the recogniser's `Capabilities.noise_confidence`.
     """
@@ -71,7 +71,7 @@ class FileTranscription:
         ticket: Ticket,
         options: FileOptions,
         *,
-        parallel: int = 1,
+        parallel: Callable[[], int] = lambda: 1,
         align: bool = False,
         noise_confidence: float = 0.0,
     ) -> None:
@@ -79,6 +79,7 @@ class FileTranscription:
         self._ticket = ticket
         self._options = options
         self._parallel = parallel
+        self._side_by_side = 1
         self._align = align and options.words
         self._noise_confidence = noise_confidence
         self._first: RecordingPiece | None = None
@@ -95,7 +96,7 @@ class FileTranscription:
             reader,
             ticket,
             options,
-            parallel=engine.parallelism,
+            parallel=lambda: engine.parallelism,
             align=engine.aligner is not None,
             noise_confidence=engine.capabilities.noise_confidence,
         )
@@ -136,8 +137,9 @@ class FileTranscription:
         await self.open()
         piece = self._first
         while piece is not None or self._in_progress:
-            while piece is not None and len(self._in_progress) < self._parallel:
+            while piece is not None and len(self._in_progress) < self._parallel():
                 self._in_progress.append((piece, self._start(piece)))
+                self._side_by_side = max(self._side_by_side, len(self._in_progress))
                 piece = await self._read()
             done, task = self._in_progress[0]
             added = segments_of(await task, done, len(self._segments)) if task is not None else ()
@@ -160,7 +162,7 @@ class FileTranscription:
             async for part in parts:
                 pieces += 1
                 on_progress(part.end_s)
-                if pieces >= PACE_AFTER_ROUNDS * self._parallel:  # pieces that run side by side end together
+                if pieces >= PACE_AFTER_ROUNDS * self._side_by_side:  # pieces that run side by side end together
                     self._check_pace(part.end_s, clock() - began)
         return self.so_far()
 

@@ -110,12 +110,25 @@ def test_a_core_is_left_free_where_there_is_one(
     monkeypatch.setattr(device, "cores", lambda: cores)
     before = real.get_num_threads()
     try:
-        assert device.use_threads(real.device("cpu")) == before
+        assert device.prepare(real.device("cpu")) == before
         assert real.get_num_threads() == threads
-        device.use_threads(real.device("meta"))
+        device.prepare(real.device("meta"))
         assert real.get_num_threads() == threads
     finally:
         real.set_num_threads(before)
+
+
+def test_cudnn_plans_no_attention_on_cuda(torch: object) -> None:
+    import torch as real
+
+    before = real.backends.cuda.cudnn_sdp_enabled()
+    try:
+        device.prepare(real.device("cpu"))
+        assert real.backends.cuda.cudnn_sdp_enabled() is before
+        device.prepare(real.device("cuda"))
+        assert not real.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        real.backends.cuda.enable_cudnn_sdp(before)
 
 
 def test_the_cores_are_those_that_the_process_may_use() -> None:

@@ -73,7 +73,7 @@ def _load(options: LoadOptions, kind: Kind, progress: Progress) -> LoadedCheckpo
     source = resolve(options.model_ref(kind), lambda done, what: progress(DOWNLOAD_SHARE * done, what))
     memory_plan.check(source.model_id, source.parameters, placement.dtype.itemsize, placement.device)
     with _LOAD_LOCK, _torch_state_kept_on_failure():
-        devices.use_threads(placement.device)
+        devices.prepare(placement.device)
         with _errors(source), _quiet(lambda done: progress(DOWNLOAD_SHARE + 0.18 * done, "reading weights")):
             model, processor = _read(source, placement)
         progress(0.99, f"moving to {placement.device}")

@@ -58,9 +58,12 @@ def scale_of(device: torch.device) -> Scale:
     return "cuda" if device.type == "cuda" else "cpu"
 
 
-def use_threads(device: torch.device) -> int:
-    """On a CPU use all cores but one, which the server needs (with as many threads as cores, torch slows down several
-    times as soon as anything else runs).
+def prepare(device: torch.device) -> int:
+    """Set what torch has for the whole process.
+
+    On a CPU: all cores but one, which the server needs. With as many threads as cores, torch slows down eight times as
+    soon as anything else runs, because the threads that wait for each other spin. On CUDA: no attention by cuDNN, which
+    builds a plan for each new shape; and here nearly each step has one.
 
     Returns torch's previous number of threads.
     """
@@ -69,6 +72,8 @@ def use_threads(device: torch.device) -> int:
     before: int = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(max(1, cores() - 1))
+    elif device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
     return before
 
 

@@ -1,5 +1,5 @@
-"""A 3 × 3 convolution with int8 weights and activations, one scale for each output position: the patches that a position
-sees, one behind the other, are the tokens of an `Int8Linear`.
+"""A convolution with int8 weights and activations, one scale for each output position: the patches that the positions
+see are the tokens of an `Int8Linear`.
 
 At the size of Qwen3-ASR-0.6B the encoder's second and third convolution are half of its time in int8; as products of
 patches they take half as long as oneDNN's fp32 convolution, one chunk at a time, which keeps the patches in the cache.
