@@ -29,8 +29,8 @@ Result: TypeAlias = Hypothesis | Alignment
 
 
 JOBS_PER_TICKET = 4
-"""Pieces of one request that may be in progress however busy the engine is; with the admission limits and the slots this
-bounds the queue."""
+"""Pieces of one request that may be in progress however busy the engine is; with the admission limits and the slots
+this bounds the queue."""
 
 FREE_SLOTS_PER_PIECE = 2
 """An upload has another piece in progress for so many free slots: alone on a large GPU it uses a third of them, and
