@@ -216,26 +216,32 @@ def live_of(
 
 def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
     """Create the opener of recordings, which cuts them into pieces that the engine's backend accepts. Close it."""
+    return opener_of(settings, longest_piece_s(settings, engine))
+
+
+def opener_of(settings: Settings, max_piece_s: float) -> RecordingOpener:
+    """As `recordings_of`, for pieces that something else recognises."""
     size = settings.max_decoders or max(LEAST_DECODERS, DECODERS_PER_CORE * (os.cpu_count() or 1))
     decoders = DecoderPool(_front_share(settings, size), _decoder_limits_of(settings, FILE_NICENESS))
     return RecordingOpener(
         RecordingReaderSettings(
-            max_audio_s=settings.max_audio_s,
-            max_piece_s=longest_piece_s(settings, engine),
-            vad_threshold=settings.vad_threshold,
+            max_audio_s=settings.max_audio_s, max_piece_s=max_piece_s, vad_threshold=settings.vad_threshold
         ),
         decoders,
     )
 
 
 def url_fetcher_of(settings: Settings) -> UrlFetcher | None:
-    """Create the fetcher of recordings at URLs; None if they are not allowed. Close it.
+    """Create the fetcher of recordings at URLs that clients name; None if they are not allowed. Close it.
 
     Raises:
         SettingsError: a scheme needs a package that is not installed.
     """
-    if not settings.allow_urls:
-        return None
+    return fetcher_of(settings) if settings.allow_urls else None
+
+
+def fetcher_of(settings: Settings) -> UrlFetcher:
+    """As `url_fetcher_of`, for URLs that the user of this process names."""
     from steno.outbound import object_store
     from steno.outbound.fetch import FetchLimits, UrlFetcher
     from steno.outbound.url_policy import WEB, policy_of

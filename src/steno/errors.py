@@ -33,7 +33,8 @@
     ├── JobQuotaError              the client has as many jobs, or hours of audio, as it may
     ├── JobStorageError            the disk for jobs is full, read-only or damaged
     ├── ArchiveError               an archive cannot be used
-    │   └── ManifestError                a recording's manifest is missing or invalid
+    │   ├── ManifestError                a recording's manifest is missing or invalid
+    │   └── StageNotReadyError           a stage of a recording needs the result of an earlier one
     ├── RetryableError             retry after `retry_after_s`
     │   ├── OverloadedError              all capacity is in use
     │   └── UnavailableError             the server cannot serve now
@@ -207,6 +208,10 @@ class ArchiveError(StenoError):
 
 class ManifestError(ArchiveError):
     code = "invalid_manifest"
+
+
+class StageNotReadyError(ArchiveError):
+    code = "stage_not_ready"
 
 
 class RetryableError(StenoError):

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 
 def write_whole(path: Path, content: str | bytes, *, lasting: bool = False) -> None:
@@ -27,7 +27,7 @@ def write_whole(path: Path, content: str | bytes, *, lasting: bool = False) -> N
 
 
 @contextmanager
-def new_file(path: Path, *, lasting: bool = False) -> Iterator[IO[bytes]]:
+def new_file(path: Path, *, lasting: bool = False) -> Iterator[BinaryIO]:
     """A temporary file beside `path`, moved there at the end of the context, and deleted if that raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

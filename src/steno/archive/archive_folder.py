@@ -29,7 +29,6 @@ class ArchiveOptions(BaseModel):
 
     language: str | None = None
     track: str | None = None
-    hotwords: tuple[str, ...] = ()
 
 
 class ArchiveFile(BaseModel):
@@ -122,6 +121,13 @@ class ArchiveFolder:
         """The (first) file of the stage's result that is in use."""
         result = manifest.result(stage)
         return self.path_of(manifest.id, result.files[0]) if result is not None else None
+
+    def clean(self, recording: str) -> None:
+        """Delete the temporary files of a run that was killed. Only for who holds `exclusive`."""
+        with self._locked(self.work_of(recording) / LOCK):
+            for folder in (self.folder_of(recording), self.work_of(recording)):
+                for path in folder.glob(".*"):
+                    path.unlink()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -178,8 +178,8 @@ class RecordingManifest(ManifestPart):
         return self.made(stage, self.current.get(stage, ""))
 
     def made(self, stage: StageName, key: str) -> StageResult | None:
-        """The stage's result of this key, in use or not."""
-        return next((each for each in self.results if (each.stage, each.key) == (stage, key)), None)
+        """The stage's last result of this key, in use or not."""
+        return next((each for each in reversed(self.results) if (each.stage, each.key) == (stage, key)), None)
 
     @property
     def clock(self) -> ChatClock | None:
