@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from steno.cli.archive_add import add
+from steno.cli.archive_export import export
 from steno.cli.archive_run import run
 from steno.cli.archive_status import status, verify
 
@@ -22,10 +23,11 @@ def command() -> None:
     steno archive run --language en             computes what is missing
     steno archive status
     steno archive verify                        compares all files with their checksums
+    steno archive export -f lhotse -o out       a dataset for training
 
     Without --archive or ARCHIVE_DIR the archive is the folder "archive" here.
     """
 
 
-for each in (add, run, status, verify):
+for each in (add, run, status, verify, export):
     command.add_command(each)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -62,7 +62,7 @@ class AudioStage:
             return {"duration_s": float(audio.duration * audio.time_base)}
 
 
-def write_flac(file: BinaryIO, chunks: Generator[Audio, None, None], report: Callable[[float], None]) -> int:
+def write_flac(file: BinaryIO, chunks: Iterator[Audio], report: Callable[[float], None]) -> int:
     """Encode mono audio of `SAMPLE_RATE` as 16-bit FLAC. Returns the number of samples.
 
     Raises:
