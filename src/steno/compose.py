@@ -219,13 +219,15 @@ def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
     return opener_of(settings, longest_piece_s(settings, engine))
 
 
-def opener_of(settings: Settings, max_piece_s: float) -> RecordingOpener:
-    """As `recordings_of`, for pieces that something else recognises."""
+def opener_of(settings: Settings, max_piece_s: float, max_audio_s: float | None = None) -> RecordingOpener:
+    """As `recordings_of`, for pieces of this length. `max_audio_s`: of a recording; None = that of the settings."""
     size = settings.max_decoders or max(LEAST_DECODERS, DECODERS_PER_CORE * (os.cpu_count() or 1))
     decoders = DecoderPool(_front_share(settings, size), _decoder_limits_of(settings, FILE_NICENESS))
     return RecordingOpener(
         RecordingReaderSettings(
-            max_audio_s=settings.max_audio_s, max_piece_s=max_piece_s, vad_threshold=settings.vad_threshold
+            max_audio_s=max_audio_s or settings.max_audio_s,
+            max_piece_s=max_piece_s,
+            vad_threshold=settings.vad_threshold,
         ),
         decoders,
     )

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from steno.archive.stages.stage import StageTools
     from steno.settings import Settings
 
+MAX_AUDIO_S = 7 * 24 * 3600.0
+"""Of a recording. MAX_AUDIO_S is for what clients send to a server: streams are recorded for longer."""
+
 
 @click.command()
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), default=2, show_default=True, help="Recordings at once.")
@@ -145,14 +148,14 @@ async def _tools(
 
         with Client(url, api_key) as client:
             recognizer = ServerRecognizer(client, await asyncio.to_thread(client.get, "/health"))
-            opener = compose.opener_of(config, compose.MAX_PIECE_S)
+            opener = compose.opener_of(config, compose.MAX_PIECE_S, MAX_AUDIO_S)
             try:
                 yield StageTools(opener, recognizer, options)
             finally:
                 await opener.aclose()
         return
     engine = compose.engine_of(config)
-    opener = compose.recordings_of(config, engine)
+    opener = compose.opener_of(config, compose.longest_piece_s(config, engine), MAX_AUDIO_S)
     try:
         async with engine:
             yield StageTools(opener, EngineRecognizer(engine, config.model_revision), options)
