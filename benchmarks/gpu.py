@@ -1,195 +1,258 @@
-"""Capacity of one GPU: Qwen3-ASR of true size with random weights and scripted tokens.
+"""What users of one GPU see: Qwen3-ASR of true size through the server, with VAD, real speech and scripted text.
 
-    python -m benchmarks.gpu [--size 0.6B] [--json out/gpu.json]
-    python -m benchmarks.gpu --backend vllm [--size 0.6B]
-    python -m benchmarks.gpu --device cpu --model tests/tiny/tiny-asr --quick
+    python -m benchmarks.gpu --json out/gpu.json [--sizes 0.6B 1.7B] [--budget-s 560]
+    python -m benchmarks.gpu --dry-run
 
-One run of minutes measures everything. It runs the engine alone, without server and VAD (`benchmarks.live` measures
-those).
+It needs nothing but the repository and its environment. The weights are random and made here; the server is the real
+one, with a backend that computes the whole model and then replaces the tokens by a script (`gpu_parts`). Each size is
+served with CUDA graphs and without them. What does not fit into --budget-s is left out, and said so in `notes`; the
+JSON is written after each part, so that a run that is cut leaves what it has. --dry-run runs all of it on a CPU with
+the tiny checkpoint in about a minute.
 
-`--backend vllm` runs the same load on vLLM, where it is installed, without the times of the parts.
+Names begin with the size, those of the server also with `graphs` or `eager` (`0.6B_graphs_live_streams`):
 
-- live_streams: max streams that keep the p95 of steps under --bound-ms, in real time: each speaks for 3 s of every 5,
-  which makes an utterance, and has a step every 480 ms. Goals: 500 (0.6B), 200 (1.7B).
-- step_ms: median step of one stream alone. Goal: 25.
-- offline_audio_s_per_s: recordings in pieces of 24 s through --offline-slots slots. Goals: 2000 (0.6B), 1200 (1.7B).
-- decode_ms, decode_graphs_ms: one decoding iteration of 1, 32 and 128 rows, without and with CUDA graphs.
-- encode_ms, fill_ms: encoding a window of each of 1, 32 and 128 streams; prefilling their audio.
+- live_streams: most streams that keep the p95 of partials under --bound-ms; live_partial_p95_ms, live_final_p95_ms and
+  live_late there; live_N_p95_ms of each trial. Goals: 500 (0.6B), 200 (1.7B).
+- offline_N_audio_s_per_s: recordings of 3 to 60 s, N at once; offline_N_p50_ms, offline_N_p95_ms: their latency.
+  Goals with 128: 2000 (0.6B), 1200 (1.7B).
+- first_text_N_ms, first_text_N_p95_ms: from a request until the first text of its event stream, N at once.
+- offline_N_STAGE_ms: what the server says of its stages in `Server-Timing`. …_step_share: share of the time in which
+  the engine computed; …_batch: requests in a step; …_queue_wait_ms; …_vad_share; …_cpu_cores: of all its processes.
+- encode_N_ms, prefill_N_ms, first_token_N_ms, decode_N_ms, decode_graphs_N_ms: the engine alone, a batch of N
+  utterances of 5 s. …_share_OPERATOR: of the GPU's time; …_gpu_idle_share: it waited for the CPU.
+- start_s: from the start of the server with its model loaded by the first request.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
+import json
+import os
+import statistics
+import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import torch
+import numpy as np
 
-from benchmarks import harness
-from benchmarks.live_load import PERIOD_S, PIECE_S, SPEECH_S, end_of, most_streams, next_step
-from benchmarks.offline import true_size
-from benchmarks.scripted_qwen import Scripted, new_request
-from steno.backends.qwen.batching.request import Request
-from steno.backends.qwen.batching.runner import ModelRunner
-from steno.backends.qwen.checkpoint.loader import load_recogniser
-from steno.backends.qwen.engine_options import LoadOptions
-from steno.backends.qwen.model.decoder import PrefillRequest
-from steno.backends.qwen.model.model import AsrModel, warm_up_audio
-from steno.backends.qwen.model.quantize import quantize
-from steno.types import SAMPLE_RATE
+from benchmarks import harness, speech
+from benchmarks.gpu_parts import stages
+from benchmarks.gpu_parts.budget import Budget
+from benchmarks.gpu_parts.streams import best_of, search, trial
+from benchmarks.gpu_parts.uploads import Recording, first_text_s, read_recordings, upload_all
+from benchmarks.live import LIMITS
+from benchmarks.offline import CLIPS, ROOT, TINY
+from benchmarks.server import Server
 
-SLOT_TOKENS = 1024
-ROWS = (1, 32, 128)
-
-
-@dataclass(slots=True)
-class Load:
-    """Streams in real time."""
-
-    runner: ModelRunner
-    streams: int
-    seconds: float
-    audio: Any
-
-    def run(self) -> list[float]:
-        """The lags of all steps, seconds from when each was due."""
-        due = [(PERIOD_S * n / self.streams, n, 1) for n in range(self.streams)]
-        heapq.heapify(due)
-        in_progress: dict[Request, float] = {}
-        lags: list[float] = []
-        began = time.perf_counter()
-        while (now := time.perf_counter() - began) < self.seconds or in_progress:
-            while due and due[0][0] <= now and now < self.seconds:
-                at, stream, step = heapq.heappop(due)
-                in_progress[self._start(stream, step)] = at
-                at, step = next_step(at, step)
-                heapq.heappush(due, (at, stream, step))
-            if not in_progress:
-                time.sleep(max(0.0, min(due[0][0] - now, 0.01)))
-                continue
-            for request in self.runner.step():
-                lags.append(time.perf_counter() - began - in_progress.pop(request))
-                assert request.failure is None
-        for stream in range(self.streams):
-            self.runner.forget(str(stream))
-        return lags
-
-    def _start(self, stream: int, step: int) -> Request:
-        end_s = end_of(step)
-        audio = self.audio[: round(end_s * SAMPLE_RATE)]
-        request = new_request(audio, str(stream), final=end_s >= SPEECH_S)
-        self.runner.add_request(request)
-        return request
+MODULE = "benchmarks.gpu_parts.scripted_steno"
+OPEN = {**LIMITS, "MAX_QUEUE": "4096", "MAX_UPLOADS_PER_CLIENT": "4096", "ALIGNER": "none", "IDLE_TIMEOUT": "0"}
+"""No limit of the server is reached before the GPU's."""
+ENGINE_S, SERVER_S = 60.0, 60.0
+"""About what the engine's parts and a server's start and uploads take: with less left, they are left out."""
 
 
 def main() -> None:
     options = _options()
     report = harness.Report("gpu", options)
-    with tempfile.TemporaryDirectory() as folder:
-        model = str(options.model) if options.model else true_size(Path(folder), options.size)
-        if options.backend == "vllm":
-            from benchmarks.gpu_vllm import measure
-
-            measure(model, options, report)
-            report.finish()
-            return
-        loaded = load_recogniser(LoadOptions(model, device=options.device, dtype=options.dtype), lambda *_: None)
-    if options.int8:
-        quantize(loaded.model, loaded.device)
-    audio = warm_up_audio(PIECE_S)
-    _parts(report, loaded, audio, options.quick)
-    report.add("step_ms", *(1000 * lag for lag in _alone(loaded, audio, 10.0 if options.quick else 30.0)))
-    report.add("offline_audio_s_per_s", _offline(loaded, audio, 4 if options.quick else options.offline_slots))
-    report.add("live_streams", _most_streams(loaded, audio, options))
+    budget = Budget(options.budget_s, report)
+    runs = [(size, graphs) for size in options.sizes for graphs in (True, False)]
+    with _models(options) as models:
+        for number, (size, graphs) in enumerate(runs):
+            model = models[size].wait()
+            if graphs and budget.allows(f"the parts of the engine, {size}", ENGINE_S):
+                _engine(report, options, size, model, budget.left_s)
+            own = budget.part(len(runs) - number)
+            name = f"{size}_{'graphs' if graphs else 'eager'}"
+            if own.allows(f"the server, {name}", SERVER_S):
+                try:
+                    _serve(report, options, name, model, graphs, own)
+                except Exception:  # noqa: BLE001 - a boundary: the other servers are measured, and the JSON has the reason
+                    report.note(f"{name} failed: {traceback.format_exc(limit=-3)}")
+            report.save()
     report.finish()
 
 
-def _parts(report: harness.Report, loaded: Any, audio: Any, is_quick: bool) -> None:
-    """Time per part."""
-    for rows in ROWS[:2] if is_quick else ROWS:
-        model = AsrModel(loaded, rows, SLOT_TOKENS)
-        for is_warm in (False, True):
-            encode_s, fill_s = _encode_and_prefill(model, rows, audio[: 8 * SAMPLE_RATE - 4000])
-            if is_warm:
-                report.add(f"encode_{rows}_ms", 1000 * encode_s)
-                report.add(f"fill_{rows}_ms", 1000 * fill_s)
-        tokens = dict.fromkeys(range(rows), 5)
-        report.add(f"decode_{rows}_ms", *_decoding(model, tokens))
-        if loaded.device.type == "cuda":
-            model.use_graphs()
-            decoding = _decoding(model, tokens)
-            assert not model.graphs_failed, "the steps could not be captured: see the warning"
-            report.add(f"decode_graphs_{rows}_ms", *decoding)
+def _engine(report: harness.Report, options: argparse.Namespace, size: str, model: str, limit_s: float) -> None:
+    plan = {
+        "model": model,
+        "device": options.device,
+        "dtype": options.dtype,
+        "quantize": options.quantize,
+        "rows": options.rows,
+    }
+    command = [sys.executable, "-m", "benchmarks.gpu_parts.engine_parts", json.dumps(plan)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        limit = threading.Timer(limit_s, process.kill)
+        limit.start()
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    found = json.loads(line)
+                    report.add(f"{size}_{found['name']}", *found["values"])
+        finally:
+            limit.cancel()
+    if process.returncode:
+        report.note(f"the parts of the engine, {size}, ended with {process.returncode}")
+    report.save()
 
 
-def _encode_and_prefill(model: AsrModel, rows: int, audio: Any) -> tuple[float, float]:
-    """Seconds to encode a window for each slot, and to prefill it."""
-    states = [model.encoder.new_audio_state() for _ in range(rows)]
-    for state in states:
-        state.extend(audio)
-    encode_s = _timed(lambda: model.encode(states), model.device)
-    before, after = model.prompt_builder.around("", "en")
-    prefills = [PrefillRequest(n, [before, *state.embeddings], after) for n, state in enumerate(states)]
-    return encode_s, _timed(lambda: model.prefill(prefills), model.device)
-
-
-def _decoding(model: AsrModel, tokens: dict[int, int]) -> list[float]:
-    model.decode(tokens)
-    return [1000 * _timed(lambda: model.decode(tokens), model.device) for _ in range(20)]
-
-
-def _timed(do: Callable[[], object], device: torch.device) -> float:
+def _serve(
+    report: harness.Report, options: argparse.Namespace, name: str, model: str, graphs: bool, budget: Budget
+) -> None:
+    """Everything that is measured through a server."""
+    settings = {
+        "ASR_BACKEND": "qwen", "MODEL_ID": model, "DEVICE": options.device, "DTYPE": options.dtype,
+        "USE_CUDA_GRAPHS": str(graphs).lower(), "QUANTIZE": options.quantize,
+        **({"FRONTS": str(options.fronts)} if options.fronts > 1 else {}),
+    }  # fmt: skip
+    recordings = read_recordings(CLIPS)
     began = time.perf_counter()
-    do()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    with Server(MODULE, **OPEN, **settings) as server:
+        upload_all(server.url, recordings, 1, 1)
+        report.add(f"{name}_start_s", time.perf_counter() - began)
+        trial(server.url, speech.SAMPLE, options.fronts, 4.0)  # loads the VAD in every front
+        for at_once in options.at_once:
+            _offline(report, options, name, server, recordings, at_once)
+        for at_once in options.first_text:
+            seconds = first_text_s(server.url, _middle(recordings), at_once, max(at_once * 2, options.requests))
+            report.add(f"{name}_first_text_{at_once}_ms", *(1000 * each for each in seconds))
+            report.add(f"{name}_first_text_{at_once}_p95_ms", 1000 * float(np.percentile(seconds, 95)))
+        report.save()
+        _live(report, options, name, server, budget)
+        for line in server.log().splitlines():
+            if "USE_CUDA_GRAPHS" in line:
+                report.note(f"{name}: {line}")
 
 
-def _alone(loaded: Any, audio: Any, seconds: float) -> list[float]:
-    return Load(Scripted(loaded, 1, SLOT_TOKENS), 1, seconds, audio).run()
+def _offline(
+    report: harness.Report,
+    options: argparse.Namespace,
+    name: str,
+    server: Server,
+    recordings: list[Recording],
+    at_once: int,
+) -> None:
+    name = f"{name}_offline_{at_once}"
+    before = stages.look(server)
+    served = upload_all(server.url, recordings, at_once, max(at_once * 4, options.requests))
+    for what, value in stages.shares(before, stages.look(server)).items():
+        report.add(f"{name}_{what}", value)
+    report.add(f"{name}_audio_s_per_s", served.audio_s / served.wall_s)
+    for percent in (50, 95):
+        report.add(f"{name}_p{percent}_ms", 1000 * float(np.percentile(served.latencies_s, percent)))
+    for stage, ms in served.stages_ms.items():
+        report.add(f"{name}_{stage}_ms", statistics.median(ms))
 
 
-def _offline(loaded: Any, audio: Any, slots: int) -> float:
-    """Three pieces per slot, each as soon as a slot is free."""
-    runner = Scripted(loaded, slots, SLOT_TOKENS)
-    pieces, done = 3 * slots, 0
-    began = time.perf_counter()
-    for _ in range(pieces):
-        runner.add_request(new_request(audio))
-    while done < pieces:
-        done += len(runner.step())
-    return pieces * PIECE_S / (time.perf_counter() - began)
+def _live(report: harness.Report, options: argparse.Namespace, name: str, server: Server, budget: Budget) -> None:
+    before, trials = stages.look(server), []
+    for tried in search(
+        server.url, speech.SAMPLE, budget,
+        start=options.start, most=options.most, seconds=options.seconds, bound_ms=options.bound_ms,
+    ):  # fmt: skip
+        print(f"  {tried}", flush=True)
+        trials.append(tried)
+        report.add(f"{name}_live_{tried.streams}_p95_ms", tried.partial_p95_ms)
+        report.save()
+    for what, value in stages.shares(before, stages.look(server)).items():
+        report.add(f"{name}_live_{what}", value)
+    best = best_of(trials, options.bound_ms)
+    report.add(f"{name}_live_streams", best.streams if best else 0)
+    if best:
+        report.add(f"{name}_live_partial_p95_ms", best.partial_p95_ms)
+        report.add(f"{name}_live_final_p95_ms", best.final_p95_ms)
+        report.add(f"{name}_live_late", best.late)
 
 
-def _most_streams(loaded: Any, audio: Any, options: argparse.Namespace) -> int:
-    def lags_of(streams: int) -> list[float]:
-        slots = min(max(streams, 2), options.max_slots)
-        seconds = 6.0 if options.quick else options.seconds
-        return Load(Scripted(loaded, slots, SLOT_TOKENS), streams, seconds, audio).run()
+def _middle(recordings: list[Recording]) -> Recording:
+    """Of median length."""
+    return sorted(recordings, key=lambda each: each.seconds)[len(recordings) // 2]
 
-    return most_streams(lags_of, options)
+
+class Making:
+    """Weights that are being made, in a process of their own."""
+
+    def __init__(self, folder: Path, size: str) -> None:
+        self._folder = folder
+        command = [sys.executable, "-m", "benchmarks.true_size", str(TINY), str(folder), "--size", size]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
+
+    def wait(self) -> str:
+        """The folder, once it is complete."""
+        if self._process.wait(300):
+            raise RuntimeError(f"the weights for {self._folder} could not be made")
+        return str(self._folder)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Given(Making):
+    """A checkpoint that is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def wait(self) -> str:
+        return str(self._folder)
+
+    def stop(self) -> None:
+        pass
+
+
+@contextmanager
+def _models(options: argparse.Namespace) -> Iterator[dict[str, Making]]:
+    """The checkpoint of each size. All are made at once, while the first one is measured."""
+    if options.model:
+        yield dict.fromkeys(options.sizes, Given(options.model))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        made = {size: Making(Path(folder) / size, size) for size in options.sizes}
+        try:
+            yield made
+        finally:
+            for each in made.values():
+                each.stop()
 
 
 def _options() -> argparse.Namespace:
+    cores = os.cpu_count() or 1
     parser = harness.parser(__doc__)
-    parser.add_argument("--model", type=Path, help="a checkpoint; by default random weights of --size")
-    parser.add_argument("--backend", default="qwen", choices=["qwen", "vllm"], help="steno's own engine, or vLLM's")
-    parser.add_argument("--size", default="0.6B", choices=["0.6B", "1.7B"])
+    parser.add_argument("--dry-run", action="store_true", help="all of it on a CPU, with the tiny checkpoint")
+    parser.add_argument("--budget-s", type=float, default=560.0, help="of the whole run")
+    parser.add_argument("--sizes", nargs="+", default=["0.6B", "1.7B"], choices=["0.6B", "1.7B"])
+    parser.add_argument("--model", type=Path, help="a checkpoint in place of random weights; its name is the size's")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--int8", action="store_true", help="with QUANTIZE=int8")
-    parser.add_argument("--bound-ms", type=float, default=500.0)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each trial")
+    parser.add_argument("--quantize", default="none", choices=["none", "int8", "fp8"], help="the server's QUANTIZE")
+    parser.add_argument("--fronts", type=int, default=4 if cores >= 8 else 1, help="processes that serve the port")
+    parser.add_argument("--bound-ms", type=float, default=500.0, help="p95 of partials")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each live trial")
+    parser.add_argument("--start", type=int, default=256, help="streams of the first trial")
     parser.add_argument("--most", type=int, default=2048, help="streams that are tried")
-    parser.add_argument("--max-slots", type=int, default=1024)
-    parser.add_argument("--offline-slots", type=int, default=128)
-    return parser.parse_args()
+    parser.add_argument("--at-once", type=int, nargs="+", default=[1, 8, 128], help="uploads")
+    parser.add_argument("--first-text", type=int, nargs="+", default=[1, 16], help="requests at once")
+    parser.add_argument("--requests", type=int, default=12, help="at least, of each number at once")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 16, 128], help="of the engine's parts")
+    dry = {
+        "device": "cpu", "model": TINY, "fronts": 1, "seconds": 5.0, "start": 1, "most": 2,
+        "at_once": [1, 4], "first_text": [1, 2], "requests": 4, "rows": [1, 2], "budget_s": 240.0,
+    }  # fmt: skip
+    options, _ = parser.parse_known_args()
+    if options.dry_run or options.quick:
+        parser.set_defaults(**dry)
+    options = parser.parse_args()
+    if options.model:
+        options.sizes = [options.model.name]
+    return options
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The load of `benchmarks.gpu` on vLLM: the same streams, steps and pieces through the vLLM backend."""
+"""The load of `benchmarks.gpu_engine` on vLLM: the same streams, steps and pieces through the vLLM backend."""
 
 from __future__ import annotations
 

@@ -42,23 +42,35 @@ class Report:
         self._name = name
         self._options = options
         self._samples: dict[str, list[float]] = {}
+        self._notes: list[str] = []
+        self._targets: dict[str, float] = {}
         self._began = time.time()
 
     def add(self, name: str, *values: float) -> None:
         self._samples.setdefault(name, []).extend(values)
+
+    def note(self, text: str) -> None:
+        """Say it, and keep it in the JSON: what was left out, and why."""
+        print(text, flush=True)
+        self._notes.append(text)
+
+    def save(self) -> None:
+        """Write the JSON with what there is, if it was asked for: a run that is cut leaves that."""
+        if self._options.json:
+            self._options.json.parent.mkdir(parents=True, exist_ok=True)
+            document = self._document(self._targets)
+            self._options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
     def summary(self) -> dict[str, float]:
         return {name: round(statistics.median(values), 4) for name, values in self._samples.items()}
 
     def finish(self, targets: dict[str, float] | None = None) -> None:
         """Print the summary (with targets, where there are any) and write the JSON if it was asked for."""
-        targets = targets or {}
+        targets = self._targets = targets or {}
         for name, value in self.summary().items():
             target = f"  (target: at most {targets[name]:g})" if name in targets else ""
             print(f"{name:32} {value:10.3f}{target}")
-        if self._options.json:
-            self._options.json.parent.mkdir(parents=True, exist_ok=True)
-            self._options.json.write_text(json.dumps(self._document(targets), indent=2) + "\n", encoding="utf-8")
+        self.save()
 
     def write_html(self, path: Path, targets: dict[str, float], plots: Sequence[Path]) -> None:
         """One page with everything in it: the command, the machine, the summary with its targets, the plots."""
@@ -90,6 +102,7 @@ class Report:
             "machine": machine(),
             "versions": versions(),
             "samples": self._samples,
+            **({"notes": self._notes} if self._notes else {}),
             "targets": targets,
             "summary": self.summary(),
         }

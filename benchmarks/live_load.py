@@ -1,4 +1,4 @@
-"""The live load of `benchmarks.gpu`: when streams step, and how many of them a machine carries."""
+"""The live load of `benchmarks.gpu_engine`: when streams step, and how many of them a machine carries."""
 
 from __future__ import annotations
 

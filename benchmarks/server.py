@@ -14,9 +14,15 @@ import psutil
 
 
 class Server:
-    """Started by `with Server(...)`; `start_s` is from the spawn to the first response of `/health`."""
+    """Started by `with Server(...)`; `start_s` is from the spawn to the first response of `/health`.
 
-    def __init__(self, **environment: str) -> None:
+    Args:
+        module: what is run with `serve`; another one than steno wraps it.
+        environment: settings.
+    """
+
+    def __init__(self, module: str = "steno", **environment: str) -> None:
+        self._module = module
         self._environment = {**os.environ, "PORT": "0", "LOG_LEVEL": "WARNING", **environment}
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self.url = ""
@@ -25,7 +31,7 @@ class Server:
     def __enter__(self) -> Server:
         began = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "steno", "serve"],
+            [sys.executable, "-m", self._module, "serve"],
             stdout=subprocess.PIPE, stderr=self._log, text=True, env=self._environment,
         )  # fmt: skip
         assert self._process.stdout is not None

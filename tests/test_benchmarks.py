@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
     ("command", "reported"),
     [
         (
-            ("gpu", "--device", "cpu", "--most", "2"),
+            ("gpu_engine", "--device", "cpu", "--most", "2"),
             {"live_streams", "step_ms", "offline_audio_s_per_s", "decode_1_ms", "encode_32_ms", "fill_32_ms"},
         ),
         (

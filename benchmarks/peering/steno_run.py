@@ -42,7 +42,7 @@ def main() -> None:
 def measure(model: AsrModel, audio: np.ndarray, tokens: int) -> Parts:
     """One clip from its samples to its last token."""
     state = model.encoder.new_audio_state()
-    features_ms = _timed(lambda: model.extend_audio(state, audio))
+    features_ms = _timed(lambda: model.extend_audio([(state, audio)]))
     encoder_ms = _timed(lambda: model.encode([state]))
     before, after = PROMPT
     model.decoder.reset_slot(0)

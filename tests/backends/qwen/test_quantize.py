@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install 'steno[qwen]'")
@@ -15,6 +17,7 @@ from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogni
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import quantize
 from steno.backends.qwen.model.cuda.fp8_linear import Fp8Linear
+from steno.backends.qwen.model.int8_conv import Int8Conv2d, is_replaceable
 from steno.backends.qwen.model.int8_linear import Int8Linear
 from steno.backends.qwen.model.memory_plan import MemoryShare
 from steno.backends.qwen.model.memory_usage import weight_bytes
@@ -65,6 +68,28 @@ def test_a_product_is_exact_to_eight_bits() -> None:
     exact = x @ weight.T
     error = (Int8Linear(weight)(x) - exact).norm() / exact.norm()
     assert error < 0.015, "8 bits of a normal distribution's maximum, for both factors"
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(2, 1), (1, 0), ((2, 1), (0, 1))])
+def test_a_convolution_is_exact_to_eight_bits(stride: Any, padding: Any) -> None:
+    torch.manual_seed(0)
+    convolution = torch.nn.Conv2d(32, 24, 3, stride, padding)
+    x = torch.nn.functional.gelu(torch.randn(3, 32, 17, 10))
+    exact = convolution(x)
+    found = Int8Conv2d(convolution)(x)
+    assert found.shape == exact.shape
+    assert (found - exact).norm() / exact.norm() < 0.02
+    assert torch.equal(Int8Conv2d(convolution)(x[1:2]), found[1:2]), "a chunk does not depend on its neighbours"
+
+
+def test_only_convolutions_of_many_channels_are_replaced() -> None:
+    loaded = load_recogniser(LoadOptions(str(ASR), device="cpu", dtype="float32"), lambda *_: None)
+    quantize.quantize(loaded.model, loaded.device)
+    tower = loaded.model.model.audio_tower
+    kinds = [type(one) for one in (tower.conv2d1, tower.conv2d2, tower.conv2d3)]
+    assert kinds == [torch.nn.Conv2d, Int8Conv2d, Int8Conv2d]
+    assert not is_replaceable(torch.nn.Conv2d(32, 32, 3, groups=32))
+    assert not is_replaceable(torch.nn.Conv2d(32, 32, 3, dilation=2))
 
 
 def test_merged_projections_share_memory_with_the_originals() -> None:

@@ -38,6 +38,7 @@ The model:
 - `model.precision`        `QUANTIZE`: which precision a checkpoint gets
 - `model.quantize`         quantises the weights of a loaded recogniser
 - `model.int8_linear`      a linear layer with int8 weights and activations, for CPUs
+- `model.int8_conv`        a convolution with int8 weights and activations, for CPUs
 - `model.projections`      merges linear layers that read the same input
 - `model.cuda.graphs`      decoding steps as CUDA graphs
 - `model.cuda.fp8_linear`  a linear layer with float8 weights and activations

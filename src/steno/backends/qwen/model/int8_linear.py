@@ -54,9 +54,14 @@ class Int8Linear(torch.nn.Module):
         """Bytes of the packed weights, which are not a parameter."""
         return self.out_features * (self.in_features + 12)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`x`: [..., in_features], fp32; returns [..., out_features]."""
-        scale = x.abs().amax(-1, keepdim=True).clamp_(min=SMALLEST)
+    def forward(self, x: torch.Tensor, largest: torch.Tensor | None = None) -> torch.Tensor:
+        """Returns [..., out_features].
+
+        Args:
+            x: [..., in_features], fp32.
+            largest: [..., 1], the largest magnitude of each token, where the caller knows it.
+        """
+        scale = (x.abs().amax(-1, keepdim=True) if largest is None else largest).clamp(min=SMALLEST)
         product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
             x / scale, 1 / self._levels, self._levels, self._packed
         )

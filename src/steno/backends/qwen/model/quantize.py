@@ -1,8 +1,8 @@
 """Quantises the weights of a loaded recogniser, in place.
 
-int8: on x86 CPUs `Int8Linear`, on other CPUs torch's dynamic quantisation (one scale for all tokens of a call), on CUDA
-torchao, weights only. Convolutions and norms are not quantised. An embedding table whose values fit into bfloat16, as
-those of every published checkpoint do, is kept in bfloat16 on a CPU: no value changes.
+int8: on x86 CPUs `Int8Linear` and `Int8Conv2d`, on other CPUs torch's dynamic quantisation of linear layers (one scale
+for all tokens of a call), on CUDA torchao, weights only. Norms are not quantised. An embedding table whose values fit
+into bfloat16, as those of every published checkpoint do, is kept in bfloat16 on a CPU: no value changes.
 
 fp8: `Fp8Linear` in the layers of the language model; encoder and vocabulary head keep their dtype, as in vLLM.
 
@@ -22,6 +22,7 @@ from loguru import logger
 from steno.backends.qwen.model import int8_linear
 from steno.backends.qwen.model.cuda import fp8_linear
 from steno.backends.qwen.model.cuda.fp8_linear import Fp8Linear
+from steno.backends.qwen.model.int8_conv import Int8Conv2d, is_replaceable
 from steno.backends.qwen.model.int8_linear import Int8Linear
 from steno.backends.qwen.model.memory_usage import weight_bytes
 from steno.backends.qwen.model.projections import drop_originals, merge_projections
@@ -62,12 +63,20 @@ def quantize(model: Any, device: torch.device, precision: str = "int8") -> None:
         quantize_(model, Int8WeightOnlyConfig())
     elif int8_linear.is_supported():
         replace_linear_layers(model.float(), lambda linear: Int8Linear(linear.weight, linear.bias))
+        replace_convolutions(model.model.audio_tower)
         _shrink_embedding(model.model.language_model.embed_tokens)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch announces torchao as the successor, which is no faster on a CPU yet
             torch.ao.quantization.quantize_dynamic(model.float(), {torch.nn.Linear}, dtype=torch.qint8, inplace=True)
     logger.info("{}: {:.0f} MB of weights instead of {:.0f} MB", precision, weight_bytes(model) / 1e6, before / 1e6)
+
+
+def replace_convolutions(module: torch.nn.Module) -> None:
+    """Replace the convolutions of an audio tower by `Int8Conv2d`, where that gains anything."""
+    for name, child in module.named_children():
+        if isinstance(child, torch.nn.Conv2d) and is_replaceable(child):
+            setattr(module, name, Int8Conv2d(child))
 
 
 def replace_linear_layers(module: torch.nn.Module, replacement: Callable[[torch.nn.Linear], torch.nn.Module]) -> None:
