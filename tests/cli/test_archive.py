@@ -209,3 +209,19 @@ def test_urls_are_fetched_as_the_settings_allow(fixtures: Path, tmp_path: Path) 
     refused = archive("run", "-a", folder)
     assert refused.returncode == 1
     assert "scheme 'http' are not allowed" in refused.stderr
+
+
+def test_a_chat_log_is_read_with_its_recording(fixtures: Path, tmp_path: Path) -> None:
+    folder, chat = tmp_path / "archive", tmp_path / "chat.jsonl"
+    lines = [{"time": n * 0.5, "author": "kim", "text": f"message {n}"} for n in (2, 0, 1)]
+    chat.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (talk,) = archive("add", fixtures / "letter.flac", "--chat", chat, "-a", folder).stdout.split()
+    assert archive("run", "-a", folder).returncode == 0
+    (result,) = (folder / "recordings" / talk).glob("chat-*.json")
+    messages = json.loads(result.read_text())["messages"]
+    assert [(each["time_s"], each["text"]) for each in messages] == [(n * 0.5, f"message {n}") for n in range(3)]
+    chat.write_text("nothing that is a message\n")
+    broken = archive("run", "-a", folder)
+    assert broken.returncode == 1
+    assert "has no chat message" in broken.stderr
+    assert status(folder)["done"]["words"] == 1

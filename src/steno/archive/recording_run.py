@@ -95,9 +95,10 @@ class RecordingRun:
         return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
     def _record(self, stage: Stage, recording: str, result: StageResult) -> RecordingManifest:
-        facts = stage.facts([self._archive.path_of(recording, file) for file in result.files])
+        files = [self._archive.path_of(recording, file) for file in result.files]
 
         def change(now: RecordingManifest) -> RecordingManifest:
+            facts = stage.facts(files, now)
             results = now.results if result in now.results else (*now.results, result)
             current = {**now.current, stage.name: result.key}
             return now.model_copy(update={**facts, "results": results, "current": current})

@@ -54,7 +54,7 @@ class AudioStage:
             await run.aclose(chunks.close)
         return StageOutcome([path], {"duration_s": samples / SAMPLE_RATE}, warnings)
 
-    def facts(self, files: Sequence[Path]) -> dict[str, object]:
+    def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
         with av.open(str(files[0])) as container:
             audio = container.streams.audio[0]
             assert audio.duration is not None

@@ -56,7 +56,7 @@ class PiecesStage:
         speech_s = sum(piece.speech_s for piece in pieces)
         return StageOutcome([path], {"pieces": len(pieces), "speech_s": round(speech_s, 3)})
 
-    def facts(self, files: Sequence[Path]) -> dict[str, object]:
+    def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
         return {"trims": trims_of(load(Pieces, files[0]))}
 
 

@@ -48,7 +48,7 @@ class ProbeStage:
         write_whole(path := job.new_path(".json"), facts.model_dump_json() + "\n", lasting=True)
         return StageOutcome([path])
 
-    def facts(self, files: Sequence[Path]) -> dict[str, object]:
+    def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
         return {"media": MediaFacts.model_validate_json(files[0].read_bytes())}
 
 

@@ -103,8 +103,8 @@ class Stage(Protocol):
     async def run(self, job: StageJob) -> StageOutcome:
         """Raises StenoError, OSError. May be cancelled; then it leaves a journal at most."""
 
-    def facts(self, files: Sequence[Path]) -> dict[str, object]:
-        """Fields of the manifest that say what is in the result."""
+    def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
+        """Fields of the manifest that say what is in the result. `manifest`: as it was before."""
 
 
 def checksum_of(manifest: RecordingManifest, stage: StageName) -> str:

@@ -45,5 +45,5 @@ class TranscriptStage:
             write_whole(path := job.new_path(".json"), dump(RecognizedPieces(hypotheses=found)), lasting=True)
         return StageOutcome([path], {"recognized_pieces": sum(each is not None for each in found)})
 
-    def facts(self, files: Sequence[Path]) -> dict[str, object]:
+    def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
         return {}

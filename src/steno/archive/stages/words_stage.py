@@ -67,7 +67,7 @@ class WordsStage:
 
             await run_pieces(job, ((number, pieces[number]) for number in texts), journal, align)
 
-    def facts(self, files: Sequence[Path]) -> dict[str, object]:
+    def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
         return {"confidence": confidence_of(load(TimedTranscript, files[0]).segments)}
 
 
