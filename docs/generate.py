@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steno import settings_reference
+from steno import archive, settings_reference
+from steno.archive.archive_folder import schema_text
 
 DOCS = Path(__file__).parent
+MANIFEST_SCHEMA = Path(archive.__file__).parent / "manifest.schema.json"
 
 SETTINGS_HEAD = """# Settings
 
@@ -23,3 +25,4 @@ def settings_page() -> str:
 
 if __name__ == "__main__":
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
+    MANIFEST_SCHEMA.write_text(schema_text(), encoding="utf-8")

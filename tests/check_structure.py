@@ -25,6 +25,7 @@ SAME_ROLE_IN_SIBLINGS = {
     "factory": "creates a backend from the options of the settings",
     "model": "a network and its weights",
     "routes": "the addresses of a package of the server",
+    "archive": "the archive command, beside the package of archives",
     "align": "the align command, beside the pipeline that aligns what was recognised",
     "jobs": "the jobs command, beside the package of stored jobs",
     "live": "the live command, beside the live routes",

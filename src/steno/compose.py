@@ -216,12 +216,17 @@ def live_of(
 
 def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
     """Create the opener of recordings, which cuts them into pieces that the engine's backend accepts. Close it."""
+    return opener_of(settings, longest_piece_s(settings, engine))
+
+
+def opener_of(settings: Settings, max_piece_s: float, max_audio_s: float | None = None) -> RecordingOpener:
+    """As `recordings_of`, for pieces of this length. `max_audio_s`: of a recording; None = that of the settings."""
     size = settings.max_decoders or max(LEAST_DECODERS, DECODERS_PER_CORE * (os.cpu_count() or 1))
     decoders = DecoderPool(_front_share(settings, size), _decoder_limits_of(settings, FILE_NICENESS))
     return RecordingOpener(
         RecordingReaderSettings(
-            max_audio_s=settings.max_audio_s,
-            max_piece_s=longest_piece_s(settings, engine),
+            max_audio_s=max_audio_s or settings.max_audio_s,
+            max_piece_s=max_piece_s,
             vad_threshold=settings.vad_threshold,
         ),
         decoders,
@@ -229,13 +234,16 @@ def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
 
 
 def url_fetcher_of(settings: Settings) -> UrlFetcher | None:
-    """Create the fetcher of recordings at URLs; None if they are not allowed. Close it.
+    """Create the fetcher of recordings at URLs that clients name; None if they are not allowed. Close it.
 
     Raises:
         SettingsError: a scheme needs a package that is not installed.
     """
-    if not settings.allow_urls:
-        return None
+    return fetcher_of(settings) if settings.allow_urls else None
+
+
+def fetcher_of(settings: Settings) -> UrlFetcher:
+    """As `url_fetcher_of`, for URLs that the user of this process names."""
     from steno.outbound import object_store
     from steno.outbound.fetch import FetchLimits, UrlFetcher
     from steno.outbound.url_policy import WEB, policy_of

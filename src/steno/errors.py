@@ -32,6 +32,9 @@
     ├── TextMismatchError          the text to align is not what the audio says
     ├── JobQuotaError              the client has as many jobs, or hours of audio, as it may
     ├── JobStorageError            the disk for jobs is full, read-only or damaged
+    ├── ArchiveError               an archive cannot be used
+    │   ├── ManifestError                a recording's manifest is missing or invalid
+    │   └── StageNotReadyError           a stage of a recording needs the result of an earlier one
     ├── RetryableError             retry after `retry_after_s`
     │   ├── OverloadedError              all capacity is in use
     │   └── UnavailableError             the server cannot serve now
@@ -197,6 +200,18 @@ class JobQuotaError(StenoError):
 
 class JobStorageError(StenoError):
     code = "job_storage_failed"
+
+
+class ArchiveError(StenoError):
+    code = "archive_failed"
+
+
+class ManifestError(ArchiveError):
+    code = "invalid_manifest"
+
+
+class StageNotReadyError(ArchiveError):
+    code = "stage_not_ready"
 
 
 class RetryableError(StenoError):

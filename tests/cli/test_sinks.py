@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 import pytest
 
 from steno.cli.inputs import recordings_of
-from steno.cli.sinks import RECORD, FileSink, FolderSink, TerminalSink, write_whole
+from steno.cli.sinks import RECORD, FileSink, FolderSink, TerminalSink
 
 
 def names(folder: Path) -> list[str]:
@@ -42,15 +41,6 @@ def test_a_damaged_record_only_means_that_work_is_done_again(tmp_path: Path, rec
     assert not FolderSink(tmp_path).has("talk", ".srt", "x")
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    target = tmp_path / "a.txt"
-    target.write_text("old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(target, "new \ud800")
-    assert target.read_text() == "old"
-    assert names(tmp_path) == ["a.txt"]
-
-
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
 def test_who_may_read_a_result_is_the_user_s_umask(tmp_path: Path, mask: int, mode: int) -> None:
     before = os.umask(mask)
@@ -59,20 +49,6 @@ def test_who_may_read_a_result_is_the_user_s_umask(tmp_path: Path, mask: int, mo
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == mode
-
-
-def test_a_link_is_followed_and_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
-    (tmp_path / "real.txt").write_text("old")
-    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
-    write_whole(tmp_path / "link.txt", "new")
-    assert (tmp_path / "real.txt").read_text() == "new"
-    assert (tmp_path / "link.txt").is_symlink()
-    os.mkfifo(tmp_path / "pipe")
-    with ThreadPoolExecutor() as pool:
-        read = pool.submit((tmp_path / "pipe").read_text)
-        write_whole(tmp_path / "pipe", "through")
-        assert read.result(10) == "through"
-    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_several_results_on_the_terminal_say_whose_they_are(capsys: pytest.CaptureFixture[str]) -> None:

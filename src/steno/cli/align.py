@@ -14,8 +14,8 @@ from steno.cli.inputs import STDIN, recordings_of
 from steno.cli.line_aligner import AlignRequest, align_here, align_there
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
 from steno.cli.progress import RunProgress
-from steno.cli.sinks import write_whole
 from steno.errors import StenoError
+from steno.whole_file import write_whole
 
 if TYPE_CHECKING:
     from steno.captions.cues import CueStyle

@@ -52,7 +52,7 @@ def recordings_of(arguments: Sequence[str]) -> Iterator[list[Recording]]:
             if argument == STDIN:
                 paths.append((_keep_stdin(Path(folder)), "stdin"))
             else:
-                paths += [(_regular(Path(match), Path(folder)), match) for match in _expand(argument)]
+                paths += [(_regular(Path(match), Path(folder)), match) for match in expand(argument)]
         yield [Recording(path, label, name) for (path, label), name in zip(paths, _names(paths), strict=True)]
 
 
@@ -74,7 +74,8 @@ def in_folders(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def _expand(argument: str) -> list[str]:
+def expand(argument: str) -> list[str]:
+    """The files that match a pattern; an argument that is none is returned. Raises UsageError: there are none."""
     if not has_magic(argument) or Path(argument).exists():
         return [argument]
     matches = sorted(match for match in glob(argument, recursive=True) if Path(match).is_file())

@@ -19,9 +19,9 @@ from steno.cli.inputs import Recording
 from steno.cli.job_lines import outcome_of
 from steno.cli.job_watch import JobWatcher
 from steno.cli.progress import RecordingProgress, RunProgress
-from steno.cli.sinks import write_whole
 from steno.client import AsyncClient, JobOutput, JobStatus
 from steno.errors import StenoError
+from steno.whole_file import write_whole
 
 EXTENSIONS = {"application/json": ".json", "text/plain": ".txt"}
 """Of results that the server does not call files."""

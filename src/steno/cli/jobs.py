@@ -14,9 +14,9 @@ from steno.cli.job_submit import submit
 from steno.cli.job_watch import watch_all
 from steno.cli.main import EXIT_FAILED
 from steno.cli.server_options import server_options
-from steno.cli.sinks import write_whole
 from steno.client import Client
 from steno.errors import StenoError
+from steno.whole_file import write_whole
 
 
 @click.group()

@@ -17,7 +17,7 @@ EXIT_INTERRUPTED = 130
 class _Group(click.Group):
     """Imports only the module of the command that runs."""
 
-    names = ("serve", "transcribe", "align", "jobs", "live", "models", "export", "doctor", "demo")
+    names = ("serve", "transcribe", "align", "jobs", "archive", "live", "models", "export", "doctor", "demo")
     hidden_names = ("worker", "serve_front")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -43,6 +43,7 @@ def cli() -> None:
     steno transcribe talk.mp4       transcribe a file; no server needed
     steno align song.mp3 words.txt  find when each line of a known text is said
     steno jobs submit talk.mp4      let a server work on it while you are gone
+    steno archive add vods/*.mp4    make a dataset of recordings; then: steno archive run
     steno live --mic                live captions; also of files and standard input
     steno doctor                    report what works on this machine, and what would improve it
     """

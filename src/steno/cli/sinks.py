@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Protocol
 
 import click
+
+from steno.whole_file import write_whole
 
 RECORD = ".steno.json"
 """File in an output folder that records what each result was made from, so that a second run skips finished ones."""
@@ -89,34 +89,6 @@ class FolderSink:
         write_whole(self._path / file, text.rstrip("\n") + "\n")
         self._record[file] = made_from
         write_whole(self._path / RECORD, json.dumps(self._record, indent=1, sort_keys=True) + "\n")
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a temporary file and move it into place, so that no reader sees an incomplete file. Text becomes UTF-8.
-
-    Links are followed. A target that is not a regular file (a pipe, a device) is written directly.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)
-        return
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _read_record(path: Path) -> dict[str, str]:

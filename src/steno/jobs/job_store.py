@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from loguru import logger
 from steno.errors import IdempotencyConflictError
 from steno.jobs.job import CallbackState, JobFailure, JobResult, JobState, StoredJob
 from steno.jobs.job_database import Database, Values, storage_errors
+from steno.whole_file import write_whole
 
 if TYPE_CHECKING:
     import sqlite3
@@ -187,7 +187,7 @@ class JobStore:
     async def succeed(self, job: str, result: JobResult) -> bool:
         """Store the result. Returns whether the job was running still."""
         with storage_errors():
-            await asyncio.to_thread(_write_whole, self.result_of(job), result.body)
+            await asyncio.to_thread(write_whole, self.result_of(job), result.body, lasting=True)
         described = json.dumps([result.media_type, result.headers, result.extension])
         return await self._finish(job, JobState.SUCCEEDED, "result = :about, progress = 1", described)
 
@@ -299,13 +299,3 @@ def _job_of(row: sqlite3.Row) -> StoredJob:
 
 def _is_job_id(name: str) -> bool:
     return name.startswith(PREFIX) and name[len(PREFIX) :].isalnum()
-
-
-def _write_whole(path: Path, body: bytes) -> None:
-    """Write a file so that it is whole or not there."""
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)

@@ -1,0 +1,1 @@
+"""Chat logs: readers, and the recording's clock for their messages."""

@@ -1,0 +1,83 @@
+"""What is exported of an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from steno.archive.archive_folder import ArchiveFolder
+from steno.archive.manifest import RecordingManifest
+from steno.archive.stage_files import TimedTranscript, load
+from steno.types import SAMPLE_RATE, Segment
+
+CLOSE_S = 0.01
+"""Times of a review and of its segment differ by less."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedRecording:
+    """A recording with the segments that are exported."""
+
+    manifest: RecordingManifest
+    audio: Path
+    """FLAC, mono, `SAMPLE_RATE`."""
+    transcript: TimedTranscript
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    @property
+    def samples(self) -> int:
+        return round((self.manifest.duration_s or 0.0) * SAMPLE_RATE)
+
+
+@dataclass(slots=True)
+class ExportReport:
+    """What an export has and lacks."""
+
+    recordings: int = 0
+    segments: int = 0
+    speech_s: float = 0.0
+    rejected: int = 0
+    """Segments that somebody rejected."""
+    unsure: int = 0
+    """Segments below the least confidence."""
+    incomplete: list[str] = field(default_factory=list)
+    """Recordings without a transcript."""
+
+
+def exported_recordings(
+    archive: ArchiveFolder, min_confidence: float, report: ExportReport
+) -> Iterator[ExportedRecording]:
+    """The recordings that have a transcript, without the segments that were rejected or are unsure.
+
+    Args:
+        report: is filled while the recordings are iterated.
+
+    Raises:
+        ManifestError, ArchiveError: a manifest or a result is invalid.
+    """
+    for recording in archive.ids():
+        manifest = archive.manifest(recording)
+        words, audio = archive.result_file(manifest, "words"), archive.result_file(manifest, "audio")
+        if words is None or audio is None:
+            report.incomplete.append(recording)
+            continue
+        transcript = load(TimedTranscript, words)
+        kept = tuple(each for each in transcript.segments if _is_kept(each, manifest, min_confidence, report))
+        report.recordings += 1
+        report.segments += len(kept)
+        report.speech_s += sum(segment.end_s - segment.start_s for segment in kept)
+        yield ExportedRecording(manifest, audio.resolve(), transcript.model_copy(update={"segments": kept}))
+
+
+def _is_kept(segment: Segment, manifest: RecordingManifest, min_confidence: float, report: ExportReport) -> bool:
+    if any(each.verdict == "rejected" and abs(each.start_s - segment.start_s) < CLOSE_S for each in manifest.reviews):
+        report.rejected += 1
+        return False
+    if segment.confidence is not None and segment.confidence < min_confidence:
+        report.unsure += 1
+        return False
+    return True

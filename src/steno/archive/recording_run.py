@@ -1,0 +1,130 @@
+"""Brings one recording up to date: runs the stages whose inputs, options or models have changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from steno import __version__
+from steno.archive.archive_folder import ArchiveFolder
+from steno.archive.file_checksum import record_of
+from steno.archive.manifest import RecordingManifest, StageName, StageResult
+from steno.archive.raw_files import RawFiles
+from steno.archive.stages.registry import ALL_STAGES
+from steno.archive.stages.stage import Stage, StageJob, StageOutcome, StagePlan, StageTools
+from steno.archive.work_log import WorkLog
+
+SHARES: dict[StageName, float] = {
+    "probe": 0.01, "audio": 0.08, "pieces": 0.06, "transcript": 0.7, "words": 0.13, "chat": 0.01, "aligned": 0.01,
+}  # fmt: skip
+"""Of a recording's time, for progress bars."""
+
+Report = Callable[[float, str], None]
+"""Gets the share of a recording that is done, and the stage that is running. May be called in other threads."""
+
+
+@dataclass(slots=True)
+class RunOutcome:
+    """What was done for a recording."""
+
+    computed: list[StageName] = field(default_factory=list)
+    reused: list[StageName] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
+    duration_s: float = 0.0
+
+
+class RecordingRun:
+    """Runs stages.
+
+    Args:
+        only: run this stage alone; the earlier ones must have been run.
+    """
+
+    def __init__(self, archive: ArchiveFolder, tools: StageTools, raw: RawFiles, only: StageName | None = None) -> None:
+        self._archive = archive
+        self._tools = tools
+        self._raw = raw
+        self._stages = [stage for stage in ALL_STAGES if only in (None, stage.name)]
+
+    async def run(self, recording: str, report: Report = lambda _share, _stage: None) -> RunOutcome:
+        """Raises StenoError, OSError: a stage failed; the results of those before it are kept."""
+        outcome = RunOutcome()
+        await asyncio.to_thread(self._archive.clean, recording)
+        manifest = await self._raw.refresh(recording)
+        total = sum(SHARES[stage.name] for stage in self._stages)
+        done = 0.0
+        for stage in self._stages:
+            report(done / total, stage.name)
+            plan = stage.plan(manifest, self._tools)
+            if plan is not None:
+                manifest = await self._one(stage, plan, manifest, outcome, _scaled(report, stage.name, done, total))
+            done += SHARES[stage.name]
+        report(1.0, "")
+        outcome.duration_s = manifest.duration_s or 0.0
+        audio = manifest.result("audio")
+        outcome.warnings = audio.warnings if audio is not None and "audio" in outcome.computed else ()
+        return outcome
+
+    async def _one(
+        self,
+        stage: Stage,
+        plan: StagePlan,
+        manifest: RecordingManifest,
+        outcome: RunOutcome,
+        report: Callable[[float], None],
+    ) -> RecordingManifest:
+        made = manifest.made(stage.name, plan.key)
+        if made is not None and self._is_there(manifest.id, made):
+            outcome.reused.append(stage.name)
+            if manifest.current.get(stage.name) == plan.key:
+                return manifest
+            return await asyncio.to_thread(self._record, stage, manifest.id, made)
+        job = StageJob(self._archive, manifest, plan, self._tools, report)
+        finished = await stage.run(job)
+        outcome.computed.append(stage.name)
+        result = await asyncio.to_thread(_result_of, plan, finished)
+        manifest = await asyncio.to_thread(self._record, stage, manifest.id, result)
+        WorkLog(self._archive.work_of(manifest.id)).stage(stage.name, plan.key)
+        job.journal_path().unlink(missing_ok=True)
+        return manifest
+
+    def _is_there(self, recording: str, result: StageResult) -> bool:
+        paths = [(self._archive.path_of(recording, file), file.bytes) for file in result.files]
+        return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+    def _record(self, stage: Stage, recording: str, result: StageResult) -> RecordingManifest:
+        files = [self._archive.path_of(recording, file) for file in result.files]
+
+        def change(now: RecordingManifest) -> RecordingManifest:
+            facts = stage.facts(files, now)
+            results = now.results if result in now.results else (*now.results, result)
+            current = {**now.current, stage.name: result.key}
+            return now.model_copy(update={**facts, "results": results, "current": current})
+
+        return self._archive.update(recording, change)
+
+
+def _result_of(plan: StagePlan, outcome: StageOutcome) -> StageResult:
+    return StageResult(
+        stage=plan.stage,
+        key=plan.key,
+        stage_version=plan.version,
+        inputs=plan.inputs,
+        options=plan.options,
+        model=plan.model,
+        files=tuple(record_of(path, _relative(path)) for path in outcome.files),
+        statistics=dict(outcome.statistics),
+        warnings=tuple(outcome.warnings),
+        steno=__version__,
+    )
+
+
+def _relative(path: Path) -> str:
+    """Results are in the recording's own folder."""
+    return path.name
+
+
+def _scaled(report: Report, stage: StageName, done: float, total: float) -> Callable[[float], None]:
+    return lambda part: report((done + SHARES[stage] * part) / total, stage)

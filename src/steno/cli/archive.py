@@ -1,0 +1,33 @@
+"""`steno archive`: recordings, and the datasets that are made of them."""
+
+from __future__ import annotations
+
+import click
+
+from steno.cli.archive_add import add
+from steno.cli.archive_export import export
+from steno.cli.archive_run import run
+from steno.cli.archive_status import status, verify
+
+
+@click.group()
+def command() -> None:
+    """Archives: from a pile of recordings to a dataset that can be trusted.
+
+    An archive is a folder. Each recording in it goes through the stages probe, audio, pieces, transcript and words, and
+    its manifest says what was made from what, by which model. A stage runs again only if what it depends on has
+    changed, and a run that was interrupted continues where it was.
+
+    \b
+    steno archive add vods/                     adds all recordings of a folder
+    steno archive run --language en             computes what is missing
+    steno archive status
+    steno archive verify                        compares all files with their checksums
+    steno archive export -f lhotse -o out       a dataset for training
+
+    Without --archive or ARCHIVE_DIR the archive is the folder "archive" here.
+    """
+
+
+for each in (add, run, status, verify, export):
+    command.add_command(each)

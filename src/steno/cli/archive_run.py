@@ -1,0 +1,163 @@
+"""`steno archive run`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from loguru import logger
+
+from steno.archive.manifest import STAGES
+from steno.cli.archive_option import archive_option
+from steno.cli.archive_progress import ArchiveProgress
+from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
+from steno.errors import StenoError
+
+if TYPE_CHECKING:
+    from steno.archive.archive_folder import ArchiveFolder, ArchiveOptions
+    from steno.archive.manifest import StageName
+    from steno.archive.recording_run import RecordingRun
+    from steno.archive.stages.stage import StageTools
+    from steno.settings import Settings
+
+MAX_AUDIO_S = 7 * 24 * 3600.0
+"""Of a recording. MAX_AUDIO_S is for what clients send to a server: streams are recorded for longer."""
+
+
+@click.command()
+@click.option("--jobs", "-j", type=click.IntRange(1, 64), default=2, show_default=True, help="Recordings at once.")
+@click.option("--only", type=click.Choice(STAGES), help="Run this stage alone.")
+@click.option("--language", "-l", metavar="LANG", help="Code (en) or name (English); auto = detect, the default.")
+@click.option("--track", metavar="N|LANG", help="Audio track of files with several: number (from 1) or language.")
+@archive_option
+@click.option("--url", envvar="STENO_URL", metavar="URL", help="Recognise on this server. [STENO_URL]")
+@click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
+def run(
+    jobs: int,
+    only: StageName | None,
+    language: str | None,
+    track: str | None,
+    folder: Path,
+    url: str | None,
+    api_key: str | None,
+    quiet: bool,
+) -> int:
+    """Compute what is missing in an archive, or out of date.
+
+    A stage runs if its inputs, its options or its model have changed since its result was made; earlier results are
+    kept. --language and --track become the archive's, so that later runs need not repeat them. The recogniser is chosen
+    by the same environment variables as for `steno serve`.
+
+    A recording that fails does not stop the others; the exit code is then 1, and the next run tries it again. After
+    Ctrl-C or a crash, repeat the command: it continues with the piece of audio where it was.
+
+    \b
+    steno archive run --jobs 4
+    steno archive run --url http://gpu-box:8000 --jobs 16
+    steno archive run --only audio               # decodes everything; the rest later
+    """
+    from steno import logs, settings
+    from steno.archive.archive_folder import ArchiveFolder
+
+    config = settings.load()
+    logs.setup("WARNING" if config.log_level == "INFO" else config.log_level, config.log_json)
+    archive = ArchiveFolder.open(folder)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with archive.exclusive(), ArchiveProgress(archive, quiet=quiet) as progress:
+            options = _options(archive, language, track)
+            asyncio.run(_all(archive, config, options, only, (url, api_key), progress, jobs))
+            progress.summary()
+    except KeyboardInterrupt:
+        click.echo("steno: interrupted; repeat the command to continue", err=True)
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if progress.failures else 0
+
+
+def _options(archive: ArchiveFolder, language: str | None, track: str | None) -> ArchiveOptions:
+    """The archive's options, with those of this run."""
+    given = {name: value for name, value in (("language", language), ("track", track)) if value is not None}
+    options = archive.options()
+    changed = options.model_copy(update={name: None if value == "auto" else value for name, value in given.items()})
+    if changed != options:
+        archive.set_options(changed)
+    return changed
+
+
+async def _all(
+    archive: ArchiveFolder,
+    config: Settings,
+    options: ArchiveOptions,
+    only: StageName | None,
+    server: tuple[str | None, str | None],
+    progress: ArchiveProgress,
+    jobs: int,
+) -> None:
+    from steno import compose
+    from steno.archive.raw_files import RawFiles
+    from steno.archive.recording_run import RecordingRun
+
+    fetcher = compose.fetcher_of(config)
+    try:
+        async with _tools(config, options, *server) as tools:
+            tools.recognizer.check_language(options.language)
+            recording_run = RecordingRun(archive, tools, RawFiles(archive, fetcher), only)
+            waiting = iter(progress.recordings)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(jobs):
+                    group.create_task(_some(waiting, recording_run, progress))
+    finally:
+        await fetcher.aclose()
+
+
+async def _some(waiting: Iterator[str], recording_run: RecordingRun, progress: ArchiveProgress) -> None:
+    """Work on recordings until none waits."""
+    for recording in waiting:
+        try:
+            with progress.of(recording) as report:
+                outcome = await recording_run.run(recording, report)
+        except StenoError as error:
+            progress.failed(recording, error.message)
+        except OSError as error:
+            progress.failed(recording, f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
+        except Exception as error:  # noqa: BLE001 - one recording never stops the others
+            logger.opt(exception=error).error("unexpected error")
+            progress.failed(recording, f"unexpected error: {type(error).__name__}")
+        else:
+            progress.finished(recording, outcome)
+
+
+@asynccontextmanager
+async def _tools(
+    config: Settings, options: ArchiveOptions, url: str | None, api_key: str | None
+) -> AsyncIterator[StageTools]:
+    """An engine in this process, or a server. Models are loaded when they are needed."""
+    from steno import compose
+    from steno.archive.piece_recognizer import EngineRecognizer
+    from steno.archive.stages.stage import StageTools
+
+    if url is not None:
+        from steno.cli.server_recognizer import ServerRecognizer
+        from steno.client import Client
+
+        with Client(url, api_key) as client:
+            recognizer = ServerRecognizer(client, await asyncio.to_thread(client.get, "/health"))
+            opener = compose.opener_of(config, compose.MAX_PIECE_S, MAX_AUDIO_S)
+            try:
+                yield StageTools(opener, recognizer, options)
+            finally:
+                await opener.aclose()
+        return
+    engine = compose.engine_of(config)
+    opener = compose.opener_of(config, compose.longest_piece_s(config, engine), MAX_AUDIO_S)
+    try:
+        async with engine:
+            yield StageTools(opener, EngineRecognizer(engine, config.model_revision), options)
+    finally:
+        await opener.aclose()

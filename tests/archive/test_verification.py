@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from steno.archive.archive_folder import ArchiveFolder
+from steno.archive.raw_files import RawFiles
+from steno.archive.verification import Discrepancy, verify_recording
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    path = tmp_path / "talk.wav"
+    path.write_bytes(b"sound")
+    return path
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> ArchiveFolder:
+    return ArchiveFolder.create(tmp_path / "archive")
+
+
+async def test_a_changed_a_missing_and_a_strange_file_are_reported(archive: ArchiveFolder, raw: Path) -> None:
+    talk = archive.add(str(raw))[0].id
+    await RawFiles(archive).copy(talk)
+    copy = archive.path_of(talk, (await RawFiles(archive).refresh(talk)).raw)  # type: ignore[arg-type]
+    assert copy.read_bytes() == b"sound"
+    assert list(verify_recording(archive, talk)) == []
+    copy.write_bytes(b"noise")
+    (archive.folder_of(talk) / "notes.txt").touch()
+    assert list(verify_recording(archive, talk)) == [
+        Discrepancy(talk, copy.name, "differs"),
+        Discrepancy(talk, "notes.txt", "not in the manifest"),
+    ]
+    copy.unlink()
+    assert next(verify_recording(archive, talk)) == Discrepancy(talk, copy.name, "missing")
+
+
+async def test_a_raw_file_that_has_changed_is_noticed_and_its_earlier_checksum_kept(
+    archive: ArchiveFolder, raw: Path
+) -> None:
+    talk = archive.add(str(raw))[0].id
+    before = (await RawFiles(archive).refresh(talk)).raw
+    assert await RawFiles(archive).refresh(talk) == archive.manifest(talk)
+    raw.write_bytes(b"other sound")
+    assert list(verify_recording(archive, talk)) == [Discrepancy(talk, str(raw), "differs")]
+    after = await RawFiles(archive).refresh(talk)
+    assert after.raw != before
+    assert after.earlier_raw == (before,)
+    assert list(verify_recording(archive, talk)) == []
+
+
+async def test_a_second_copy_does_not_replace_the_first(archive: ArchiveFolder, raw: Path) -> None:
+    talk = archive.add(str(raw))[0].id
+    await RawFiles(archive).copy(talk)
+    raw.write_bytes(b"other sound")
+    await RawFiles(archive).copy(talk)
+    copies = sorted(path.read_bytes() for path in archive.folder_of(talk).glob("raw-*.wav"))
+    assert copies == [b"other sound", b"sound"]
+    assert list(verify_recording(archive, talk)) == []
+
+
+def test_an_invalid_manifest_is_reported(archive: ArchiveFolder, raw: Path) -> None:
+    talk = archive.add(str(raw))[0].id
+    (archive.folder_of(talk) / "manifest.json").write_text("{}")
+    assert list(verify_recording(archive, talk)) == [Discrepancy(talk, "manifest.json", "invalid manifest")]
