@@ -11,6 +11,7 @@
     │   ├── UrlTooLongError              the URL has more bytes than allowed
     │   ├── UrlRefusedError              the server may not contact this URL for a client
     │   ├── UrlFetchError                the recording at a URL could not be fetched
+    │   ├── UnknownRecordingError        the archive has no such recording, or not what is asked for of it
     │   ├── UnknownJobError              there is no such job, or it is another client's
     │   ├── IdempotencyConflictError     the idempotency key was used for another job
     │   ├── JobNotFinishedError          the job has no result yet
@@ -120,6 +121,10 @@ class UrlFetchError(InvalidRequestError):
 
 class UnknownJobError(InvalidRequestError):
     code = "job_not_found"
+
+
+class UnknownRecordingError(InvalidRequestError):
+    code = "recording_not_found"
 
 
 class IdempotencyConflictError(InvalidRequestError):

@@ -21,6 +21,7 @@ Group: TypeAlias = Literal[
     "URLs",
     "Cache",
     "Jobs",
+    "Archive",
     "Qwen engine",
     "vLLM",
     "Logs",

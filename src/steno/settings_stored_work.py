@@ -57,6 +57,12 @@ class StoredWorkSettings(BaseSettings):
         "Jobs", "Max hours of audio per API key within 24 hours; 0 = unlimited.", 0.0, ge=0, le=1_000_000
     )
     jobs_keep_h: float = setting("Jobs", "Hours after its end at which a job is deleted.", 72.0, gt=0, le=87_600)
+    archive_dir: Path | None = setting(
+        "Archive",
+        "Folder of an archive (`steno archive`), which `/archive` reviews. Whoever may use the server may change what "
+        "its manifests say of clocks and segments. Unset = no archive.",
+        None,
+    )
     callback_secret: SecretStr | None = setting(
         "Jobs",
         "Signs callbacks (`callback_url`), as Standard Webhooks does; `whsec_…` is read as Base64. Unset = no "

@@ -22,6 +22,7 @@ from steno.errors import SettingsError, StenoError
 from steno.server.front_role import METRICS, FrontRole
 from steno.server.http import (
     alignments,
+    archive_routes,
     asr,
     error_response,
     job_routes,
@@ -34,6 +35,7 @@ from steno.server.http import (
 )
 from steno.server.http.deepgram_error import DeepgramAnswers
 from steno.server.http.openapi import OpenApiInThread
+from steno.server.http.signed_links import SignedLinks
 from steno.server.job_setup import jobs_of
 from steno.server.live import routes as live_routes
 from steno.server.live import wrong_address
@@ -52,6 +54,7 @@ from steno.server.services import Services
 from steno.settings import Settings
 
 if TYPE_CHECKING:
+    from steno.archive.archive_review import ArchiveReview
     from steno.engine.worker.worker_client import Connect
     from steno.server.http.result_cache import ResultCache
 
@@ -135,6 +138,8 @@ def create_app(settings: Settings, front: FrontRole | None = None, engine_of: En
         results=results,
         jobs=jobs,
         shares_results=settings.cache_shared,
+        archive=_archive_review(settings),
+        links=SignedLinks([key.get_secret_value() for key in settings.api_keys]),
         urls=urls,
         live=live,
         entry=LiveEntry(keys, sites, settings.max_sessions_per_key, counts),
@@ -153,8 +158,9 @@ def create_app(settings: Settings, front: FrontRole | None = None, engine_of: En
     # Adds the docs' "Authorize" button; `Auth` checks the key.
     key = Security(HTTPBearer(auto_error=False, description="One of API_KEYS, if the server has any."))
     app.include_router(models.router, dependencies=[key])
-    for audio in (transcriptions, subtitles, translations, alignments, listen, asr, job_routes):
+    for audio in (transcriptions, subtitles, translations, alignments, listen, asr, job_routes, archive_routes):
         app.include_router(audio.router, dependencies=[key])
+    app.include_router(archive_routes.links)
     app.include_router(live_routes.router)
     app.include_router(wrong_address.router)
     error_response.install(app)
@@ -207,6 +213,20 @@ def _result_cache(settings: Settings, engine: Engine) -> ResultCache | None:
         return ResultCache(settings.cache_dir, settings.cache_mb * 2**20, served_by)
     except (OSError, sqlite3.Error) as error:
         raise SettingsError(f"CACHE_DIR={settings.cache_dir}: {error}", param="CACHE_DIR") from None
+
+
+def _archive_review(settings: Settings) -> ArchiveReview | None:
+    """Raises SettingsError: `ARCHIVE_DIR` is no archive."""
+    if settings.archive_dir is None:
+        return None
+    from steno.archive.archive_folder import ArchiveFolder
+    from steno.archive.archive_review import ArchiveReview
+    from steno.errors import ArchiveError
+
+    try:
+        return ArchiveReview(ArchiveFolder.open(settings.archive_dir))
+    except ArchiveError as error:
+        raise SettingsError(f"ARCHIVE_DIR: {error.message}", param="ARCHIVE_DIR") from None
 
 
 async def _probe_loop(metrics: Metrics) -> None:

@@ -23,9 +23,11 @@ from steno.server.middleware.auth import bearer_of, key_index_of
 from steno.translation.translator import Translator
 
 if TYPE_CHECKING:
+    from steno.archive.archive_review import ArchiveReview
     from steno.jobs.job_service import JobService
     from steno.outbound.fetch import UrlFetcher
     from steno.server.http.result_cache import ResultCache
+    from steno.server.http.signed_links import SignedLinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,9 @@ class Services:
     """Whether a client may get an answer that was made for another API key."""
     jobs: JobService | None
     """Stored jobs; None = the server takes none."""
+    archive: ArchiveReview | None
+    """The archive that is reviewed here; None = there is none."""
+    links: SignedLinks
     urls: UrlFetcher | None
     """Fetches recordings from URLs; None = the server does not."""
     live: LiveService

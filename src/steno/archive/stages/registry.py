@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from steno.archive.stages.aligned_stage import AlignedStage
 from steno.archive.stages.audio_stage import AudioStage
 from steno.archive.stages.chat_stage import ChatStage
 from steno.archive.stages.pieces_stage import PiecesStage
@@ -17,4 +18,5 @@ ALL_STAGES: tuple[Stage, ...] = (
     TranscriptStage(),
     WordsStage(),
     ChatStage(),
+    AlignedStage(),
 )

@@ -22,6 +22,7 @@ STATUS: dict[type[StenoError], int] = {
     errors.UnknownModelError: 404,
     errors.UnknownAddressError: 404,
     errors.UnknownJobError: 404,
+    errors.UnknownRecordingError: 404,
     errors.IdempotencyConflictError: 409,
     errors.JobNotFinishedError: 409,
     errors.JobFailedError: 409,

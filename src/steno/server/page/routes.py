@@ -1,4 +1,7 @@
-"""`GET /`: the live captions page, and its files under `/page/`. The files are part of the package and read once."""
+"""`GET /`: the live captions page; `GET /archive`: the review of an archive; and their files under `/page/`.
+
+The files are part of the package and read once.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-INDEX = "index.html"
+INDEX, ARCHIVE = "index.html", "archive.html"
 SHARED = ".js"
 """Suffix of files that pages of other sites may use: `js/steno.js` and its imports."""
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
@@ -59,6 +62,12 @@ def router(folder: Path = FOLDER) -> APIRouter:
     @routes.api_route("/", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:
         return _answer(request, INDEX, files[INDEX])
+
+    @routes.api_route("/archive", methods=["GET", "HEAD"])
+    async def archive(request: Request, services: Annotated[Services, Depends(services_of)]) -> Response:
+        if services.archive is None:
+            raise HTTPException(404, "this server has no archive; its operator can set ARCHIVE_DIR")
+        return _answer(request, ARCHIVE, files[ARCHIVE])
 
     @routes.get("/page/about.json")
     async def about(response: Response, services: Annotated[Services, Depends(services_of)]) -> PageInfo:

@@ -1,0 +1,108 @@
+"""What a person sees of an archive, and says about it: is the chat's clock right, and which segments are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from steno.archive.archive_folder import MANIFEST, ArchiveFolder
+from steno.archive.chat.clock_anchors import clock_by_anchors
+from steno.archive.chat_files import ChatMessages
+from steno.archive.manifest import ChatClock, ClockAnchor, RecordingManifest, SegmentReview
+from steno.archive.stage_files import Pieces, TimedTranscript, load
+from steno.errors import InvalidRequestError, UnknownRecordingError
+
+CLOSE_S = 0.01
+_ID = re.compile(r"[\w-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedRecording:
+    """A recording that has a transcript."""
+
+    manifest: RecordingManifest
+    transcript: TimedTranscript
+    chat: ChatMessages | None
+
+
+class ArchiveReview:
+    """Methods read and write files: call them in a thread."""
+
+    def __init__(self, archive: ArchiveFolder) -> None:
+        self._archive = archive
+
+    def manifests(self) -> list[RecordingManifest]:
+        """Of the recordings that have a transcript. Raises ManifestError."""
+        found = [self._archive.manifest(recording) for recording in self._archive.ids()]
+        return [manifest for manifest in found if manifest.result("words") is not None]
+
+    def recording(self, recording: str) -> ReviewedRecording:
+        """Raises UnknownRecordingError, ArchiveError."""
+        manifest = self._manifest(recording)
+        words, chat = self._archive.result_file(manifest, "words"), self._archive.result_file(manifest, "chat")
+        if words is None:
+            raise UnknownRecordingError(f"{recording} has no transcript yet; use steno archive run")
+        transcript = load(TimedTranscript, words)
+        return ReviewedRecording(manifest, transcript, load(ChatMessages, chat) if chat is not None else None)
+
+    def levels(self, recording: str) -> Pieces:
+        """Raises UnknownRecordingError, ArchiveError."""
+        path = self._archive.result_file(self._manifest(recording), "pieces")
+        if path is None:
+            raise UnknownRecordingError(f"{recording} was not cut into pieces yet")
+        return load(Pieces, path)
+
+    def audio(self, recording: str) -> Path:
+        """Raises UnknownRecordingError: there is none."""
+        path = self._archive.result_file(self._manifest(recording), "audio")
+        if path is None or not path.is_file():
+            raise UnknownRecordingError(f"{recording} has no audio")
+        return path
+
+    def curve(self, recording: str) -> Path:
+        """The file with the correlation that the clock was read from. Raises UnknownRecordingError: there is none."""
+        manifest = self._manifest(recording)
+        curves = [clock.correlation for clock in manifest.clocks if clock.correlation is not None]
+        if not curves:
+            raise UnknownRecordingError(f"{recording} has no correlation curve")
+        return self._archive.path_of(recording, curves[-1])
+
+    def set_anchors(self, recording: str, anchors: Sequence[ClockAnchor], by: str) -> RecordingManifest:
+        """Make a clock of anchors, confirmed by `by`. None: what was estimated before is in use again."""
+
+        def change(now: RecordingManifest) -> RecordingManifest:
+            if anchors:
+                clock = clock_by_anchors(tuple(anchors), 1.0).model_copy(update={"confirmed_by": by})
+            else:
+                estimated = [each for each in now.clocks if each.confirmed_by is None]
+                clock = estimated[-1] if estimated else ChatClock(method="anchors", problem="no anchors")
+            return now.model_copy(update={"clocks": (*now.clocks, clock)})
+
+        return self._archive.update(self._manifest(recording).id, change)
+
+    def confirm_clock(self, recording: str, by: str) -> RecordingManifest:
+        """Say that the clock in use is right. Raises InvalidRequestError: there is none."""
+
+        def change(now: RecordingManifest) -> RecordingManifest:
+            if now.clock is None or not now.clock.segments:
+                raise InvalidRequestError("the chat's clock was not found; set an anchor instead")
+            return now.model_copy(update={"clocks": (*now.clocks, now.clock.model_copy(update={"confirmed_by": by}))})
+
+        return self._archive.update(self._manifest(recording).id, change)
+
+    def judge(self, recording: str, review: SegmentReview | None, start_s: float) -> RecordingManifest:
+        """Replace the verdict on the segment at `start_s`; None = take it back."""
+
+        def change(now: RecordingManifest) -> RecordingManifest:
+            others = [each for each in now.reviews if abs(each.start_s - start_s) >= CLOSE_S]
+            reviews = sorted([*others, *([review] if review is not None else [])], key=lambda each: each.start_s)
+            return now.model_copy(update={"reviews": tuple(reviews)})
+
+        return self._archive.update(self._manifest(recording).id, change)
+
+    def _manifest(self, recording: str) -> RecordingManifest:
+        if not _ID.fullmatch(recording) or not (self._archive.folder_of(recording) / MANIFEST).is_file():
+            raise UnknownRecordingError(f"there is no recording {recording[:100]!r}")
+        return self._archive.manifest(recording)

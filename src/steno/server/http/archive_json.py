@@ -1,0 +1,129 @@
+"""The JSON of an archive's recordings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from steno.archive.archive_review import ReviewedRecording
+from steno.archive.manifest import ChatClock, ClockAnchor, RecordingManifest
+
+By = Annotated[str, Field(max_length=100)]
+
+
+class RecordingSummary(BaseModel):
+    id: str
+    duration_s: float
+    segments: int
+    low_s: float
+    """Seconds of speech of low confidence."""
+    reviewed: int
+    """Segments that somebody accepted or rejected."""
+    has_chat: bool
+    clock: Literal["none", "unclear", "found", "confirmed"]
+
+
+class RecordingList(BaseModel):
+    data: list[RecordingSummary]
+
+
+class ReviewSegment(BaseModel):
+    start_s: float
+    end_s: float
+    text: str
+    confidence: float | None
+    verdict: Literal["accepted", "rejected"] | None
+
+
+class ReviewMessage(BaseModel):
+    time_s: float
+    """On the chat's clock."""
+    author: str
+    text: str
+
+
+class ReviewJson(BaseModel):
+    id: str
+    duration_s: float
+    audio_url: str
+    segments: list[ReviewSegment]
+    messages: list[ReviewMessage]
+    clock: ChatClock | None
+    has_curve: bool
+
+
+class Levels(BaseModel):
+    """The waveform."""
+
+    step_s: float
+    levels_db: list[int]
+
+
+class NewAnchors(BaseModel):
+    """All anchors of the recording."""
+
+    anchors: Annotated[list[ClockAnchor], Field(max_length=1000)]
+    by: By = ""
+
+
+class Confirmation(BaseModel):
+    by: By = ""
+
+
+class NewVerdict(BaseModel):
+    start_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    end_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    verdict: Literal["accepted", "rejected"] | None
+    """None = take it back."""
+    by: By = ""
+
+
+class ClockJson(BaseModel):
+    clock: ChatClock | None
+
+
+def summary_of(manifest: RecordingManifest) -> RecordingSummary:
+    confidence = manifest.confidence
+    return RecordingSummary(
+        id=manifest.id,
+        duration_s=manifest.duration_s or 0.0,
+        segments=confidence.segments if confidence is not None else 0,
+        low_s=confidence.low_s if confidence is not None else 0.0,
+        reviewed=len(manifest.reviews),
+        has_chat=manifest.chat_raw is not None,
+        clock=_clock_state(manifest.clock),
+    )
+
+
+def review_json(found: ReviewedRecording, audio_url: str) -> ReviewJson:
+    verdicts = {round(review.start_s, 2): review.verdict for review in found.manifest.reviews}
+    return ReviewJson(
+        id=found.manifest.id,
+        duration_s=found.transcript.duration_s,
+        audio_url=audio_url,
+        segments=[
+            ReviewSegment(
+                start_s=segment.start_s,
+                end_s=segment.end_s,
+                text=segment.text,
+                confidence=segment.confidence,
+                verdict=verdicts.get(round(segment.start_s, 2)),
+            )
+            for segment in found.transcript.segments
+        ],
+        messages=[
+            ReviewMessage(time_s=message.time_s, author=message.author, text=message.text)
+            for message in (found.chat.messages if found.chat is not None else ())
+        ],
+        clock=found.manifest.clock,
+        has_curve=any(clock.correlation is not None for clock in found.manifest.clocks),
+    )
+
+
+def _clock_state(clock: ChatClock | None) -> Literal["none", "unclear", "found", "confirmed"]:
+    if clock is None:
+        return "none"
+    if not clock.segments:
+        return "unclear"
+    return "found" if clock.confirmed_by is None else "confirmed"
