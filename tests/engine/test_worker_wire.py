@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steno.backends.aligners.base import Align, Alignment
-from steno.backends.base import Drafts, Gpu, Recognize, ServerStatus
+from steno.backends.base import Accelerations, Drafts, Gpu, Recognize, ServerStatus
 from steno.engine.broken_device import broken_device
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.protocol import EngineStatus, LaneStatus
@@ -90,7 +90,8 @@ def test_results_and_reports_arrive_whole() -> None:
     status = EngineStatus(
         capacity=3, device="cuda:0", recogniser=LaneStatus(LifecycleState.LOADING, (0.5, "weights"), "no", 2),
         aligner=LaneStatus(), queue_depth={Priority.LIVE_FINAL: 2, Priority.BULK: 1}, running=2, live_wait_s=0.25,
-        path="dual", encoder="onnxruntime", gpu=Gpu("H200", 1.0, 2.0), drafts=Drafts(5, 4), restarting="again",
+        path="dual", accelerations=Accelerations("onnxruntime", "int8", cuda_graphs=False),
+        gpu=Gpu("H200", 1.0, 2.0), drafts=Drafts(5, 4), restarting="again",
         servers=(ServerStatus("http://a", True, None, 3, None),),
     )  # fmt: skip
     report = over(Report(status, 1.5, ()), from_worker)

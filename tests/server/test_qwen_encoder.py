@@ -40,7 +40,17 @@ def servers(encoder: Path) -> Iterator[dict[str, RunningServer]]:
 def test_health_says_what_encodes(servers: dict[str, RunningServer]) -> None:
     for runtime, server in servers.items():
         until(lambda server=server: server.health()["model_loaded"] is True)  # type: ignore[misc]
-        assert server.health()["encoder"] == runtime
+        health = server.health()
+        assert (health["encoder"], health["precision"], health["cuda_graphs"]) == (runtime, "float32", False)
+
+
+def test_by_default_a_cpu_runs_int8_and_hears_the_same(servers: dict[str, RunningServer]) -> None:
+    by_default = {name: value for name, value in QWEN.items() if name not in FP32}
+    with RunningServer(**by_default) as server:
+        for name in ("english-0", "english-1", "german-0"):
+            answers = [post(each, clips()[name].path).json()["text"] for each in (server, servers["torch"])]
+            assert answers[0] == answers[1] == clips()[name].text
+        assert server.health()["precision"] == "int8"
 
 
 def test_files_give_the_same_segments(servers: dict[str, RunningServer]) -> None:

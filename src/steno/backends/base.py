@@ -127,12 +127,24 @@ class UsesDrafts(Protocol):
         """Counts so far. Cheap, and callable from any thread."""
 
 
-@runtime_checkable
-class HasEncoder(Protocol):
-    """A backend whose audio encoder may run on another runtime than the rest of its model."""
+@dataclass(frozen=True, slots=True)
+class Accelerations:
+    """How a loaded model runs: what was asked for, or what is left of it where something could not start or failed."""
 
-    def encoder(self) -> str | None:
-        """What encodes now: `torch`, `onnxruntime` or `tensorrt`; None until loaded. Callable from any thread."""
+    encoder: str
+    """What runs the audio encoder: `torch`, `onnxruntime` or `tensorrt`."""
+    precision: str
+    """Of the language model's weights: `float32`, `bfloat16`, `float16`, `int8` or `fp8`."""
+    cuda_graphs: bool
+    """Whether decoding steps are CUDA graphs."""
+
+
+@runtime_checkable
+class HasAccelerations(Protocol):
+    """A backend whose model may run in several ways."""
+
+    def accelerations(self) -> Accelerations | None:
+        """How it runs now; None until loaded. Callable from any thread."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from steno.backends.aligners.base import Align, Aligner
 from steno.backends.base import (
     AsyncBackend,
     Gpu,
-    HasEncoder,
+    HasAccelerations,
     RestartsItself,
     StepBackend,
     UsesDrafts,
@@ -102,7 +102,7 @@ class LocalClient:
             is_working=all(lane.is_alive for lane in self._lanes),
             broken=self._broken,
             path=backend.path if isinstance(backend, UsesDrafts | UsesServers) else None,
-            encoder=backend.encoder() if isinstance(backend, HasEncoder) else None,
+            accelerations=backend.accelerations() if isinstance(backend, HasAccelerations) else None,
             gpu=self._gpu_now(now),
             drafts=backend.drafts() if isinstance(backend, UsesDrafts) else None,
             servers=tuple(backend.servers()) if isinstance(backend, UsesServers) else None,

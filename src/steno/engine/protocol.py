@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from steno.backends.base import Backend, Capabilities, Drafts, Gpu, ServerStatus
+from steno.backends.base import Accelerations, Backend, Capabilities, Drafts, Gpu, ServerStatus
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.queue import Job, Priority
 
@@ -108,8 +108,8 @@ class EngineStatus:
     """Why the process can recognise nothing until it is started again."""
     path: str | None = None
     """Which path of its backend recognises, where it has several."""
-    encoder: str | None = None
-    """What runs the audio encoder, where there is a choice; None until loaded."""
+    accelerations: Accelerations | None = None
+    """How the model runs, where there is a choice; None until loaded."""
     gpu: Gpu | None = None
     drafts: Drafts | None = None
     servers: tuple[ServerStatus, ...] | None = None

@@ -122,7 +122,9 @@ def heard(encoder: EncoderRef | None, quantize: str = "none") -> list[str]:
     """What the backend makes of the clips: as recordings, and as the steps of a live utterance."""
     backend = QwenBackend(replace(on_cpu(ASR), quantize=quantize), EngineOptions(slots=8, encoder=encoder))
     backend.load(silent)
-    runtime = backend.encoder()
+    runs = backend.accelerations()
+    assert runs is not None
+    runtime = runs.encoder
     said = [clip for clip in clips().values() if "talk" not in clip.name]
     works = [Recognize(clip.audio) for clip in said]
     outcomes = outcomes_of(backend, works)
@@ -131,9 +133,11 @@ def heard(encoder: EncoderRef | None, quantize: str = "none") -> list[str]:
     for end in range(16_000, len(live) + 1, 16_000):
         work = Recognize(live[:end], utterance="u", final=end == len(live))
         texts.append(outcomes_of(backend, [work])[work].text)
-    assert backend.encoder() == runtime == ("torch" if encoder is None else "onnxruntime")
+    assert backend.accelerations() == runs, "nothing has failed"
+    assert runtime == ("torch" if encoder is None else "onnxruntime")
+    assert runs.precision == ("float32" if quantize == "none" else "int8")
     backend.unload()
-    assert backend.encoder() is None
+    assert backend.accelerations() is None
     return texts
 
 

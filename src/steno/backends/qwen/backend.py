@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from steno.backends.base import Capabilities, Drafts, Finished, Gpu, Progress, Recognize
+from steno.backends.base import Accelerations, Capabilities, Drafts, Finished, Gpu, Progress, Recognize
 from steno.backends.memory import release_memory
 from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen3_asr.prompt import LANGUAGES
@@ -70,10 +70,10 @@ class QwenBackend:
         cascade = self._cascade
         return cascade.name if cascade else self._engine.path
 
-    def encoder(self) -> str | None:
-        """The runtime of the target model's encoder; see `HasEncoder`."""
+    def accelerations(self) -> Accelerations | None:
+        """How the target model runs; see `HasAccelerations`."""
         cascade = self._cascade
-        return cascade.main.model.encoder.audio_encoder.runtime if cascade else None
+        return cascade.main.model.accelerations if cascade else None
 
     def gpu(self) -> Gpu | None:
         from steno.backends.qwen.model.memory_usage import gpu_of

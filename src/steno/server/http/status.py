@@ -62,7 +62,11 @@ class Health(BaseModel):
     cuda: bool
     encoder: str | None
     """What runs the audio encoder of steno's own engine: `torch` (also after another one failed), `onnxruntime` or
-    `tensorrt`. Null until the model is loaded, and with other backends."""
+    `tensorrt`. Null until the model is loaded, and with other backends; so are the next two."""
+    precision: str | None
+    """Of the language model's weights: `float32`, `bfloat16`, `float16`, `int8` or `fp8`."""
+    cuda_graphs: bool | None
+    """Whether decoding steps run as CUDA graphs; false also after a capture failed."""
     gpu_name: str | None
     gpu_allocated_mb: float | None
     gpu_reserved_mb: float | None
@@ -100,6 +104,7 @@ async def health(services: ServicesDep) -> Health:
     """The server's state, model and device. Always 200 while the process can respond."""
     engine = services.engine
     now = engine.status()
+    runs = now.accelerations
     state = now.recogniser.state
     done, what = now.recogniser.progress
     return Health(
@@ -111,7 +116,9 @@ async def health(services: ServicesDep) -> Health:
         backend=engine.backend.name,
         device=now.device,
         cuda=now.device.startswith("cuda"),
-        encoder=now.encoder,
+        encoder=runs.encoder if runs else None,
+        precision=runs.precision if runs else None,
+        cuda_graphs=runs.cuda_graphs if runs else None,
         gpu_name=now.gpu.name if now.gpu else None,
         gpu_allocated_mb=now.gpu.allocated_mb if now.gpu else None,
         gpu_reserved_mb=now.gpu.reserved_mb if now.gpu else None,

@@ -51,6 +51,8 @@ class LoadedCheckpoint:
     device: torch.device
     dtype: torch.dtype
     source: CheckpointSource
+    precision: str
+    """Of the language model's weights: the dtype's name, or the format that they were quantised to."""
 
 
 def load_recogniser(options: LoadOptions, progress: Progress) -> LoadedCheckpoint:
@@ -83,7 +85,8 @@ def _load(options: LoadOptions, kind: Kind, progress: Progress) -> LoadedCheckpo
         except torch.OutOfMemoryError:
             raise ModelLoadError(f"{source.model_id} does not fit into the memory of {placement.device}") from None
     logger.info("read {}: {:.0f} M parameters, {} layout", source.model_id, source.parameters / 1e6, source.layout)
-    return LoadedCheckpoint(model, processor, placement.device, placement.dtype, source)
+    name = str(placement.dtype).removeprefix("torch.")
+    return LoadedCheckpoint(model, processor, placement.device, placement.dtype, source, name)
 
 
 def _read(source: CheckpointSource, placement: devices.Placement) -> tuple[PreTrainedModel, Qwen3ASRProcessor]:

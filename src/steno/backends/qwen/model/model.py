@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from steno.backends.base import Accelerations
 from steno.backends.drafts import Ids
 from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint
 from steno.backends.qwen.encoders.encoder_choice import audio_encoder_of, checked_encoder_file
@@ -64,6 +65,7 @@ class AsrModel:
         self.output_parser = OutputParser(loaded.processor)
         self.stop_token_ids = _stop_token_ids(loaded)
         self.slots = slots
+        self._precision = loaded.precision
         self.weight_bytes = weight_bytes(loaded.model)
         self.cache_bytes = slots * slot_bytes(loaded, max_length)
         """Bytes of the KV cache when all slots have their full length."""
@@ -104,10 +106,14 @@ class AsrModel:
         return model
 
     @property
-    def graphs_failed(self) -> bool:
-        """Whether CUDA graphs were requested and decoding runs without them."""
+    def accelerations(self) -> Accelerations:
+        """How the model runs now."""
         step = self.decoder.decode_step
-        return isinstance(step, GraphedStep) and step.has_failed
+        return Accelerations(
+            encoder=self.encoder.audio_encoder.runtime,
+            precision=self._precision,
+            cuda_graphs=isinstance(step, GraphedStep) and not step.has_failed,
+        )
 
     def shares_vocabulary(self, other: AsrModel) -> bool:
         """Whether both models have the same tokens, so that one can verify the other's drafts."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -50,7 +51,8 @@ def load_in_precision(
     loaded = load_recogniser(options, progress)
     if options.quantize in ("int8", "fp8"):
         quantize(loaded.model, loaded.device, options.quantize)
-    elif options.quantize == "auto" and _may_be_int8(options, loaded):
+        return replace(loaded, precision=options.quantize)
+    if options.quantize == "auto" and _may_be_int8(options, loaded):
         tokens = greedy_tokens(build(loaded))
         quantize(loaded.model, loaded.device)
         found = agreement(build(loaded), tokens)
@@ -61,6 +63,7 @@ def load_in_precision(
             )  # fmt: skip
             return load_recogniser(options, progress)
         logger.info("QUANTIZE=auto: int8 weights choose {:.0%} of a clip's tokens as fp32 does", found)
+        return replace(loaded, precision="int8")
     return loaded
 
 
