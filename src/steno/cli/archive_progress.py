@@ -51,16 +51,17 @@ class ArchiveProgress:
                 self._move(recording, share)
 
             yield report
-        self._move(recording, 1.0)
 
     def finished(self, recording: str, outcome: RunOutcome) -> None:
         self._outcomes.append(outcome)
+        self._move(recording, 1.0)
         self._bars.damaged(recording, outcome.warnings)
         if outcome.computed:
             self._bars.report(f"{recording}: {', '.join(outcome.computed)}")
 
     def failed(self, recording: str, message: str) -> None:
         self.failures[recording] = message
+        self._move(recording, 1.0)
         self._bars.report(f"{recording}: failed")
 
     def summary(self) -> None:
