@@ -33,6 +33,7 @@ SAME_ROLE_IN_SIBLINGS = {
     "serve": "the serve command, beside what it runs",
     "worker": "the worker command, beside the package of the worker process",
     "sphinx": "the backend, and the aligner that it also is",
+    "prompt": "what a model reads: Qwen3-ASR's, and the one of the chat dataset",
     "qwen": "the backend, and the aligner of the same family",
 }
 """Modules and packages that may share a name: each plays the same part in its package."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
@@ -28,6 +29,8 @@ from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
 
 if TYPE_CHECKING:
+    from steno.archive.archive_folder import ArchiveOptions
+    from steno.archive.stages.stage import StageTools
     from steno.backends.aligners.base import Aligner
     from steno.backends.base import AsyncBackend, StepBackend
     from steno.engine.counts import Counts
@@ -42,6 +45,9 @@ MAX_PIECE_S = 30.0
 """Longer pieces do not improve accuracy, but add latency: a piece starts only when a worker is free."""
 
 LINE_CHARS, LINES = 42, 2
+
+ARCHIVE_AUDIO_S = 7 * 24 * 3600.0
+"""Max length of a recording in an archive. MAX_AUDIO_S is for what clients send: streams are recorded for longer."""
 
 FILE_NICENESS, LIVE_NICENESS = 10, 5
 """Decoders of uploads have a lower priority than live decoders, which have a lower one than the server."""
@@ -231,6 +237,21 @@ def opener_of(settings: Settings, max_piece_s: float, max_audio_s: float | None 
         ),
         decoders,
     )
+
+
+@asynccontextmanager
+async def archive_tools_of(settings: Settings, options: ArchiveOptions) -> AsyncIterator[StageTools]:
+    """What the stages of an archive compute with in this process. Models are loaded when they are needed."""
+    from steno.archive.piece_recognizer import EngineRecognizer
+    from steno.archive.stages.stage import StageTools
+
+    engine = engine_of(settings)
+    opener = opener_of(settings, longest_piece_s(settings, engine), ARCHIVE_AUDIO_S)
+    try:
+        async with engine:
+            yield StageTools(opener, EngineRecognizer(engine, settings.model_revision), options)
+    finally:
+        await opener.aclose()
 
 
 def url_fetcher_of(settings: Settings) -> UrlFetcher | None:

@@ -11,12 +11,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
 from command_line import run_command
 from recordings import wav
-from running import RunningServer, until
+from running import PATIENCE_S, RunningServer, until
 from steno.audio.decode import decode
 from steno.types import SAMPLE_RATE
 
@@ -225,3 +226,24 @@ def test_a_chat_log_is_read_with_its_recording(fixtures: Path, tmp_path: Path) -
     assert broken.returncode == 1
     assert "has no chat message" in broken.stderr
     assert status(folder)["done"]["words"] == 1
+
+
+def test_the_review_is_served_until_ctrl_c(fixtures: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    archive("add", fixtures / "letter.flac", "-a", folder)
+    archive("run", "-a", folder)
+    command = [sys.executable, "-m", "steno", "archive", "review", folder, "--port", "0"]
+    served = subprocess.Popen(command, env=SCRIPTED, stdout=subprocess.PIPE, text=True)
+    try:
+        assert served.stdout is not None
+        said = served.stdout.readline()
+        url = said.split()[4]
+        assert url.endswith("/archive")
+        assert "<title>steno · archive</title>" in httpx.get(url, timeout=PATIENCE_S).text
+        listed = httpx.get(url.replace("/archive", "/v1/archive"), timeout=PATIENCE_S).json()["data"]
+        assert [each["segments"] for each in listed] == [1]
+    finally:
+        served.send_signal(signal.SIGINT)
+        served.communicate(timeout=PATIENCE_S)
+    nothing = archive("review", tmp_path / "nothing")
+    assert (nothing.returncode, "is not an archive" in nothing.stderr) == (2, True)

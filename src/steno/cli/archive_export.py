@@ -15,7 +15,8 @@ from steno.cli.progress import RunProgress
 if TYPE_CHECKING:
     from steno.archive.exports.exported_recording import ExportedRecording, ExportReport
 
-FORMATS = ("lhotse", "nemo", "hf", "srt")
+CHAT_SFT = "chat-sft"
+FORMATS = ("lhotse", "nemo", "hf", "srt", CHAT_SFT)
 SHOWN_INCOMPLETE = 5
 
 
@@ -31,11 +32,17 @@ SHOWN_INCOMPLETE = 5
 )  # fmt: skip
 @click.option("--max-line-chars", type=click.IntRange(10, 200), default=42, show_default=True, help="For srt.")
 @click.option("--max-lines", type=click.IntRange(1, 4), default=2, show_default=True, help="For srt.")
+@click.option(
+    "--parameters", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="FILE",
+    help="For chat-sft: JSON with parameters of filters, window and splits, or an earlier dataset.json.",
+)  # fmt: skip
+@click.option("--seed", type=int, metavar="N", help="For chat-sft: of splits and caps.  [0]")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
 @archive_option
 def export(
-    form: str, output: Path, min_confidence: float, max_line_chars: int, max_lines: int, quiet: bool, folder: Path
-) -> int:
+    form: str, output: Path, min_confidence: float, max_line_chars: int, max_lines: int,
+    parameters: Path | None, seed: int | None, quiet: bool, folder: Path,
+) -> int:  # fmt: skip
     """Write a dataset in the format of another tool.
 
     \b
@@ -43,13 +50,19 @@ def export(
     nemo     manifest.jsonl, a line for each segment
     hf       Parquet with the sound of each segment; needs steno[archive]
     srt      subtitles, a file for each recording
+    chat-sft what was said and written before each chat message, and the message; needs steno[archive]
 
     Segments that were rejected are left out, and so are recordings without a transcript: the exit code is then 1.
 
     \b
     steno archive export -f lhotse -o out
     steno archive export -f hf -o out --min-confidence 0.7
+    steno archive export -f chat-sft -o out --seed 1
     """
+    if form == CHAT_SFT:
+        from steno.cli.archive_chat_export import export_chat
+
+        return export_chat(folder, output, parameters, seed, min_confidence, quiet=quiet)
     from steno import compose, settings
     from steno.archive.archive_folder import ArchiveFolder
     from steno.archive.exports.exported_recording import ExportReport, exported_recordings

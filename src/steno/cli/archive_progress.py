@@ -6,17 +6,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from steno.cli.progress import RecordingProgress, RunProgress
+from steno.errors import StenoError
 
 if TYPE_CHECKING:
     from steno.archive.archive_folder import ArchiveFolder
     from steno.archive.recording_run import RunOutcome
 
 LABEL = "all recordings"
+UNKNOWN_BYTES = 50_000_000
+"""Assumed of recordings that were not fetched yet."""
 
 
 class ArchiveProgress:
@@ -27,7 +31,11 @@ class ArchiveProgress:
         self._bars = RunProgress(quiet=quiet)
         self._quiet = quiet
         self._began = time.monotonic()
+        self._weights = {recording: _weight_of(archive, recording) for recording in self.recordings}
+        self._total = sum(self._weights.values()) or 1.0
         self._shares: dict[str, float] = {}
+        self._done = 0.0
+        self._ended = 0
         self._shown = ExitStack()
         self._whole = RecordingProgress(None, None)
         self._outcomes: list[RunOutcome] = []
@@ -51,16 +59,19 @@ class ArchiveProgress:
                 self._move(recording, share)
 
             yield report
-        self._move(recording, 1.0)
 
     def finished(self, recording: str, outcome: RunOutcome) -> None:
         self._outcomes.append(outcome)
+        self._ended += 1
+        self._move(recording, 1.0)
         self._bars.damaged(recording, outcome.warnings)
         if outcome.computed:
             self._bars.report(f"{recording}: {', '.join(outcome.computed)}")
 
     def failed(self, recording: str, message: str) -> None:
         self.failures[recording] = message
+        self._ended += 1
+        self._move(recording, 1.0)
         self._bars.report(f"{recording}: failed")
 
     def summary(self) -> None:
@@ -76,9 +87,18 @@ class ArchiveProgress:
             click.echo(f"steno: {recording}: {message}", err=True)
 
     def _move(self, recording: str, share: float) -> None:
+        self._done += self._weights[recording] * (share - self._shares.get(recording, 0.0))
         self._shares[recording] = share
-        done = sum(share >= 1.0 for share in self._shares.values())
-        self._whole.part(sum(self._shares.values()) / len(self.recordings), f"{done} of {len(self.recordings)}")
+        self._whole.part(self._done / self._total, f"{self._ended} of {len(self.recordings)}")
+
+
+def _weight_of(archive: ArchiveFolder, recording: str) -> float:
+    """The size of a recording, as far as it is known: time is left for bytes, not for files."""
+    try:
+        manifest = archive.manifest(recording)
+        return float(manifest.raw.bytes if manifest.raw is not None else Path(manifest.source).stat().st_size)
+    except (StenoError, OSError):  # an invalid manifest, a URL
+        return float(UNKNOWN_BYTES)
 
 
 def _listed(counts: Counter[str]) -> str:

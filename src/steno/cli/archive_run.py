@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from steno.archive.stages.stage import StageTools
     from steno.settings import Settings
 
-MAX_AUDIO_S = 7 * 24 * 3600.0
-"""Of a recording. MAX_AUDIO_S is for what clients send to a server: streams are recorded for longer."""
-
 
 @click.command()
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), default=2, show_default=True, help="Recordings at once.")
@@ -37,6 +34,10 @@ MAX_AUDIO_S = 7 * 24 * 3600.0
 @archive_option
 @click.option("--url", envvar="STENO_URL", metavar="URL", help="Recognise on this server. [STENO_URL]")
 @click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
+@click.option(
+    "--ray", "cluster", metavar="ADDRESS", help="Spread the recordings over this Ray cluster: auto, local, ray://…."
+)
+@click.option("--gpus", type=click.FloatRange(0), default=0.0, metavar="N", help="GPUs of each of --jobs on Ray.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
 def run(
     jobs: int,
@@ -46,6 +47,8 @@ def run(
     folder: Path,
     url: str | None,
     api_key: str | None,
+    cluster: str | None,
+    gpus: float,
     quiet: bool,
 ) -> int:
     """Compute what is missing in an archive, or out of date.
@@ -61,10 +64,13 @@ def run(
     steno archive run --jobs 4
     steno archive run --url http://gpu-box:8000 --jobs 16
     steno archive run --only audio               # decodes everything; the rest later
+    steno archive run --ray auto --jobs 32 --gpus 0.25
     """
     from steno import logs, settings
     from steno.archive.archive_folder import ArchiveFolder
 
+    if cluster is not None and url is not None:
+        raise click.UsageError("--ray and --url exclude each other")
     config = settings.load()
     logs.setup("WARNING" if config.log_level == "INFO" else config.log_level, config.log_json)
     archive = ArchiveFolder.open(folder)
@@ -72,7 +78,10 @@ def run(
     try:
         with archive.exclusive(), ArchiveProgress(archive, quiet=quiet) as progress:
             options = _options(archive, language, track)
-            asyncio.run(_all(archive, config, options, only, (url, api_key), progress, jobs))
+            if cluster is not None:
+                _on_ray(archive, config, options, only, progress, (cluster, jobs, gpus))
+            else:
+                asyncio.run(_all(archive, config, options, only, (url, api_key), progress, jobs))
             progress.summary()
     except KeyboardInterrupt:
         click.echo("steno: interrupted; repeat the command to continue", err=True)
@@ -116,6 +125,24 @@ async def _all(
         await fetcher.aclose()
 
 
+def _on_ray(
+    archive: ArchiveFolder,
+    config: Settings,
+    options: ArchiveOptions,
+    only: StageName | None,
+    progress: ArchiveProgress,
+    cluster: tuple[str, int, float],
+) -> None:
+    from steno.deploy.ray_archive import ClusterOptions, run_on_cluster
+
+    folder = archive.path.resolve()
+    for report in run_on_cluster(folder, progress.recordings, config, options, only, ClusterOptions(*cluster)):
+        if report.problem is not None:
+            progress.failed(report.recording, report.problem)
+        else:
+            progress.finished(report.recording, report.outcome)
+
+
 async def _some(waiting: Iterator[str], recording_run: RecordingRun, progress: ArchiveProgress) -> None:
     """Work on recordings until none waits."""
     for recording in waiting:
@@ -139,7 +166,6 @@ async def _tools(
 ) -> AsyncIterator[StageTools]:
     """An engine in this process, or a server. Models are loaded when they are needed."""
     from steno import compose
-    from steno.archive.piece_recognizer import EngineRecognizer
     from steno.archive.stages.stage import StageTools
 
     if url is not None:
@@ -148,16 +174,11 @@ async def _tools(
 
         with Client(url, api_key) as client:
             recognizer = ServerRecognizer(client, await asyncio.to_thread(client.get, "/health"))
-            opener = compose.opener_of(config, compose.MAX_PIECE_S, MAX_AUDIO_S)
+            opener = compose.opener_of(config, compose.MAX_PIECE_S, compose.ARCHIVE_AUDIO_S)
             try:
                 yield StageTools(opener, recognizer, options)
             finally:
                 await opener.aclose()
         return
-    engine = compose.engine_of(config)
-    opener = compose.opener_of(config, compose.longest_piece_s(config, engine), MAX_AUDIO_S)
-    try:
-        async with engine:
-            yield StageTools(opener, EngineRecognizer(engine, config.model_revision), options)
-    finally:
-        await opener.aclose()
+    async with compose.archive_tools_of(config, options) as tools:
+        yield tools

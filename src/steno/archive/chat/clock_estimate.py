@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from steno.archive.chat.chat_message import ChatMessage
 from steno.archive.chat.clock_anchors import clock_by_anchors, pin_to_anchors, require_anchors
 from steno.archive.chat.offset_evidence import STEP_S, OffsetEvidence, OffsetGrid
-from steno.archive.chat.offset_fit import OffsetFit, fit_offsets, stretches_of
+from steno.archive.chat.offset_fit import OffsetFit, OffsetStretch, fit_offsets, stretches_of
 from steno.archive.chat.offset_path import best_path, best_scores
 from steno.archive.chat.recording_track import RecordingTrack
+from steno.archive.chat.word_matches import REACTING_SHARES
 from steno.archive.manifest import ChatClock, ClockAnchor, ClockSegment
 
 WINDOW_S = 120.0
@@ -30,6 +31,8 @@ SURROGATES = 24
 MIN_CONFIDENCE = 0.6
 MIN_PEAK_NATS = 8.0
 """Over the highest surrogate: few surrogates say little about how high the next one would be."""
+SURE_CONFIDENCE = 0.92
+"""Enough not to look for a better share of reacting words."""
 MIN_MESSAGES = 30
 METHOD = "cross_correlation"
 
@@ -69,6 +72,38 @@ class ClockEstimate:
     curve: CorrelationCurve | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Peak:
+    """The best path, and those of the surrogates."""
+
+    evidence: OffsetEvidence
+    scores: NDArray[np.float64]
+    path: NDArray[np.int64]
+    score: float
+    surrogates: NDArray[np.float64]
+
+    @property
+    def above_chance(self) -> float:
+        """Nats over the highest surrogate."""
+        return self.score - float(self.surrogates.max())
+
+    @property
+    def confidence(self) -> float:
+        """How much of the peak is above the highest surrogate, of what is above their mean: 0 to 1."""
+        above_mean = self.score - float(self.surrogates.mean())
+        return round(self.above_chance / above_mean, 4) if self.above_chance > 0 else 0.0
+
+    @property
+    def is_clear(self) -> bool:
+        return self.confidence >= MIN_CONFIDENCE and self.above_chance >= MIN_PEAK_NATS
+
+    def curve(self, stretches: Sequence[OffsetStretch]) -> CorrelationCurve:
+        edges = [*(self.evidence.block_of(stretch.start_s) for stretch in stretches), len(self.scores)]
+        by_segment = tuple(self.scores[first:last].sum(axis=0) for first, last in pairwise(edges))
+        offsets_s = self.evidence.grid.offsets_s
+        return CorrelationCurve(offsets_s, self.scores.sum(axis=0), by_segment, self.surrogates, self.score)
+
+
 def estimate_clock(
     messages: Sequence[ChatMessage],
     track: RecordingTrack,
@@ -89,33 +124,39 @@ def estimate_clock(
     if len(messages) < MIN_MESSAGES or track.duration_s <= 0:
         problem = f"too few messages: {len(messages)}; at least {MIN_MESSAGES} are needed"
         return ClockEstimate(_without_peak(anchors, 0.0, problem))
-    evidence = OffsetEvidence(messages, track, _grid(anchors, expected_offset_s, window_s))
-    scores = evidence.scores()
-    surrogates = _surrogate_scores(evidence)
-    path, score = best_path(scores)
-    confidence = _prominence(score, surrogates)
-    if confidence < MIN_CONFIDENCE or score - surrogates.max() < MIN_PEAK_NATS:
-        curve = CorrelationCurve(evidence.grid.offsets_s, scores.sum(axis=0), (), surrogates, score)
+    peak = _highest_peak(OffsetEvidence(messages, track, _grid(anchors, expected_offset_s, window_s)))
+    if not peak.is_clear:
         problem = (
-            f"no clear peak: confidence {confidence:.2f} (at least {MIN_CONFIDENCE}), "
-            f"{score - surrogates.max():.0f} nats over chance (at least {MIN_PEAK_NATS:.0f})"
+            f"no clear peak: confidence {peak.confidence:.2f} (at least {MIN_CONFIDENCE}), "
+            f"{peak.above_chance:.0f} nats over chance (at least {MIN_PEAK_NATS:.0f})"
         )
-        return ClockEstimate(_without_peak(anchors, confidence, problem), curve)
+        return ClockEstimate(_without_peak(anchors, peak.confidence, problem), peak.curve(()))
+    evidence, path = peak.evidence, peak.path
     if anchors:
-        path, _ = best_path(require_anchors(scores, evidence, anchors))
+        path, _ = best_path(require_anchors(peak.scores, evidence, anchors))
     chat_s = np.array([message.time_s for message in messages])
     fit = fit_offsets(stretches_of(path, evidence), evidence, chat_s)
     segments = pin_to_anchors(_segments(fit), anchors)
     clock = ChatClock(
         segments=segments,
-        confidence=confidence,
+        confidence=peak.confidence,
         method=f"{METHOD}+anchors" if anchors else METHOD,
         anchors=anchors,
     )
-    by_segment = _curves(scores, evidence, fit)
-    return ClockEstimate(
-        clock, CorrelationCurve(evidence.grid.offsets_s, scores.sum(axis=0), by_segment, surrogates, score)
-    )
+    return ClockEstimate(clock, peak.curve(fit.stretches))
+
+
+def _highest_peak(evidence: OffsetEvidence) -> _Peak:
+    """The most confident of `REACTING_SHARES`."""
+    peaks = []
+    for share in REACTING_SHARES:
+        chosen = evidence.with_share(share)
+        scores = chosen.scores()
+        path, score = best_path(scores)
+        peaks.append(_Peak(chosen, scores, path, score, _surrogate_scores(chosen)))
+        if peaks[-1].confidence >= SURE_CONFIDENCE:
+            break
+    return max(peaks, key=lambda peak: (peak.is_clear, peak.confidence))
 
 
 def _grid(anchors: Sequence[ClockAnchor], expected_offset_s: float, window_s: float) -> OffsetGrid:
@@ -133,12 +174,6 @@ def _surrogate_scores(evidence: OffsetEvidence) -> NDArray[np.float64]:
     return best_scores(np.stack([evidence.scores(float(shift)) for shift in shifts]))
 
 
-def _prominence(score: float, surrogates: NDArray[np.float64]) -> float:
-    """How much of the peak is above the highest surrogate, of what is above their mean: 0 to 1."""
-    mean, highest = float(surrogates.mean()), float(surrogates.max())
-    return round((score - highest) / (score - mean), 4) if score > highest else 0.0
-
-
 def _without_peak(anchors: tuple[ClockAnchor, ...], confidence: float, problem: str) -> ChatClock:
     if anchors:
         return clock_by_anchors(anchors, confidence)
@@ -153,8 +188,3 @@ def _segments(fit: OffsetFit) -> tuple[ClockSegment, ...]:
             ClockSegment(start_s=round(stretch.start_s, 3), offset_s=round(at_start, 3), drift_ppm=fit.drift_ppm)
         )
     return tuple(found)
-
-
-def _curves(scores: NDArray[np.float64], evidence: OffsetEvidence, fit: OffsetFit) -> tuple[NDArray[np.float64], ...]:
-    edges = [evidence.block_of(stretch.start_s) for stretch in fit.stretches] + [len(scores)]
-    return tuple(scores[first:last].sum(axis=0) for first, last in pairwise(edges))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,12 @@ from steno.archive.chat.word_matches import WordMatches, match_words
 
 STEP_S = 0.5
 BLOCK_S = 20.0
-DENSITY_GAIN = 0.25
+DENSITY_GAIN = 0.6
 """Relative rise of the message rate for an excitement of one standard deviation."""
+MAX_DIP, MAX_RISE = 1.5, 6.0
+"""Bounds of the excitement, in standard deviations."""
+USUAL_LOUDNESS, PEAK_WEIGHT = 0.75, 3.0
+"""Quantile of the loudness of speech above which it is a loud moment, and its weight against speech as such."""
 TREND_S = 90.0
 MAX_BLOCK_NATS = 12.0
 """No block convinces by itself: greetings at the beginning of two recordings are alike."""
@@ -65,6 +70,12 @@ class OffsetEvidence:
         self._counts = self._counted(messages)
         self._gain = DENSITY_GAIN / _dispersion(self._counts)
         self._lag = ReactionLag()
+
+    def with_share(self, share: float) -> OffsetEvidence:
+        """The same chat, of whose words another share reacts."""
+        changed = copy(self)
+        changed.matches = self.matches.with_share(share)
+        return changed
 
     @property
     def circle_s(self) -> float:
@@ -143,15 +154,16 @@ class OffsetEvidence:
 
 
 def _excitement(track: RecordingTrack, lag: ReactionLag) -> NDArray[np.float64]:
-    """Expected rise of the message rate in bins of `STEP_S`: mean 0, standard deviation 1, at least -2 and at most 4.
+    """Expected rise of the message rate in bins of `STEP_S`, in standard deviations: speech, and loud moments.
 
-    Half is speech activity and half loudness, both against their trend and after the lag of a reaction.
+    Both are against their trend, and after the lag of a reaction.
     """
     activity, loudness = track.in_bins(STEP_S)
-    curve = _standard(_detrended(activity)) + _standard(_detrended(loudness))
-    lags = lag.bins(STEP_S)
-    delayed = np.convolve(curve, lags * STEP_S)[: len(curve)]
-    return np.clip(_standard(delayed), -2.0, 4.0)
+    speaking = activity > 0.5
+    usual = float(np.quantile(loudness[speaking], USUAL_LOUDNESS)) if speaking.any() else float(loudness.mean())
+    curve = _standard(_detrended(activity)) + PEAK_WEIGHT * _standard(_detrended(np.maximum(loudness - usual, 0.0)))
+    delayed = np.convolve(curve, lag.bins(STEP_S) * STEP_S)[: len(curve)]
+    return np.clip(_standard(delayed), -MAX_DIP, MAX_RISE)
 
 
 def _detrended(curve: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,8 +14,9 @@ from steno.archive.chat.chat_message import ChatMessage
 from steno.archive.chat.chat_terms import chat_terms, spoken_terms
 from steno.archive.chat.recording_track import RecordingTrack
 
-REACTING_SHARE = 0.15
-"""Share of chat words that answer the same word of the recording; lower for words that the chat likes by itself."""
+REACTING_SHARES = (0.15, 0.04, 0.0)
+"""Share of chat words that answer the same word of the recording; lower for words that the chat likes by itself. It
+differs by channel, and the data choose: where nobody quotes, shared words are noise."""
 REACTIONS_PER_UTTERANCE = 3.0
 MOST_FREQUENT_PER_S = 1 / 30
 """A word said more often says too little to be looked at."""
@@ -38,6 +39,12 @@ class WordMatches:
     weight: NDArray[np.float64]
     """Below 1 for a word that many write at the same time: they are no independent witnesses."""
 
+    def with_share(self, share: float) -> WordMatches:
+        """The same pairs for another one of `REACTING_SHARES`; they are made for the first."""
+        first = REACTING_SHARES[0]
+        factor = share / (1 - share) / (first / (1 - first))
+        return WordMatches(self.chat_s, self.said_s, self.odds * factor, self.weight)
+
     def select(self, chosen: NDArray[np.bool_]) -> WordMatches:
         return WordMatches(self.chat_s[chosen], self.said_s[chosen], self.odds[chosen], self.weight[chosen])
 
@@ -51,7 +58,7 @@ def match_words(messages: Sequence[ChatMessage], track: RecordingTrack) -> WordM
     for term in chosen:
         times, weights = written[term]
         places = said[term]
-        share = REACTING_SHARE * min(1.0, REACTIONS_PER_UTTERANCE * len(places) / len(times))
+        share = REACTING_SHARES[0] * min(1.0, REACTIONS_PER_UTTERANCE * len(places) / len(times))
         chat_s.append(np.repeat(times, len(places)))
         said_s.append(np.tile(places, len(times)))
         weight.append(np.repeat(weights, len(places)))

@@ -60,17 +60,25 @@ def exported_recordings(
         ManifestError, ArchiveError: a manifest or a result is invalid.
     """
     for recording in archive.ids():
-        manifest = archive.manifest(recording)
-        words, audio = archive.result_file(manifest, "words"), archive.result_file(manifest, "audio")
-        if words is None or audio is None:
-            report.incomplete.append(recording)
-            continue
-        transcript = load(TimedTranscript, words)
-        kept = tuple(each for each in transcript.segments if _is_kept(each, manifest, min_confidence, report))
-        report.recordings += 1
-        report.segments += len(kept)
-        report.speech_s += sum(segment.end_s - segment.start_s for segment in kept)
-        yield ExportedRecording(manifest, audio.resolve(), transcript.model_copy(update={"segments": kept}))
+        exported = exported_recording(archive, archive.manifest(recording), min_confidence, report)
+        if exported is not None:
+            yield exported
+
+
+def exported_recording(
+    archive: ArchiveFolder, manifest: RecordingManifest, min_confidence: float, report: ExportReport
+) -> ExportedRecording | None:
+    """One recording, as `exported_recordings`; None if it has no transcript. Adds to `report`."""
+    words, audio = archive.result_file(manifest, "words"), archive.result_file(manifest, "audio")
+    if words is None or audio is None:
+        report.incomplete.append(manifest.id)
+        return None
+    transcript = load(TimedTranscript, words)
+    kept = tuple(each for each in transcript.segments if _is_kept(each, manifest, min_confidence, report))
+    report.recordings += 1
+    report.segments += len(kept)
+    report.speech_s += sum(segment.end_s - segment.start_s for segment in kept)
+    return ExportedRecording(manifest, audio.resolve(), transcript.model_copy(update={"segments": kept}))
 
 
 def _is_kept(segment: Segment, manifest: RecordingManifest, min_confidence: float, report: ExportReport) -> bool:

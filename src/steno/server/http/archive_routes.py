@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.routing import APIRoute
 from starlette.responses import FileResponse
 
 from steno.archive.archive_review import ArchiveReview
 from steno.archive.manifest import SegmentReview
-from steno.errors import AuthenticationError, UnsupportedFeatureError
+from steno.errors import AuthenticationError, MalformedRequestError, UnsupportedFeatureError
 from steno.server.http.archive_json import (
     ClockJson,
     Confirmation,
@@ -27,7 +29,26 @@ from steno.server.http.error_response import documented
 from steno.server.http.signed_links import SignedLinks
 from steno.server.services import Services, services_of
 
-router = APIRouter(prefix="/v1/archive", tags=["archive"])
+MAX_BODY = 256 * 1024
+"""Bytes of a request."""
+
+
+class SmallBodyRoute(APIRoute):
+    """Refuses a large body, or one of unknown length, before it is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def checked(request: Request) -> Response:
+            length = request.headers.get("content-length", "" if request.method in ("PUT", "POST") else "0")
+            if not length.isdigit() or int(length) > MAX_BODY:
+                raise MalformedRequestError(f"the request needs a Content-Length of at most {MAX_BODY} bytes")
+            return await handle(request)
+
+        return checked
+
+
+router = APIRouter(prefix="/v1/archive", tags=["archive"], route_class=SmallBodyRoute)
 links = APIRouter(include_in_schema=False)
 NOT_FOUND = documented(400, 401, 404)
 

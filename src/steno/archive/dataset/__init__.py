@@ -1,0 +1,1 @@
+"""The dataset `chat-sft`: for each chat message what was said and written before it."""

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from steno.archive.chat.chat_message import ChatMessage
+from steno.archive.chat_files import AlignedChat
+from steno.archive.manifest import ChatClock, ClockSegment, RecordingManifest
+from steno.archive.stage_files import AudioPiece, Pieces, TimedTranscript, dump
+from steno.archive.stages.aligned_stage import AlignedStage, placed_messages, track_of
+from steno.types import Segment, Word
+
+FOUND = ChatClock(
+    segments=(ClockSegment(start_s=0.0, offset_s=-5.0), ClockSegment(start_s=10.0, offset_s=-8.0)),
+    confidence=0.9,
+    method="cross_correlation",
+)
+UNCLEAR = ChatClock(method="cross_correlation", problem="no clear peak")
+
+
+def facts(tmp_path: Path, made: ChatClock, *before: ChatClock) -> dict[str, object]:
+    (tmp_path / "aligned.json").write_bytes(dump(AlignedChat(clock=made, messages=())))
+    manifest = RecordingManifest(id="talk", source="/talk.wav", clocks=before)
+    return AlignedStage().facts([tmp_path / "aligned.json"], manifest)
+
+
+def test_messages_are_in_the_order_of_the_recording() -> None:
+    """A step back makes the chat's later messages earlier."""
+    chat = tuple(ChatMessage(time_s, "kim", str(time_s)) for time_s in (6.0, 9.0, 11.0))
+    assert [(each.time_s, each.text) for each in placed_messages(chat, FOUND)] == [
+        (1.0, "6.0"),
+        (3.0, "11.0"),
+        (4.0, "9.0"),
+    ]
+    assert placed_messages(chat, UNCLEAR) == ()
+
+
+def test_a_clock_that_was_not_found_replaces_none_that_was(tmp_path: Path) -> None:
+    assert facts(tmp_path, FOUND) == {"clocks": (FOUND,)}
+    assert facts(tmp_path, UNCLEAR) == {"clocks": (UNCLEAR,)}
+    assert facts(tmp_path, FOUND, UNCLEAR) == {"clocks": (UNCLEAR, FOUND)}
+    assert facts(tmp_path, UNCLEAR, FOUND) == {}
+    assert facts(tmp_path, FOUND, FOUND) == {}
+
+
+def test_a_track_has_the_speech_and_the_levels_of_the_pieces() -> None:
+    word = Word("hello", 0.5, 0.9, 0.9)
+    pieces = Pieces(
+        duration_s=2.0,
+        pieces=(
+            AudioPiece(start_s=0.0, end_s=1.0, speech=(0.5, 0.9), speech_s=0.4),
+            AudioPiece(start_s=1.0, end_s=2.0, speech=None, speech_s=0.0),
+        ),
+        levels_db=(-90, -60, -20, -21, -90, -90, -90, -90),
+    )
+    transcript = TimedTranscript(
+        text="hello", language="en", duration_s=2.0, segments=(Segment(0, 0.5, 0.9, "hello", "en", (word,)),)
+    )
+    track = track_of(pieces, transcript)
+    assert (track.duration_s, track.frame_s, track.language) == (2.0, 0.25, "en")
+    assert track.activity.tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
+    assert np.array_equal(track.loudness_db, np.array(pieces.levels_db))
+    assert list(track.words) == [word]
