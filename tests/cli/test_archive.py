@@ -50,10 +50,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != "lock"}
 
 
-def killed_in_the_middle(folder: Path, pieces: int) -> None:
+def killed_in_the_middle(folder: Path, pieces: int, model: dict[str, str]) -> None:
     """A run that gets a SIGKILL once so many pieces were recognised."""
     command = [sys.executable, "-m", "steno", "archive", "run", "-a", folder, "-q"]
-    run = subprocess.Popen(command, env={**SCRIPTED, "MODEL_ID": "scripted@20ms"})
+    run = subprocess.Popen(command, env={**SCRIPTED, **model})
     try:
         until(lambda: status(folder)["computed_pieces"].get("transcript", 0) >= pieces)
     finally:
@@ -71,11 +71,11 @@ def test_a_run_that_was_killed_is_continued_and_computes_nothing_twice(
     once, twice = tmp_path / "once", tmp_path / "twice"
     for folder in (once, twice):
         assert archive("add", vods, "-a", folder).returncode == 0
-    model = {"MODEL_ID": "scripted@20ms"}
+    model = {"MODEL_ID": "scripted@20ms" if count < 20 else "scripted@5ms"}
     assert archive("run", "-a", once, **model).returncode == 0
     pieces = [json.loads(path.read_text())["pieces"] for path in once.rglob("pieces-*.json")]
     spoken = sum(piece["speech"] is not None for piece in chain(*pieces))
-    killed_in_the_middle(twice, pieces=spoken // 4)
+    killed_in_the_middle(twice, spoken // 4, model)
     interrupted = status(twice)
     assert 0 < interrupted["done"]["words"] < count
     assert archive("run", "-a", twice, **model).returncode == 0
