@@ -247,3 +247,16 @@ def test_the_review_is_served_until_ctrl_c(fixtures: Path, tmp_path: Path) -> No
         served.communicate(timeout=PATIENCE_S)
     nothing = archive("review", tmp_path / "nothing")
     assert (nothing.returncode, "is not an archive" in nothing.stderr) == (2, True)
+
+
+def test_a_result_that_no_manifest_has_yet_is_not_computed_again(fixtures: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    (talk,) = archive("add", fixtures / "letter.flac", "-a", folder).stdout.split()
+    before = (folder / "recordings" / talk / "manifest.json").read_bytes()
+    archive("run", "-a", folder)
+    done = contents(folder)
+    (folder / "recordings" / talk / "manifest.json").write_bytes(before)  # as after a SIGKILL, but for all stages
+    assert archive("run", "-a", folder).returncode == 0
+    assert contents(folder) == done
+    found = status(folder)
+    assert (found["computed"], found["repeated"]) == (dict.fromkeys(STAGES, 1), 0)

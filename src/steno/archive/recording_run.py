@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from steno import __version__
 from steno.archive.archive_folder import ArchiveFolder
@@ -14,7 +13,6 @@ from steno.archive.manifest import RecordingManifest, StageName, StageResult
 from steno.archive.raw_files import RawFiles
 from steno.archive.stages.registry import ALL_STAGES
 from steno.archive.stages.stage import Stage, StageJob, StageOutcome, StagePlan, StageTools
-from steno.archive.work_log import WorkLog
 
 SHARES: dict[StageName, float] = {
     "probe": 0.01, "audio": 0.08, "pieces": 0.06, "transcript": 0.7, "words": 0.13, "chat": 0.01, "aligned": 0.01,
@@ -82,13 +80,25 @@ class RecordingRun:
                 return manifest
             return await asyncio.to_thread(self._record, stage, manifest.id, made)
         job = StageJob(self._archive, manifest, plan, self._tools, report)
-        finished = await stage.run(job)
+        result = await self._left_behind(plan, job)
+        if result is None:
+            finished = await stage.run(job)
+            job.log.add_stage(stage.name, plan.key, finished.described())
+            result = await asyncio.to_thread(_result_of, plan, finished)
         outcome.computed.append(stage.name)
-        result = await asyncio.to_thread(_result_of, plan, finished)
         manifest = await asyncio.to_thread(self._record, stage, manifest.id, result)
-        WorkLog(self._archive.work_of(manifest.id)).stage(stage.name, plan.key)
         job.journal_path().unlink(missing_ok=True)
         return manifest
+
+    async def _left_behind(self, plan: StagePlan, job: StageJob) -> StageResult | None:
+        """What a run has made that was killed before it could record it."""
+        known = job.log.finished(plan.stage, plan.key)
+        if known is None or job.manifest.made(plan.stage, plan.key) is not None:
+            return None
+        paths = [self._archive.folder_of(job.manifest.id) / name for name in known.files]
+        if not all(path.is_file() for path in paths):
+            return None
+        return await asyncio.to_thread(_result_of, plan, StageOutcome(paths, known.statistics, known.warnings))
 
     def _is_there(self, recording: str, result: StageResult) -> bool:
         paths = [(self._archive.path_of(recording, file), file.bytes) for file in result.files]
@@ -114,16 +124,11 @@ def _result_of(plan: StagePlan, outcome: StageOutcome) -> StageResult:
         inputs=plan.inputs,
         options=plan.options,
         model=plan.model,
-        files=tuple(record_of(path, _relative(path)) for path in outcome.files),
+        files=tuple(record_of(path, path.name) for path in outcome.files),
         statistics=dict(outcome.statistics),
         warnings=tuple(outcome.warnings),
         steno=__version__,
     )
-
-
-def _relative(path: Path) -> str:
-    """Results are in the recording's own folder."""
-    return path.name
 
 
 def _scaled(report: Report, stage: StageName, done: float, total: float) -> Callable[[float], None]:

@@ -1,14 +1,24 @@
-"""Counts what was computed, over all runs: nothing may be computed twice."""
+"""What was computed, over all runs: nothing may be computed twice."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 WORK_LOG = "computed.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedStage:
+    """What a stage has made: names of files in the recording's folder, counts, damage."""
+
+    files: tuple[str, ...]
+    statistics: dict[str, float]
+    warnings: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -22,21 +32,29 @@ class WorkCounts:
 
 
 class WorkLog:
-    """What was computed of one recording: a line for each stage and piece.
+    """What was computed of one recording: a line for each stage and piece, appended in one call.
 
-    A line is appended when the result is stored. It has no say in what is computed next.
+    A run that is killed before the manifest has a stage's result leaves its line, from which the next run takes it.
     """
 
     def __init__(self, work: Path) -> None:
         self._path = work / WORK_LOG
 
-    def stage(self, stage: str, key: str) -> None:
-        self._append([stage, key])
+    def add_stage(self, stage: str, key: str, finished: FinishedStage) -> None:
+        self._append([stage, key, None, [finished.files, finished.statistics, finished.warnings]])
 
-    def piece(self, stage: str, key: str, number: int) -> None:
+    def add_piece(self, stage: str, key: str, number: int) -> None:
         self._append([stage, key, number])
 
-    def _append(self, entry: list[str | int]) -> None:
+    def finished(self, stage: str, key: str) -> FinishedStage | None:
+        """What the stage has made last with this key; None = nothing."""
+        found = [entry[3] for entry in _entries(self._path) if entry[:3] == [stage, key, None]]
+        if not found:
+            return None
+        files, statistics, warnings = found[-1]
+        return FinishedStage(tuple(files), statistics, tuple(warnings))
+
+    def _append(self, entry: list[Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab", buffering=0) as file:
             file.write(json.dumps(entry).encode() + b"\n")
@@ -46,9 +64,20 @@ def counts_of(works: Iterable[Path]) -> WorkCounts:
     """The counts of all runs. `works`: the folders of `WorkLog`s."""
     counts = WorkCounts()
     for work in works:
-        lines = (work / WORK_LOG).read_bytes().splitlines() if (work / WORK_LOG).exists() else []
-        for line, times in Counter(lines).items():
-            counts.repeated += times - 1
-            stage, _, *piece = json.loads(line)
-            (counts.pieces if piece else counts.stages)[stage] += times
+        known = set()
+        for stage, key, number, *_ in _entries(work / WORK_LOG):
+            (counts.stages if number is None else counts.pieces)[stage] += 1
+            counts.repeated += (stage, key, number) in known
+            known.add((stage, key, number))
     return counts
+
+
+def _entries(path: Path) -> Iterator[list[Any]]:
+    """The lines that are whole."""
+    if not path.exists():
+        return
+    for line in path.read_bytes().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue

@@ -40,7 +40,7 @@ async def run_pieces(
         finally:
             free.release()
         journal.add(number, result)
-        job.log.piece(job.plan.stage, job.plan.key, number)
+        job.log.add_piece(job.plan.stage, job.plan.key, number)
         job.report(len(journal.results) / len(wanted))
 
     async with AudioSpans(job.tools.opener, job.result_of("audio")) as spans:

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from steno.archive.archive_folder import ArchiveFolder, ArchiveOptions
 from steno.archive.manifest import ModelIdentity, RecordingManifest, StageName
 from steno.archive.piece_recognizer import PieceRecognizer
-from steno.archive.work_log import WorkLog
+from steno.archive.work_log import FinishedStage, WorkLog
 from steno.errors import StageNotReadyError
 from steno.pipelines.recording_reader import RecordingOpener
 
@@ -84,6 +84,10 @@ class StageOutcome:
     """In the recording's folder; the first one is what later stages read."""
     statistics: dict[str, float] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+
+    def described(self) -> FinishedStage:
+        """As the log has it."""
+        return FinishedStage(tuple(path.name for path in self.files), self.statistics, tuple(self.warnings))
 
 
 class Stage(Protocol):

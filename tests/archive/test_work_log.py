@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from steno.archive.work_log import WORK_LOG, FinishedStage, WorkLog, counts_of
+
+MADE = FinishedStage(("words-1.json",), {"segments": 2.0}, ("damaged",))
+
+
+def test_what_a_stage_has_made_is_known_in_the_next_run(tmp_path: Path) -> None:
+    WorkLog(tmp_path / "work").add_piece("words", "1", 0)
+    assert WorkLog(tmp_path / "work").finished("words", "1") is None
+    WorkLog(tmp_path / "work").add_stage("words", "1", MADE)
+    assert WorkLog(tmp_path / "work").finished("words", "1") == MADE
+    assert WorkLog(tmp_path / "work").finished("words", "2") is None
+
+
+def test_what_is_computed_twice_is_counted(tmp_path: Path) -> None:
+    log = WorkLog(tmp_path)
+    for number in (0, 1, 1):
+        log.add_piece("transcript", "1", number)
+    for key in ("1", "2", "2"):
+        log.add_stage("transcript", key, MADE)
+    with (tmp_path / WORK_LOG).open("ab") as file:
+        file.write(b'["transcript", "3", nu')
+    counts = counts_of([tmp_path, tmp_path / "none"])
+    assert (dict(counts.stages), dict(counts.pieces), counts.repeated) == ({"transcript": 3}, {"transcript": 3}, 2)
