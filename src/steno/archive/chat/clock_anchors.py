@@ -20,8 +20,8 @@ _WITH_ANCHORS = "+anchors"
 
 
 def require_anchors(
-    scores: NDArray[np.float64], evidence: OffsetEvidence, anchors: Sequence[ClockAnchor]
-) -> NDArray[np.float64]:
+    scores: NDArray[np.float32], evidence: OffsetEvidence, anchors: Sequence[ClockAnchor]
+) -> NDArray[np.float32]:
     """The scores with only offsets near the anchors in the anchors' blocks."""
     required = scores.copy()
     for anchor in anchors:
