@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypedDict
 
 from steno.archive.chat.chat_message import ChatMessage
@@ -82,12 +83,19 @@ def joined(words: Sequence[Word]) -> str:
 
 def _lines(messages: Sequence[ChatMessage], names: Collection[str]) -> str:
     """Authors are numbered in order of appearance: the prompt has no name, nor anything made of one."""
-    hidden = {*names, *(message.author.casefold() for message in messages)}
+    authors = {message.author.casefold() for message in messages}
+    hidden = names if isinstance(names, frozenset) and names >= authors else frozenset(names) | authors
     numbers: dict[str, int] = {}
     lines = []
     for message in messages:
-        text = clean_text(message.text, hidden)
+        text = _cleaned(message.text, hidden)
         if text:
             number = numbers.setdefault(message.author, len(numbers) + 1)
             lines.append(f"viewer {number}: {text}")
     return "\n".join(lines)
+
+
+@lru_cache(maxsize=4096)
+def _cleaned(text: str, hidden: frozenset[str]) -> str:
+    """A message is in the windows of many."""
+    return clean_text(text, hidden)

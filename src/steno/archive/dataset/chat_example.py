@@ -80,7 +80,7 @@ def examples_of(
 ) -> Iterator[ChatExample]:
     """Yield the examples in order of time. The same recording, options and salt give the same examples."""
     messages = sorted(recording.messages, key=lambda each: (each.time_s, each.author, each.text))
-    names = {message.author.casefold() for message in messages if message.author}
+    names = frozenset(message.author.casefold() for message in messages)
     counts.messages += len(messages)
     for message, text in _chosen(recording, messages, names, options, counts):
         weight = options.emote_only_weight if is_emotes(message) else 1.0
@@ -111,7 +111,7 @@ def is_emotes(message: ChatMessage) -> bool:
 def _chosen(
     recording: ChatRecording,
     messages: Iterable[ChatMessage],
-    names: set[str],
+    names: frozenset[str],
     options: DatasetOptions,
     counts: FilterCounts,
 ) -> list[tuple[ChatMessage, str]]:
