@@ -18,7 +18,7 @@ from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_aligner
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.factory import default_slots
 from steno.backends.qwen.forced_aligner import ForcedAligner
-from steno.backends.qwen.model import model as model_module
+from steno.backends.qwen.model import precision
 from steno.errors import StenoError
 from steno.types import Hypothesis
 
@@ -46,7 +46,7 @@ class Recogniser:
         self._loaded: LoadedCheckpoint | None = None
         self._parser: _RecordingParser | None = None
         began = time.perf_counter()
-        with mock.patch.object(model_module, "load_recogniser", self._keeping(model_module.load_recogniser)):
+        with mock.patch.object(precision, "load_recogniser", self._keeping(precision.load_recogniser)):
             self._backend.load(lambda *_: None)
         self.load_s = time.perf_counter() - began
         model: Any = self._backend.loaded().main.model

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -16,6 +18,7 @@ import websockets
 
 from audio.encode import OPUS, encode
 from benchmarks.speech import SAMPLE
+from command_line import run_command
 from running import PATIENCE_S, post
 from steno.audio.decode import decode
 from steno.server.app import create_app
@@ -48,6 +51,17 @@ OTHER_UPLOADS = {"/v1/listen": 100_000, "/asr": 100_000, "/detect-language": 20}
 """Those of other APIs, with the least size of their answers in bytes."""
 
 JOBS = ("/v1/jobs", "/v1/jobs/{job_id}", "/v1/jobs/{job_id}/events", "/v1/jobs/{job_id}/result")
+ARCHIVE = "/v1/archive/{recording}"
+ARCHIVES: dict[str, tuple[str, Any]] = {
+    "/v1/archive": ("GET", None),
+    ARCHIVE: ("GET", None),
+    f"{ARCHIVE}/levels": ("GET", None),
+    f"{ARCHIVE}/audio": ("GET", None),
+    f"{ARCHIVE}/curve": ("GET", None),
+    f"{ARCHIVE}/anchors": ("PUT", {"anchors": [{"chat_s": 50.0, "recording_s": 16.0}], "by": "kim"}),
+    f"{ARCHIVE}/clock/confirm": ("POST", {"by": "kim"}),
+    f"{ARCHIVE}/verdict": ("PUT", {"start_s": 0.0, "end_s": 1.0, "verdict": "accepted", "by": "kim"}),
+}
 ALIGNMENTS = ("/v1/audio/alignments", "/api/v1/align")
 
 
@@ -75,7 +89,7 @@ def recording(fixtures: Path) -> bytes:
 
 def test_every_route_is_watched_here() -> None:
     documented = set(create_app(Settings(asr_backend="scripted")).openapi()["paths"])
-    watched = {*STATUS, *OTHER_UPLOADS, *ALIGNMENTS, *JOBS, *(path for path, _ in UPLOADS.values())}
+    watched = {*STATUS, *OTHER_UPLOADS, *ALIGNMENTS, *JOBS, *ARCHIVES, *(path for path, _ in UPLOADS.values())}
     assert {path.replace("{model}", "scripted") for path in documented} == watched
 
 
@@ -129,6 +143,30 @@ def test_jobs_leave_the_loop_free(talkative: WatchedServer, recording: bytes) ->
         assert len(httpx.get(f"{url}/{made}/result", timeout=PATIENCE_S).content) > 1_000_000
         assert made in httpx.get(url, timeout=PATIENCE_S).text
         assert httpx.get(f"{url}/{made}", timeout=PATIENCE_S).json()["state"] == "succeeded"
+    assert max(stalls, default=0.0) < MOST_S
+
+
+def test_an_archive_leaves_the_loop_free(recording: bytes, tmp_path: Path) -> None:
+    """Of a recording whose chat is megabytes of JSON."""
+    environment = {**os.environ, "ASR_BACKEND": "scripted", "ARCHIVE_DIR": str(tmp_path / "archive")}
+    (tmp_path / "talk.ogg").write_bytes(recording)
+    messages = ({"time": n / 200, "author": f"somebody {n % 999}", "text": f"message {n}"} for n in range(40_000))
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(message) + "\n" for message in messages))
+    added = run_command(
+        "archive", "add", tmp_path / "talk.ogg", "--chat", tmp_path / "chat.jsonl", environment=environment
+    )
+    assert run_command("archive", "run", environment=environment).returncode == 0
+    with WatchedServer(tmp_path / "stalls", ASR_BACKEND="scripted", ARCHIVE_DIR=str(tmp_path / "archive")) as server:
+        _warm_up(server)
+        with server.watching() as stalls:
+            answers = [
+                httpx.request(
+                    method, server.url + path.format(recording=added.stdout.strip()), json=body, timeout=PATIENCE_S
+                )
+                for path, (method, body) in ARCHIVES.items()
+            ]
+    assert [answer.status_code for answer in answers] == [200] * 7 + [204]
+    assert len(answers[1].content) > 2_000_000
     assert max(stalls, default=0.0) < MOST_S
 
 

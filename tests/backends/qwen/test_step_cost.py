@@ -22,8 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.scripted_qwen import new_request
 from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.model import decoder as decoders
+from steno.backends.qwen.model import encoder, torch_encoder
 from steno.backends.qwen.model import model as models
-from steno.backends.qwen.model import torch_encoder
 from steno.backends.qwen.model.model import AsrModel, warm_up_audio
 from steno.backends.qwen3_asr.frontend import MAX_SAMPLES
 from steno.types import SAMPLE_RATE
@@ -115,7 +115,8 @@ def test_a_decoding_iteration(trained: Any, transfers: Counter[str]) -> None:
     assert python_calls(lambda: model.decode(tokens)) <= 100 + 45 * 4
 
 
-def test_a_live_step(trained: Any, transfers: Counter[str]) -> None:
+def test_a_live_step(trained: Any, transfers: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encoder.MAX_CHUNKS, "cpu", encoder.MAX_CHUNKS["cuda"])
     model = AsrModel(trained, STREAMS, 512)
     model.encoder.frontend.max_samples = MAX_SAMPLES  # as on a GPU
     runner = ModelRunner(model, STREAMS)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.responses import FileResponse
 
 from steno.archive.archive_review import ArchiveReview
@@ -69,26 +70,32 @@ LinksDep = Annotated[SignedLinks, Depends(links_of)]
 
 
 @router.get("", response_model=RecordingList, responses=documented(400, 401))
-async def list_recordings(review: ReviewDep) -> RecordingList:
+async def list_recordings(review: ReviewDep) -> Response:
     """The recordings that have a transcript."""
-    manifests = await asyncio.to_thread(review.manifests)
-    return RecordingList(data=[summary_of(manifest) for manifest in manifests])
+
+    def make() -> Response:
+        return _json(RecordingList(data=[summary_of(manifest) for manifest in review.manifests()]))
+
+    return await asyncio.to_thread(make)
 
 
 @router.get("/{recording}", response_model=ReviewJson, responses=NOT_FOUND)
-async def get_recording(recording: str, review: ReviewDep, signed: LinksDep) -> ReviewJson:
+async def get_recording(recording: str, review: ReviewDep, signed: LinksDep) -> Response:
     """Transcript, chat and clock of a recording. `audio_url` is relative to the server's root."""
-    found = await asyncio.to_thread(review.recording, recording)
     path = f"archive/audio/{recording}" if signed.are_needed else f"v1/archive/{recording}/audio"
     url = f"{path}?{signed.query_for(path)}" if signed.are_needed else path
-    return await asyncio.to_thread(review_json, found, url)
+    return await asyncio.to_thread(lambda: _json(review_json(review.recording(recording), url)))
 
 
 @router.get("/{recording}/levels", response_model=Levels, responses=NOT_FOUND)
-async def get_levels(recording: str, review: ReviewDep) -> Levels:
+async def get_levels(recording: str, review: ReviewDep) -> Response:
     """The waveform: levels in dB of full scale."""
-    pieces = await asyncio.to_thread(review.levels, recording)
-    return Levels(step_s=pieces.level_step_s, levels_db=list(pieces.levels_db))
+
+    def make() -> Response:
+        pieces = review.levels(recording)
+        return _json(Levels(step_s=pieces.level_step_s, levels_db=list(pieces.levels_db)))
+
+    return await asyncio.to_thread(make)
 
 
 @router.get("/{recording}/audio", response_class=FileResponse, responses=NOT_FOUND)
@@ -139,6 +146,11 @@ async def put_verdict(recording: str, new: NewVerdict, review: ReviewDep) -> Non
     if new.verdict is not None:
         verdict = SegmentReview(start_s=new.start_s, end_s=new.end_s, verdict=new.verdict, by=new.by)
     await asyncio.to_thread(review.judge, recording, verdict, new.start_s)
+
+
+def _json(body: BaseModel) -> Response:
+    """For a thread: hours of speech are megabytes of JSON, which FastAPI would make on the event loop."""
+    return Response(body.model_dump_json(), media_type="application/json")
 
 
 def _flac(path: Path) -> FileResponse:
