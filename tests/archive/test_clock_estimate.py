@@ -11,12 +11,13 @@ import pytest
 from archive.simulated_chat import FRAME_S, Step, chat_about, track
 from steno.archive.chat.chat_message import ChatMessage
 from steno.archive.chat.chat_terms import chat_terms, spoken_terms
+from steno.archive.chat.clock_anchors import clock_through_anchors
 from steno.archive.chat.clock_estimate import MIN_CONFIDENCE, MIN_MESSAGES, estimate_clock
 from steno.archive.chat.offset_path import MOVE_PENALTY, STEP_PENALTY, best_path, best_scores
 from steno.archive.chat.reaction_lag import REACTION_LAGS, ReactionLag
 from steno.archive.chat.recording_track import RecordingTrack
 from steno.archive.chat.word_matches import match_words, without_copies
-from steno.archive.manifest import ChatClock, ClockAnchor
+from steno.archive.manifest import ChatClock, ClockAnchor, ClockSegment
 from steno.types import Word
 
 
@@ -79,6 +80,8 @@ def test_loudness_alone_gives_the_offset_when_no_word_is_shared() -> None:
     chat.sort(key=lambda message: message.time_s)
     clock = estimate_clock(chat, recording).clock
     assert offset_at(clock, duration_s / 2) == pytest.approx(33.0, abs=1.5)
+    others = replace(recording, loudness_db=np.roll(loudness[::-1], 400))
+    assert estimate_clock(chat, others).clock.segments == ()
 
 
 def test_a_clock_goes_through_its_anchors() -> None:
@@ -114,6 +117,25 @@ def test_without_a_peak_the_clock_is_made_of_anchors_with_steps_between_those_th
     assert [clock.recording_s(anchor.chat_s) for anchor in sorted(anchors, key=lambda each: each.chat_s)] == [
         pytest.approx(placed, abs=0.1) for placed in (110.0, 810.1, 1250.0)
     ]
+
+
+def test_anchors_move_their_own_segment_of_a_known_clock_and_divide_it_where_they_disagree() -> None:
+    known = ChatClock(
+        method="cross_correlation",
+        confidence=0.9,
+        segments=(ClockSegment(start_s=0, offset_s=10), ClockSegment(start_s=1000, offset_s=-20, drift_ppm=100.0)),
+    )
+    one = clock_through_anchors(known, [ClockAnchor(chat_s=500, recording_s=512)])
+    assert (one.method, one.confidence) == ("cross_correlation+anchors", 0.9)
+    assert [segment.offset_s for segment in one.segments] == [12, -20]
+    two = clock_through_anchors(
+        one, [ClockAnchor(chat_s=3000, recording_s=3030), ClockAnchor(chat_s=2000, recording_s=1981)]
+    )
+    assert two.method == "cross_correlation+anchors"
+    assert [segment.start_s for segment in two.segments] == [0, 1000, 2500]
+    assert [two.recording_s(at) for at in (500.0, 2000.0, 3000.0)] == [512.0, pytest.approx(1981), pytest.approx(3030)]
+    alone = clock_through_anchors(None, [ClockAnchor(chat_s=500, recording_s=512)])
+    assert (alone.method, alone.recording_s(0.0)) == ("anchors", 12.0)
 
 
 def test_the_curve_has_its_peak_at_the_offset_and_is_json() -> None:

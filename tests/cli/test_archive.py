@@ -63,7 +63,7 @@ def killed_in_the_middle(folder: Path, pieces: int, model: dict[str, str]) -> No
 
 @pytest.mark.parametrize(
     ("count", "seconds", "kills", "step"),
-    [(12, 40.0, 1, "20ms"), pytest.param(200, 60.0, 5, "5ms", marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [(12, 40.0, 1, "20ms"), pytest.param(80, 30.0, 5, "5ms", marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_a_run_that_was_killed_is_continued_and_computes_nothing_twice(
     fixtures: Path, tmp_path: Path, count: int, seconds: float, kills: int, step: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steno.archive.archive_folder import MANIFEST, ArchiveFolder
-from steno.archive.chat.clock_anchors import clock_by_anchors
+from steno.archive.chat.clock_anchors import clock_through_anchors
 from steno.archive.chat_files import ChatMessages
 from steno.archive.manifest import ChatClock, ClockAnchor, RecordingManifest, SegmentReview
 from steno.archive.stage_files import Pieces, TimedTranscript, load
@@ -70,14 +70,15 @@ class ArchiveReview:
         return self._archive.path_of(recording, curves[-1])
 
     def set_anchors(self, recording: str, anchors: Sequence[ClockAnchor], by: str) -> RecordingManifest:
-        """Make a clock of anchors, confirmed by `by`. None: what was estimated before is in use again."""
+        """Move the estimated clock through anchors, confirmed by `by`. None: the estimate is in use again."""
 
         def change(now: RecordingManifest) -> RecordingManifest:
+            estimated = [each for each in now.clocks if each.confirmed_by is None]
+            known = estimated[-1] if estimated else None
             if anchors:
-                clock = clock_by_anchors(tuple(anchors), 1.0).model_copy(update={"confirmed_by": by})
+                clock = clock_through_anchors(known, anchors).model_copy(update={"confirmed_by": by, "problem": None})
             else:
-                estimated = [each for each in now.clocks if each.confirmed_by is None]
-                clock = estimated[-1] if estimated else ChatClock(method="anchors", problem="no anchors")
+                clock = known or ChatClock(method="anchors", problem="no anchors")
             return now.model_copy(update={"clocks": (*now.clocks, clock)})
 
         return self._archive.update(self._manifest(recording).id, change)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ pytest.importorskip("torch", reason="the Qwen backend needs torch: pip install '
 pytest.importorskip("transformers", reason="the Qwen backend needs transformers: pip install 'steno[qwen]'")
 
 from steno.backends.drafts import rest_of
-from steno.backends.qwen3_asr.output import OutputParser, confirms, repeats_context
+from steno.backends.qwen3_asr.output import OutputParser, confirms, may_repeat, repeats_context
 from steno.types import Hypothesis
 
 
@@ -160,3 +161,30 @@ def test_what_of_a_draft_may_still_come(wrote: int, then: int, rest: tuple[int, 
 def test_nothing_of_a_draft_may_still_come_at_its_end() -> None:
     assert rest_of((1, 2, 3), 2, 9, 9) == ()
     assert rest_of((1, 2, 3), 3, 9, 9) == ()
+
+
+HEADERS = ("language English<asr_text>", "", "language None<asr_text>", "x\nlanguage German<asr_text>", "<asr_text>")
+
+
+@pytest.mark.parametrize("header", [*HEADERS, "language English<asr_text>assistant\n", " \n"])
+def test_the_text_is_what_transformers_parses_with_and_without_repetitions(
+    reader: OutputParser, processor: Any, header: str
+) -> None:
+    """transformers looks for repetitions at each character; the parser asks it only where there can be one."""
+    rng = random.Random(header)
+    shortened = 0
+    for _ in range(200):
+        pattern = "".join(rng.choices("ab 今é", k=rng.choice([1, 2, 3, 7, 19, 20, 21])))
+        before, after = ("".join(rng.choices("abc d今é\n", k=rng.randrange(50))) for _ in range(2))
+        raw = f"{header}{before}{pattern * rng.choice([1, 18, 19, 20, 21, 25])}{after}"
+        parsed = processor.parse_output(raw)
+        assert reader.parsed(raw) == (parsed["language"], parsed["transcription"])
+        shortened += len(parsed["transcription"]) < len(raw) - len(header) - 20
+    assert shortened > 20
+
+
+def test_text_without_a_long_repetition_is_not_searched_for_one() -> None:
+    assert not may_repeat("language English<asr_text>" + "Marc and Kate open the table under the small horse. " * 6)
+    assert may_repeat("so " * 20)
+    assert not may_repeat("so " * 19)
+    assert may_repeat("n" + "o" * 21)

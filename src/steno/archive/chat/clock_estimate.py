@@ -77,7 +77,7 @@ class _Peak:
     """The best path, and those of the surrogates."""
 
     evidence: OffsetEvidence
-    scores: NDArray[np.float64]
+    scores: NDArray[np.float32]
     path: NDArray[np.int64]
     score: float
     surrogates: NDArray[np.float64]
@@ -99,9 +99,11 @@ class _Peak:
 
     def curve(self, stretches: Sequence[OffsetStretch]) -> CorrelationCurve:
         edges = [*(self.evidence.block_of(stretch.start_s) for stretch in stretches), len(self.scores)]
-        by_segment = tuple(self.scores[first:last].sum(axis=0) for first, last in pairwise(edges))
+        by_segment = tuple(self.scores[first:last].sum(axis=0, dtype=np.float64) for first, last in pairwise(edges))
         offsets_s = self.evidence.grid.offsets_s
-        return CorrelationCurve(offsets_s, self.scores.sum(axis=0), by_segment, self.surrogates, self.score)
+        return CorrelationCurve(
+            offsets_s, self.scores.sum(axis=0, dtype=np.float64), by_segment, self.surrogates, self.score
+        )
 
 
 def estimate_clock(
@@ -151,7 +153,7 @@ def _highest_peak(evidence: OffsetEvidence) -> _Peak:
     peaks = []
     for share in REACTING_SHARES:
         chosen = evidence.with_share(share)
-        scores = chosen.scores()
+        scores = chosen.scores()[0]
         path, score = best_path(scores)
         peaks.append(_Peak(chosen, scores, path, score, _surrogate_scores(chosen)))
         if peaks[-1].confidence >= SURE_CONFIDENCE:
@@ -171,7 +173,7 @@ def _surrogate_scores(evidence: OffsetEvidence) -> NDArray[np.float64]:
     """Best scores of the chat shifted by more than the window, or as far as a short one can be."""
     reach = min(evidence.grid.size * STEP_S, evidence.circle_s / 4)
     shifts = np.round(np.linspace(reach, evidence.circle_s - reach, SURROGATES) / STEP_S) * STEP_S
-    return best_scores(np.stack([evidence.scores(float(shift)) for shift in shifts]))
+    return best_scores(evidence.scores(shifts.tolist()))
 
 
 def _without_peak(anchors: tuple[ClockAnchor, ...], confidence: float, problem: str) -> ChatClock:

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from steno.archive.chat.chat_message import ChatMessage
-from steno.archive.chat.reaction_lag import ReactionLag
+from steno.archive.chat.reaction_lag import LAG_TO_S, ReactionLag
 from steno.archive.chat.recording_track import RecordingTrack
 from steno.archive.chat.word_matches import WordMatches, match_words
 
@@ -70,6 +70,10 @@ class OffsetEvidence:
         self._counts = self._counted(messages)
         self._gain = DENSITY_GAIN / _dispersion(self._counts)
         self._lag = ReactionLag()
+        self._density: dict[tuple[float, ...], NDArray[np.float32]] = {}
+        distances = (self.matches.said_s - self.matches.chat_s) % self.circle_s
+        self._order = np.argsort(distances, kind="stable")
+        self._distances = distances[self._order]
 
     def with_share(self, share: float) -> OffsetEvidence:
         """The same chat, of whose words another share reacts."""
@@ -86,16 +90,22 @@ class OffsetEvidence:
         """The block of a moment; the nearest one if it is outside."""
         return min(max(int((chat_s - self.begin_s) / BLOCK_S), 0), self.blocks - 1)
 
-    def scores(self, shift_s: float = 0.0) -> NDArray[np.float64]:
-        """Nats, `[blocks, offsets]`, of the chat shifted circularly by `shift_s`, a multiple of `STEP_S`."""
-        scores: NDArray[np.float64] = self._word_scores(shift_s) + self._density_scores(shift_s)
+    def scores(self, shifts_s: Sequence[float] = (0.0,)) -> NDArray[np.float32]:
+        """Nats, `[shifts, blocks, offsets]`, of the chat shifted circularly by multiples of `STEP_S`."""
+        shifts = tuple(shifts_s)
+        if shifts not in self._density:
+            self._density[shifts] = self._density_scores(shifts)
+        words = np.stack([self._word_scores(shift) for shift in shifts])
+        scores: NDArray[np.float32] = words + self._density[shifts]
         return np.clip(scores, -MAX_BLOCK_NATS, MAX_BLOCK_NATS, out=scores)
 
     def density_curve(
         self, chat_s: NDArray[np.float64], offsets_s: NDArray[np.float64], lag: ReactionLag
     ) -> NDArray[np.float64]:
-        """Nats of each offset by the times of messages alone."""
-        nats: NDArray[np.float64] = self.message_nats(chat_s + offsets_s[:, np.newaxis], lag).sum(axis=1)
+        """Nats of each offset by the times of messages alone, which are taken in bins of `STEP_S`."""
+        bins, counts = np.unique(np.floor(chat_s / STEP_S), return_counts=True)
+        middles = (bins + 0.5) * STEP_S
+        nats: NDArray[np.float64] = self.message_nats(middles + offsets_s[:, np.newaxis], lag) @ counts
         return nats
 
     def message_nats(self, recording_s: NDArray[np.float64], lag: ReactionLag) -> NDArray[np.float64]:
@@ -109,37 +119,47 @@ class OffsetEvidence:
             self._by_lag[lag] = _excitement(self._track, lag)
         return self._by_lag[lag]
 
-    def _word_scores(self, shift_s: float) -> NDArray[np.float64]:
-        place = (self.matches.chat_s - self.begin_s + shift_s) % self.circle_s
+    def _word_scores(self, shift_s: float) -> NDArray[np.float32]:
+        near = self._near(shift_s)
+        place = (self.matches.chat_s[near] - self.begin_s + shift_s) % self.circle_s
         # offset = said - chat + lag: the bin of lag 0, and the lags' bins after it
-        zero = np.floor((self.matches.said_s - place - self.begin_s - self.grid.first_s) / STEP_S).astype(np.int64)
-        lags = self._lag.bins(STEP_S)
-        near = (zero > -len(lags)) & (zero < self.grid.size)
-        zero, block = zero[near], (place[near] / BLOCK_S).astype(np.int64)
+        zero = np.floor((self.matches.said_s[near] - place - self.begin_s - self.grid.first_s) / STEP_S).astype(
+            np.int64
+        )
+        row = (place / BLOCK_S).astype(np.int64) * self.grid.size
         odds, weight = self.matches.odds[near], self.matches.weight[near]
         scores = np.zeros(self.blocks * self.grid.size)
-        for lag, density in enumerate(lags):
-            if density > 0:
-                at = zero + lag
-                inside = (at >= 0) & (at < self.grid.size)
-                gained = weight[inside] * np.log1p(odds[inside] * density)
-                scores += np.bincount(block[inside] * self.grid.size + at[inside], gained, minlength=len(scores))
-        return scores.reshape(self.blocks, self.grid.size)
+        for lag, density in enumerate(self._lag.bins(STEP_S)):
+            at = zero + lag
+            inside = (at >= 0) & (at < self.grid.size) & (density > 0)
+            gained = weight[inside] * np.log1p(odds[inside] * density)
+            scores += np.bincount(row[inside] + at[inside], gained, minlength=len(scores))
+        return scores.reshape(self.blocks, self.grid.size).astype(np.float32)
 
-    def _density_scores(self, shift_s: float) -> NDArray[np.float64]:
-        counts = np.roll(self._counts, round(shift_s / STEP_S)).reshape(self.blocks, _PER_BLOCK)
+    def _near(self, shift_s: float) -> NDArray[np.int64]:
+        """Which matches, in `_order`, may be inside of the grid: those whose distance on the circle is."""
+        span = self.grid.size * STEP_S + LAG_TO_S
+        low = (self.grid.first_s - LAG_TO_S + shift_s) % self.circle_s
+        first, last = np.searchsorted(self._distances, [low, low + span])
+        wrapped = int(np.searchsorted(self._distances, low + span - self.circle_s))
+        return np.concatenate([self._order[:wrapped], self._order[first:last]])
+
+    def _density_scores(self, shifts_s: Sequence[float]) -> NDArray[np.float32]:
+        bins = [np.roll(self._counts, round(shift / STEP_S)) for shift in shifts_s]
+        counts = np.stack(bins).reshape(len(bins), self.blocks, _PER_BLOCK)
         first = round((self.begin_s + self.grid.first_s) / STEP_S)
         wanted = self.blocks * _PER_BLOCK + self.grid.size
         curve = np.zeros(wanted)
         excitement = self._excitement_after(self._lag)
         source = slice(max(0, first), max(0, first, min(len(excitement), first + wanted)))
         curve[source.start - first : source.stop - first] = excitement[source]
-        windows = sliding_window_view(self._gain * curve, self.grid.size)
-        gained, expected = np.log1p(windows), windows
-        scores = np.empty((self.blocks, self.grid.size))
+        expected = sliding_window_view(self._gain * curve, self.grid.size)
+        gained = sliding_window_view(np.log1p(self._gain * curve), self.grid.size)
+        scores = np.empty((len(bins), self.blocks, self.grid.size), dtype=np.float32)
         for block in range(self.blocks):
             rows = slice(block * _PER_BLOCK, (block + 1) * _PER_BLOCK)
-            scores[block] = counts[block] @ gained[rows] - counts[block].mean() * expected[rows].sum(axis=0)
+            messages = counts[:, block]
+            scores[:, block] = messages @ gained[rows] - np.outer(messages.mean(axis=1), expected[rows].sum(axis=0))
         return scores
 
     def _counted(self, messages: Sequence[ChatMessage]) -> NDArray[np.float64]:

@@ -91,6 +91,7 @@ class _Part:
         near = (distance < FINE_SPAN_S + 1) & (distance > -FINE_SPAN_S - LAG_TO_S - 1)
         near &= (matches.chat_s >= stretch.start_s) & (matches.chat_s < stretch.end_s)
         self._matches = matches.select(near)
+        self._density: dict[ReactionLag, NDArray[np.float64]] = {}
 
     def curve(self, drift_ppm: float, lag: ReactionLag) -> NDArray[np.float64]:
         """Nats of each offset."""
@@ -98,7 +99,9 @@ class _Part:
         moved = (matches.chat_s - self._stretch.reference_s) * drift_ppm * 1e-6
         lags = self._offsets[:, np.newaxis] + (matches.chat_s + moved - matches.said_s)
         words: NDArray[np.float64] = np.log1p(matches.odds * lag.density(lags)) @ matches.weight
-        return words + self._evidence.density_curve(self._chat_s, self._offsets, lag)
+        if lag not in self._density:
+            self._density[lag] = self._evidence.density_curve(self._chat_s, self._offsets, lag)
+        return words + self._density[lag]
 
     def fitted(self, drift_ppm: float, lag: ReactionLag) -> OffsetStretch:
         curve = self.curve(drift_ppm, lag)

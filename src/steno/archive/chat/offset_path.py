@@ -11,21 +11,21 @@ MOVE_PENALTY = 5.0
 """Nats of a move to the neighbouring offset: drift moves a bin in many blocks."""
 
 
-def best_path(scores: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
+def best_path(scores: NDArray[np.floating]) -> tuple[NDArray[np.int64], float]:
     """The offset of each block, `[blocks]`, as an index, and the path's score. `scores` is `[blocks, offsets]`."""
     (path,), (total,) = _decode(scores[np.newaxis])
     return path, float(total)
 
 
-def best_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def best_scores(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     """The best paths' scores of many chats, `[chats]`. `scores` is `[chats, blocks, offsets]`."""
     return _decode(scores, traced=False)[1]
 
 
-def _decode(scores: NDArray[np.float64], *, traced: bool = True) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _decode(scores: NDArray[np.floating], *, traced: bool = True) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Viterbi's algorithm for all chats at once."""
     chats, blocks, offsets = scores.shape
-    value = scores[:, 0].copy()
+    value = scores[:, 0].astype(np.float64)
     origin = np.zeros((blocks, chats, offsets), dtype=np.int32) if traced else None
     here = np.arange(offsets, dtype=np.int32)
     for block in range(1, blocks):

@@ -23,7 +23,8 @@ MOST_FREQUENT_PER_S = 1 / 30
 ECHO_S = 3.0
 """A word that is repeated within this time was said once."""
 AUTHOR_REPEAT_S, COPY_S, MAX_COPIES, CROWD_S = 30.0, 120.0, 2, 15.0
-MAX_PAIRS = 3_000_000
+MAX_PAIRS_PER_S = 55
+"""Of the recording. A busy chat has enough rare words."""
 
 _SPACES = re.compile(r"\s+")
 
@@ -53,7 +54,7 @@ def match_words(messages: Sequence[ChatMessage], track: RecordingTrack) -> WordM
     """All pairs, at any distance. Every word of a message counts once; copypasta and an author's repeats do not."""
     said = _said(track)
     written = _written(messages, track.language, said)
-    chosen = _informative(said, written)
+    chosen = _informative(said, written, round(MAX_PAIRS_PER_S * track.duration_s))
     chat_s, said_s, odds, weight = [], [], [], []
     for term in chosen:
         times, weights = written[term]
@@ -109,13 +110,15 @@ def without_copies(messages: Iterable[ChatMessage]) -> Iterable[ChatMessage]:
 
 
 def _informative(
-    said: dict[str, NDArray[np.float64]], written: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    said: dict[str, NDArray[np.float64]],
+    written: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    most: int,
 ) -> list[str]:
-    """Terms, rare ones first, until there are `MAX_PAIRS` pairs."""
+    """Terms, rare ones first, until there are `most` pairs."""
     chosen, pairs = [], 0
     for term in sorted(written, key=lambda each: (len(said[each]), each)):
         pairs += len(said[term]) * len(written[term][0])
-        if pairs > MAX_PAIRS:
+        if pairs > most:
             break
         chosen.append(term)
     return chosen

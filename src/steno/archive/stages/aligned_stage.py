@@ -77,19 +77,18 @@ def placed_messages(messages: Sequence[ChatMessage], clock: ChatClock) -> tuple[
 
 
 def track_of(pieces: Pieces, transcript: TimedTranscript) -> RecordingTrack:
-    """Levels and words of a recording. Speech is between the first and the last speech of each piece."""
-    frames = len(pieces.levels_db)
-    activity = np.zeros(frames)
-    for piece in pieces.pieces:
-        if piece.speech is not None:
-            start_s, end_s = piece.speech
-            activity[int(start_s / pieces.level_step_s) : int(np.ceil(end_s / pieces.level_step_s))] = 1.0
+    """Levels and words of a recording. Speech is where words are; where pieces have it, if words have no times."""
+    words = transcript.transcript().words
+    spoken = [(word.start_s, word.end_s) for word in words] or [piece.speech for piece in pieces.pieces if piece.speech]
+    activity = np.zeros(len(pieces.levels_db))
+    for start_s, end_s in spoken:
+        activity[int(start_s / pieces.level_step_s) : int(np.ceil(end_s / pieces.level_step_s))] = 1.0
     return RecordingTrack(
         duration_s=pieces.duration_s,
         frame_s=pieces.level_step_s,
         activity=activity,
         loudness_db=np.array(pieces.levels_db, np.float64),
-        words=transcript.transcript().words,
+        words=words,
         language=transcript.language,
     )
 

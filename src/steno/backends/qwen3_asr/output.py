@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from steno.alignment.confidence import mean
 from steno.backends.qwen3_asr.prompt import CODES
@@ -20,6 +23,9 @@ SHORT_CHARS = 16
 
 MIN_SIMILARITY = 0.5
 """`SequenceMatcher.ratio` of their letters from which two texts count as equal."""
+
+REPEATS, REPEATED_CHARS = 20, 20
+"""What transformers' `parse_output` removes: patterns of at most so many characters, that many times in a row."""
 
 
 class OutputParser:
@@ -43,16 +49,27 @@ class OutputParser:
             if self._text_start_id not in tokens:
                 return Hypothesis("", None)  # an incomplete header: text starts behind `<asr_text>`
             start = tokens.index(self._text_start_id) + 1
-        raw = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
-        parsed = self._processor.parse_output(raw)
-        text: str = parsed["transcription"]
+        named, text = self.parsed(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
         if language is None:
-            named = parsed["language"]
             language = CODES.get(named.lower()) if named else None
         if not text:
             return Hypothesis("", None)
         scores = self._scores(text, tokens[start:], logprobs[start:])
         return Hypothesis(text, language, (), mean(scores), scores)
+
+    def parsed(self, raw: str) -> tuple[str | None, str]:
+        """Language name and text of the model's output, as transformers' `parse_output` gives them.
+
+        It looks for repetitions in Python, at each character: a millisecond for half a minute of speech, in every step
+        of every stream. It is asked for the whole output only where there can be one.
+        """
+        header, marker, text = raw.partition("<asr_text>")
+        if "assistant\n" in raw or may_repeat(raw.strip()):
+            parsed = self._processor.parse_output(raw)
+            return parsed["language"], parsed["transcription"]
+        if not marker:
+            return None, raw.strip()
+        return self._processor.parse_output(header + marker)["language"], text.strip()
 
     def covered(self, tokens: Sequence[int], language: str | None, stable: str) -> int:
         """How many leading tokens are covered by the `stable` text, language header included."""
@@ -77,14 +94,25 @@ class OutputParser:
         if decoded.strip() != text or sum(byte_lengths) != len(decoded.encode()):
             return ()
         data = decoded.encode()
-        before = len(decoded) - len(decoded.lstrip())
+        decoder = getincrementaldecoder("utf-8")()  # counts a character once its last byte is there
+        at = len(decoded.lstrip()) - len(decoded)
         scores: list[Score] = []
         end = 0
         for length, logprob in zip(byte_lengths, logprobs, strict=True):
+            at += len(decoder.decode(data[end : end + length]))
             end += length
-            at = len(data[:end].decode(errors="ignore")) - before
             scores.append(Score(min(max(at, 0), len(text)), math.exp(logprob)))
         return tuple(scores)
+
+
+def may_repeat(text: str) -> bool:
+    """Whether transformers' `parse_output` could find a repetition: a pattern of up to `REPEATED_CHARS` characters,
+    `REPEATS` times in a row. Then the text equals itself, shifted by the pattern's length, over the other ones."""
+    characters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    return any(
+        b"\x01" * ((REPEATS - 1) * length) in (characters[length:] == characters[:-length]).tobytes()
+        for length in range(1, min(REPEATED_CHARS, len(characters) // REPEATS) + 1)
+    )
 
 
 def repeats_context(text: str, context: str) -> bool:
