@@ -62,22 +62,23 @@ def killed_in_the_middle(folder: Path, pieces: int, model: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("count", "seconds"), [(12, 40.0), pytest.param(80, 30.0, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+    ("count", "seconds", "kills", "step"),
+    [(12, 40.0, 1, "20ms"), pytest.param(80, 30.0, 5, "5ms", marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_a_run_that_was_killed_is_continued_and_computes_nothing_twice(
-    fixtures: Path, tmp_path: Path, count: int, seconds: float
+    fixtures: Path, tmp_path: Path, count: int, seconds: float, kills: int, step: str
 ) -> None:
     vods = recordings(tmp_path / "vods", fixtures / "weather.flac", count, seconds)
     once, twice = tmp_path / "once", tmp_path / "twice"
     for folder in (once, twice):
         assert archive("add", vods, "-a", folder).returncode == 0
-    model = {"MODEL_ID": "scripted@20ms" if count < 20 else "scripted@5ms"}
+    model = {"MODEL_ID": f"scripted@{step}"}
     assert archive("run", "-a", once, **model).returncode == 0
     pieces = [json.loads(path.read_text())["pieces"] for path in once.rglob("pieces-*.json")]
     spoken = sum(piece["speech"] is not None for piece in chain(*pieces))
-    killed_in_the_middle(twice, spoken // 4, model)
-    interrupted = status(twice)
-    assert 0 < interrupted["done"]["words"] < count
+    for kill in range(kills):
+        killed_in_the_middle(twice, spoken * (kill + 1) // (kills + 3), model)
+        assert 0 < status(twice)["done"]["words"] < count
     assert archive("run", "-a", twice, **model).returncode == 0
     assert contents(once) == contents(twice)
     for folder in (once, twice):
