@@ -96,6 +96,15 @@ def test_a_nemo_manifest_has_a_line_for_each_segment(archive: ArchiveFolder, tmp
     assert letter["lang"] == "en"
 
 
+def test_a_smaller_parquet_export_leaves_no_file_of_a_larger_one(archive: ArchiveFolder, tmp_path: Path) -> None:
+    stale, other = tmp_path / "data" / "train-00007.parquet", tmp_path / "data" / "test-00007.parquet"
+    stale.parent.mkdir()
+    stale.touch()
+    other.touch()
+    exported(archive, "hf", tmp_path)
+    assert sorted(path.name for path in stale.parent.iterdir()) == ["test-00007.parquet", "train-00000.parquet"]
+
+
 def test_parquet_has_the_sound_of_each_segment(archive: ArchiveFolder, tmp_path: Path) -> None:
     exported(archive, "hf", tmp_path)
     table = pq.read_table(tmp_path / "data" / "train-00000.parquet")

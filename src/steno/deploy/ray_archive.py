@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
+
 from steno.archive.recording_run import RunOutcome
 from steno.errors import ArchiveError, StenoError
 
@@ -87,6 +89,9 @@ class RecordingActor:
             return RecordingReport(recording, problem=error.message)
         except OSError as error:
             return RecordingReport(recording, problem=f"{error.filename or ''}: {error.strerror or error}")
+        except Exception as error:  # noqa: BLE001 - one recording never stops the others
+            logger.opt(exception=error).error("unexpected error")
+            return RecordingReport(recording, problem=f"unexpected error: {type(error).__name__}")
 
 
 def run_on_cluster(

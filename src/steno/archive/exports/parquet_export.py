@@ -65,6 +65,9 @@ def export_parquet(recordings: Iterable[ExportedRecording], output: Path, style:
                 writer.write_table(pa.Table.from_pylist(batch, schema=schema))
                 batch = list(islice(rows, ROWS))
         number += 1
+    for path in (output / "data").glob("train-*.parquet"):
+        if path.stem > f"train-{number - 1:05}":  # of an earlier, larger export: it would be read with the others
+            path.unlink()
 
 
 def _schema(pa: Any) -> pa.Schema:
