@@ -44,6 +44,16 @@ def test_a_clock_that_was_not_found_replaces_none_that_was(tmp_path: Path) -> No
     assert facts(tmp_path, FOUND, FOUND) == {}
 
 
+def test_a_clock_that_somebody_confirmed_meanwhile_stays_in_use(tmp_path: Path) -> None:
+    by_kim, by_ada = (FOUND.model_copy(update={"confirmed_by": name}) for name in ("kim", "ada"))
+    moved = by_kim.model_copy(update={"segments": (ClockSegment(start_s=0.0, offset_s=-6.0),)})
+    assert facts(tmp_path, FOUND, by_kim) == {}
+    assert facts(tmp_path, FOUND, FOUND, moved) == {}
+    assert facts(tmp_path, by_kim, moved) == {}, "the job was planned with the older clock"
+    assert facts(tmp_path, by_kim, by_kim, by_ada) == {}, "its key has the segments alone"
+    assert facts(tmp_path, by_kim, by_kim, FOUND) == {}, "the confirmed clock was taken back"
+
+
 def test_a_track_has_the_speech_and_the_levels_of_the_pieces() -> None:
     word = Word("hello", 0.5, 0.9, 0.9)
     pieces = Pieces(

@@ -62,9 +62,14 @@ class AlignedStage:
         return estimate.clock.model_copy(update={"correlation": record_of(path, path.name)})
 
     def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
-        """A clock that was not found replaces none that was."""
+        """An estimate replaces no confirmed clock; a clock that was not found replaces none that was.
+
+        A confirmed clock in a result is in the manifest already, unless somebody has taken it back since.
+        """
         clock, known = load(AlignedChat, files[0]).clock, manifest.clock
-        if clock == known or (known is not None and known.segments and not clock.segments):
+        if clock == known or clock.confirmed_by is not None:
+            return {}
+        if known is not None and (known.confirmed_by is not None or (known.segments and not clock.segments)):
             return {}
         return {"clocks": (*manifest.clocks, clock)}
 
