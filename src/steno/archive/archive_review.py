@@ -63,23 +63,22 @@ class ArchiveReview:
 
     def curve(self, recording: str) -> Path:
         """The file with the correlation that the clock was read from. Raises UnknownRecordingError: there is none."""
-        manifest = self._manifest(recording)
-        curves = [clock.correlation for clock in manifest.clocks if clock.correlation is not None]
-        if not curves:
+        curve = self._manifest(recording).curve
+        if curve is None:
             raise UnknownRecordingError(f"{recording} has no correlation curve")
-        return self._archive.path_of(recording, curves[-1])
+        return self._archive.path_of(recording, curve)
 
     def set_anchors(self, recording: str, anchors: Sequence[ClockAnchor], by: str) -> RecordingManifest:
         """Move the estimated clock through anchors, confirmed by `by`. None: the estimate is in use again."""
 
         def change(now: RecordingManifest) -> RecordingManifest:
-            estimated = [each for each in now.clocks if each.confirmed_by is None]
+            estimated = [each for each in now.current_clocks if each.confirmed_by is None]
             known = estimated[-1] if estimated else None
             if anchors:
                 clock = clock_through_anchors(known, anchors).model_copy(update={"confirmed_by": by, "problem": None})
             else:
                 clock = known or ChatClock(method="anchors", problem="no anchors")
-            return now.model_copy(update={"clocks": (*now.clocks, clock)})
+            return now.model_copy(update={"clocks": (*now.clocks, now.tied(clock))})
 
         return self._archive.update(self._manifest(recording).id, change)
 
@@ -89,7 +88,8 @@ class ArchiveReview:
         def change(now: RecordingManifest) -> RecordingManifest:
             if now.clock is None or not now.clock.segments:
                 raise InvalidRequestError("the chat's clock was not found; set an anchor instead")
-            return now.model_copy(update={"clocks": (*now.clocks, now.clock.model_copy(update={"confirmed_by": by}))})
+            confirmed = now.tied(now.clock).model_copy(update={"confirmed_by": by})
+            return now.model_copy(update={"clocks": (*now.clocks, confirmed)})
 
         return self._archive.update(self._manifest(recording).id, change)
 

@@ -127,6 +127,10 @@ class ChatClock(ManifestPart):
     confirmed_by: str | None = None
     correlation: FileRecord | None = None
     """File with the curve of the correlation."""
+    chat: Sha256 | None = None
+    """Checksum of the `chat` result that it is for; None = not known."""
+    audio: Sha256 | None = None
+    """Checksum of the `audio` result that it is for; None = not known."""
 
     def recording_s(self, chat_s: float) -> float | None:
         """The recording's second of a message at `chat_s`; None if the clock was not found."""
@@ -170,7 +174,7 @@ class RecordingManifest(ManifestPart):
     results: tuple[StageResult, ...] = ()
     """All that were ever made, the oldest first."""
     clocks: tuple[ChatClock, ...] = ()
-    """The last is in use."""
+    """The last one that is for the chat and the audio in use is in use."""
     reviews: tuple[SegmentReview, ...] = ()
 
     def result(self, stage: StageName) -> StageResult | None:
@@ -183,4 +187,24 @@ class RecordingManifest(ManifestPart):
 
     @property
     def clock(self) -> ChatClock | None:
-        return self.clocks[-1] if self.clocks else None
+        """The chat's clock that is in use."""
+        return self.current_clocks[-1] if self.current_clocks else None
+
+    @property
+    def curve(self) -> FileRecord | None:
+        """The last correlation of the chat in use."""
+        return next((each.correlation for each in reversed(self.current_clocks) if each.correlation), None)
+
+    @property
+    def current_clocks(self) -> tuple[ChatClock, ...]:
+        """The clocks for the chat and the audio in use."""
+        chat, audio = self._checksum("chat"), self._checksum("audio")
+        return tuple(each for each in self.clocks if each.chat in (None, chat) and each.audio in (None, audio))
+
+    def tied(self, clock: ChatClock) -> ChatClock:
+        """The clock as one for the chat and the audio in use."""
+        return clock.model_copy(update={"chat": self._checksum("chat"), "audio": self._checksum("audio")})
+
+    def _checksum(self, stage: StageName) -> str | None:
+        result = self.result(stage)
+        return result.files[0].sha256 if result is not None else None
