@@ -103,6 +103,17 @@ def test_a_clock_of_another_chat_or_recording_is_not_used(tmp_path: Path) -> Non
     assert recording_with(known, recording_with(chat="b").tied(UNCLEAR)).clock == known, "the chat is back"
 
 
+def test_a_chat_of_another_log_is_not_used() -> None:
+    read = recording_with()
+    chat = result("chat", "a").model_copy(update={"inputs": {"chat": "0" * 64}})
+    read = read.model_copy(update={"results": (chat, *(each for each in read.results if each.stage != "chat"))})
+    read = read.model_copy(update={"clocks": (read.tied(FOUND),)})
+    assert (read.consistent("chat"), read.clock) == (chat, read.clocks[0])
+    for log in (None, FileRecord(path="/other.json", sha256="1" * 64, bytes=1)):
+        changed = read.model_copy(update={"chat_raw": log})
+        assert (changed.consistent("chat"), changed.clock) == (None, None)
+
+
 def test_each_audio_has_an_estimate_of_its_own() -> None:
     """Otherwise the reused clock would be one of the other audio."""
     assert (one := planned(recording_with()))

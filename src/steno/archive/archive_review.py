@@ -20,7 +20,7 @@ _ID = re.compile(r"[\w-]+")
 
 @dataclass(frozen=True, slots=True)
 class ReviewedRecording:
-    """A recording that has a transcript."""
+    """A recording that has a transcript of the audio in use."""
 
     manifest: RecordingManifest
     transcript: TimedTranscript
@@ -36,15 +36,16 @@ class ArchiveReview:
     def manifests(self) -> list[RecordingManifest]:
         """Of the recordings that have a transcript. Raises ManifestError."""
         found = [self._archive.manifest(recording) for recording in self._archive.ids()]
-        return [manifest for manifest in found if manifest.result("words") is not None]
+        return [manifest for manifest in found if manifest.consistent("words") is not None]
 
     def recording(self, recording: str) -> ReviewedRecording:
         """Raises UnknownRecordingError, ArchiveError."""
         manifest = self._manifest(recording)
-        words, chat = self._archive.result_file(manifest, "words"), self._archive.result_file(manifest, "chat")
-        if words is None:
+        words = self._archive.result_file(manifest, "words")
+        if words is None or manifest.consistent("words") is None:
             raise UnknownRecordingError(f"{recording} has no transcript yet; use steno archive run")
         transcript = load(TimedTranscript, words)
+        chat = self._archive.result_file(manifest, "chat") if manifest.consistent("chat") is not None else None
         return ReviewedRecording(manifest, transcript, load(ChatMessages, chat) if chat is not None else None)
 
     def levels(self, recording: str) -> Pieces:

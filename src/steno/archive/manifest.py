@@ -181,6 +181,19 @@ class RecordingManifest(ManifestPart):
         """The stage's result that is in use."""
         return self.made(stage, self.current.get(stage, ""))
 
+    def consistent(self, stage: StageName) -> StageResult | None:
+        """The stage's result that is in use; None if it was made from an audio or a chat log that is not in use."""
+        result = self.result(stage)
+        if result is None:
+            return None
+        in_use: dict[str, str | None] = {}
+        if "audio" in result.inputs:
+            in_use["audio"] = self._checksum("audio")
+        if "chat" in result.inputs:
+            log = self.chat_raw.sha256 if self.chat_raw is not None else None
+            in_use["chat"] = log if stage == "chat" else self._checksum("chat")
+        return result if all(result.inputs[role] == known for role, known in in_use.items()) else None
+
     def made(self, stage: StageName, key: str) -> StageResult | None:
         """The stage's last result of this key, in use or not."""
         return next((each for each in reversed(self.results) if (each.stage, each.key) == (stage, key)), None)
@@ -206,5 +219,5 @@ class RecordingManifest(ManifestPart):
         return clock.model_copy(update={"chat": self._checksum("chat"), "audio": self._checksum("audio")})
 
     def _checksum(self, stage: StageName) -> str | None:
-        result = self.result(stage)
+        result = self.consistent(stage)
         return result.files[0].sha256 if result is not None else None
