@@ -100,7 +100,11 @@ class ArchiveFolder:
             raise ManifestError(f"{path}: {error.strerror or error}") from None
 
     def update(self, recording: str, change: Callable[[RecordingManifest], RecordingManifest]) -> RecordingManifest:
-        """Replace the manifest by `change` of it. Other processes' updates are kept."""
+        """Replace the manifest by `change` of it. Other processes' updates are kept.
+
+        Raises:
+            ManifestError: the manifest is missing or invalid, or would be.
+        """
         with self._locked(self.work_of(recording) / LOCK):
             return self._save(change(self.manifest(recording)))
 
@@ -140,7 +144,12 @@ class ArchiveFolder:
             yield
 
     def _save(self, manifest: RecordingManifest) -> RecordingManifest:
-        write_whole(self.folder_of(manifest.id) / MANIFEST, _text_of(manifest), lasting=True)
+        text = _text_of(manifest)
+        try:
+            RecordingManifest.model_validate_json(text)  # `model_copy` does not validate
+        except ValidationError as error:
+            raise ManifestError(f"{manifest.id} was not changed: {_first(error)}") from None
+        write_whole(self.folder_of(manifest.id) / MANIFEST, text, lasting=True)
         return manifest
 
     @contextmanager

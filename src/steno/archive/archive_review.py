@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loguru import logger
+
 from steno.archive.archive_folder import MANIFEST, ArchiveFolder
 from steno.archive.chat.clock_anchors import clock_through_anchors
 from steno.archive.chat_files import ChatMessages
 from steno.archive.manifest import ChatClock, ClockAnchor, RecordingManifest, SegmentReview
 from steno.archive.stage_files import Pieces, TimedTranscript, load
-from steno.errors import InvalidRequestError, UnknownRecordingError
+from steno.errors import InvalidRequestError, ManifestError, UnknownRecordingError
 
 CLOSE_S = 0.01
 _ID = re.compile(r"[\w-]+")
@@ -34,9 +36,17 @@ class ArchiveReview:
         self._archive = archive
 
     def manifests(self) -> list[RecordingManifest]:
-        """Of the recordings that have a transcript. Raises ManifestError."""
-        found = [self._archive.manifest(recording) for recording in self._archive.ids()]
-        return [manifest for manifest in found if manifest.consistent("words") is not None]
+        """Of the recordings that have a transcript. Invalid manifests are logged and left out."""
+        found = []
+        for recording in self._archive.ids():
+            try:
+                manifest = self._archive.manifest(recording)
+            except ManifestError as error:
+                logger.warning("{}", error.message)
+                continue
+            if manifest.consistent("words") is not None:
+                found.append(manifest)
+        return found
 
     def recording(self, recording: str) -> ReviewedRecording:
         """Raises UnknownRecordingError, ArchiveError."""

@@ -16,6 +16,8 @@ STAGES: tuple[StageName, ...] = ("probe", "audio", "pieces", "transcript", "word
 MANIFEST_VERSION = 1
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
+AnchorSeconds = Annotated[float, Field(ge=-1e10, le=1e10, allow_inf_nan=False)]
+"""Wide enough for Unix times; sums and products of them are finite."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -109,8 +111,8 @@ class ClockSegment(ManifestPart):
 class ClockAnchor(ManifestPart):
     """A moment that somebody has found on both clocks."""
 
-    chat_s: Seconds
-    recording_s: Seconds
+    chat_s: AnchorSeconds
+    recording_s: AnchorSeconds
     by: str = ""
 
 
