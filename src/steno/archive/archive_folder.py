@@ -115,7 +115,7 @@ class ArchiveFolder:
             if (self.folder_of(recording) / MANIFEST).exists():
                 known = self.manifest(recording)
                 same = chat is None or known.chat_source == chat
-                return (known if same else self._save(known.model_copy(update={"chat_source": chat}))), False
+                return (known if same else self._save(_with_chat(known, chat))), False
             return self._save(RecordingManifest(id=recording, source=source, chat_source=chat)), True
 
     def path_of(self, recording: str, file: FileRecord) -> Path:
@@ -170,6 +170,14 @@ def recording_id(source: str) -> str:
 def schema_text() -> str:
     """The JSON schema of manifests: `manifest.schema.json`."""
     return json.dumps(RecordingManifest.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+def _with_chat(manifest: RecordingManifest, source: str | None) -> RecordingManifest:
+    """The manifest with another chat log, which was not read yet."""
+    old, earlier = manifest.chat_raw, manifest.earlier_raw
+    if old is not None and old not in earlier:
+        earlier = (*earlier, old)
+    return manifest.model_copy(update={"chat_source": source, "chat_raw": None, "earlier_raw": earlier})
 
 
 def _text_of(model: BaseModel) -> str:
