@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import warnings
 from io import BytesIO
@@ -15,9 +16,11 @@ import srt
 
 from command_line import run_command
 from steno.archive.archive_folder import ArchiveFolder
+from steno.archive.archive_review import ArchiveReview
 from steno.archive.manifest import SegmentReview
 from steno.archive.stage_files import TimedTranscript, load
 from steno.audio.decode import decode
+from steno.errors import UnknownRecordingError
 from steno.types import SAMPLE_RATE, Segment
 
 TEXT = "Please send this letter to my sister before the end of the month."
@@ -141,3 +144,23 @@ def test_rejected_and_unsure_segments_are_left_out(archive: ArchiveFolder, tmp_p
         archive.update(letter, lambda now: now.model_copy(update={"reviews": ()}))
     assert "left out: 1 rejected, 0 unsure" in rejected.stderr
     assert TEXT not in (tmp_path / "manifest.jsonl").read_text()
+
+
+def test_new_audio_is_not_exported_with_the_earlier_transcript(fixtures: Path, tmp_path: Path) -> None:
+    folder, raw = tmp_path / "archive", tmp_path / "talk.flac"
+    shutil.copy(fixtures / "letter.flac", raw)
+    environment = {**os.environ, "ASR_BACKEND": "scripted"}
+    for words in (("add", raw), ("run",)):
+        assert run_command("archive", *words, "-a", folder, environment=environment).returncode == 0
+    shutil.copy(fixtures / "weather.flac", raw)
+    assert run_command("archive", "run", "--only", "audio", "-a", folder, environment=environment).returncode == 0
+
+    ended = steno(folder, "export", "-f", "nemo", "-o", tmp_path / "out")
+    assert (ended.returncode, "no transcript" in ended.stderr) == (1, True)
+    assert (tmp_path / "out" / "manifest.jsonl").read_text() == ""
+    status = json.loads(steno(folder, "status", "--json").stdout)
+    assert (status["words"], status["done"]["audio"], status["done"]["words"]) == (0, 1, 0)
+    archive = ArchiveFolder.open(folder)
+    assert ArchiveReview(archive).manifests() == []
+    with pytest.raises(UnknownRecordingError, match="no transcript yet"):
+        ArchiveReview(archive).recording(archive.ids()[0])

@@ -65,6 +65,17 @@ def test_a_manifest_is_read_as_it_was_written_and_fits_the_schema(tmp_path: Path
     jsonschema.validate(json.loads((archive.folder_of(known.id) / "manifest.json").read_text()), shipped_schema())
 
 
+def test_a_change_that_would_make_a_manifest_invalid_is_refused(tmp_path: Path) -> None:
+    archive = ArchiveFolder.create(tmp_path / "archive")
+    known = archive.add("/talk.mp4")[0]
+    broken = ChatClock(method="anchors").model_copy(
+        update={"segments": (ClockSegment(start_s=0.0, offset_s=0.0).model_copy(update={"offset_s": float("inf")}),)}
+    )
+    with pytest.raises(ManifestError, match=r"was not changed: clocks\.0\.segments\.0\.offset_s"):
+        archive.update(known.id, lambda now: now.model_copy(update={"clocks": (broken,)}))
+    assert archive.manifest(known.id) == known
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [

@@ -65,3 +65,18 @@ def test_an_invalid_manifest_is_reported(archive: ArchiveFolder, raw: Path) -> N
     talk = archive.add(str(raw))[0].id
     (archive.folder_of(talk) / "manifest.json").write_text("{}")
     assert list(verify_recording(archive, talk)) == [Discrepancy(talk, "manifest.json", "invalid manifest")]
+
+
+async def test_another_chat_log_replaces_a_copied_one(archive: ArchiveFolder, raw: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    first.write_text("[0:01] kim: hi\n")
+    second.write_text("[0:01] ada: hello\n")
+    talk = archive.add(str(raw), str(first))[0].id
+    await RawFiles(archive).copy(talk)
+    copied = archive.manifest(talk)
+    archive.add(str(raw), str(second))
+    changed = await RawFiles(archive).refresh(talk)
+    assert changed.chat_raw is not None
+    assert (changed.raw, changed.chat_raw.path) == (copied.raw, str(second))
+    assert changed.earlier_raw == (copied.chat_raw,)
+    assert list(verify_recording(archive, talk)) == []

@@ -100,7 +100,11 @@ class ArchiveFolder:
             raise ManifestError(f"{path}: {error.strerror or error}") from None
 
     def update(self, recording: str, change: Callable[[RecordingManifest], RecordingManifest]) -> RecordingManifest:
-        """Replace the manifest by `change` of it. Other processes' updates are kept."""
+        """Replace the manifest by `change` of it. Other processes' updates are kept.
+
+        Raises:
+            ManifestError: the manifest is missing or invalid, or would be.
+        """
         with self._locked(self.work_of(recording) / LOCK):
             return self._save(change(self.manifest(recording)))
 
@@ -111,7 +115,7 @@ class ArchiveFolder:
             if (self.folder_of(recording) / MANIFEST).exists():
                 known = self.manifest(recording)
                 same = chat is None or known.chat_source == chat
-                return (known if same else self._save(known.model_copy(update={"chat_source": chat}))), False
+                return (known if same else self._save(_with_chat(known, chat))), False
             return self._save(RecordingManifest(id=recording, source=source, chat_source=chat)), True
 
     def path_of(self, recording: str, file: FileRecord) -> Path:
@@ -140,7 +144,12 @@ class ArchiveFolder:
             yield
 
     def _save(self, manifest: RecordingManifest) -> RecordingManifest:
-        write_whole(self.folder_of(manifest.id) / MANIFEST, _text_of(manifest), lasting=True)
+        text = _text_of(manifest)
+        try:
+            RecordingManifest.model_validate_json(text)  # `model_copy` does not validate
+        except ValidationError as error:
+            raise ManifestError(f"{manifest.id} was not changed: {_first(error)}") from None
+        write_whole(self.folder_of(manifest.id) / MANIFEST, text, lasting=True)
         return manifest
 
     @contextmanager
@@ -161,6 +170,14 @@ def recording_id(source: str) -> str:
 def schema_text() -> str:
     """The JSON schema of manifests: `manifest.schema.json`."""
     return json.dumps(RecordingManifest.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+def _with_chat(manifest: RecordingManifest, source: str | None) -> RecordingManifest:
+    """The manifest with another chat log, which was not read yet."""
+    old, earlier = manifest.chat_raw, manifest.earlier_raw
+    if old is not None and old not in earlier:
+        earlier = (*earlier, old)
+    return manifest.model_copy(update={"chat_source": source, "chat_raw": None, "earlier_raw": earlier})
 
 
 def _text_of(model: BaseModel) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loguru import logger
+
 from steno.archive.archive_folder import MANIFEST, ArchiveFolder
 from steno.archive.chat.clock_anchors import clock_through_anchors
 from steno.archive.chat_files import ChatMessages
 from steno.archive.manifest import ChatClock, ClockAnchor, RecordingManifest, SegmentReview
 from steno.archive.stage_files import Pieces, TimedTranscript, load
-from steno.errors import InvalidRequestError, UnknownRecordingError
+from steno.errors import InvalidRequestError, ManifestError, UnknownRecordingError
 
 CLOSE_S = 0.01
 _ID = re.compile(r"[\w-]+")
@@ -20,7 +22,7 @@ _ID = re.compile(r"[\w-]+")
 
 @dataclass(frozen=True, slots=True)
 class ReviewedRecording:
-    """A recording that has a transcript."""
+    """A recording that has a transcript of the audio in use."""
 
     manifest: RecordingManifest
     transcript: TimedTranscript
@@ -34,17 +36,26 @@ class ArchiveReview:
         self._archive = archive
 
     def manifests(self) -> list[RecordingManifest]:
-        """Of the recordings that have a transcript. Raises ManifestError."""
-        found = [self._archive.manifest(recording) for recording in self._archive.ids()]
-        return [manifest for manifest in found if manifest.result("words") is not None]
+        """Of the recordings that have a transcript. Invalid manifests are logged and left out."""
+        found = []
+        for recording in self._archive.ids():
+            try:
+                manifest = self._archive.manifest(recording)
+            except ManifestError as error:
+                logger.warning("{}", error.message)
+                continue
+            if manifest.consistent("words") is not None:
+                found.append(manifest)
+        return found
 
     def recording(self, recording: str) -> ReviewedRecording:
         """Raises UnknownRecordingError, ArchiveError."""
         manifest = self._manifest(recording)
-        words, chat = self._archive.result_file(manifest, "words"), self._archive.result_file(manifest, "chat")
-        if words is None:
+        words = self._archive.result_file(manifest, "words")
+        if words is None or manifest.consistent("words") is None:
             raise UnknownRecordingError(f"{recording} has no transcript yet; use steno archive run")
         transcript = load(TimedTranscript, words)
+        chat = self._archive.result_file(manifest, "chat") if manifest.consistent("chat") is not None else None
         return ReviewedRecording(manifest, transcript, load(ChatMessages, chat) if chat is not None else None)
 
     def levels(self, recording: str) -> Pieces:
@@ -63,23 +74,22 @@ class ArchiveReview:
 
     def curve(self, recording: str) -> Path:
         """The file with the correlation that the clock was read from. Raises UnknownRecordingError: there is none."""
-        manifest = self._manifest(recording)
-        curves = [clock.correlation for clock in manifest.clocks if clock.correlation is not None]
-        if not curves:
+        curve = self._manifest(recording).curve
+        if curve is None:
             raise UnknownRecordingError(f"{recording} has no correlation curve")
-        return self._archive.path_of(recording, curves[-1])
+        return self._archive.path_of(recording, curve)
 
     def set_anchors(self, recording: str, anchors: Sequence[ClockAnchor], by: str) -> RecordingManifest:
         """Move the estimated clock through anchors, confirmed by `by`. None: the estimate is in use again."""
 
         def change(now: RecordingManifest) -> RecordingManifest:
-            estimated = [each for each in now.clocks if each.confirmed_by is None]
+            estimated = [each for each in now.current_clocks if each.confirmed_by is None]
             known = estimated[-1] if estimated else None
             if anchors:
                 clock = clock_through_anchors(known, anchors).model_copy(update={"confirmed_by": by, "problem": None})
             else:
                 clock = known or ChatClock(method="anchors", problem="no anchors")
-            return now.model_copy(update={"clocks": (*now.clocks, clock)})
+            return now.model_copy(update={"clocks": (*now.clocks, now.tied(clock))})
 
         return self._archive.update(self._manifest(recording).id, change)
 
@@ -89,7 +99,8 @@ class ArchiveReview:
         def change(now: RecordingManifest) -> RecordingManifest:
             if now.clock is None or not now.clock.segments:
                 raise InvalidRequestError("the chat's clock was not found; set an anchor instead")
-            return now.model_copy(update={"clocks": (*now.clocks, now.clock.model_copy(update={"confirmed_by": by}))})
+            confirmed = now.tied(now.clock).model_copy(update={"confirmed_by": by})
+            return now.model_copy(update={"clocks": (*now.clocks, confirmed)})
 
         return self._archive.update(self._manifest(recording).id, change)
 

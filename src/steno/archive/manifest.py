@@ -16,6 +16,8 @@ STAGES: tuple[StageName, ...] = ("probe", "audio", "pieces", "transcript", "word
 MANIFEST_VERSION = 1
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
+AnchorSeconds = Annotated[float, Field(ge=-1e10, le=1e10, allow_inf_nan=False)]
+"""Wide enough for Unix times; sums and products of them are finite."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -109,8 +111,8 @@ class ClockSegment(ManifestPart):
 class ClockAnchor(ManifestPart):
     """A moment that somebody has found on both clocks."""
 
-    chat_s: Seconds
-    recording_s: Seconds
+    chat_s: AnchorSeconds
+    recording_s: AnchorSeconds
     by: str = ""
 
 
@@ -127,6 +129,10 @@ class ChatClock(ManifestPart):
     confirmed_by: str | None = None
     correlation: FileRecord | None = None
     """File with the curve of the correlation."""
+    chat: Sha256 | None = None
+    """Checksum of the `chat` result that it is for; None = not known."""
+    audio: Sha256 | None = None
+    """Checksum of the `audio` result that it is for; None = not known."""
 
     def recording_s(self, chat_s: float) -> float | None:
         """The recording's second of a message at `chat_s`; None if the clock was not found."""
@@ -170,12 +176,25 @@ class RecordingManifest(ManifestPart):
     results: tuple[StageResult, ...] = ()
     """All that were ever made, the oldest first."""
     clocks: tuple[ChatClock, ...] = ()
-    """The last is in use."""
+    """The last one that is for the chat and the audio in use is in use."""
     reviews: tuple[SegmentReview, ...] = ()
 
     def result(self, stage: StageName) -> StageResult | None:
         """The stage's result that is in use."""
         return self.made(stage, self.current.get(stage, ""))
+
+    def consistent(self, stage: StageName) -> StageResult | None:
+        """The stage's result that is in use; None if it was made from an audio or a chat log that is not in use."""
+        result = self.result(stage)
+        if result is None:
+            return None
+        in_use: dict[str, str | None] = {}
+        if "audio" in result.inputs:
+            in_use["audio"] = self._checksum("audio")
+        if "chat" in result.inputs:
+            log = self.chat_raw.sha256 if self.chat_raw is not None else None
+            in_use["chat"] = log if stage == "chat" else self._checksum("chat")
+        return result if all(result.inputs[role] == known for role, known in in_use.items()) else None
 
     def made(self, stage: StageName, key: str) -> StageResult | None:
         """The stage's last result of this key, in use or not."""
@@ -183,4 +202,24 @@ class RecordingManifest(ManifestPart):
 
     @property
     def clock(self) -> ChatClock | None:
-        return self.clocks[-1] if self.clocks else None
+        """The chat's clock that is in use."""
+        return self.current_clocks[-1] if self.current_clocks else None
+
+    @property
+    def curve(self) -> FileRecord | None:
+        """The last correlation of the chat in use."""
+        return next((each.correlation for each in reversed(self.current_clocks) if each.correlation), None)
+
+    @property
+    def current_clocks(self) -> tuple[ChatClock, ...]:
+        """The clocks for the chat and the audio in use."""
+        chat, audio = self._checksum("chat"), self._checksum("audio")
+        return tuple(each for each in self.clocks if each.chat in (None, chat) and each.audio in (None, audio))
+
+    def tied(self, clock: ChatClock) -> ChatClock:
+        """The clock as one for the chat and the audio in use."""
+        return clock.model_copy(update={"chat": self._checksum("chat"), "audio": self._checksum("audio")})
+
+    def _checksum(self, stage: StageName) -> str | None:
+        result = self.consistent(stage)
+        return result.files[0].sha256 if result is not None else None

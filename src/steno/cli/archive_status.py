@@ -26,7 +26,7 @@ class ArchiveStatus:
     audio_s: float = 0.0
     words: int = 0
     done: dict[str, int] = field(default_factory=dict)
-    """Recordings that have a result, by stage."""
+    """Recordings that have a result of the audio and the chat log in use, by stage."""
     computed: dict[str, int] = field(default_factory=dict)
     """How often each stage was computed, over all runs."""
     computed_pieces: dict[str, int] = field(default_factory=dict)
@@ -75,9 +75,10 @@ def _status_of(archive: ArchiveFolder) -> ArchiveStatus:
             status.invalid.append(recording)
             continue
         status.audio_s += manifest.duration_s or 0.0
-        status.words += manifest.confidence.words if manifest.confidence is not None else 0
-        for stage in manifest.current:
-            status.done[stage] += 1
+        if manifest.confidence is not None and manifest.consistent("words") is not None:
+            status.words += manifest.confidence.words
+        for stage in STAGES:
+            status.done[stage] += manifest.consistent(stage) is not None
     counts = counts_of(archive.work_of(recording) for recording in ids)
     status.computed, status.computed_pieces = dict(counts.stages), dict(counts.pieces)
     status.repeated = counts.repeated

@@ -131,3 +131,13 @@ def test_what_is_not_there_and_what_is_wrong_is_refused(server: RunningServer, a
 def test_a_folder_that_is_no_archive_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="ARCHIVE_DIR"):
         create_app(Settings(asr_backend="scripted", archive_dir=tmp_path))
+
+
+def test_an_anchor_out_of_range_is_refused_and_an_invalid_manifest_hides_no_other(
+    server: RunningServer, archive: ArchiveFolder
+) -> None:
+    letter, _, weather = archive.ids()
+    body = {"anchors": [{"chat_s": -1e308, "recording_s": 1e308}], "by": "kim"}
+    assert asked(server, "PUT", f"{letter}/anchors", body).status_code == 400
+    (archive.folder_of(letter) / "manifest.json").write_text("{}")
+    assert [each["id"] for each in server.get("/v1/archive").json()["data"]] == [weather]

@@ -80,8 +80,8 @@ def _loaders(archive: ArchiveFolder, min_confidence: float, left_out: dict[str, 
 
 def _reason(manifest: RecordingManifest) -> str | None:
     """Why a recording with a chat cannot be used."""
-    if any(manifest.result(stage) is None for stage in USED_STAGES):
-        return "was not run; use steno archive run"
+    if any(manifest.consistent(stage) is None for stage in USED_STAGES):
+        return "was not run, or was changed since; use steno archive run"
     if manifest.clock is None or not manifest.clock.segments:
         return "its chat's clock was not found; use steno archive review"
     return None
@@ -92,9 +92,9 @@ def _recording(archive: ArchiveFolder, name: str, min_confidence: float) -> Chat
     manifest = archive.manifest(name)
     exported = exported_recording(archive, manifest, min_confidence, ExportReport())
     chat, clock = archive.result_file(manifest, "chat"), manifest.clock
-    if exported is None or chat is None or clock is None:
+    if exported is None or chat is None or clock is None or manifest.consistent("chat") is None:
         raise ArchiveError(f"{name} was changed during the export")
-    results = {stage: manifest.result(stage) for stage in USED_STAGES}
+    results = {stage: manifest.consistent(stage) for stage in USED_STAGES}
     inputs: dict[str, str] = {stage: result.files[0].sha256 for stage, result in results.items() if result is not None}
     inputs["clock"] = json.dumps([segment.model_dump() for segment in clock.segments])
     messages = placed_messages(load(ChatMessages, chat).messages, clock)

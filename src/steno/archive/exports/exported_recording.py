@@ -45,13 +45,13 @@ class ExportReport:
     unsure: int = 0
     """Segments below the least confidence."""
     incomplete: list[str] = field(default_factory=list)
-    """Recordings without a transcript."""
+    """Recordings without a transcript of the audio in use."""
 
 
 def exported_recordings(
     archive: ArchiveFolder, min_confidence: float, report: ExportReport
 ) -> Iterator[ExportedRecording]:
-    """The recordings that have a transcript, without the segments that were rejected or are unsure.
+    """The recordings that have a transcript of the audio in use, without the segments that were rejected or are unsure.
 
     Args:
         report: is filled while the recordings are iterated.
@@ -68,9 +68,9 @@ def exported_recordings(
 def exported_recording(
     archive: ArchiveFolder, manifest: RecordingManifest, min_confidence: float, report: ExportReport
 ) -> ExportedRecording | None:
-    """One recording, as `exported_recordings`; None if it has no transcript. Adds to `report`."""
+    """One recording, as `exported_recordings`; None if the audio in use has no transcript. Adds to `report`."""
     words, audio = archive.result_file(manifest, "words"), archive.result_file(manifest, "audio")
-    if words is None or audio is None:
+    if words is None or audio is None or manifest.consistent("words") is None:
         report.incomplete.append(manifest.id)
         return None
     transcript = load(TimedTranscript, words)

@@ -32,7 +32,7 @@ class AlignedStage:
     def plan(self, manifest: RecordingManifest, tools: StageTools) -> StagePlan | None:
         if manifest.chat_raw is None:
             return None
-        inputs = {name: checksum_of(manifest, name) for name in ("chat", "pieces", "words")}
+        inputs = {name: checksum_of(manifest, name) for name in ("audio", "chat", "pieces", "words")}
         return StagePlan(self.name, VERSION, dict(inputs), _options(manifest.clock))
 
     async def run(self, job: StageJob) -> StageOutcome:
@@ -54,17 +54,23 @@ class AlignedStage:
         track = track_of(load(Pieces, job.result_of("pieces")), load(TimedTranscript, job.result_of("words")))
         anchors = known.anchors if known is not None else ()
         estimate = await asyncio.to_thread(estimate_clock, messages, track, anchors)
+        clock = job.manifest.tied(estimate.clock)
         if estimate.curve is None:
-            return estimate.clock
+            return clock
         path = job.new_path(".curve.json")
         write_whole(path, json.dumps(estimate.curve.as_json()) + "\n", lasting=True)
         files.append(path)
-        return estimate.clock.model_copy(update={"correlation": record_of(path, path.name)})
+        return clock.model_copy(update={"correlation": record_of(path, path.name)})
 
     def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
-        """A clock that was not found replaces none that was."""
+        """An estimate replaces no confirmed clock; a clock that was not found replaces none that was.
+
+        A confirmed clock in a result is in the manifest already, unless somebody has taken it back since.
+        """
         clock, known = load(AlignedChat, files[0]).clock, manifest.clock
-        if clock == known or (known is not None and known.segments and not clock.segments):
+        if clock == known or clock.confirmed_by is not None:
+            return {}
+        if known is not None and (known.confirmed_by is not None or (known.segments and not clock.segments)):
             return {}
         return {"clocks": (*manifest.clocks, clock)}
 

@@ -117,7 +117,7 @@ def review_json(found: ReviewedRecording, audio_url: str) -> ReviewJson:
             for message in (found.chat.messages if found.chat is not None else ())
         ],
         clock=found.manifest.clock,
-        has_curve=any(clock.correlation is not None for clock in found.manifest.clocks),
+        has_curve=found.manifest.curve is not None,
     )
 
 
