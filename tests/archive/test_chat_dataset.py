@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import random
 from collections import Counter
@@ -267,6 +268,17 @@ def test_authors_are_salted_hashes(tmp_path: Path) -> None:
     assert author_hash("Viewer3", SALT) == author_hash("viewer3", SALT) != author_hash("viewer3", b"other")
     assert "viewer3" not in text
     assert "viewer 3" in text
+
+
+def test_who_lacks_the_salt_cannot_test_names_with_ids() -> None:
+    made = recording(ChatMessage(50, "ada", "left door"))
+    one, other = (
+        [each.id for each in examples_of(made, DatasetOptions(), salt, FilterCounts())] for salt in (SALT, b"x")
+    )
+    parts = "\0".join(["vod-1", "50.000", "ada", "left door"]).encode()
+    assert one != other
+    assert one == [f"vod-1-{hmac.digest(SALT, parts, 'sha256').hex()[:12]}"]
+    assert hashlib.sha256(parts).hexdigest()[:12] not in one[0]
 
 
 def test_parameters_counts_and_inputs_are_recorded(tmp_path: Path) -> None:

@@ -157,6 +157,24 @@ def test_an_absolute_time_among_relative_ones_is_reported(tmp_path: Path) -> Non
     assert log.report.messages == 2
 
 
+def test_a_relative_time_among_absolute_ones_is_reported(tmp_path: Path) -> None:
+    text = f"time,author,text\n0,a,x\n{SEVEN},a,y\n{SEVEN + 5},a,z\n"
+    log = load_chat(written(tmp_path, "h.csv", text))
+    assert [(each.time_s, each.text) for each in log.messages] == [(0.0, "y"), (5.0, "z")]
+    assert log.origin == SEVEN
+    assert log.report.rejected == {"with a relative time among absolute ones": 1}
+    assert log.report.messages == 2
+
+
+def test_a_stray_date_is_reported_and_is_not_the_origin(tmp_path: Path) -> None:
+    text = f"time,author,text\n2000-01-01,a,x\n{SEVEN},a,y\n{SEVEN + 86_400 * 9},a,z\n"
+    log = load_chat(written(tmp_path, "h.csv", text))
+    assert [(each.time_s, each.text) for each in log.messages] == [(0.0, "y"), (86_400.0 * 9, "z")]
+    assert log.origin == SEVEN
+    assert log.report.rejected == {"with a date far from the others'": 1}
+    assert log.report.messages == 2
+
+
 def test_a_log_without_a_message_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match=r"has no chat message: 1 entry not used, not `\[hh:mm:ss\]"):
         load_chat(written(tmp_path, "i.txt", "nothing\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -82,6 +83,30 @@ def test_loudness_alone_gives_the_offset_when_no_word_is_shared() -> None:
     assert offset_at(clock, duration_s / 2) == pytest.approx(33.0, abs=1.5)
     others = replace(recording, loudness_db=np.roll(loudness[::-1], 400))
     assert estimate_clock(chat, others).clock.segments == ()
+
+
+def test_messages_far_from_the_recording_change_nothing_and_cost_no_memory() -> None:
+    recording = track(1, 600.0)
+    chat = chat_about(recording, [Step(0, 20.0)], 2)
+    strays = [ChatMessage(float(at), "eve", "word1 haha") for at in (-8.2e8, *range(3600, 43_200, 60), 8.2e8)]
+    expected = estimate_clock(chat, recording).clock
+    tracemalloc.start()
+    found = estimate_clock(sorted([*chat, *strays], key=lambda each: each.time_s), recording).clock
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == expected
+    assert found.segments
+    assert peak < 100e6
+    only = estimate_clock([*chat[:20], *strays[1:]], recording).clock
+    assert only.problem == "too few messages: 20 of 681 within the window; at least 30 are needed"
+
+
+def test_anchors_far_apart_make_the_clock_alone() -> None:
+    recording = track(1, 600.0)
+    anchors = (ClockAnchor(chat_s=-8.2e8, recording_s=10.0), ClockAnchor(chat_s=100.0, recording_s=120.0))
+    clock = estimate_clock(chat_about(recording, [Step(0, 20.0)], 2), recording, anchors).clock
+    assert clock.method == "anchors"
+    assert clock.recording_s(100.0) == pytest.approx(120.0, abs=0.01)
 
 
 def test_a_clock_goes_through_its_anchors() -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median_low
 from typing import Literal
 
 from steno.archive.chat.chat_message import ChatMessage, ReadReport
@@ -24,6 +25,9 @@ BY_SUFFIX: dict[str, ChatFormat] = {
     ".txt": "text",
     ".log": "text",
 }
+
+MAX_FROM_MEDIAN_S = 30 * 86_400.0
+"""Absolute times farther from their median are strays: a clock that was not set, an export's default date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,14 @@ def load_chat(
     if not messages:
         reasons = "; ".join(report.warnings()) or "it is empty"
         raise InvalidRequestError(f"{path.name} has no chat message: {reasons}", param="chat")
-    if any(each.time_s != each.sent_at for each in messages):
-        known, shifted = None, _relative(messages, report)
-    else:
-        known = min(each.time_s for each in messages) if origin is None else origin
-        shifted = [replace(each, time_s=each.time_s - known) for each in messages]
-    return ChatLog(tuple(sorted(shifted, key=lambda each: each.time_s)), known, report)
+    kept, is_absolute = _of_one_kind(messages, report)
+    known = None
+    if is_absolute:
+        kept = _of_one_stream(kept, report)
+        known = min(each.time_s for each in kept) if origin is None else origin
+        kept = [replace(each, time_s=each.time_s - known) for each in kept]
+    report.messages = len(kept)
+    return ChatLog(tuple(sorted(kept, key=lambda each: each.time_s)), known, report)
 
 
 def read_chat(
@@ -99,13 +105,26 @@ def _entries(path: Path, chat_format: ChatFormat, columns: TableColumns, report:
             yield from read_text(lines, report)
 
 
-def _relative(messages: list[ChatMessage], report: ReadReport) -> list[ChatMessage]:
-    """Those with relative times. The few absolute ones of a mixed log have no place on its clock."""
-    kept = [each for each in messages if each.time_s != each.sent_at]
+def _of_one_kind(messages: list[ChatMessage], report: ReadReport) -> tuple[list[ChatMessage], bool]:
+    """Those with the kind of time that most have, and whether it is absolute. The others have no place on its clock."""
+    absolute = [each for each in messages if each.time_s == each.sent_at]
+    relative = [each for each in messages if each.time_s != each.sent_at]
+    if len(absolute) > len(relative):
+        for each in relative:
+            report.reject("with a relative time among absolute ones", f"at {each.time_s:g}", each.text)
+        return absolute, True
+    for each in absolute:
+        report.reject("with an absolute time among relative ones", f"at {each.time_s:.0f}", each.text)
+    return relative, False
+
+
+def _of_one_stream(messages: list[ChatMessage], report: ReadReport) -> list[ChatMessage]:
+    """Those within `MAX_FROM_MEDIAN_S`. A stray date would be the first message, from which the clock counts."""
+    middle = median_low(each.time_s for each in messages)
+    kept = [each for each in messages if abs(each.time_s - middle) <= MAX_FROM_MEDIAN_S]
     for each in messages:
-        if each.time_s == each.sent_at:
-            report.reject("with an absolute time among relative ones", f"at {each.sent_at:.0f}", each.text)
-    report.messages = len(kept)
+        if abs(each.time_s - middle) > MAX_FROM_MEDIAN_S:
+            report.reject("with a date far from the others'", f"at {each.time_s:.0f}", each.text)
     return kept
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from steno.archive.chat.chat_message import ChatMessage
 from steno.archive.chat.clock_anchors import clock_by_anchors, pin_to_anchors, require_anchors
-from steno.archive.chat.offset_evidence import STEP_S, OffsetEvidence, OffsetGrid
+from steno.archive.chat.offset_evidence import STEP_S, OffsetEvidence, OffsetGrid, messages_in_reach
 from steno.archive.chat.offset_fit import OffsetFit, OffsetStretch, fit_offsets, stretches_of
 from steno.archive.chat.offset_path import best_path, best_scores
 from steno.archive.chat.recording_track import RecordingTrack
@@ -34,6 +34,8 @@ MIN_PEAK_NATS = 8.0
 SURE_CONFIDENCE = 0.92
 """Enough not to look for a better share of reacting words."""
 MIN_MESSAGES = 30
+MAX_ANCHOR_SPREAD_S = 3600.0
+"""Of the offsets of anchors: the window covers them, and memory grows with it. Others make the clock alone."""
 METHOD = "cross_correlation"
 
 
@@ -123,24 +125,32 @@ def estimate_clock(
         expected_offset_s: middle of the window; with anchors, the window covers theirs.
     """
     anchors = tuple(sorted(anchors, key=lambda each: each.chat_s))
-    if len(messages) < MIN_MESSAGES or track.duration_s <= 0:
-        problem = f"too few messages: {len(messages)}; at least {MIN_MESSAGES} are needed"
+    grid = _grid(anchors, expected_offset_s, window_s)
+    near = messages_in_reach(messages, grid, track.duration_s)
+    if len(near) < MIN_MESSAGES or track.duration_s <= 0:
+        within = f" of {len(messages)} within the window" if len(near) < len(messages) else ""
+        problem = f"too few messages: {len(near)}{within}; at least {MIN_MESSAGES} are needed"
         return ClockEstimate(_without_peak(anchors, 0.0, problem))
-    peak = _highest_peak(OffsetEvidence(messages, track, _grid(anchors, expected_offset_s, window_s)))
-    if not peak.is_clear:
-        problem = (
-            f"no clear peak: confidence {peak.confidence:.2f} (at least {MIN_CONFIDENCE}), "
-            f"{peak.above_chance:.0f} nats over chance (at least {MIN_PEAK_NATS:.0f})"
-        )
-        return ClockEstimate(_without_peak(anchors, peak.confidence, problem), peak.curve(()))
+    if grid.window_s > window_s + MAX_ANCHOR_SPREAD_S / 2:
+        return ClockEstimate(clock_by_anchors(anchors, 0.0))
+    peak = _highest_peak(OffsetEvidence(near, track, grid))
+    if peak.is_clear:
+        return _fitted(peak, near, anchors)
+    problem = (
+        f"no clear peak: confidence {peak.confidence:.2f} (at least {MIN_CONFIDENCE}), "
+        f"{peak.above_chance:.0f} nats over chance (at least {MIN_PEAK_NATS:.0f})"
+    )
+    return ClockEstimate(_without_peak(anchors, peak.confidence, problem), peak.curve(()))
+
+
+def _fitted(peak: _Peak, messages: Sequence[ChatMessage], anchors: tuple[ClockAnchor, ...]) -> ClockEstimate:
     evidence, path = peak.evidence, peak.path
     if anchors:
         path, _ = best_path(require_anchors(peak.scores, evidence, anchors))
     chat_s = np.array([message.time_s for message in messages])
     fit = fit_offsets(stretches_of(path, evidence), evidence, chat_s)
-    segments = pin_to_anchors(_segments(fit), anchors)
     clock = ChatClock(
-        segments=segments,
+        segments=pin_to_anchors(_segments(fit), anchors),
         confidence=peak.confidence,
         method=f"{METHOD}+anchors" if anchors else METHOD,
         anchors=anchors,

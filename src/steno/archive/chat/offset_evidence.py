@@ -56,13 +56,28 @@ class OffsetGrid:
         return round(self.window_s / STEP_S)
 
 
+def messages_in_reach(messages: Sequence[ChatMessage], grid: OffsetGrid, duration_s: float) -> Sequence[ChatMessage]:
+    """The messages that one of the grid's offsets places in the recording, or within a lag of it.
+
+    No other can say anything of the offset, and memory grows with the time between the first and the last.
+    """
+    last_s = grid.first_s + (grid.size - 1) * STEP_S
+    earliest, latest = -last_s - LAG_TO_S, duration_s - grid.first_s + LAG_TO_S
+    return [message for message in messages if earliest <= message.time_s <= latest]
+
+
 class OffsetEvidence:
-    """Scores of a chat against a recording. Block `b` has the messages from `begin_s + b * BLOCK_S` on."""
+    """Scores of a chat against a recording. Block `b` has the messages from `begin_s + b * BLOCK_S` on.
+
+    The messages are in order of time, and in reach of the grid (`messages_in_reach`).
+    """
 
     def __init__(self, messages: Sequence[ChatMessage], track: RecordingTrack, grid: OffsetGrid) -> None:
         self.grid = grid
         self.begin_s = messages[0].time_s
         span = max(messages[-1].time_s - self.begin_s, track.duration_s)
+        if span > track.duration_s + grid.size * STEP_S + 2 * LAG_TO_S:
+            raise ValueError(f"messages are out of the grid's reach: {span:.0f} s")
         self.blocks = int(np.ceil((span + STEP_S) / BLOCK_S))
         self.matches: WordMatches = match_words(messages, track)
         self._track = track

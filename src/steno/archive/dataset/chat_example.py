@@ -15,7 +15,7 @@ from steno.archive.prompt import PromptMessage, chat_prompt, words_before
 from steno.archive.text_cleaning import clean_text
 from steno.types import Word
 
-AUTHOR_DIGITS = 16
+AUTHOR_DIGITS, ID_DIGITS = 16, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class ChatExample:
     """A message, and the prompt that it answers."""
 
     id: str
+    """Ends in a salted hash of time, author and text."""
     recording: str
     time_s: float
     author: str
@@ -87,7 +88,7 @@ def examples_of(
         counts.weighted_down += weight < 1.0
         counts.kept += 1
         yield ChatExample(
-            id=f"{recording.id}-{_digest([recording.id, *_identity(message)])[:12]}",
+            id=f"{recording.id}-{_keyed([recording.id, *_identity(message)], salt)[:ID_DIGITS]}",
             recording=recording.id,
             time_s=message.time_s,
             author=author_hash(message.author, salt),
@@ -98,7 +99,7 @@ def examples_of(
 
 
 def author_hash(author: str, salt: bytes) -> str:
-    return hmac.digest(salt, author.casefold().encode(), hashlib.sha256).hex()[:AUTHOR_DIGITS]
+    return _keyed([author.casefold()], salt)[:AUTHOR_DIGITS]
 
 
 def is_emotes(message: ChatMessage) -> bool:
@@ -170,3 +171,8 @@ def _identity(message: ChatMessage) -> list[str]:
 
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _keyed(parts: Sequence[str], salt: bytes) -> str:
+    """Without the salt nobody can test whether these are the parts."""
+    return hmac.digest(salt, "\0".join(parts).encode(), hashlib.sha256).hex()
