@@ -123,6 +123,16 @@ def test_only_what_depends_on_a_change_is_computed_again_and_earlier_results_are
     assert json.loads((folder / words).read_text())["language"] == "en"
 
 
+def test_an_unknown_language_is_refused_and_not_remembered(fixtures: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    archive("add", fixtures / "letter.flac", "-a", folder)
+    before = (folder / "archive.json").read_bytes()
+    refused = archive("run", "-a", folder, "--language", "klingon")
+    assert (refused.returncode, "'klingon' is not a known" in refused.stderr) == (1, True)
+    assert (folder / "archive.json").read_bytes() == before
+    assert archive("run", "-a", folder).returncode == 0
+
+
 def test_a_recording_that_fails_stops_no_other_and_is_listed_at_the_end(fixtures: Path, tmp_path: Path) -> None:
     folder, broken = tmp_path / "archive", tmp_path / "broken.mp3"
     broken.write_text("this is no audio")
