@@ -205,6 +205,20 @@ def test_a_copy_is_worked_on_when_the_file_is_gone(fixtures: Path, tmp_path: Pat
     assert archive("verify", "-a", folder).returncode == 0
 
 
+def test_the_rest_is_computed_where_the_recordings_are_not(fixtures: Path, tmp_path: Path) -> None:
+    folder, talk = tmp_path / "archive", tmp_path / "talk.flac"
+    talk.write_bytes((fixtures / "letter.flac").read_bytes())
+    archive("add", talk, "-a", folder)
+    assert archive("run", "--only", "audio", "-a", folder).returncode == 0
+    talk.unlink()
+    rest = archive("run", "-a", folder)
+    assert rest.returncode == 0, rest.stderr
+    assert rest.stderr.count("talk.flac is missing") == 1
+    assert "computed: pieces 1, transcript 1, words 1; known: audio 1" in rest.stderr
+    track = archive("run", "--track", "1", "-a", folder)
+    assert track.returncode == 1, "the audio would have to be decoded again"
+
+
 def test_what_cannot_be_added_is_refused(fixtures: Path, tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     missing = archive("add", tmp_path / "no.wav", "-a", folder)
