@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from steno.archive.archive_folder import ArchiveFolder
+from steno.archive.file_checksum import record_of
+from steno.archive.manifest import StageResult
 from steno.archive.raw_files import RawFiles
 from steno.archive.verification import Discrepancy, verify_recording
 
@@ -80,3 +82,23 @@ async def test_another_chat_log_replaces_a_copied_one(archive: ArchiveFolder, ra
     assert (changed.raw, changed.chat_raw.path) == (copied.raw, str(second))
     assert changed.earlier_raw == (copied.chat_raw,)
     assert list(verify_recording(archive, talk)) == []
+
+
+def test_a_result_that_was_made_again_is_compared_with_its_last_checksum(archive: ArchiveFolder, raw: Path) -> None:
+    talk = archive.add(str(raw))[0].id
+    path = archive.folder_of(talk) / "words-0123456789abcdef.json"
+    for content in ("lost", "made again"):
+        path.write_text(content)
+        made = StageResult(
+            stage="words",
+            key="0123456789abcdef",
+            stage_version=1,
+            inputs={},
+            options={},
+            files=(record_of(path, path.name),),
+            steno="0.1.0",
+        )
+        archive.update(talk, lambda now, made=made: now.model_copy(update={"results": (*now.results, made)}))  # type: ignore[misc]
+    assert list(verify_recording(archive, talk)) == []
+    path.write_text("other")
+    assert list(verify_recording(archive, talk)) == [Discrepancy(talk, path.name, "differs")]

@@ -123,6 +123,16 @@ def test_only_what_depends_on_a_change_is_computed_again_and_earlier_results_are
     assert json.loads((folder / words).read_text())["language"] == "en"
 
 
+def test_an_unknown_language_is_refused_and_not_remembered(fixtures: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    archive("add", fixtures / "letter.flac", "-a", folder)
+    before = (folder / "archive.json").read_bytes()
+    refused = archive("run", "-a", folder, "--language", "klingon")
+    assert (refused.returncode, "'klingon' is not a known" in refused.stderr) == (1, True)
+    assert (folder / "archive.json").read_bytes() == before
+    assert archive("run", "-a", folder).returncode == 0
+
+
 def test_a_recording_that_fails_stops_no_other_and_is_listed_at_the_end(fixtures: Path, tmp_path: Path) -> None:
     folder, broken = tmp_path / "archive", tmp_path / "broken.mp3"
     broken.write_text("this is no audio")
@@ -193,6 +203,20 @@ def test_a_copy_is_worked_on_when_the_file_is_gone(fixtures: Path, tmp_path: Pat
     talk.unlink()
     assert archive("run", "-a", folder).returncode == 0
     assert archive("verify", "-a", folder).returncode == 0
+
+
+def test_the_rest_is_computed_where_the_recordings_are_not(fixtures: Path, tmp_path: Path) -> None:
+    folder, talk = tmp_path / "archive", tmp_path / "talk.flac"
+    talk.write_bytes((fixtures / "letter.flac").read_bytes())
+    archive("add", talk, "-a", folder)
+    assert archive("run", "--only", "audio", "-a", folder).returncode == 0
+    talk.unlink()
+    rest = archive("run", "-a", folder)
+    assert rest.returncode == 0, rest.stderr
+    assert rest.stderr.count("talk.flac is missing") == 1
+    assert "computed: pieces 1, transcript 1, words 1; known: audio 1" in rest.stderr
+    track = archive("run", "--track", "1", "-a", folder)
+    assert track.returncode == 1, "the audio would have to be decoded again"
 
 
 def test_what_cannot_be_added_is_refused(fixtures: Path, tmp_path: Path) -> None:

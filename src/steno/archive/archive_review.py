@@ -80,9 +80,15 @@ class ArchiveReview:
         return self._archive.path_of(recording, curve)
 
     def set_anchors(self, recording: str, anchors: Sequence[ClockAnchor], by: str) -> RecordingManifest:
-        """Move the estimated clock through anchors, confirmed by `by`. None: the estimate is in use again."""
+        """Move the estimated clock through anchors, confirmed by `by`. None: the estimate is in use again.
+
+        Raises:
+            InvalidRequestError: the recording has no chat log, or it was not read yet.
+        """
 
         def change(now: RecordingManifest) -> RecordingManifest:
+            if now.consistent("chat") is None:
+                raise InvalidRequestError("the recording has no chat that was read; use steno archive run")
             estimated = [each for each in now.current_clocks if each.confirmed_by is None]
             known = estimated[-1] if estimated else None
             if anchors:

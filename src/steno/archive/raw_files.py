@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from loguru import logger
+
 from steno.archive.archive_folder import ArchiveFolder
 from steno.archive.file_checksum import record_of
 from steno.archive.manifest import FileRecord, RecordingManifest
@@ -36,7 +38,8 @@ class RawFiles:
     async def refresh(self, recording: str) -> RecordingManifest:
         """Return the manifest, with the checksums of the raw files as they are now.
 
-        A file of the same size and time as before is not read again. A URL is fetched once.
+        A file of the same size and time as before is not read again; one that was read and is missing counts as
+        unchanged, with a warning. A URL is fetched once.
 
         Raises:
             OSError: a file cannot be read.
@@ -76,7 +79,13 @@ class RawFiles:
             return known
         if is_url(source):
             return await self._fetch(manifest.id, source)
-        return await asyncio.to_thread(self._read, manifest.id, Path(source))
+        try:
+            return await asyncio.to_thread(self._read, manifest.id, Path(source))
+        except FileNotFoundError:
+            if known is None:
+                raise
+            logger.warning("{} is missing; what was made of it is used", source)
+            return known
 
     def _read(self, recording: str, path: Path) -> FileRecord:
         seen_file = self._archive.work_of(recording) / SEEN

@@ -31,7 +31,7 @@ def verify_recording(
     except ManifestError:
         yield Discrepancy(recording, MANIFEST, "invalid manifest")
         return
-    recorded = list(recorded_files(manifest))
+    recorded = recorded_files(manifest)
     for file in recorded:
         problem = _problem(archive.path_of(recording, file), file)
         read(file.bytes)
@@ -45,12 +45,19 @@ def verify_recording(
             yield Discrepancy(recording, str(name), "not in the manifest")
 
 
-def recorded_files(manifest: RecordingManifest) -> Iterator[FileRecord]:
-    """All files of a recording that exist: of earlier raw files, only the copies do."""
-    yield from (raw for raw in (manifest.raw, manifest.chat_raw) if raw is not None)
+def recorded_files(manifest: RecordingManifest) -> list[FileRecord]:
+    """The last record of each file of a recording that exists: of earlier raw files, only the copies do.
+
+    A result that was lost, and was made again with other content, has two records of one path.
+    """
+    return list({file.path: file for file in _records(manifest)}.values())
+
+
+def _records(manifest: RecordingManifest) -> Iterator[FileRecord]:
     yield from (raw for raw in manifest.earlier_raw if not Path(raw.path).is_absolute())
-    yield from (file for result in manifest.results for file in result.files)
+    yield from (raw for raw in (manifest.raw, manifest.chat_raw) if raw is not None)
     yield from (clock.correlation for clock in manifest.clocks if clock.correlation is not None)
+    yield from (file for result in manifest.results for file in result.files)
 
 
 def _problem(path: Path, recorded: FileRecord) -> Literal["missing", "differs", "unreadable"] | None:

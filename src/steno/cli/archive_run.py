@@ -90,13 +90,10 @@ def run(
 
 
 def _options(archive: ArchiveFolder, language: str | None, track: str | None) -> ArchiveOptions:
-    """The archive's options, with those of this run."""
+    """The archive's options, with those of this run. They are not saved yet: a language may be invalid."""
     given = {name: value for name, value in (("language", language), ("track", track)) if value is not None}
-    options = archive.options()
-    changed = options.model_copy(update={name: None if value == "auto" else value for name, value in given.items()})
-    if changed != options:
-        archive.set_options(changed)
-    return changed
+    changes = {name: None if value == "auto" else value for name, value in given.items()}
+    return archive.options().model_copy(update=changes)
 
 
 async def _all(
@@ -116,6 +113,7 @@ async def _all(
     try:
         async with _tools(config, options, *server) as tools:
             tools.recognizer.check_language(options.language)
+            archive.set_options(options)
             recording_run = RecordingRun(archive, tools, RawFiles(archive, fetcher), only)
             waiting = iter(progress.recordings)
             async with asyncio.TaskGroup() as group:
@@ -134,7 +132,14 @@ def _on_ray(
     cluster: tuple[str, int, float],
 ) -> None:
     from steno.deploy.ray_archive import ClusterOptions, run_on_cluster
+    from steno.errors import UnsupportedLanguageError
+    from steno.languages import code_of
 
+    # The actors check whether their backend supports it.
+    language = (options.language or "").strip().lower()
+    if language not in ("", "auto", "und") and code_of(language) is None:
+        raise UnsupportedLanguageError(f"{language[:50]!r} is not a known language", param="language")
+    archive.set_options(options)
     folder = archive.path.resolve()
     for report in run_on_cluster(folder, progress.recordings, config, options, only, ClusterOptions(*cluster)):
         if report.problem is not None:

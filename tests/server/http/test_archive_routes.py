@@ -111,7 +111,7 @@ def test_a_verdict_is_replaced_and_taken_back(server: RunningServer, archive: Ar
 
 
 def test_what_is_not_there_and_what_is_wrong_is_refused(server: RunningServer, archive: ArchiveFolder) -> None:
-    letter, train, _ = archive.ids()
+    letter, train, weather = archive.ids()
     for path in ("no-such", "..", "%2e%2e", f"..%2Frecordings%2F{letter}", train, f"{train}/audio", f"{letter}/curve"):
         assert server.get(f"/v1/archive/{path}").status_code == 404, path
     before = archive.manifest(letter)
@@ -121,6 +121,8 @@ def test_what_is_not_there_and_what_is_wrong_is_refused(server: RunningServer, a
         {"start_s": 0, "end_s": 2, "verdict": "accepted", "by": "x" * 101},
     ):
         assert asked(server, "PUT", f"{letter}/verdict", body).status_code in (400, 422)
+    no_chat = asked(server, "PUT", f"{weather}/anchors", {"anchors": [{"chat_s": 3.0, "recording_s": 1.0}]})
+    assert (no_chat.status_code, "no chat" in no_chat.text) == (400, True)
     large = asked(server, "PUT", f"{letter}/anchors", {"anchors": [], "by": "x" * 300_000})
     assert (large.status_code, "Content-Length" in large.text) == (400, True)
     endless = httpx.put(f"{server.url}/v1/archive/{letter}/anchors", content=iter([b"{}"]), timeout=PATIENCE_S)

@@ -27,7 +27,12 @@ DRAINED_CHUNKS = 120
 class ProbeStage:
     name: StageName = "probe"
 
-    def plan(self, manifest: RecordingManifest, tools: StageTools) -> StagePlan:
+    def plan(self, manifest: RecordingManifest, tools: StageTools) -> StagePlan | None:
+        """None: another machine, which had the raw file, has decoded it."""
+        audio = manifest.result("audio")
+        is_decoded = audio is not None and audio.inputs == raw_input(manifest)
+        if manifest.result(self.name) is None and is_decoded and _is_elsewhere(manifest):
+            return None
         return StagePlan(self.name, VERSION, raw_input(manifest), {"track": tools.options.track})
 
     async def run(self, job: StageJob) -> StageOutcome:
@@ -57,6 +62,12 @@ def _drain(chunks: Iterator[Audio]) -> None:
     next one takes longer to start than the rest takes to decode."""
     for _ in islice(chunks, DRAINED_CHUNKS):
         pass
+
+
+def _is_elsewhere(manifest: RecordingManifest) -> bool:
+    """A copy in the archive is not; its path is relative."""
+    path = Path(manifest.raw.path) if manifest.raw is not None else None
+    return path is not None and path.is_absolute() and not path.exists()
 
 
 def raw_input(manifest: RecordingManifest) -> dict[str, str]:
