@@ -12,6 +12,8 @@ from steno.archive.chat.chat_message import ChatMessage, ReadReport
 from steno.archive.chat.message_times import MessageTime, parse_time
 from steno.archive.chat.table_chat import TableColumns
 from steno.archive.chat.twitch_chat import read_twitch
+from steno.archive.chat_files import ChatMessages
+from steno.archive.stage_files import dump
 from steno.errors import InvalidRequestError
 
 SEVEN = 1_777_618_800.0
@@ -45,6 +47,14 @@ def test_twitch_comments_have_offset_author_emotes_and_the_time_they_were_sent(t
     log = load_chat(path)
     assert log.messages == (ChatMessage(12.0, "ada", "hi Kappa", ("Kappa",), SEVEN + 12.5),)
     assert log.origin is None
+
+
+def test_a_twitch_author_keeps_a_display_name_of_another_script(tmp_path: Path) -> None:
+    shown = {**comment(1, "hi"), "commenter": {"display_name": "小林さん", "name": "kobayashi_7"}}
+    message = load_chat(written(tmp_path, "chat.json", twitch(shown))).messages[0]
+    assert (message.author, message.display_name) == ("kobayashi_7", "小林さん")
+    content = ChatMessages(messages=(message,), origin=None)
+    assert ChatMessages.model_validate_json(dump(content)) == content
 
 
 def test_twitch_emotes_are_also_found_by_their_character_ranges(tmp_path: Path) -> None:

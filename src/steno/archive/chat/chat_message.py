@@ -22,6 +22,13 @@ class ChatMessage:
     """Parts of `text` that are pictures, in order."""
     sent_at: float | None = None
     """Unix time, where the log has it."""
+    display_name: str = ""
+    """How the chat shows the author, where that is another name than `author`."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Casefolded names of the author."""
+        return frozenset(name.casefold() for name in (self.author, self.display_name) if name)
 
 
 @dataclass(slots=True)

@@ -49,12 +49,15 @@ def _message_of(comment: object, place: str, report: ReadReport) -> ChatMessage 
         return None
     commenter = _part(comment, "commenter")
     sent = parse_time(comment.get("created_at"), "absolute")
+    shown = str(commenter.get("display_name") or "")
+    author = str(commenter.get("name") or shown or comment.get("commenter_id") or "")
     return ChatMessage(
         offset.seconds,
-        str(commenter.get("name") or commenter.get("display_name") or comment.get("commenter_id") or ""),
+        author,
         text,
         emotes,
         sent.seconds if sent is not None else None,
+        shown if shown.casefold() != author.casefold() else "",
     )
 
 
