@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -80,6 +81,18 @@ def test_a_twitch_file_that_ends_early_keeps_what_came_before(tmp_path: Path) ->
     assert log.report.rejected == {"the file is damaged or ends early": 1}
 
 
+@pytest.mark.parametrize("size", range(1, 30))
+def test_halves_of_pairs_are_replaced_wherever_the_file_is_cut(size: int) -> None:
+    class Dripping(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            return super().read(size if _size else 0)
+
+    texts = ["cut \ud83d", "😀 \\ud83d \\", "\udc00\ud83d\ud83d"]
+    file = Dripping(twitch(*(comment(1, text) for text in texts)).encode())
+    found = [message.text for message in read_twitch(file, ReadReport())]
+    assert found == ["cut \ufffd", "😀 \\ud83d \\", "\ufffd\ufffd\ufffd"]
+
+
 def test_a_twitch_file_is_read_as_a_stream() -> None:
     class Endless:
         """A file whose comments never end; `given` bytes were read."""
@@ -141,6 +154,23 @@ def test_jsonl_lines_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     log = load_chat(written(tmp_path, "e.ndjson", text))
     assert [message.text for message in log.messages] == ["x"]
     assert log.report.rejected == {"not a JSON object": 2, "without a time": 1, "without text": 1}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_half_a_surrogate_pair_and_a_huge_time_do_not_fail_the_log(tmp_path: Path, suffix: str) -> None:
+    rows = [("ada", "cut \ud83d", 1), ("b\udc00b", "fine 😀", 2), ("eve", "huge", 10**400), ("\ud83d", "", 3)]
+    if suffix == "json":
+        made = [{**comment(at, text), "commenter": {"name": author}} for author, text, at in rows]
+        path = written(tmp_path, "chat.json", twitch(*made))
+    else:
+        lines = [json.dumps({"time": at, "author": author, "text": text}) for author, text, at in rows]
+        path = written(tmp_path, "chat.jsonl", "\n".join(lines))
+    log = load_chat(path)
+    assert [(each.author, each.text) for each in log.messages] == [("ada", "cut \ufffd"), ("b\ufffdb", "fine 😀")]
+    assert log.report.rejected.total() == 2
+    content = ChatMessages(messages=log.messages, origin=log.origin)
+    assert ChatMessages.model_validate_json(dump(content)) == content
+    "".join(log.report.warnings()).encode()
 
 
 def test_plain_text_has_times_in_brackets_or_bare(tmp_path: Path) -> None:
