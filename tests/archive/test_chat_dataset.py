@@ -69,6 +69,19 @@ def test_a_message_is_left_out_and_counted(message: ChatMessage, reason: str) ->
     assert removed == {reason: 1}
 
 
+def test_the_word_list_has_sequences_of_words_and_symbols() -> None:
+    texts = ["go kill  Yourself!", "kill it yourself", "i like C++", "i like c+", "overkill yourself", "slurs"]
+    made = recording(*(ChatMessage(50 + at, f"v{at}", text) for at, text in enumerate(texts)))
+    kept, removed = outcome(made, word_list=("kill yourself", "c++", "slur", " "))
+    assert kept == [texts[1], texts[3], texts[4], texts[5]]
+    assert removed == {"word_list": 2}
+
+
+def test_only_the_same_emojis_are_copypasta() -> None:
+    made = recording(*(ChatMessage(50 + at, f"v{at}", char * 20) for at, char in enumerate("😀🎉😀")))
+    assert outcome(made) == (["😀" * 20, "🎉" * 20], {"copypasta": 1})
+
+
 def test_messages_after_speech_of_low_confidence_are_left_out() -> None:
     words = [*spoken(0.2, 50), *[Word("well", at, at + 0.5, None) for at in range(50, 100)]]
     made = recording(ChatMessage(40, "ada", "one"), ChatMessage(99, "ada", "two"), words=words)
