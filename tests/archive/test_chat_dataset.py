@@ -69,6 +69,19 @@ def test_a_message_is_left_out_and_counted(message: ChatMessage, reason: str) ->
     assert removed == {reason: 1}
 
 
+def test_the_word_list_has_sequences_of_words_and_symbols() -> None:
+    texts = ["go kill  Yourself!", "kill it yourself", "i like C++", "i like c+", "overkill yourself", "slurs"]
+    made = recording(*(ChatMessage(50 + at, f"v{at}", text) for at, text in enumerate(texts)))
+    kept, removed = outcome(made, word_list=("kill yourself", "c++", "slur", " "))
+    assert kept == [texts[1], texts[3], texts[4], texts[5]]
+    assert removed == {"word_list": 2}
+
+
+def test_only_the_same_emojis_are_copypasta() -> None:
+    made = recording(*(ChatMessage(50 + at, f"v{at}", char * 20) for at, char in enumerate("😀🎉😀")))
+    assert outcome(made) == (["😀" * 20, "🎉" * 20], {"copypasta": 1})
+
+
 def test_messages_after_speech_of_low_confidence_are_left_out() -> None:
     words = [*spoken(0.2, 50), *[Word("well", at, at + 0.5, None) for at in range(50, 100)]]
     made = recording(ChatMessage(40, "ada", "one"), ChatMessage(99, "ada", "two"), words=words)
@@ -114,6 +127,14 @@ def test_caps_choose_at_random_but_the_same_each_time() -> None:
         ("see https://x.example/a?b=c now", "see now", "url"),
         ("at www.example.com/x", "at", "url"),
         ("clips.twitch.tv/Abc lol", "lol", "url"),
+        ("at mysite.dev/u/42 ok", "at ok", "url"),
+        ("at host.museum:8080/u ok", "at ok", "url"),
+        ("see foo.eu ok", "see ok", "url"),
+        ("get ftp://host/file ok", "get ok", "url"),
+        ("host 2001:db8::8a2e:370:7334 up", "host up", "ip_address"),
+        ("host 2001:db8:0:0:1:0:0:1 up", "host up", "ip_address"),
+        ("host fe80::1, up", "host , up", "ip_address"),
+        ("hi @anna-lena!", "hi @viewer!", "mention"),
         ("mail me@example.org ok", "mail ok", "email"),
         ("host 192.168.1.20 up", "host up", "ip_address"),
         ("key ghp_abcdefghijklmnopqrstuvwxyz0123456789 oops", "key oops", "secret"),
@@ -133,8 +154,46 @@ def test_links_secrets_addresses_and_names_are_removed_and_counted(text: str, cl
 
 
 @pytest.mark.parametrize(
-    "text", ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "what...ever", "1.5 or 2.5?", "ok ada", "a/b"]
+    ("text", "cleaned", "kind"),
+    [
+        ("thanks Anna-Lena Meyer!", "thanks @viewer!", "name"),
+        ("thanks anna-lena MEYER's", "thanks @viewer's", "name"),
+        ("yes @Anna-Lena Meyer ok", "yes @viewer ok", "mention"),
+        ("J.Smithson said", "@viewer said", "name"),
+        ("@j.smithson: no", "@viewer: no", "mention"),
+        ("J.Smithson.com is it", "is it", "url"),
+        ("j.smithson@example.org ok", "ok", "email"),
+        ("STRASSER! straßer", "@viewer! @viewer", "name"),
+        ("今日は小林さんすごい", "今日は@viewerすごい", "name"),
+        ("@Bo Li hi", "@viewer hi", "mention"),
+        ("thanks Anna-L", "thanks @viewer", "name"),
+        ("Bo Lin, Anna-Lena Meyerhof", "Bo Lin, Anna-Lena Meyerhof", None),
+    ],
 )
+def test_names_of_all_characters_are_hidden_whole(text: str, cleaned: str, kind: str | None) -> None:
+    names = {"anna-lena meyer", "anna", "anna-l", "j.smithson", "strasser", "小林さん", "bo li"}
+    counts: Counter[str] = Counter()
+    assert clean_text(text, names, counts) == cleaned
+    assert set(+counts) == ({kind} if kind else set())
+
+
+def test_a_dataset_and_its_prompts_hide_display_names() -> None:
+    made = recording(
+        ChatMessage(50, "kobayashi_7", "hi", display_name="小林さん"), ChatMessage(51, "ada", "hello 小林さん")
+    )
+    example = list(examples_of(made, DatasetOptions(), SALT, FilterCounts()))[1]
+    assert example.text == "hello @viewer"
+    prompt = chat_prompt([], made.messages, 60, PromptWindow())
+    assert "viewer 2: hello @viewer" in prompt[1]["content"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "what...ever", "1.5 or 2.5?", "ok ada", "a/b",
+        "the end.Start again", "well.what now", "yes.no", "12:30:45 and :joy: ::", "std::move",
+    ],
+)  # fmt: skip
 def test_ordinary_text_stays(text: str) -> None:
     assert clean_text(text, {"ada"}) == text
 

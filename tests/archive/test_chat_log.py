@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from steno.archive.chat.chat_message import ChatMessage, ReadReport
 from steno.archive.chat.message_times import MessageTime, parse_time
 from steno.archive.chat.table_chat import TableColumns
 from steno.archive.chat.twitch_chat import read_twitch
+from steno.archive.chat_files import ChatMessages
+from steno.archive.stage_files import dump
 from steno.errors import InvalidRequestError
 
 SEVEN = 1_777_618_800.0
@@ -47,6 +50,14 @@ def test_twitch_comments_have_offset_author_emotes_and_the_time_they_were_sent(t
     assert log.origin is None
 
 
+def test_a_twitch_author_keeps_a_display_name_of_another_script(tmp_path: Path) -> None:
+    shown = {**comment(1, "hi"), "commenter": {"display_name": "小林さん", "name": "kobayashi_7"}}
+    message = load_chat(written(tmp_path, "chat.json", twitch(shown))).messages[0]
+    assert (message.author, message.display_name) == ("kobayashi_7", "小林さん")
+    content = ChatMessages(messages=(message,), origin=None)
+    assert ChatMessages.model_validate_json(dump(content)) == content
+
+
 def test_twitch_emotes_are_also_found_by_their_character_ranges(tmp_path: Path) -> None:
     emoticons = [{"_id": "25", "begin": 3, "end": 7}, {"_id": "1", "begin": 9, "end": 99}, {"begin": None}]
     path = written(tmp_path, "chat.json", twitch(comment(1.5, "hi Kappa", fragments=[], emoticons=emoticons)))
@@ -68,6 +79,18 @@ def test_a_twitch_file_that_ends_early_keeps_what_came_before(tmp_path: Path) ->
     assert 5 < len(texts) < 50
     assert texts == [f"message {n}" for n in range(len(texts))]
     assert log.report.rejected == {"the file is damaged or ends early": 1}
+
+
+@pytest.mark.parametrize("size", range(1, 30))
+def test_halves_of_pairs_are_replaced_wherever_the_file_is_cut(size: int) -> None:
+    class Dripping(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            return super().read(size if _size else 0)
+
+    texts = ["cut \ud83d", "😀 \\ud83d \\", "\udc00\ud83d\ud83d"]
+    file = Dripping(twitch(*(comment(1, text) for text in texts)).encode())
+    found = [message.text for message in read_twitch(file, ReadReport())]
+    assert found == ["cut \ufffd", "😀 \\ud83d \\", "\ufffd\ufffd\ufffd"]
 
 
 def test_a_twitch_file_is_read_as_a_stream() -> None:
@@ -131,6 +154,23 @@ def test_jsonl_lines_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     log = load_chat(written(tmp_path, "e.ndjson", text))
     assert [message.text for message in log.messages] == ["x"]
     assert log.report.rejected == {"not a JSON object": 2, "without a time": 1, "without text": 1}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_half_a_surrogate_pair_and_a_huge_time_do_not_fail_the_log(tmp_path: Path, suffix: str) -> None:
+    rows = [("ada", "cut \ud83d", 1), ("b\udc00b", "fine 😀", 2), ("eve", "huge", 10**400), ("\ud83d", "", 3)]
+    if suffix == "json":
+        made = [{**comment(at, text), "commenter": {"name": author}} for author, text, at in rows]
+        path = written(tmp_path, "chat.json", twitch(*made))
+    else:
+        lines = [json.dumps({"time": at, "author": author, "text": text}) for author, text, at in rows]
+        path = written(tmp_path, "chat.jsonl", "\n".join(lines))
+    log = load_chat(path)
+    assert [(each.author, each.text) for each in log.messages] == [("ada", "cut \ufffd"), ("b\ufffdb", "fine 😀")]
+    assert log.report.rejected.total() == 2
+    content = ChatMessages(messages=log.messages, origin=log.origin)
+    assert ChatMessages.model_validate_json(dump(content)) == content
+    "".join(log.report.warnings()).encode()
 
 
 def test_plain_text_has_times_in_brackets_or_bare(tmp_path: Path) -> None:

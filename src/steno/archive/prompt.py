@@ -83,7 +83,7 @@ def joined(words: Sequence[Word]) -> str:
 
 def _lines(messages: Sequence[ChatMessage], names: Collection[str]) -> str:
     """Authors are numbered in order of appearance: the prompt has no name, nor anything made of one."""
-    authors = {message.author.casefold() for message in messages}
+    authors = frozenset[str]().union(*(message.names for message in messages))
     hidden = names if isinstance(names, frozenset) and names >= authors else frozenset(names) | authors
     numbers: dict[str, int] = {}
     lines = []

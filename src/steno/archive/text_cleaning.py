@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
+from steno.archive.hidden_names import hidden_names
+
 MENTION = "@viewer"
-MIN_NAME_CHARS = 5
-"""A shorter name is only removed after an `@`: it may be a word."""
 
 _SECRET = re.compile(
     r"""(?<![\w-])(?:
@@ -21,17 +21,29 @@ _SECRET = re.compile(
 )
 """Keys of known shapes, and 32 characters or more of letters and digits together."""
 _URL = re.compile(
-    r"(?:https?://|www\.)\S+|(?<![\w@.-])(?:[\w-]{1,63}\.)+(?:com|net|org|gg|tv|io|ly|be|me|co|de|uk|fr|ru|jp)\b(?:/\S*)?",
-    re.IGNORECASE,
+    r"""[\w+.-]{1,32}://\S+ | www\.\S+ |
+    (?<![\w@.-])(?:[\w-]{1,63}\.)+(?:
+        [^\W\d_]{2,63}(?::\d{1,5})?/\S* |
+        (?:com|net|org|info|biz|dev|app|xyz|online|site|shop|store|stream|wiki|blog|cloud|gg|tv|io|ly)\b |
+        (?-i:ai|au|be|br|ca|cc|ch|cn|co|cz|de|dk|eu|fi|fm|fr|gl|hu|ie|jp|kr|me|mx|nl|nz|pl|pt|ro|ru|sh|tr|tw|ua|uk|vn)\b
+    )""",
+    re.IGNORECASE | re.VERBOSE,
 )
+"""Anything with a scheme, `www.` or a path, and bare domains of usual ends: `end.start` without a space is no link."""
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
-_ADDRESS = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
-_MENTION = re.compile(r"(?<!\w)@\w+")
+_ADDRESS = re.compile(
+    r"""(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]) |
+    (?<![\w:])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?![\w:]) |
+    (?<![\w:])(?=[a-f:]*\d)[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6}::(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?(?![\w:])
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _INVISIBLE = re.compile(
     r"[\u0000-\u001f\u007f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]+"
 )
 _SPACES = re.compile(r"\s+")
-_WORD = re.compile(r"\w+")
+_HIDDEN = "\x01"
+"""Stands for a name until the end; no text has it after `_INVISIBLE`."""
 
 _REMOVED = {"email": _EMAIL, "url": _URL, "secret": _SECRET, "ip_address": _ADDRESS}
 
@@ -44,18 +56,10 @@ def clean_text(text: str, names: Collection[str] = (), removed: Counter[str] | N
         removed: counts what was removed, by kind.
     """
     counts: Counter[str] = Counter() if removed is None else removed
-    cleaned = _INVISIBLE.sub(" ", text)
+    hidden = hidden_names(frozenset(names))
+    cleaned = hidden.hide_before_links(_INVISIBLE.sub(" ", text), _HIDDEN, counts)
     for kind, pattern in _REMOVED.items():
         cleaned, found = pattern.subn(" ", cleaned)
         counts[kind] += found
-    cleaned, found = _MENTION.subn(MENTION, cleaned)
-    counts["mention"] += found
-
-    def hidden(word: re.Match[str]) -> str:
-        name = word[0]
-        if len(name) < MIN_NAME_CHARS or name.casefold() not in names:
-            return name
-        counts["name"] += 1
-        return MENTION
-
-    return _SPACES.sub(" ", _WORD.sub(hidden, cleaned)).strip()
+    cleaned = hidden.hide(cleaned, _HIDDEN, counts)
+    return _SPACES.sub(" ", cleaned.replace(_HIDDEN, MENTION)).strip()

@@ -32,7 +32,10 @@ def parse_time(value: object, kind: TimeKind = "auto") -> MessageTime | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
-        return _of_number(float(value), kind)
+        try:
+            return _of_number(float(value), kind)
+        except OverflowError:
+            return None
     text = str(value).strip()
     try:
         return _of_number(float(text), kind)

@@ -81,7 +81,7 @@ def examples_of(
 ) -> Iterator[ChatExample]:
     """Yield the examples in order of time. The same recording, options and salt give the same examples."""
     messages = sorted(recording.messages, key=lambda each: (each.time_s, each.author, each.text))
-    names = frozenset(message.author.casefold() for message in messages)
+    names = frozenset[str]().union(*(message.names for message in messages))
     counts.messages += len(messages)
     for message, text in _chosen(recording, messages, names, options, counts):
         weight = options.emote_only_weight if is_emotes(message) else 1.0

@@ -27,7 +27,7 @@ class DatasetOptions(BaseModel):
     command_marks: tuple[str, ...] = ("!", "/")
     """Messages that begin with one are commands."""
     word_list: tuple[str, ...] = ()
-    """Messages with one of these words are left out."""
+    """Messages with one of these words, or sequences of words and symbols, are left out."""
     max_chars: int = Field(500, ge=1)
     copy_window_s: float = Field(120.0, ge=0)
     copy_min_chars: int = Field(20, ge=1)

@@ -16,6 +16,7 @@ FILTERS = (
 """In the order in which they are applied; the first that leaves a message out is counted."""
 
 _WORD = re.compile(r"\w+")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class MessageFilters:
@@ -24,7 +25,7 @@ class MessageFilters:
     def __init__(self, options: DatasetOptions) -> None:
         self._options = options
         self._bots = {name.casefold() for name in options.bots}
-        self._word_list = {word.casefold() for word in options.word_list}
+        self._word_list = tuple(f" {tokens} " for word in options.word_list if (tokens := _tokens(word)))
         self._recent: deque[tuple[float, str]] = deque()
         self._copies: dict[str, float] = {}
 
@@ -39,15 +40,21 @@ class MessageFilters:
             return "empty"
         if len(cleaned) > options.max_chars:
             return "too_long"
-        if not self._word_list.isdisjoint(_WORD.findall(cleaned.casefold())):
+        if self._has_listed(cleaned):
             return "word_list"
         return "copypasta" if self._is_copy(message.time_s, cleaned) else None
+
+    def _has_listed(self, text: str) -> bool:
+        if not self._word_list:
+            return False
+        tokens = f" {_tokens(text)} "
+        return any(listed in tokens for listed in self._word_list)
 
     def _is_copy(self, time_s: float, text: str) -> bool:
         """Whether the text was written within the window before; every copy makes the window last longer."""
         if len(text) < self._options.copy_min_chars:
             return False
-        same = "".join(_WORD.findall(text.casefold()))
+        same = "".join(_WORD.findall(text.casefold())) or text
         while self._recent and self._recent[0][0] < time_s - self._options.copy_window_s:
             old_s, old = self._recent.popleft()
             if self._copies.get(old) == old_s:
@@ -56,3 +63,8 @@ class MessageFilters:
         self._recent.append((time_s, same))
         self._copies[same] = time_s
         return is_copy
+
+
+def _tokens(text: str) -> str:
+    """Words and symbols, casefolded, with a space between any two."""
+    return " ".join(_TOKEN.findall(text.casefold()))

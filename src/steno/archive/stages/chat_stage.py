@@ -13,7 +13,7 @@ from steno.archive.stage_files import dump
 from steno.archive.stages.stage import StageJob, StageOutcome, StagePlan, StageTools
 from steno.whole_file import write_whole
 
-VERSION = 1
+VERSION = 2
 
 
 class ChatStage:
