@@ -141,10 +141,10 @@ def _text_of(recording: Path) -> str | None:
 def _offline(server: Server, recordings: list[Recording]) -> tuple[int, float]:
     """Errors in all recordings, and CPU seconds per second of audio."""
     _post(server, recordings[-1].path)  # loads
-    before_s, errors = _cpu_s(server), 0
+    before_s, errors = server.cpu_s(), 0
     for recording in recordings:
         errors += errors_in(_post(server, recording.path)["text"], recording.text)
-    return errors, (_cpu_s(server) - before_s) / sum(recording.seconds for recording in recordings)
+    return errors, (server.cpu_s() - before_s) / sum(recording.seconds for recording in recordings)
 
 
 def _live(report: harness.Report, recordings: list[Recording], offline_errors: int, *, quick: bool) -> None:
@@ -255,10 +255,6 @@ def audio_of(path: Path) -> np.ndarray:
 
 def _processes(server: Server) -> list[psutil.Process]:
     return [server.process, *server.process.children(recursive=True)]
-
-
-def _cpu_s(server: Server) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in _processes(server))
 
 
 def _tree_mb(server: Server) -> float:

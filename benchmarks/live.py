@@ -45,7 +45,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import psutil
 import websockets
 
 from benchmarks import harness, speech
@@ -125,11 +124,11 @@ def _server(options: argparse.Namespace) -> Server:
 
 def _measure(report: harness.Report, server: Server, say: Path, sessions: int, seconds: float) -> Heard:
     asyncio.run(load(server.url, say, 1, 5.0))  # loads the model and the VAD
-    cpu_s, rss_mb = _cpu_s(server), server.rss_mb()
+    cpu_s, rss_mb = server.cpu_s(), server.rss_mb()
     vad_s = _metric(server, "steno_vad_busy_seconds_total")
     most_mb = [rss_mb]
     heard = asyncio.run(load(server.url, say, sessions, seconds, lambda: most_mb.append(server.rss_mb())))
-    cpu_s = _cpu_s(server) - cpu_s
+    cpu_s = server.cpu_s() - cpu_s
     for percent in (50, 95, 99):
         report.add(f"partial_lag_p{percent}_ms", ms(heard.partial_lags_s, percent))
     for percent in (50, 95):
@@ -220,17 +219,6 @@ async def _listen(socket: websockets.ClientConnection, begin: float, heard: Hear
             heard.partial_lags_s.append(lag_s)
             heard.revised += not message["text"].startswith(shown.get(message["segment_id"], ""))
             shown[message["segment_id"]] = message["text"]
-
-
-def _cpu_s(server: Server) -> float:
-    total = 0.0
-    for process in (server.process, *server.process.children(recursive=True)):
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    return total
 
 
 def _metric(server: Server, name: str) -> float:

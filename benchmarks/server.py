@@ -56,6 +56,17 @@ class Server:
         self._process.stdout.close()
         self._log.close()
 
+    def cpu_s(self) -> float:
+        """CPU seconds of the server and its children so far."""
+        total = 0.0
+        for process in (self.process, *self.process.children(recursive=True)):
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            total += times.user + times.system
+        return total
+
     def log(self) -> str:
         """The server's log so far."""
         # Without moving the file's position, which the server writes at.

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 
 import httpx
-import psutil
 
 from benchmarks.server import Server
 
@@ -31,7 +30,7 @@ def look(server: Server) -> Look:
         name = line.partition(" ")[0].partition("{")[0]
         if name in values:
             values[name] += float(line.rsplit(" ", 1)[1])
-    return Look(time.perf_counter(), values, _cpu_s(server))
+    return Look(time.perf_counter(), values, server.cpu_s())
 
 
 def shares(before: Look, after: Look) -> dict[str, float]:
@@ -46,14 +45,3 @@ def shares(before: Look, after: Look) -> dict[str, float]:
         "vad_share": grown["steno_vad_busy_seconds_total"] / wall_s,
         "cpu_cores": (after.cpu_s - before.cpu_s) / wall_s,
     }
-
-
-def _cpu_s(server: Server) -> float:
-    total = 0.0
-    for process in (server.process, *server.process.children(recursive=True)):
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    return total

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from loguru import logger
+
 from steno import __version__
 from steno.archive.archive_folder import ArchiveFolder
 from steno.archive.file_checksum import record_of
@@ -13,6 +15,7 @@ from steno.archive.manifest import RecordingManifest, StageName, StageResult
 from steno.archive.raw_files import RawFiles
 from steno.archive.stages.registry import ALL_STAGES
 from steno.archive.stages.stage import Stage, StageJob, StageOutcome, StagePlan, StageTools
+from steno.errors import StenoError
 
 SHARES: dict[StageName, float] = {
     "probe": 0.01, "audio": 0.08, "pieces": 0.06, "transcript": 0.7, "words": 0.13, "chat": 0.01, "aligned": 0.01,
@@ -114,6 +117,16 @@ class RecordingRun:
             return now.model_copy(update={**facts, "results": results, "current": current})
 
         return self._archive.update(recording, change)
+
+
+def problem_of(error: Exception) -> str:
+    """What to tell of a recording that failed. An unexpected error is logged."""
+    if isinstance(error, StenoError):
+        return error.message
+    if isinstance(error, OSError):
+        return f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
+    logger.opt(exception=error).error("unexpected error")
+    return f"unexpected error: {type(error).__name__}"
 
 
 def _result_of(plan: StagePlan, outcome: StageOutcome) -> StageResult:

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from loguru import logger
 
 from steno.archive.manifest import STAGES
 from steno.cli.archive_option import archive_option
 from steno.cli.archive_progress import ArchiveProgress
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
-from steno.errors import StenoError
 
 if TYPE_CHECKING:
     from steno.archive.archive_folder import ArchiveFolder, ArchiveOptions
@@ -150,17 +148,14 @@ def _on_ray(
 
 async def _some(waiting: Iterator[str], recording_run: RecordingRun, progress: ArchiveProgress) -> None:
     """Work on recordings until none waits."""
+    from steno.archive.recording_run import problem_of
+
     for recording in waiting:
         try:
             with progress.of(recording) as report:
                 outcome = await recording_run.run(recording, report)
-        except StenoError as error:
-            progress.failed(recording, error.message)
-        except OSError as error:
-            progress.failed(recording, f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
         except Exception as error:  # noqa: BLE001 - one recording never stops the others
-            logger.opt(exception=error).error("unexpected error")
-            progress.failed(recording, f"unexpected error: {type(error).__name__}")
+            progress.failed(recording, problem_of(error))
         else:
             progress.finished(recording, outcome)
 

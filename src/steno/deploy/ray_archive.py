@@ -15,10 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
-from steno.archive.recording_run import RunOutcome
-from steno.errors import ArchiveError, StenoError
+from steno.archive.recording_run import RunOutcome, problem_of
+from steno.errors import ArchiveError
 
 if TYPE_CHECKING:
     from steno.archive.archive_folder import ArchiveOptions
@@ -85,13 +83,8 @@ class RecordingActor:
     async def _one(self, recording: str) -> RecordingReport:
         try:
             return RecordingReport(recording, await self._run.run(recording))
-        except StenoError as error:
-            return RecordingReport(recording, problem=error.message)
-        except OSError as error:
-            return RecordingReport(recording, problem=f"{error.filename or ''}: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001 - one recording never stops the others
-            logger.opt(exception=error).error("unexpected error")
-            return RecordingReport(recording, problem=f"unexpected error: {type(error).__name__}")
+            return RecordingReport(recording, problem=problem_of(error))
 
 
 def run_on_cluster(

@@ -23,6 +23,7 @@ from steno.backends.qwen.model.sampling import SampledToken
 from steno.backends.repetition import cut_at
 
 if TYPE_CHECKING:
+    from steno.backends.qwen.model.audio_state import AudioState
     from steno.backends.qwen.model.model import AsrModel
     from steno.errors import StenoError
 
@@ -109,12 +110,8 @@ class ModelRunner:
             return [self._fail(request, step_error()) for request in requests if not request.done]
 
     def _prefill(self, requests: Sequence[Request]) -> list[Request]:
-        for request in requests:
-            if request.audio_state is None:
-                self._begin_prefill(request)
-        clips = [(request.audio_state, request.params.audio) for request in requests]
-        self.model.extend_audio([(state, audio) for state, audio in clips if state is not None])
-        states = [request.audio_state for request in requests if request.audio_state is not None]
+        states = [request.audio_state or self._begin_prefill(request) for request in requests]
+        self.model.extend_audio([(state, one.params.audio) for state, one in zip(states, requests, strict=True)])
         is_shared = self.slot_allocator.is_live and not any(request.is_live for request in requests)
         self.model.encode(states, MAX_LIVE_WINDOWS[self._scale] if is_shared else None)
         budget = MAX_LIVE_PREFILL_TOKENS[self._scale] if is_shared else None
@@ -134,19 +131,20 @@ class ModelRunner:
                 done += self._take(request, sampled)
         return done
 
-    def _begin_prefill(self, request: Request) -> None:
-        """At a request's first prefill step, allocate its audio state and slot."""
+    def _begin_prefill(self, request: Request) -> AudioState:
+        """At a request's first prefill step, allocate its audio state, which is returned, and its slot."""
         cached = request.cached
         reused = cached.audio_state if cached is not None and self._incremental else None
-        request.audio_state = reused or self.model.encoder.new_audio_state()
+        state = request.audio_state = reused or self.model.encoder.new_audio_state()
         if cached is not None:
-            cached.audio_state = request.audio_state
+            cached.audio_state = state
         request.slot = self.slot_allocator.allocate(cached, self._steps)
         request.draft, request.forced = self._expected(request)
         request.loop_safe = request.forced
         self.proposed += len(request.draft) - request.forced
         if not self._incremental:
             self.model.decoder.reset_slot(request.slot)
+        return state
 
     def _expected(self, request: Request) -> tuple[Ids, int]:
         """The draft, and how many of its leading tokens are forced: the last text's tokens that are stable."""

@@ -10,8 +10,6 @@ damage, and `unzip` gives plain ONNX models. Light to import: the manifest is ch
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from steno.errors import ModelLoadError, SettingsError
+from steno.whole_file import new_file
 
 FORMAT = 1
 """Version of the format; another one is refused."""
@@ -129,20 +128,10 @@ def open_encoder_file(ref: EncoderRef) -> EncoderFile:
 
 def write_encoder_file(path: Path, manifest: EncoderManifest, parts: Mapping[Part, bytes]) -> None:
     """Write a temporary file and move it into place: an interrupted export leaves what was there before."""
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-            for part, content in parts.items():
-                archive.writestr(_name(part, manifest.runtime), content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with new_file(path.resolve()) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+        for part, content in parts.items():
+            archive.writestr(_name(part, manifest.runtime), content)
 
 
 def _name(part: Part, runtime: EncoderRuntime) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, TypeAlias
 
 import torch
@@ -53,28 +54,19 @@ class GraphedStep:
         capture: Callable[[Step, int, int], CapturedGraph] | None = None,
     ) -> None:
         self._step = step
-        self._rows, self._positions = rows, positions
+        self._rows, self._positions = _sizes(1, rows), _sizes(MIN_POSITIONS, positions)
         self._captured: dict[tuple[int, int], CapturedGraph] = {}
         self.has_failed = False
         """Whether a capture failed, and steps run without graphs."""
         self._capture_all(capture or CudaCapture())
-
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Rows and positions of the graphs, largest first."""
-        return [
-            (rows, positions)
-            for rows in reversed(_sizes(1, self._rows))
-            for positions in reversed(_sizes(MIN_POSITIONS, self._positions))
-        ]
 
     def __call__(self, inputs: torch.Tensor, ranges: Sequence[SlotRange]) -> torch.Tensor:
         if self.has_failed:
             return self._step(inputs, ranges)
         used = inputs.shape[1]
         attended = max(slot_range.attended for slot_range in ranges)
-        rows = next(size for size in _sizes(1, self._rows) if size >= used)
-        positions = next(size for size in _sizes(MIN_POSITIONS, self._positions) if size >= attended)
+        rows = next(size for size in self._rows if size >= used)
+        positions = next(size for size in self._positions if size >= attended)
         captured = self._captured[rows, positions]
         captured.inputs.zero_()
         captured.inputs[:, :used].copy_(inputs)
@@ -82,7 +74,7 @@ class GraphedStep:
         return captured.outputs[:, :used]
 
     def _capture_all(self, capture: Callable[[Step, int, int], CapturedGraph]) -> None:
-        for rows, positions in self.shapes:
+        for rows, positions in product(reversed(self._rows), reversed(self._positions)):
             try:
                 self._captured[rows, positions] = capture(self._step, rows, positions)
             except Exception as error:  # noqa: BLE001 - an acceleration that cannot start is logged once
