@@ -1,4 +1,4 @@
-"""Clocks that go through moments which somebody has found by hand."""
+"""Clocks through anchors: moments that were set by hand on both clocks."""
 
 from __future__ import annotations
 

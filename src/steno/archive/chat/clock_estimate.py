@@ -41,7 +41,7 @@ METHOD = "cross_correlation"
 
 @dataclass(frozen=True, slots=True)
 class CorrelationCurve:
-    """Scores by offset, in nats, for whoever looks at them."""
+    """Scores by offset, in nats, for display."""
 
     offsets_s: NDArray[np.float64]
     whole: NDArray[np.float64]
@@ -120,7 +120,7 @@ def estimate_clock(
 
     Args:
         messages: in order of time.
-        anchors: moments that somebody has found. The clock goes through them; without a clear peak it is made of them
+        anchors: moments that were set by hand. The clock goes through them; without a clear peak it is made of them
             alone.
         expected_offset_s: middle of the window; with anchors, the window covers theirs.
     """
