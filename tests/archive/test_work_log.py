@@ -25,3 +25,22 @@ def test_what_is_computed_twice_is_counted(tmp_path: Path) -> None:
         file.write(b'["transcript", "3", nu')
     counts = counts_of([tmp_path, tmp_path / "none"])
     assert (dict(counts.stages), dict(counts.pieces), counts.repeated) == ({"transcript": 3}, {"transcript": 3}, 2)
+
+
+def test_a_line_after_one_that_was_cut_off_is_read(tmp_path: Path) -> None:
+    log = WorkLog(tmp_path)
+    log.add_piece("transcript", "1", 0)
+    with (tmp_path / WORK_LOG).open("ab") as file:
+        file.write(b'["transcript", "1", ')
+    log.add_piece("transcript", "1", 1)
+    assert counts_of([tmp_path]).pieces == {"transcript": 2}
+
+
+def test_results_that_were_kept_without_a_line_are_counted_once(tmp_path: Path) -> None:
+    log = WorkLog(tmp_path)
+    log.add_piece("transcript", "1", 0)
+    log.add_piece("transcript", "2", 1)
+    for _ in range(2):
+        log.add_missing_pieces("transcript", "1", [2, 0, 1])
+    counts = counts_of([tmp_path])
+    assert (dict(counts.pieces), counts.repeated) == ({"transcript": 4}, 0)

@@ -46,6 +46,12 @@ class WorkLog:
     def add_piece(self, stage: str, key: str, number: int) -> None:
         self._append([stage, key, number])
 
+    def add_missing_pieces(self, stage: str, key: str, numbers: Iterable[int]) -> None:
+        """Add the pieces that have no line yet: a run can be killed after it kept a result and before its line."""
+        known = {entry[2] for entry in _entries(self._path) if entry[:2] == [stage, key]}
+        for number in sorted(set(numbers) - known):
+            self.add_piece(stage, key, number)
+
     def finished(self, stage: str, key: str) -> FinishedStage | None:
         """What the stage has made last with this key; None = nothing."""
         found = [entry[3] for entry in _entries(self._path) if entry[:3] == [stage, key, None]]
@@ -56,8 +62,11 @@ class WorkLog:
 
     def _append(self, entry: list[Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab", buffering=0) as file:
-            file.write(json.dumps(entry).encode() + b"\n")
+        with self._path.open("a+b", buffering=0) as file:
+            end = file.tell()
+            file.seek(max(end - 1, 0))
+            cut_off = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * cut_off + json.dumps(entry).encode() + b"\n")
 
 
 def counts_of(works: Iterable[Path]) -> WorkCounts:

@@ -29,6 +29,7 @@ async def run_pieces(
     Raises what `work` raises first; the other work is cancelled then.
     """
     wanted = list(pieces)
+    job.log.add_missing_pieces(job.plan.stage, job.plan.key, journal.results)
     missing = [(number, piece) for number, piece in wanted if number not in journal.results]
     if not missing:
         return
