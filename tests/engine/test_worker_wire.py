@@ -88,10 +88,10 @@ def test_results_and_reports_arrive_whole() -> None:
     hypothesis = Hypothesis("a b", "en", (Word("a", 0, 1),), 0.5, (Score(1, 0.5), Score(3, 0.25)), False, True, True)
     assert over(Done(2, hypothesis), from_worker) == Done(2, hypothesis)
     status = EngineStatus(
-        capacity=3, device="cuda:0", recogniser=LaneStatus(LifecycleState.LOADING, (0.5, "weights"), "no", 2),
+        capacity=3, device="cuda:0", recogniser=LaneStatus(LifecycleState.LOADING, (0.5, "weights"), "no", 2, 3),
         aligner=LaneStatus(), queue_depth={Priority.LIVE_FINAL: 2, Priority.BULK: 1}, running=2, live_wait_s=0.25,
         path="dual", accelerations=Accelerations("onnxruntime", "int8", cuda_graphs=False),
-        gpu=Gpu("H200", 1.0, 2.0), drafts=Drafts(5, 4), restarting="again",
+        gpus=(Gpu("H200", 1.0, 2.0, 3.0, 4.0),), drafts=Drafts(5, 4), restarting="again",
         servers=(ServerStatus("http://a", True, None, 3, None),),
     )  # fmt: skip
     report = over(Report(status, 1.5, ()), from_worker)

@@ -84,11 +84,15 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """The GPU of a backend, and the memory allocated there, in MB."""
+    """The GPU of a backend, and its memory, in MB."""
 
     name: str
     allocated_mb: float
     reserved_mb: float
+    """Allocated, and kept for later allocations, by this process."""
+    used_mb: float
+    """By all processes."""
+    total_mb: float
 
 
 @runtime_checkable

@@ -54,6 +54,8 @@ class Lifecycle:
         """Whether a load was requested while the model was being unloaded."""
         self.loads = 0
         """Number of successful loads."""
+        self.failures = 0
+        """Number of failed loads."""
 
     @property
     def state(self) -> LifecycleState:
@@ -160,6 +162,7 @@ class Lifecycle:
     def _fail(self, message: str, now: float) -> None:
         self._failure = ModelLoadError(message, retry_after_s=RETRY_AFTER_FAILURE_S)
         self._failed_at = now
+        self.failures += 1
 
     def _refuse_after_failure(self) -> None:
         now = asyncio.get_running_loop().time()

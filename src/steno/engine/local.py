@@ -59,7 +59,7 @@ class LocalClient:
         self._thread = BackendThread(backend, run_in_thread)
         self._live_load = LiveLoad()
         self._broken: str | None = None
-        self._gpu: Gpu | None = None
+        self._gpus: tuple[Gpu, ...] = ()
         self._gpu_asked = -math.inf
         self._recognition = recognition_lane(
             backend, self._thread, limits, telemetry, self._workers_reserved, on_broken or self._set_broken
@@ -103,7 +103,7 @@ class LocalClient:
             broken=self._broken,
             path=backend.path if isinstance(backend, UsesDrafts | UsesServers) else None,
             accelerations=backend.accelerations() if isinstance(backend, HasAccelerations) else None,
-            gpu=self._gpu_now(now),
+            gpus=self._gpus_now(now),
             drafts=backend.drafts() if isinstance(backend, UsesDrafts) else None,
             servers=tuple(backend.servers()) if isinstance(backend, UsesServers) else None,
             failovers=backend.failovers if isinstance(backend, UsesServers) else 0,
@@ -153,11 +153,12 @@ class LocalClient:
         for lane in self._lanes:
             lane.scheduler.wake()
 
-    def _gpu_now(self, now: float) -> Gpu | None:
+    def _gpus_now(self, now: float) -> tuple[Gpu, ...]:
         """The GPU's memory, asked for once a second at most: each admission looks at the status."""
         if isinstance(self._backend, UsesGpu) and now - self._gpu_asked > GPU_S:
-            self._gpu, self._gpu_asked = self._backend.gpu(), now
-        return self._gpu
+            gpu, self._gpu_asked = self._backend.gpu(), now
+            self._gpus = (gpu,) if gpu is not None else ()
+        return self._gpus
 
     def _set_broken(self, reason: str) -> None:
         self._broken = reason
@@ -207,4 +208,4 @@ def _parallelism_of(backend: AsyncBackend | StepBackend) -> int:
 
 def _status_of(lane: Lane) -> LaneStatus:
     lifecycle = lane.lifecycle
-    return LaneStatus(lifecycle.state, lifecycle.progress, lifecycle.failure, lifecycle.loads)
+    return LaneStatus(lifecycle.state, lifecycle.progress, lifecycle.failure, lifecycle.loads, lifecycle.failures)

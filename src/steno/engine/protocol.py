@@ -80,6 +80,8 @@ class LaneStatus:
     """Why the last load failed; None if it did not."""
     loads: int = 0
     """Number of successful loads."""
+    failures: int = 0
+    """Number of failed loads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ class EngineStatus:
     """Which path of its backend recognises, where it has several."""
     accelerations: Accelerations | None = None
     """How the model runs, where there is a choice; None until loaded."""
-    gpu: Gpu | None = None
+    gpus: tuple[Gpu, ...] = ()
+    """Those of the recogniser; of all worker processes."""
     drafts: Drafts | None = None
     servers: tuple[ServerStatus, ...] | None = None
     failovers: int = 0

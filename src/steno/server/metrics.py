@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prometheus_client import (
@@ -16,16 +15,13 @@ from prometheus_client import (
     disable_created_metrics,
     values,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
-from steno.backends.base import ServerStatus
 from steno.engine.front import Engine
-from steno.engine.front_table import FrontTable, Head
-from steno.engine.lifecycle import LifecycleState
+from steno.engine.front_table import FrontTable
 from steno.engine.queue import Priority
+from steno.server.engine_collector import EngineCollector
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -99,6 +95,10 @@ class Metrics:
         self._refusals = Counter(
             "steno_refusals", "Requests and sessions not admitted, by error code.", ["code"], registry=registry
         )
+        self._last_error = Gauge(
+            "steno_last_error_timestamp_seconds", "Unix time of the last failed job or refusal, by error code.",
+            ["what", "code"], registry=registry, multiprocess_mode="max",
+        )  # fmt: skip
         self.live_sessions = Gauge(
             "steno_live_sessions", "Open live sessions.", ["dialect"], registry=registry, multiprocess_mode="livesum"
         )
@@ -133,7 +133,7 @@ class Metrics:
 
     def watch(self, engine: Engine, fronts: FrontTable | None = None) -> None:
         """Collect the engine's current state whenever metrics are rendered."""
-        self._of_engine.register(_EngineCollector(engine, fronts))
+        self._of_engine.register(EngineCollector(engine, fronts))
 
     async def render(self) -> bytes:
         """Prometheus' text format."""
@@ -165,9 +165,11 @@ class Metrics:
 
     def failed(self, code: str) -> None:
         self._failures.labels(code).inc()
+        self._last_error.labels("job", code).set_to_current_time()
 
     def refused(self, code: str) -> None:
         self._refusals.labels(code).inc()
+        self._last_error.labels("refusal", code).set_to_current_time()
 
     def emitted(self, what: str, lag_s: float) -> None:
         self._live_lag.labels(what).observe(lag_s)
@@ -187,59 +189,3 @@ def share_as(front: int) -> None:
     The files are named by the front's number: a front that is started again goes on with its counters.
     """
     values.ValueClass = values.MultiProcessValue(lambda: front)  # type: ignore[no-untyped-call]
-
-
-class _EngineCollector(Collector):
-    def __init__(self, engine: Engine, fronts: FrontTable | None) -> None:
-        self._engine = engine
-        self._fronts = fronts
-
-    def collect(self) -> Iterable[Metric]:
-        engine = self._engine
-        now = engine.status()
-        depth = GaugeMetricFamily("steno_queue_depth", "Queued jobs, by class.", labels=["class"])
-        for priority in Priority:
-            depth.add_metric([priority.name.lower()], now.queue_depth.get(priority, 0))
-        yield depth
-        yield GaugeMetricFamily("steno_active_requests", "Admitted requests and sessions.", engine.total_active)
-        yield GaugeMetricFamily("steno_running_jobs", "Jobs in the backend.", now.running)
-        if engine.live_capacity is not None:
-            text = "Live sessions that fit, by the measured load of open ones."
-            yield GaugeMetricFamily("steno_live_sessions_fit", text, engine.live_capacity)
-        loaded = now.recogniser.state is LifecycleState.READY
-        yield GaugeMetricFamily("steno_model_loaded", "1 while the model is in memory.", float(loaded))
-        if now.aligner is not None:
-            aligner = float(now.aligner.state is LifecycleState.READY)
-            yield GaugeMetricFamily("steno_aligner_loaded", "1 while the aligner is loaded.", aligner)
-        if now.drafts is not None:
-            yield CounterMetricFamily("steno_draft_tokens", "Draft tokens verified.", now.drafts.proposed)
-            yield CounterMetricFamily("steno_draft_tokens_accepted", "Draft tokens accepted.", now.drafts.accepted)
-        if now.servers is not None:
-            yield from _of_servers(now.servers, now.failovers)
-        yield GaugeMetricFamily("steno_worker_alive", "1 while the scheduler runs.", float(now.is_working))
-        restarts = now.worker_restarts if self._fronts is None else self._fronts.head(Head.WORKER_DEATHS)
-        if restarts is not None:
-            text = "Worker processes that died and were replaced."
-            yield CounterMetricFamily("steno_worker_restarts", text, restarts)
-        if self._fronts is not None:
-            yield from _of_fronts(self._fronts)
-        yield GaugeMetricFamily("steno_draining", "1 while the server shuts down.", float(engine.draining))
-
-
-def _of_fronts(table: FrontTable) -> Iterable[Metric]:
-    text = "Processes that serve the port together, and answer."
-    yield GaugeMetricFamily("steno_fronts_running", text, table.head(Head.RUNNING))
-    yield GaugeMetricFamily("steno_fronts_expected", "How many of them there should be.", table.head(Head.EXPECTED))
-    text = "How often one of them died and was started again."
-    yield CounterMetricFamily("steno_front_restarts", text, table.head(Head.RESTARTS))
-
-
-def _of_servers(servers: Sequence[ServerStatus], failovers: int) -> Iterable[Metric]:
-    up = GaugeMetricFamily("steno_vllm_server_up", "1 while the vLLM server can be used.", labels=["server"])
-    requests = CounterMetricFamily("steno_vllm_requests", "Requests sent to the vLLM server.", labels=["server"])
-    for each in servers:
-        up.add_metric([each.url], float(each.is_up))
-        requests.add_metric([each.url], each.requests)
-    yield from (up, requests)
-    text = "Requests sent to another vLLM server, or again, after one failed."
-    yield CounterMetricFamily("steno_vllm_failovers", text, failovers)

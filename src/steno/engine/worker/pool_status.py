@@ -48,6 +48,7 @@ def pool_status(
         live_sessions=sum(worker.live_sessions for worker in workers),
         live_wait_s=max(worker.live_wait_s for worker in workers),
         parallelism=sum(worker.parallelism for worker in workers),
+        gpus=tuple(gpu for worker in workers for gpu in worker.gpus),
         is_working=any(worker.is_working for worker in workers),
         broken=broken,
         failovers=sum(worker.failovers for worker in workers),
@@ -57,11 +58,12 @@ def pool_status(
 
 
 def best_of(lanes: Sequence[LaneStatus]) -> LaneStatus:
-    """The state of the lane that is closest to being loaded, with the loads of all."""
+    """The state of the lane that is closest to being loaded, with the loads and failures of all."""
     if not lanes:
         return LaneStatus()
     best = min(lanes, key=lambda lane: (_rank(lane), lane.failure is not None))
-    return replace(best, loads=sum(lane.loads for lane in lanes))
+    loads, failures = sum(lane.loads for lane in lanes), sum(lane.failures for lane in lanes)
+    return replace(best, loads=loads, failures=failures)
 
 
 def _rank(lane: LaneStatus) -> int:

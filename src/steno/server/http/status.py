@@ -70,6 +70,7 @@ class Health(BaseModel):
     gpu_name: str | None
     gpu_allocated_mb: float | None
     gpu_reserved_mb: float | None
+    """GPU memory is that of the first worker process; `/metrics` has all."""
     worker_alive: bool
     active_requests: int
     queued_jobs: int
@@ -106,6 +107,7 @@ async def health(services: ServicesDep) -> Health:
     now = engine.status()
     runs = now.accelerations
     state = now.recogniser.state
+    gpu = now.gpus[0] if now.gpus else None
     done, what = now.recogniser.progress
     return Health(
         status=_status(engine.draining, now),
@@ -119,9 +121,9 @@ async def health(services: ServicesDep) -> Health:
         encoder=runs.encoder if runs else None,
         precision=runs.precision if runs else None,
         cuda_graphs=runs.cuda_graphs if runs else None,
-        gpu_name=now.gpu.name if now.gpu else None,
-        gpu_allocated_mb=now.gpu.allocated_mb if now.gpu else None,
-        gpu_reserved_mb=now.gpu.reserved_mb if now.gpu else None,
+        gpu_name=gpu.name if gpu else None,
+        gpu_allocated_mb=gpu.allocated_mb if gpu else None,
+        gpu_reserved_mb=gpu.reserved_mb if gpu else None,
         worker_alive=now.is_working,
         active_requests=engine.total_active,
         queued_jobs=sum(now.queue_depth.values()),

@@ -14,10 +14,13 @@ def gpu_of(device: Any) -> Gpu | None:
     if torch is None or device.type != "cuda":
         return None
     mb = 2**20
+    free, total = torch.cuda.mem_get_info(device)
     return Gpu(
         torch.cuda.get_device_name(device),
         round(torch.cuda.memory_allocated(device) / mb, 1),
         round(torch.cuda.memory_reserved(device) / mb, 1),
+        round((total - free) / mb, 1),
+        round(total / mb, 1),
     )
 
 
