@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -152,3 +153,11 @@ def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for programs that cannot choose one themselves."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -75,7 +75,8 @@ def test_the_variables_that_are_set_are_ones_that_steno_knows(dockerfile: str) -
     block = re.search(r"^ENV (.+?)(?<!\\)\n", dockerfile, re.M | re.S)
     assert block is not None
     assert set(re.findall(r"([A-Z_]+)=", block[1])) <= known
-    assert all(set(service["environment"]) <= known for service in COMPOSE["services"].values())
+    services = [service for service in COMPOSE["services"].values() if "build" in service]
+    assert all(set(service["environment"]) <= known for service in services)
 
 
 @SERVICES
@@ -86,12 +87,24 @@ def test_compose_builds_a_dockerfile_of_ours_and_gives_the_drain_its_time(name: 
     assert (folder / service["build"]["dockerfile"]).exists()
     grace_s = int(_default(service["stop_grace_period"]).rstrip("s"))
     assert grace_s > Settings.model_fields["drain_timeout"].default + END_S + CLOSE_S + STOP_S
-    assert [volume.partition(":")[0] for volume in service["volumes"]] == list(COMPOSE["volumes"])
+    assert {volume.partition(":")[0] for volume in service["volumes"]} <= set(COMPOSE["volumes"])
 
 
 def test_compose_starts_vllm_only_if_asked() -> None:
     assert COMPOSE["services"]["vllm"]["profiles"] == ["vllm"]
     assert "profiles" not in COMPOSE["services"]["steno"]
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_compose_starts_monitoring_only_if_asked_for_this_machine_alone_and_with_files_that_exist(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["profiles"] == ["monitoring"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    mounted = [volume.partition(":")[0] for volume in service["volumes"]]
+    folders = [ROOT / "docker" / source for source in mounted if source.startswith("..")]
+    assert folders
+    assert all(folder.is_dir() for folder in folders)
+    assert {source for source in mounted if not source.startswith("..")} <= set(COMPOSE["volumes"])
 
 
 def test_compose_takes_each_variable_from_the_environment_and_else_has_the_defaults_of_the_image(

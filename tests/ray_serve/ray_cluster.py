@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,8 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ServeDeploySchema
 
+from running import free_port
+
 CONFIG = Path(__file__).parent.parent.parent / "deploy" / "ray" / "serve.yaml"
 PATIENCE_S = 90.0
 SETTINGS = {"DRAIN_TIMEOUT": "20", "PRELOAD": "true", "MAX_SESSIONS": "16", "OMP_NUM_THREADS": "1"}
@@ -26,9 +27,7 @@ class RayCluster:
     """Use it as `with RayCluster() as cluster`."""
 
     def __enter__(self) -> RayCluster:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port: int = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
         serve.start(http_options={"host": "127.0.0.1", "port": self._port})

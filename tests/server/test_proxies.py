@@ -15,7 +15,7 @@ import httpx
 import pytest
 import websockets
 
-from running import START_S, RunningServer
+from running import START_S, RunningServer, free_port
 from talking import pcm_file, talk
 
 DOCS = (Path(__file__).parents[2] / "docs" / "proxies.md").read_text(encoding="utf-8")
@@ -68,9 +68,7 @@ def proxied(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> 
 @contextmanager
 def running_nginx(folder: Path, site: Callable[[int], str]) -> Iterator[RunningServer]:
     assert NGINX is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (folder / "nginx.conf").write_text(MAIN.format(folder=folder, site=site(port)))
     process = subprocess.Popen([NGINX, "-c", folder / "nginx.conf", "-p", folder, "-e", folder / "error.log"])
     proxy = Proxied()
