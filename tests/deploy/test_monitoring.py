@@ -65,7 +65,9 @@ def of_rare_engines() -> str:
     )  # fmt: skip
     engine = SimpleNamespace(status=lambda: status, total_active=1, live_capacity=3.0, draining=False)
     registry = CollectorRegistry()
-    registry.register(EngineCollector(engine, None))  # type: ignore[arg-type]
+    collector = EngineCollector(engine, None)  # type: ignore[arg-type]
+    collector.read()
+    registry.register(collector)
     return generate_latest(registry).decode()
 
 

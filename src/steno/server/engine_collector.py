@@ -16,13 +16,21 @@ from steno.engine.queue import Priority
 
 
 class EngineCollector(Collector):
-    """The engine's state at the moment of a scrape. `fronts`: the table that several fronts share, if there are any."""
+    """The engine's state, as `read` found it last. `fronts`: the table that several fronts share, if there are any."""
 
     def __init__(self, engine: Engine, fronts: FrontTable | None) -> None:
         self._engine = engine
         self._fronts = fronts
+        self._metrics: tuple[Metric, ...] = ()
+
+    def read(self) -> None:
+        """Look at the engine. Call it on the event loop; `collect` may run in any thread."""
+        self._metrics = tuple(self._now())
 
     def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+    def _now(self) -> Iterable[Metric]:
         engine = self._engine
         now = engine.status()
         depth = GaugeMetricFamily("steno_queue_depth", "Queued jobs, by class.", labels=["class"])

@@ -21,6 +21,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from steno.engine.front import Engine
 from steno.engine.front_table import FrontTable
 from steno.engine.queue import Priority
+from steno.errors import SupersededError
 from steno.server.engine_collector import EngineCollector
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -37,6 +38,7 @@ class Metrics:
             shared_in: folder in which the fronts have their metrics; `share_as` was called before.
         """
         self._shared_in = shared_in
+        self._collector: EngineCollector | None = None
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second, unused series for each counter
         registry = self._registry = CollectorRegistry()
         self._of_engine = CollectorRegistry() if shared_in is not None else registry
@@ -133,15 +135,21 @@ class Metrics:
 
     def watch(self, engine: Engine, fronts: FrontTable | None = None) -> None:
         """Collect the engine's current state whenever metrics are rendered."""
-        self._of_engine.register(EngineCollector(engine, fronts))
+        self._collector = EngineCollector(engine, fronts)
+        self._of_engine.register(self._collector)
 
     async def render(self) -> bytes:
-        """Prometheus' text format."""
+        """Prometheus' text format, written in a thread."""
+        if self._collector is not None:
+            self._collector.read()
+        return await asyncio.to_thread(self._text)
+
+    def _text(self) -> bytes:
         if self._shared_in is None:
             return generate_latest(self._registry)
         shared = CollectorRegistry()
         MultiProcessCollector(shared, str(self._shared_in))  # type: ignore[no-untyped-call]
-        return generate_latest(self._of_engine) + await asyncio.to_thread(generate_latest, shared)
+        return generate_latest(self._of_engine) + generate_latest(shared)
 
     def waited(self, priority: Priority, wait_s: float) -> None:
         self._queue_wait.labels(priority.name.lower()).observe(wait_s)
@@ -165,7 +173,8 @@ class Metrics:
 
     def failed(self, code: str) -> None:
         self._failures.labels(code).inc()
-        self._last_error.labels("job", code).set_to_current_time()
+        if code != SupersededError.code:  # a newer partial has taken its place
+            self._last_error.labels("job", code).set_to_current_time()
 
     def refused(self, code: str) -> None:
         self._refusals.labels(code).inc()

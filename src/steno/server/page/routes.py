@@ -1,4 +1,4 @@
-"""`GET /`: the live captions page; `GET /archive`: the review of an archive; and their files under `/page/`.
+"""`GET /`: the live captions page; `GET /archive`: the review of an archive; `GET /status`: what the server does.
 
 The files are part of the package and read once.
 """
@@ -26,7 +26,7 @@ MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-INDEX, ARCHIVE = "index.html", "archive.html"
+INDEX, ARCHIVE, STATUS = "index.html", "archive.html", "status.html"
 SHARED = ".js"
 """Suffix of files that pages of other sites may use: `js/steno.js` and its imports."""
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
@@ -68,6 +68,10 @@ def router(folder: Path = FOLDER) -> APIRouter:
         if services.archive is None:
             raise HTTPException(404, "this server has no archive; its operator can set ARCHIVE_DIR")
         return _answer(request, ARCHIVE, files[ARCHIVE])
+
+    @routes.api_route("/status", methods=["GET", "HEAD"])
+    async def status(request: Request) -> Response:
+        return _answer(request, STATUS, files[STATUS])
 
     @routes.get("/page/about.json")
     async def about(response: Response, services: Annotated[Services, Depends(services_of)]) -> PageInfo:
