@@ -15,7 +15,7 @@ its own `src`; the workloads are NEW's for both. A figure is CPU seconds:
 
 A pair is two fresh processes that measure in turn, in random order. Pairs are added until the 99 % interval of the
 median ratio is within `--width`, or the time is up. NEW is slower (or faster) if the interval excludes 1, else it is
-unknown; a regression if the whole interval is beyond `--threshold`. What a commit lacks is unknown.
+unknown; a regression if the whole interval is beyond `--threshold`. What needs an interface that OLD lacks is unknown.
 
 Exit code: 0 without a regression, 1 with one (or a wrong verdict of the self-test), 2 for misuse or a workload that
 cannot run, 130 for Ctrl-C, after a table of what there is.
@@ -34,7 +34,6 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.comparing.comparison import HEAD, Comparison, Limits
-from benchmarks.comparing.paired_run import WorkloadFailedError
 from benchmarks.comparing.planted import PLANTS, self_test
 from benchmarks.comparing.trees import ROOT, UnknownCommitError, commit_of, different_dependencies, worktrees
 from benchmarks.comparing.workloads import FIGURES
@@ -54,7 +53,7 @@ def main() -> int:
             return 0 if is_right else REGRESSION
         old, new = (commit_of(name) for name in options.commits)
         return _compare(old, new, limits, options)
-    except (UnknownCommitError, WorkloadFailedError, subprocess.CalledProcessError) as error:
+    except (UnknownCommitError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return MISUSE
     except KeyboardInterrupt:
@@ -76,7 +75,7 @@ def _compare(old_commit: str, new_commit: str, limits: Limits, options: argparse
     if comparison.regressions:
         print(f"regressions beyond {limits.threshold:.0%}: {', '.join(comparison.regressions)}")
         return REGRESSION
-    return 0
+    return MISUSE if comparison.failures else 0
 
 
 def _write(file: Path, comparison: Comparison) -> None:

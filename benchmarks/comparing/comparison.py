@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.comparing.paired_run import LacksInterfaceError, Pairs
+from benchmarks.comparing.paired_run import LacksInterfaceError, Pairs, WorkloadFailedError
 from benchmarks.comparing.ratio import Verdict
 from benchmarks.comparing.trees import ROOT, Tree
 
@@ -59,6 +59,10 @@ class Comparison:
                     break
 
     @property
+    def failures(self) -> list[str]:
+        return [name for name in self.figures if self.pairs[name].failure]
+
+    @property
     def regressions(self) -> list[str]:
         return [name for name in self.figures if self.is_regression(name)]
 
@@ -69,12 +73,16 @@ class Comparison:
     def line(self, name: str) -> str:
         """A row of the table: medians, ratio, interval, verdict."""
         pairs = self.pairs[name]
-        if pairs.lacks:
-            return f"{name:14} {Verdict.UNKNOWN.value}: {pairs.lacks}"
+        if why := pairs.lacks or pairs.failure:
+            return f"{name:14} {Verdict.UNKNOWN.value}: {why}"
         if (interval := pairs.interval) is None:
             return f"{name:14} {Verdict.UNKNOWN.value}: {len(pairs.old_s)} pairs are too few"
         old_s, new_s = (statistics.median(map(statistics.median, values)) for values in (pairs.old_s, pairs.new_s))
-        verdict = interval.verdict.value + (": a regression" if self.is_regression(name) else "")
+        verdict = interval.verdict.value
+        if self.is_regression(name):
+            verdict += ": a regression"
+        elif interval.verdict is Verdict.UNKNOWN and interval.is_within(self.limits.threshold):
+            verdict += f": less than {self.limits.threshold:.0%} either way"
         return (
             f"{name:14} {old_s:8.3f} {new_s:8.3f}  {interval.ratio:6.3f}  [{interval.low:.3f}, {interval.high:.3f}]"
             f"  {interval.pairs:3}  {verdict}"
@@ -87,11 +95,14 @@ class Comparison:
         except LacksInterfaceError as error:
             pairs.lacks = str(error)
             return
+        except WorkloadFailedError as error:
+            pairs.failure = str(error)
+            return
         print(f"{name}: pair {len(pairs.old_s)}, ratio {math.exp(pairs.log_ratios[-1]):.3f}", flush=True)
 
     def _is_done(self, name: str) -> bool:
         pairs = self.pairs[name]
-        if pairs.lacks or len(pairs.old_s) >= NOISE_PAIRS:
+        if pairs.lacks or pairs.failure or len(pairs.old_s) >= NOISE_PAIRS:
             return True
         return pairs.interval is not None and pairs.interval.half_width <= self.limits.width
 

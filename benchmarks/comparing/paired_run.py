@@ -110,6 +110,9 @@ class Pairs:
     old_s: list[list[float]] = field(default_factory=list)
     new_s: list[list[float]] = field(default_factory=list)
     lacks: str = ""
+    """What OLD does not have."""
+    failure: str = ""
+    """Why the workload cannot run."""
 
     def add(self, old: Tree, new: Tree, code: Path, chance: random.Random) -> None:
         """Measure one more pair."""
@@ -139,5 +142,8 @@ class Pairs:
 def _both(name: str, old: Tree, new: Tree, code: Path, seed: int) -> Iterator[tuple[WorkloadProcess, WorkloadProcess]]:
     with WorkloadProcess(name, old, code, seed) as of_old, WorkloadProcess(name, new, code, seed) as of_new:
         of_old.wait_until_ready()
-        of_new.wait_until_ready()
+        try:
+            of_new.wait_until_ready()
+        except LacksInterfaceError as error:  # the workloads are NEW's own
+            raise WorkloadFailedError(str(error)) from error
         yield of_old, of_new

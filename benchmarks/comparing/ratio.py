@@ -48,6 +48,10 @@ class RatioInterval:
         """Whether all of the interval lies beyond the threshold (0.1 = 10 % slower)."""
         return self.low > 1 + threshold
 
+    def is_within(self, threshold: float) -> bool:
+        """Whether all of the interval is within the threshold, so that there is no regression."""
+        return 1 / (1 + threshold) < self.low and self.high < 1 + threshold
+
 
 def interval_of(log_ratios: Sequence[float], confidence: float = CONFIDENCE) -> RatioInterval | None:
     """The interval of the median of `log(NEW / OLD)`, one for each pair; None with too few pairs for `confidence`."""

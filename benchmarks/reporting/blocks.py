@@ -12,7 +12,8 @@ from benchmarks.reporting.stored_run import Run, read_run, value_of
 
 DOCUMENTS = ("README.md", "improvements.md")
 
-_BLOCK = re.compile(r"(<!-- report: (\S+) (\S+) -->\n)(.*?)(<!-- /report -->)", re.DOTALL)
+_END = "<!-- /report -->"
+_BLOCK = re.compile(rf"<!-- report: (\S+) (\S+) -->\n.*?{_END}", re.DOTALL)
 
 
 class UnknownBlockError(Exception):
@@ -23,27 +24,27 @@ def fill(text: str, root: Path = ROOT, newest: str | None = None) -> str:
     """The text with each block filled from the run that it names, or from `newest` instead, a path below `root`."""
 
     def filled(found: re.Match[str]) -> str:
-        name, file = found[2], newest or found[3]
+        name, file = found[1], newest or found[2]
         if name not in BLOCKS:
             raise UnknownBlockError(f"no block is called {name}; there are {', '.join(BLOCKS)}")
         if not (root / file).is_file():
             raise UnknownBlockError(f"{file} does not exist")
-        return f"<!-- report: {name} {file} -->\n{BLOCKS[name](read_run(root / file))}\n{found[4]}"
+        return f"<!-- report: {name} {file} -->\n{BLOCKS[name](read_run(root / file))}\n{_END}"
 
     return _BLOCK.sub(filled, text)
 
 
 def block_names(text: str) -> list[str]:
-    return [found[2] for found in _BLOCK.finditer(text)]
+    return [found[1] for found in _BLOCK.finditer(text)]
 
 
 def _overview(run: Run) -> str:
     """What a stranger wants to know."""
     streams = value_of(run, "live", "sessions")
     rows = [
-        _row(run, "live text, {streams:.0f} streams at once, after its audio (median, 95th percentile)",
+        _row(run, "lag of live text, {streams:.0f} streams at once, recognition aside (median, 95th percentile)",
              "{:.0f} ms, {:.0f} ms", ("live", "partial_lag_p50_ms"), ("live", "partial_lag_p95_ms"), streams=streams),
-        _row(run, "CPU time of the server for one live stream, recognition aside", "{:.2f} % of a core",
+        _row(run, "CPU time of the server for one of them, recognition aside", "{:.2f} % of a core",
              ("live", "cpu_ms_per_100ms_audio")),
         _row(run, "a live Qwen3-ASR step, against recomputing (24 s) and against feeding all again (120 s)",
              "{:.1f} × and {:.1f} × faster (tiny checkpoint)",

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.comparing.comparison import Comparison, Limits
 from benchmarks.comparing.paired_run import LacksInterfaceError, Pairs, WorkloadFailedError, WorkloadProcess
 from benchmarks.comparing.planted import PLANTS, plant
 from benchmarks.comparing.ratio import MIN_PAIRS, RatioInterval, Verdict, interval_of
@@ -82,6 +83,12 @@ def test_a_regression_is_an_interval_beyond_the_threshold(
 ) -> None:
     assert interval.verdict is verdict
     assert interval.is_regression(0.1) is is_regression
+    assert not interval.is_within(0.1)
+
+
+def test_an_interval_within_the_threshold_is_no_regression() -> None:
+    found = RatioInterval(1.01, 0.97, 1.05, 8)
+    assert (found.verdict, found.is_regression(0.1), found.is_within(0.1)) == (Verdict.UNKNOWN, False, True)
 
 
 def test_a_pair_counts_once_whatever_happens_within_it() -> None:
@@ -135,12 +142,19 @@ def test_a_workload_measures_its_own_tree() -> None:
         assert 0 < process.measure() < 60
 
 
-def test_what_a_commit_lacks_is_said(tmp_path: Path) -> None:
+def test_what_old_lacks_is_unknown_and_what_new_lacks_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "src" / "steno").mkdir(parents=True)
     (tmp_path / "src" / "steno" / "__init__.py").touch()
-    pairs = Pairs("vad")
+    lacking = Tree("0" * 40, tmp_path)
     with pytest.raises(LacksInterfaceError, match=r"000000000 lacks .* 'steno\.vad'"):
-        pairs.add(Tree("0" * 40, tmp_path), HERE, ROOT, random.Random(1))
+        Pairs("vad").add(lacking, HERE, ROOT, random.Random(1))
+    comparison = Comparison(lacking, HERE, ["vad"], Limits())
+    comparison.run()
+    assert "unknown: 000000000 lacks" in comparison.line("vad")
+    assert (comparison.failures, comparison.regressions) == ([], [])
+    comparison = Comparison(HERE, lacking, ["vad"], Limits())
+    comparison.run()
+    assert (comparison.failures, comparison.regressions) == (["vad"], [])
 
 
 def test_a_source_that_is_not_the_trees_is_refused(tmp_path: Path) -> None:
