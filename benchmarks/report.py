@@ -23,11 +23,11 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.reporting.benchmark_runs import run_all
 from benchmarks.reporting.blocks import DOCUMENTS, UnknownBlockError, fill
 from benchmarks.reporting.page import write_page
-from benchmarks.reporting.registry import REGISTRY, ROOT, command
-from benchmarks.reporting.running import run_all
-from benchmarks.reporting.stored_run import Run, entry, new_run, read_run, store
+from benchmarks.reporting.reported_benchmarks import REGISTRY, ROOT, command
+from benchmarks.reporting.stored_run import StoredRun, entry, new_run, read_run, store
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -70,7 +70,7 @@ def _measure(options: argparse.Namespace) -> int:
     return INTERRUPTED if run["interrupted"] else FAILED if run["failed"] else 0
 
 
-def _include(run: Run, file: Path) -> None:
+def _include(run: StoredRun, file: Path) -> None:
     document = json.loads(file.read_text(encoding="utf-8"))
     run["benchmarks"][document["benchmark"]] = entry(f"python -m benchmarks.{document['benchmark']} …", document, None)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.comparing.paired_run import LacksInterfaceError, Pairs, WorkloadFailedError
-from benchmarks.comparing.ratio import Verdict
+from benchmarks.comparing.ratio import SpeedChange
 from benchmarks.comparing.trees import ROOT, Tree
 
 NOISE_PAIRS = 40
@@ -74,14 +74,14 @@ class Comparison:
         """A row of the table: medians, ratio, interval, verdict."""
         pairs = self.pairs[name]
         if why := pairs.lacks or pairs.failure:
-            return f"{name:14} {Verdict.UNKNOWN.value}: {why}"
+            return f"{name:14} {SpeedChange.UNKNOWN.value}: {why}"
         if (interval := pairs.interval) is None:
-            return f"{name:14} {Verdict.UNKNOWN.value}: {len(pairs.old_s)} pairs are too few"
+            return f"{name:14} {SpeedChange.UNKNOWN.value}: {len(pairs.old_s)} pairs are too few"
         old_s, new_s = (statistics.median(map(statistics.median, values)) for values in (pairs.old_s, pairs.new_s))
-        verdict = interval.verdict.value
+        verdict = interval.change.value
         if self.is_regression(name):
             verdict += ": a regression"
-        elif interval.verdict is Verdict.UNKNOWN and interval.is_within(self.limits.threshold):
+        elif interval.change is SpeedChange.UNKNOWN and interval.is_within(self.limits.threshold):
             verdict += f": less than {self.limits.threshold:.0%} either way"
         return (
             f"{name:14} {old_s:8.3f} {new_s:8.3f}  {interval.ratio:6.3f}  [{interval.low:.3f}, {interval.high:.3f}]"

@@ -18,7 +18,7 @@ MIN_PAIRS = 8
 """With fewer, even the interval from the lowest to the highest ratio has less than `CONFIDENCE`."""
 
 
-class Verdict(enum.Enum):
+class SpeedChange(enum.Enum):
     FASTER = "faster"
     SLOWER = "slower"
     UNKNOWN = "unknown"
@@ -39,10 +39,10 @@ class RatioInterval:
         return math.sqrt(self.high / self.low) - 1
 
     @property
-    def verdict(self) -> Verdict:
+    def change(self) -> SpeedChange:
         if self.low > 1:
-            return Verdict.SLOWER
-        return Verdict.FASTER if self.high < 1 else Verdict.UNKNOWN
+            return SpeedChange.SLOWER
+        return SpeedChange.FASTER if self.high < 1 else SpeedChange.UNKNOWN
 
     def is_regression(self, threshold: float) -> bool:
         """Whether all of the interval lies beyond the threshold (0.1 = 10 % slower)."""

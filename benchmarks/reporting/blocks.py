@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.reporting.noise import describe
-from benchmarks.reporting.registry import REGISTRY, ROOT
-from benchmarks.reporting.stored_run import Run, read_run, value_of
+from benchmarks.reporting.machine_noise import describe
+from benchmarks.reporting.reported_benchmarks import REGISTRY, ROOT, TINY
+from benchmarks.reporting.stored_run import StoredRun, read_run, value_of
 
 DOCUMENTS = ("README.md", "improvements.md")
 
@@ -38,7 +38,7 @@ def block_names(text: str) -> list[str]:
     return [found[1] for found in _BLOCK.finditer(text)]
 
 
-def _overview(run: Run) -> str:
+def _overview(run: StoredRun) -> str:
     """What a stranger wants to know."""
     streams = value_of(run, "live", "sessions")
     rows = [
@@ -47,7 +47,7 @@ def _overview(run: Run) -> str:
         _row(run, "CPU time of the server for one of them, recognition aside", "{:.2f} % of a core",
              ("live", "cpu_ms_per_100ms_audio")),
         _row(run, "a live Qwen3-ASR step, against recomputing (24 s) and against feeding all again (120 s)",
-             "{:.1f} × and {:.1f} × faster (tiny checkpoint)",
+             f"{{:.1f}} × and {{:.1f}} × faster ({_size(run)})",
              ("streaming_cost", "naive_over_steno_24s"), ("streaming_cost", "refeed_over_steno_120s")),
         _row(run, "start of the server; memory without and with Moonshine", "{:.2f} s; {:.0f} MB, {:.0f} MB",
              ("footprint", "start_s"), ("footprint", "idle_rss_mb"), ("embedded", "loaded_rss_mb")),
@@ -58,7 +58,7 @@ def _overview(run: Run) -> str:
     return "\n".join(["| | |", "|---|---|", *filter(None, rows), "", _source(run)])
 
 
-def _recognisers(run: Run) -> str:
+def _recognisers(run: StoredRun) -> str:
     """Errors, speed and memory of the embedded recognisers."""
     rows = [
         _row(run, "Moonshine, recordings", "{:.1%} | {:.3f} s | {:.0f} MB in all, {:.0f} after `IDLE_TIMEOUT`",
@@ -70,7 +70,7 @@ def _recognisers(run: Run) -> str:
     return "\n".join([*head, *filter(None, rows), "", _source(run)])
 
 
-def _all_figures(run: Run) -> str:
+def _all_figures(run: StoredRun) -> str:
     """Every figure that counts, with its target."""
     lines = ["| benchmark | figure | value | target at most |", "|---|---|---|---|"]
     for name, found in run["benchmarks"].items():
@@ -85,14 +85,20 @@ def _all_figures(run: Run) -> str:
     return "\n".join([*lines, "", _source(run)])
 
 
-BLOCKS: dict[str, Callable[[Run], str]] = {
+BLOCKS: dict[str, Callable[[StoredRun], str]] = {
     "overview": _overview,
     "recognisers": _recognisers,
     "figures": _all_figures,
 }
 
 
-def _row(run: Run, about: str, form: str, *figures: tuple[str, str], **names: float | None) -> str:
+def _size(run: StoredRun) -> str:
+    """Which weights the live steps were measured with."""
+    command = run["benchmarks"].get("streaming_cost", {"command": ""})["command"]
+    return "tiny checkpoint" if TINY in command else "0.6B size"
+
+
+def _row(run: StoredRun, about: str, form: str, *figures: tuple[str, str], **names: float | None) -> str:
     """A row, or none if the run lacks one of its figures."""
     values = [value_of(run, *figure) for figure in figures]
     if None in (*values, *names.values()):
@@ -100,7 +106,7 @@ def _row(run: Run, about: str, form: str, *figures: tuple[str, str], **names: fl
     return f"| {about.format(**names)} | {form.format(*values)} |"
 
 
-def _source(run: Run) -> str:
+def _source(run: StoredRun) -> str:
     machine, noises = run["machine"], [found["noise"] for found in run["benchmarks"].values() if found["noise"]]
     dirty = " with uncommitted changes" if run["dirty"] else ""
     return (

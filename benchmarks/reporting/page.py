@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from benchmarks.reporting.noise import describe
+from benchmarks.reporting.machine_noise import describe
 from benchmarks.reporting.plots import PLOTS, Drawn, drawn
-from benchmarks.reporting.registry import REGISTRY, Better
-from benchmarks.reporting.stored_run import Run
+from benchmarks.reporting.reported_benchmarks import REGISTRY, Better
+from benchmarks.reporting.stored_run import StoredRun
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#c9ced4;--soft:#57606a}
@@ -24,7 +24,7 @@ figcaption,.soft{color:var(--soft)}code{font-size:.9em;overflow-wrap:anywhere}
 """
 
 
-def write_page(run: Run, folder: Path) -> Path:
+def write_page(run: StoredRun, folder: Path) -> Path:
     """Write `index.html`, and each plot as a PNG beside it. Returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
     images = [image for plot in PLOTS if (image := drawn(plot, run)) is not None]
@@ -35,7 +35,7 @@ def write_page(run: Run, folder: Path) -> Path:
     return page
 
 
-def render_page(run: Run, images: Sequence[Drawn]) -> str:
+def render_page(run: StoredRun, images: Sequence[Drawn]) -> str:
     title = f"steno: measured on {run['began'][:10]}"
     have = {image.name for image in images}
     absent = [f"{plot.title}: this run has no data for it. <code>{escape(plot.command)}</code>"
@@ -50,7 +50,7 @@ def render_page(run: Run, images: Sequence[Drawn]) -> str:
     )
 
 
-def _about(run: Run) -> str:
+def _about(run: StoredRun) -> str:
     machine, noises = run["machine"], [found["noise"] for found in run["benchmarks"].values() if found["noise"]]
     facts = {
         "machine": f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']:g} GiB",
@@ -73,7 +73,7 @@ def _figure(image: Drawn) -> str:
     )
 
 
-def _table(run: Run, name: str) -> str:
+def _table(run: StoredRun, name: str) -> str:
     found = run["benchmarks"][name]
     summary, targets = found["document"]["summary"], found["document"].get("targets", {})
     known = {figure.name: figure for figure in (REGISTRY[name].figures if name in REGISTRY else ())}
@@ -92,11 +92,11 @@ def _table(run: Run, name: str) -> str:
     return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _failed(run: Run) -> str:
+def _failed(run: StoredRun) -> str:
     return _list("Failed", [f"{escape(name)}: {escape(why)}" for name, why in run["failed"].items()])
 
 
-def _noise(run: Run) -> str:
+def _noise(run: StoredRun) -> str:
     columns = ("before_cpu_s", "after_cpu_s", "wall_over_cpu", "load_before", "load_after", "steal_share")
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.reporting.stored_run import Run, series_of, value_of
+from benchmarks.reporting.stored_run import StoredRun, series_of, value_of
 
 Points = Sequence[tuple[float, float]]
 
@@ -34,12 +35,12 @@ class Plot:
 
     name: str
     title: str
-    draw: Callable[[Run, Any], str]
+    draw: Callable[[StoredRun, Any], str]
     command: str
     """What gives a run the data."""
 
 
-def drawn(plot: Plot, run: Run) -> Drawn | None:
+def drawn(plot: Plot, run: StoredRun) -> Drawn | None:
     """The plot, or None if the run lacks its data."""
     images = []
     alt = ""
@@ -52,7 +53,7 @@ def drawn(plot: Plot, run: Run) -> Drawn | None:
     return Drawn(plot.name, plot.title, alt, *images)
 
 
-def _latency(run: Run, axes: Any) -> str:
+def _latency(run: StoredRun, axes: Any) -> str:
     lines = {name: series_of(run, "live", f"{name}_distribution") for name in ("partials", "finals")}
     if not all(lines.values()):
         return ""
@@ -69,7 +70,7 @@ def _latency(run: Run, axes: Any) -> str:
     )
 
 
-def _step_cost(run: Run, axes: Any) -> str:
+def _step_cost(run: StoredRun, axes: Any) -> str:
     steps, naive, refeed = (series_of(run, "streaming_cost", f"{name}_ms") for name in ("steno", "naive", "refeed"))
     if not steps or not refeed:
         return ""
@@ -78,14 +79,16 @@ def _step_cost(run: Run, axes: Any) -> str:
     _line(axes, "feeding the session again", refeed, "s--")
     axes.set(xlabel="seconds of the session", ylabel="ms of one step")
     axes.set_ylim(bottom=0)
+    halves = [[ms for end, ms in steps if (end > steps[-1][0] / 2) is late] for late in (False, True)]
+    means = ", ".join(f"{statistics.fmean(half):.0f} ms" for half in halves if half)
     return (
-        f"Cost of a live step over a session of {steps[-1][0]:.0f} s: steno's steps take at most "
-        f"{max(ms for _, ms in steps):.0f} ms and do not grow; recomputing {naive[-1][0]:.0f} s of an utterance takes "
+        f"Cost of a live step over a session of {steps[-1][0]:.0f} s: the mean of steno's steps in the first and the "
+        f"second half of it is {means}; recomputing {naive[-1][0]:.0f} s of an utterance takes "
         f"{naive[-1][1]:.0f} ms, feeding all of the session again {refeed[-1][1]:.0f} ms at its end."
     )
 
 
-def _streams(run: Run, axes: Any) -> str:
+def _streams(run: StoredRun, axes: Any) -> str:
     lines = {percent: series_of(run, "live", f"lag_p{percent}_ms") for percent in (50, 95)}
     if len(lines[95]) < 3:
         return ""
@@ -104,7 +107,7 @@ RECOGNISERS = {
 }
 
 
-def _errors(run: Run, axes: Any) -> str:
+def _errors(run: StoredRun, axes: Any) -> str:
     found: dict[str, tuple[float, float]] = {}
     for name, (benchmark, wer, speed) in RECOGNISERS.items():
         values = value_of(run, benchmark, wer), value_of(run, benchmark, speed)
@@ -121,7 +124,7 @@ def _errors(run: Run, axes: Any) -> str:
     return f"Word errors against CPU seconds for a second of audio. {said}."
 
 
-def _memory(run: Run, axes: Any) -> str:
+def _memory(run: StoredRun, axes: Any) -> str:
     lines = {
         "a file of ten minutes": series_of(run, "footprint", "ten_minutes_rss_mb"),
         "a file of one hour": series_of(run, "footprint", "one_hour_rss_mb"),
@@ -149,7 +152,7 @@ PEERS = {
 PARTS = ("encoder", "prefill", "decode")
 
 
-def _peers(run: Run, axes: Any) -> str:
+def _peers(run: StoredRun, axes: Any) -> str:
     times = {
         label: {part: value_of(run, "peers", f"{name}_{part}_ms") for part in (*PARTS, "clip")}
         for name, label in PEERS.items()
@@ -167,7 +170,8 @@ def _peers(run: Run, axes: Any) -> str:
     axes.set(ylabel="ms (log)", yscale="log")
     axes.legend()
     said = "; ".join(f"{label}: {parts['clip']:.0f} ms" for label, parts in found.items())
-    return f"The same clip through each program, 0.6B size, one thread. Whole clip: {said}."
+    threads = value_of(run, "peers", "threads") or 0
+    return f"The same clip and weights through each program; threads: {threads:.0f}. Whole clip: {said}."
 
 
 PLOTS = (

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks import harness
-from benchmarks.reporting.registry import ROOT
+from benchmarks.reporting.reported_benchmarks import ROOT
 
-Run: TypeAlias = dict[str, Any]
+StoredRun: TypeAlias = dict[str, Any]
 
 FORMAT = 1
 MAX_SAMPLES = 120
@@ -35,7 +35,7 @@ def machine_name(machine: Mapping[str, Any]) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{processor or 'unknown'} {machine['cores']} cores").strip("-")
 
 
-def new_run(form: str, command: str, began: str) -> Run:
+def new_run(form: str, command: str, began: str) -> StoredRun:
     machine = harness.machine()
     commit, is_dirty = _commit()
     return {
@@ -65,7 +65,7 @@ def thin(values: list[Any], most: int = MAX_SAMPLES) -> list[Any]:
     return [values[round(n * (len(values) - 1) / (most - 1))] for n in range(most)]
 
 
-def store(run: Run, results: Path) -> Path:
+def store(run: StoredRun, results: Path) -> Path:
     """Write a run beside those of the same machine; never over another one."""
     stem = f"{run['began'][:10]}-{run['commit'][:9] or 'unknown'}{'-dirty' if run['dirty'] else ''}"
     folder = results / run["machine"]["name"]
@@ -76,26 +76,26 @@ def store(run: Run, results: Path) -> Path:
     return file
 
 
-def read_run(file: Path) -> Run:
-    run: Run = json.loads(file.read_text(encoding="utf-8"))
+def read_run(file: Path) -> StoredRun:
+    run: StoredRun = json.loads(file.read_text(encoding="utf-8"))
     if run.get("format") != FORMAT:
         raise ValueError(f"{file}: expected format {FORMAT}, got {run.get('format')}")
     return run
 
 
-def value_of(run: Run, benchmark: str, figure: str) -> float | None:
+def value_of(run: StoredRun, benchmark: str, figure: str) -> float | None:
     """A figure of a benchmark's summary; None if the run lacks it."""
     found = run["benchmarks"].get(benchmark)
     return found["document"]["summary"].get(figure) if found else None
 
 
-def series_of(run: Run, benchmark: str, name: str) -> list[tuple[float, float]]:
+def series_of(run: StoredRun, benchmark: str, name: str) -> list[tuple[float, float]]:
     """The points of a benchmark's series; none if the run lacks it."""
     found = run["benchmarks"].get(benchmark, {"document": {}})
     return [(x, y) for x, y in found["document"].get("series", {}).get(name, ())]
 
 
-def _text(run: Run) -> str:
+def _text(run: StoredRun) -> str:
     """JSON with innermost lists on one line."""
     text = json.dumps(run, indent=1, ensure_ascii=False)
     return re.sub(r"\[[^\[\]{}\"]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from benchmarks.comparing.comparison import Comparison, Limits
 from benchmarks.comparing.paired_run import LacksInterfaceError, Pairs, WorkloadFailedError, WorkloadProcess
 from benchmarks.comparing.planted import PLANTS, plant
-from benchmarks.comparing.ratio import MIN_PAIRS, RatioInterval, Verdict, interval_of
+from benchmarks.comparing.ratio import MIN_PAIRS, RatioInterval, SpeedChange, interval_of
 from benchmarks.comparing.trees import Tree, UnknownCommitError, commit_of, different_dependencies, worktrees
 
 ROOT = Path(__file__).parent.parent.parent
@@ -70,25 +70,25 @@ def test_one_disturbed_pair_does_not_move_the_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "verdict", "is_regression"),
+    ("interval", "change", "is_regression"),
     [
-        (RatioInterval(1.2, 1.12, 1.3, 8), Verdict.SLOWER, True),
-        (RatioInterval(1.2, 1.08, 1.3, 8), Verdict.SLOWER, False),
-        (RatioInterval(1.2, 0.99, 1.5, 8), Verdict.UNKNOWN, False),
-        (RatioInterval(0.8, 0.7, 0.9, 8), Verdict.FASTER, False),
+        (RatioInterval(1.2, 1.12, 1.3, 8), SpeedChange.SLOWER, True),
+        (RatioInterval(1.2, 1.08, 1.3, 8), SpeedChange.SLOWER, False),
+        (RatioInterval(1.2, 0.99, 1.5, 8), SpeedChange.UNKNOWN, False),
+        (RatioInterval(0.8, 0.7, 0.9, 8), SpeedChange.FASTER, False),
     ],
 )
 def test_a_regression_is_an_interval_beyond_the_threshold(
-    interval: RatioInterval, verdict: Verdict, is_regression: bool
+    interval: RatioInterval, change: SpeedChange, is_regression: bool
 ) -> None:
-    assert interval.verdict is verdict
+    assert interval.change is change
     assert interval.is_regression(0.1) is is_regression
     assert not interval.is_within(0.1)
 
 
 def test_an_interval_within_the_threshold_is_no_regression() -> None:
     found = RatioInterval(1.01, 0.97, 1.05, 8)
-    assert (found.verdict, found.is_regression(0.1), found.is_within(0.1)) == (Verdict.UNKNOWN, False, True)
+    assert (found.change, found.is_regression(0.1), found.is_within(0.1)) == (SpeedChange.UNKNOWN, False, True)
 
 
 def test_a_pair_counts_once_whatever_happens_within_it() -> None:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reporting.benchmark_runs import run_all
 from benchmarks.reporting.blocks import BLOCKS, DOCUMENTS, UnknownBlockError, block_names, fill
-from benchmarks.reporting.noise import Calibration, Noise, describe
+from benchmarks.reporting.machine_noise import Calibration, Noise, describe
 from benchmarks.reporting.page import write_page
 from benchmarks.reporting.plots import PLOTS
-from benchmarks.reporting.registry import REGISTRY, ReportedBenchmark
-from benchmarks.reporting.running import run_all
+from benchmarks.reporting.reported_benchmarks import REGISTRY, ReportedBenchmark
 from benchmarks.reporting.stored_run import MAX_SAMPLES, entry, machine_name, new_run, read_run, store, thin, value_of
 from server.page.browser import AXE, CHROMIUM, PATIENCE_MS
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting.noise import Noise, calibrate
-from benchmarks.reporting.registry import ROOT, ReportedBenchmark, command, environment
-from benchmarks.reporting.stored_run import Run, entry
+from benchmarks.reporting.machine_noise import Noise, calibrate
+from benchmarks.reporting.reported_benchmarks import ROOT, ReportedBenchmark, command, environment
+from benchmarks.reporting.stored_run import StoredRun, entry
 
 END_S = 20.0
 
@@ -24,7 +24,7 @@ class BenchmarkFailedError(Exception):
     """A benchmark that exited with an error, hung, or wrote no result."""
 
 
-def run_all(run: Run, benchmarks: Sequence[ReportedBenchmark], folder: Path, *, is_quick: bool) -> None:
+def run_all(run: StoredRun, benchmarks: Sequence[ReportedBenchmark], folder: Path, *, is_quick: bool) -> None:
     """Run each, and put what it measured, or why it did not, into `run`."""
     for n, benchmark in enumerate(benchmarks, 1):
         name, arguments = benchmark.name, benchmark.arguments(is_quick=is_quick)
