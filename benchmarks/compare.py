@@ -73,7 +73,7 @@ def _compare(old_commit: str, new_commit: str, limits: Limits, options: argparse
             if options.json:
                 _write(options.json, comparison)
     if comparison.regressions:
-        print(f"regressions beyond {limits.threshold:.0%}: {', '.join(comparison.regressions)}")
+        print(f"regressions beyond {100 * limits.threshold:g} %: {', '.join(comparison.regressions)}")
         return REGRESSION
     return MISUSE if comparison.failures else 0
 

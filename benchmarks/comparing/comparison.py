@@ -82,7 +82,7 @@ class Comparison:
         if self.is_regression(name):
             verdict += ": a regression"
         elif interval.change is SpeedChange.UNKNOWN and interval.is_within(self.limits.threshold):
-            verdict += f": less than {self.limits.threshold:.0%} either way"
+            verdict += f": less than {100 * self.limits.threshold:g} % either way"
         return (
             f"{name:14} {old_s:8.3f} {new_s:8.3f}  {interval.ratio:6.3f}  [{interval.low:.3f}, {interval.high:.3f}]"
             f"  {interval.pairs:3}  {verdict}"

@@ -61,12 +61,12 @@ def _overview(run: StoredRun) -> str:
 def _recognisers(run: StoredRun) -> str:
     """Errors, speed and memory of the embedded recognisers."""
     rows = [
-        _row(run, "Moonshine, recordings", "{:.1%} | {:.3f} s | {:.0f} MB in all, {:.0f} after `IDLE_TIMEOUT`",
+        _row(run, "Moonshine, recordings", "{:.3f} | {:.3f} s | {:.0f} MB in all, {:.0f} after `IDLE_TIMEOUT`",
              *(("embedded", name) for name in ("moonshine_wer", "moonshine_rtf", "loaded_rss_mb", "unloaded_rss_mb"))),
-        _row(run, "PocketSphinx, recordings", "{:.1%} | {:.3f} s |",
+        _row(run, "PocketSphinx, recordings", "{:.3f} | {:.3f} s |",
              *(("embedded", name) for name in ("sphinx_wer", "sphinx_rtf"))),
     ]  # fmt: skip
-    head = ["| | word errors | CPU time for a second of audio | memory |", "|---|---|---|---|"]
+    head = ["| | word error rate | CPU time for a second of audio | memory |", "|---|---|---|---|"]
     return "\n".join([*head, *filter(None, rows), "", _source(run)])
 
 

@@ -85,10 +85,10 @@ def describe(noises: Iterable[Mapping[str, Any]]) -> str:
     drift = max(loops) / min(loops)
     stolen = max(noise["steal_share"] for noise in found)
     load = statistics.median(noise["load_before"] for noise in found)
-    is_noisy = waited > BUSY or drift > BUSY or stolen > STOLEN
+    kind = "busy" if waited > BUSY or drift > BUSY or stolen > STOLEN else "quiet"
     return (
-        f"a {'busy' if is_noisy else 'quiet'} machine: calibration loops differ by {drift - 1:.0%} and waited "
-        f"up to {waited - 1:.0%} for a core, median load {load:.1f}, up to {stolen:.1%} of CPU time stolen"
+        f"a {kind} machine: calibration loops differ by {100 * drift - 100:.0f} % and waited up to "
+        f"{100 * waited - 100:.0f} % for a core, median load {load:.1f}, up to {100 * stolen:.1f} % of CPU time stolen"
     )
 
 

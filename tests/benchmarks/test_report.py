@@ -104,7 +104,7 @@ def test_a_run_is_never_written_over_another(tmp_path: Path) -> None:
 def test_noise_is_said_in_words() -> None:
     quiet = Noise.between(Calibration(0.1, 0.1, 0.2, 0, 0), Calibration(0.101, 0.102, 0.4, 100, 1))
     assert (quiet.steal_share, quiet.wall_over_cpu) == (0.01, 1.01)
-    assert describe([quiet.as_json()]).startswith("a quiet machine: calibration loops differ by 1% and waited up to 1%")
+    assert describe([quiet.as_json()]).startswith("a quiet machine: calibration loops differ by 1 % and waited")
     busy = Noise.between(Calibration(0.1, 0.2, 3.0, 0, 0), Calibration(0.1, 0.1, 3.0, 100, 0))
     assert describe([quiet.as_json(), busy.as_json()]).startswith("a busy machine:")
 
