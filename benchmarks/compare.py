@@ -64,8 +64,8 @@ def _compare(old_commit: str, new_commit: str, limits: Limits, options: argparse
     with worktrees(old_commit, new_commit) as (old, new):
         comparison = Comparison(old, new, options.figures or [*FIGURES], limits, random.Random(options.seed))
         print(f"OLD {old.commit[:9]}, NEW {new.commit[:9]}; the workloads are {comparison.code}")
-        for line in different_dependencies(old, new):
-            print(f"the dependencies differ; both run with the packages that are installed here: {line}")
+        if lines := different_dependencies(old, new):
+            print("the dependencies differ; both run with the packages that are installed here:", *lines, sep="\n  ")
         try:
             comparison.run()
         finally:
