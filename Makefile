@@ -37,7 +37,7 @@ VLLM_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesi
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-sdk test-lowest test-clients test-vllm test-ray demo check format docs bench tiny verify-real clean
+.PHONY: help serve test test-sdk test-lowest test-clients test-vllm test-ray demo check format docs site site-serve bench tiny verify-real clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -87,6 +87,12 @@ tiny: $(INSTALLED_DEV) ## Train the tiny checkpoints again (about two hours; nee
 
 docs: $(INSTALLED) ## Write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
+
+site: $(INSTALLED_DEV) ## Build the documentation as a site, in out/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+site-serve: $(INSTALLED_DEV) ## Show the site on http://127.0.0.1:8001, and again when a page changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
 
 bench: $(INSTALLED_DEV) ## Run the benchmarks, quickly; results go to out/
 	for name in footprint captions batch vad; do $(BIN)/python -m benchmarks.$$name --quick --json out/$$name.json || exit 1; done
