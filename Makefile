@@ -37,7 +37,7 @@ VLLM_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesi
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-sdk test-lowest test-clients test-vllm test-ray demo check format docs site site-serve bench tiny verify-real clean
+.PHONY: help serve test test-sdk test-lowest test-clients test-vllm test-ray demo check format docs site site-serve bench report regress tiny verify-real clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -96,6 +96,12 @@ site-serve: $(INSTALLED_DEV) ## Show the site on http://127.0.0.1:8001, and agai
 
 bench: $(INSTALLED_DEV) ## Run the benchmarks, quickly; results go to out/
 	for name in footprint captions batch vad; do $(BIN)/python -m benchmarks.$$name --quick --json out/$$name.json || exit 1; done
+
+report: $(INSTALLED_DEV) ## Run the benchmarks, store what they measured, write a page to out/report: ARGS=--quick (default), --full, names
+	$(BIN)/python -m benchmarks.report $(ARGS)
+
+regress: $(INSTALLED_DEV) ## Compare HEAD with the commit in benchmarks/results/baseline: five figures, at most 15 minutes; fails on a regression
+	$(BIN)/python -m benchmarks.compare --baseline $(ARGS)
 
 verify-real: $(INSTALLED_DEV) ## Check a real Qwen3-ASR: MODEL=... [FORCED_ALIGNER_ID=...] [AUDIO=folder]; a report goes to out/
 	$(BIN)/python -m benchmarks.verify_real --json out/verify.json $(if $(MODEL),--model '$(MODEL)') \

@@ -53,10 +53,11 @@ def main() -> None:
     report.add("times_real_time", run.heard_s / (times[-1] - times[0]))
     report.add("finals", run.finals)
     report.add("finals_lost", run.last_id + 1 - run.finals)
+    rss_mb = [(at - times[0], mb) for at, mb in run.marks]
+    report.add_series("rss_mb", rss_mb)
     report.finish(TARGETS)
     if options.json:
-        began = times[0]
-        lines = {"RSS, MB": [(at - began, mb) for at, mb in run.marks]}
+        lines = {"RSS, MB": rss_mb}
         title = "Memory of the server process during one long stream"
         harness.plot_lines(options.json.with_suffix(".png"), title, "seconds", "RSS, MB", lines)
 

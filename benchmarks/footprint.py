@@ -68,6 +68,8 @@ def main() -> None:
             model = true_size(Path(folder))
             _measure_worker(report, "qwen_", {**GATEWAY, "ASR_BACKEND": "qwen", "MODEL_ID": model, "QUANTIZE": "int8"})
     lines = _measure_files(report) if "files" in options.parts else {}
+    for name, points in lines.items():
+        report.add_series(f"{name}_rss_mb", points)
     report.finish(TARGETS)
     if options.json and lines:
         title = "Memory of the server process while it transcribes one file"

@@ -42,12 +42,17 @@ class Report:
         self._name = name
         self._options = options
         self._samples: dict[str, list[float]] = {}
+        self._series: dict[str, list[tuple[float, float]]] = {}
         self._notes: list[str] = []
         self._targets: dict[str, float] = {}
         self._began = time.time()
 
     def add(self, name: str, *values: float) -> None:
         self._samples.setdefault(name, []).extend(values)
+
+    def add_series(self, name: str, points: Sequence[tuple[float, float]]) -> None:
+        """Keep the points of a curve in the JSON; they have no part in the summary."""
+        self._series[name] = [*points]
 
     def note(self, text: str) -> None:
         """Say it, and keep it in the JSON: what was left out, and why."""
@@ -102,6 +107,7 @@ class Report:
             "machine": machine(),
             "versions": versions(),
             "samples": self._samples,
+            **({"series": self._series} if self._series else {}),
             **({"notes": self._notes} if self._notes else {}),
             "targets": targets,
             "summary": self.summary(),

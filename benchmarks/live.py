@@ -2,6 +2,7 @@
 
     python -m benchmarks.live [--sessions 50] [--seconds 60] [--backend scripted] [--quick] [--json out/live.json]
     python -m benchmarks.live --find-max --bound-ms 700
+    python -m benchmarks.live --sweep 25 100 200
     python -m benchmarks.live --fronts 2
     python -m benchmarks.live --backend qwen --model tests/tiny/tiny-asr --say tests/tiny/clips/talk.flac --sessions 8
 
@@ -21,6 +22,8 @@ scripted backend recognition is free, so the cost is the server's own.
 - stable_divergence: finals whose text contradicted stable text already sent.
 - late_sends: frames that this process sent over 50 ms late; if not near 0, the load is the bottleneck.
 - max_streams (with --find-max): max streams that keep the p95 of partials under the bound.
+- lag_p50_ms, lag_p95_ms (series in the JSON): lag of partials by the number of streams, for each number of --sweep, one
+  stream and --sessions.
 
 `--fronts N` compares N fronts (`FRONTS`) with one, both in front of one worker process, in the same run:
 
@@ -89,14 +92,17 @@ def main() -> None:
         report.add("max_streams", _find_max(options, seconds))
     with _server(options) as server:
         heard = _measure(report, server, options.say, options.sessions, seconds)
+    _sweep(report, options, seconds, {1: alone, options.sessions: heard})
     summary = report.summary()
     report.add("alone_p95_ms", alone_p95_ms)
     report.add("p95_added_lag_ms", summary["partial_lag_p95_ms"] - alone_p95_ms)
     targets = TARGETS if options.backend == "scripted" else {}
+    lines = {"partials": _distribution(heard.partial_lags_s), "finals": _distribution(heard.final_lags_s)}
+    for name, points in lines.items():
+        report.add_series(f"{name}_distribution", points)
     report.finish(targets)
     if options.json:
         plot = options.json.with_suffix(".png")
-        lines = {"partials": _distribution(heard.partial_lags_s), "finals": _distribution(heard.final_lags_s)}
         title = f"How soon text comes, {options.sessions} streams, {options.backend}"
         harness.plot_lines(plot, title, "ms after its audio", "% of them", lines)
         report.write_html(options.json.with_suffix(".html"), targets, [plot])
@@ -111,6 +117,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--say", type=Path, default=speech.SAMPLE, help="the recording that is said, again and again")
     parser.add_argument("--find-max", action="store_true", help="search the most streams under --bound-ms")
     parser.add_argument("--bound-ms", type=float, default=700.0, help="for --find-max: p95 of partials' lag")
+    parser.add_argument("--sweep", type=int, nargs="+", default=[], help="further numbers of streams, each by itself")
     parser.add_argument("--fronts", type=int, default=1, help="compare so many fronts with one")
     return parser.parse_args()
 
@@ -142,6 +149,20 @@ def _measure(report: harness.Report, server: Server, say: Path, sessions: int, s
     report.add("late_sends", heard.late / heard.frames)
     report.add("sessions", sessions)
     return heard
+
+
+def _sweep(report: harness.Report, options: argparse.Namespace, seconds: float, heard: dict[int, Heard]) -> None:
+    """Lag by the number of streams; each number gets a new server."""
+    for sessions in options.sweep:
+        with _server(options) as server:
+            asyncio.run(load(server.url, options.say, 1, 5.0))
+            heard[sessions] = asyncio.run(load(server.url, options.say, sessions, seconds))
+        run = heard[sessions]
+        lag_ms = ms(run.partial_lags_s, 95)
+        print(f"{sessions} streams: p95 {lag_ms:.0f} ms, {run.late / run.frames:.1%} sent late", flush=True)
+    for percent in (50, 95):
+        points = [(float(sessions), ms(run.partial_lags_s, percent)) for sessions, run in sorted(heard.items())]
+        report.add_series(f"lag_p{percent}_ms", points)
 
 
 def _find_max(options: argparse.Namespace, seconds: float) -> int:

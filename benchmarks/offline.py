@@ -8,6 +8,7 @@ size of Qwen3-ASR-0.6B; they emit no end token, so each clip gets three tokens p
 
 - speedup_over_batch1: time of `generate` on one clip at a time, divided by steno's. Target on the tiny model: 3.
 - speedup_over_batched: time of `generate` on batches of similar lengths, divided by steno's. Target at true size: 1.
+- steno_wer: word error rate of steno on the tiny checkpoint's own clips; case and punctuation do not count.
 - same_text: share of clips with the same tokens in fp32. Target: 1.
 - bf16_speedup, int8_speedup: time in fp32 divided by that in bf16 and with QUANTIZE=int8.
 - int8_agreement, bf16_agreement: share of tokens that equal those in fp32, by position.
@@ -18,12 +19,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import jiwer
 
 from benchmarks import harness
 
@@ -51,6 +55,8 @@ def main() -> None:
         report.add(f"{name}_real_time_factor", statistics.median(result["seconds"]) / audio_s)
         report.add(f"{name}_peak_mb", result["peak_mb"])
     _compare(report, found)
+    if not options.true_size:
+        report.add("steno_wer", _wer(clips, found["steno"]["texts"]))
     report.finish()
 
 
@@ -66,6 +72,15 @@ def _compare(report: harness.Report, found: dict[str, Any]) -> None:
         if name in found:
             report.add(f"{name}_speedup", seconds["steno"] / seconds[name])
             report.add(f"{name}_agreement", _agreement(found[name]["tokens"], ours))
+
+
+def _wer(clips: list[Path], texts: list[str]) -> float:
+    said = json.loads((CLIPS / "clips.json").read_text(encoding="utf-8"))
+    return float(jiwer.wer([_plain(said[clip.stem]["text"]) for clip in clips], [_plain(text) for text in texts]))
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"[\w']+", text.lower()))
 
 
 def _agreement(some: list[list[int]], others: list[list[int]]) -> float:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.offline_run '{"way": "steno", "model": "tests/tiny/tiny-asr", …}'
 
-Prints JSON: seconds of each round, tokens of each clip, peak memory.
+Prints JSON: seconds of each round, tokens of each clip and steno's texts, peak memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model.model import AsrModel
 from steno.backends.qwen.model.quantize import quantize
-from steno.types import SAMPLE_RATE
+from steno.types import SAMPLE_RATE, Hypothesis
 
 SLOT_TOKENS = 2048
 TOKENS_PER_S = 3
@@ -66,7 +66,8 @@ def main() -> None:
         tokens = run(clips)
         seconds.append(time.perf_counter() - began)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "tokens": tokens, "peak_mb": peak_mb}))
+    texts = run.texts if isinstance(run, _Steno) else []
+    print(json.dumps({"seconds": seconds, "tokens": tokens, "texts": texts, "peak_mb": peak_mb}))
 
 
 class _Steno:
@@ -79,6 +80,8 @@ class _Steno:
         if plan.scripted:
             model.stop_token_ids = frozenset()
         self._way = Way(ModelRunner(model, plan.batch))
+        self.texts: list[str] = []
+        """Of the last run."""
 
     def __call__(self, clips: list[Any]) -> list[list[int]]:
         backend = _Kept(self._plan, self._way, self._limits)
@@ -91,6 +94,7 @@ class _Steno:
             finished = len(backend.step())
             running -= finished
             done += finished
+        self.texts = [backend.texts[work] for work in works]
         return [backend.tokens[work] for work in works]
 
 
@@ -101,6 +105,7 @@ class _Kept(QwenBackend):
         super().__init__(LoadOptions(plan.model), EngineOptions(plan.batch))
         self._cascade = way
         self.tokens: dict[Recognize, list[int]] = {}
+        self.texts: dict[Recognize, str] = {}
         self._limits = limits
 
     def max_tokens(self, work: Recognize) -> int:
@@ -108,7 +113,10 @@ class _Kept(QwenBackend):
 
     def _read(self, request: Any, runner: Any) -> Any:
         self.tokens[request.work] = list(request.tokens)
-        return super()._read(request, runner)
+        read = super()._read(request, runner)
+        if isinstance(read, Hypothesis):
+            self.texts[request.work] = read.text
+        return read
 
 
 class _Generate:

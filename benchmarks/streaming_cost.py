@@ -15,6 +15,9 @@ three and sometimes one further back. The whole model is computed; the sampled t
 - second_over_first_minute: mean step in the second minute, divided by that in the first. Target: at most 1.15.
 - batch4_gain: four steps in turn, divided by one step of four streams with utterances of different lengths.
 - steno_ms, naive_ms, refeed_ms: medians at those times.
+
+The JSON's series are the milliseconds of each step of steno's by the session's length, of recomputing by the length of
+the utterance, and of feeding the session again by its length.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ from steno.backends.qwen.model.quantize import quantize
 from steno.types import SAMPLE_RATE
 
 STEP_S, UTTERANCE_S, SESSION_S = 0.48, 24.0, 120.0
+NAIVE_AT_S, REFEED_AT_S = (6.0, 12.0, 18.0, UTTERANCE_S), (30.0, 60.0, 90.0, SESSION_S)
+"""Where the curves have points; the last one is what the ratios are of."""
 ROLLBACK = 5
 LENGTHS_S = (5.0, 9.0, 14.0, 20.0)
 
@@ -116,6 +121,9 @@ def main() -> None:
     model = runner(1).model
     refeed(model, audio)  # once for the cache to grow
     refeed_s = _repeat(lambda: refeed(model, audio), rounds)
+    report.add_series("naive_ms", _curve(naive.step, NAIVE_AT_S, statistics.median(naive_s)))
+    again = partial(_refeed_part, model, audio)
+    report.add_series("refeed_ms", _curve(again, REFEED_AT_S, statistics.median(refeed_s)))
     report.add("steno_ms", 1000 * steno_24)
     report.add("naive_ms", *(1000 * seconds for seconds in naive_s))
     report.add("refeed_ms", *(1000 * seconds for seconds in refeed_s))
@@ -138,6 +146,7 @@ def _steno(report: harness.Report, stream: Stream, is_quick: bool) -> dict[float
         report.add("steno_step_ms", 1000 * seconds)
         if round(end % 24, 2) in (0.0, 5.76, 12.0, 18.24):
             print(f"{end:6.2f} s: {1000 * seconds:7.1f} ms", flush=True)
+    report.add_series("steno_ms", [(end, 1000 * seconds) for end, seconds in steps.items()])
     minutes = [[seconds for end, seconds in steps.items() if 60 * n < end <= 60 * n + 60] for n in (0, 1)]
     if all(minutes):
         report.add("second_over_first_minute", statistics.mean(minutes[1]) / statistics.mean(minutes[0]))
@@ -153,6 +162,15 @@ def _batch_gain(runner: Callable[[int], Scripted], audio: Any, rounds: int) -> f
         one_by_one = sum(together(one, [own]) for one, own in zip(alone, audios, strict=True))
         gains.append(one_by_one / together(four, audios))
     return statistics.median(gains[1:])
+
+
+def _refeed_part(model: AsrModel, audio: Any, end_s: float) -> float:
+    return refeed(model, audio[: round(end_s * SAMPLE_RATE)])
+
+
+def _curve(run: Callable[[float], float], at_s: Sequence[float], last_s: float) -> list[tuple[float, float]]:
+    """Milliseconds at each length; the last one is known."""
+    return [*((at, 1000 * run(at)) for at in at_s[:-1]), (at_s[-1], 1000 * last_s)]
 
 
 def _repeat(do: Callable[[], float], rounds: int) -> Sequence[float]:

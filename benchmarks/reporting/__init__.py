@@ -1,0 +1,1 @@
+"""What `benchmarks.report` is made of."""
