@@ -7,7 +7,19 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "onnxruntime", "av", "soxr", "pocketsphinx", "vllm", "tensorrt", "rich", "httpx")
+HEAVY = (
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "av",
+    "soxr",
+    "pocketsphinx",
+    "vllm",
+    "tensorrt",
+    "rich",
+    "httpx",
+    "wcwidth",
+)
 WEB = ("fastapi", "uvicorn", "granian", "pydantic", "prometheus_client", "numpy")
 
 

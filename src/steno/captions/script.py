@@ -16,7 +16,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import regex
-import wcwidth
 
 _NO_BREAK_SPACES = "\u00a0\u2007\u202f"
 """Non-breaking spaces."""
@@ -63,6 +62,8 @@ def kind(char: str) -> CharKind:
 
 def width(text: str) -> int:
     """Columns on screen; control characters take none."""
+    import wcwidth  # its tables are 6 MB, which an idle server does without
+
     return wcwidth.width(text, control_codes="ignore")
 
 
@@ -73,6 +74,8 @@ def single_spaced(text: str) -> str:
 
 def clusters(text: str) -> Iterator[str]:
     """Grapheme clusters: what a reader perceives as characters."""
+    import wcwidth
+
     return wcwidth.iter_graphemes(text)
 
 
