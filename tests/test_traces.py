@@ -119,15 +119,19 @@ def test_a_dead_collector_slows_nothing_and_is_mentioned_once(fixtures: Path, fa
         if fault == "hangs":
             silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        dead = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_BSP_MAX_QUEUE_SIZE": "16"}
+        dead = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "0.3",
+            "OTEL_BSP_MAX_QUEUE_SIZE": "16",
+        }
         with RunningServer(**SCRIPTED, **QUICK, **dead, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="16") as server:
             post(server, fixtures / "letter.flac")
             until(lambda: "takes no spans" in server.log())
             began = time.monotonic()
-            for _ in range(30):
+            for _ in range(20):
                 assert post(server, fixtures / "letter.flac").status_code == 200
             took_s = time.monotonic() - began
-            time.sleep(1.5)  # further attempts to export end meanwhile
+            time.sleep(0.5)  # further attempts to export fail meanwhile
             began = time.monotonic()
             assert server.stop() == 0
             assert time.monotonic() - began < 6
@@ -143,9 +147,3 @@ def test_without_the_packages_the_server_says_so_once_and_serves(fixtures: Path,
     with RunningServer(**SCRIPTED, **asked) as server:
         assert post(server, fixtures / "letter.flac").status_code == 200
         assert server.log().count("pip install 'steno[otel]'") == 1
-
-
-def test_an_exporter_that_is_not_installed_is_named(fixtures: Path) -> None:
-    with RunningServer(**SCRIPTED, OTEL_TRACES_EXPORTER="pigeon") as server:
-        assert post(server, fixtures / "letter.flac").status_code == 200
-        assert "there are no traces: no exporter 'pigeon' is installed" in server.log()

@@ -156,14 +156,14 @@ class QuietExporter:
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         from opentelemetry.sdk.trace.export import SpanExportResult
 
+        reason = ""
         try:
             result = self._exporter.export(spans)
         except Exception as error:  # noqa: BLE001 - the boundary of the SDK's thread
-            result = SpanExportResult.FAILURE
-            logger.debug("exporting spans: {}", error)
+            result, reason = SpanExportResult.FAILURE, f" ({type(error).__name__})"
         is_failing = result is not SpanExportResult.SUCCESS
         if is_failing and not self._is_failing:
-            logger.warning("the collector of OTEL_EXPORTER_OTLP_ENDPOINT takes no spans; they are lost until it does")
+            logger.warning("the collector takes no spans{}; they are lost until it does", reason)
         elif self._is_failing and not is_failing:
             logger.info("the collector takes spans again")
         self._is_failing = is_failing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -77,7 +76,6 @@ def _profiled_threads() -> Iterator[list[Session]]:
         yield sessions
     finally:
         threading.Thread.run = original  # type: ignore[method-assign, assignment]
-        gc.collect()  # an executor that is collected ends its threads
         until = time.monotonic() + THREADS_END_S
         for thread in started:
             thread.join(max(until - time.monotonic(), 0.0))
