@@ -34,9 +34,10 @@ def llm() -> Iterator[LlmServer]:
 
 
 @pytest.fixture(scope="module")
-def server(collector: Collector, llm: LlmServer) -> Iterator[RunningServer]:
+def server(collector: Collector, llm: LlmServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A front and a worker."""
     settings = {"ASR_BACKEND": EMBEDDED, "GATEWAY_MODE": "true", "OPENAI_BASE_URL": llm.url, "TRANSLATE_MODEL": "small"}
+    settings["JOBS_DB"] = str(tmp_path_factory.mktemp("jobs") / "jobs.db")
     with RunningServer(**settings, **QUICK, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as server:
         yield server
 
@@ -101,6 +102,17 @@ async def test_a_live_session_has_a_span_for_each_utterance_and_its_steps(
         (final,) = (job for job in jobs if job.attributes["steno.class"] == "live_final")
         assert [step.attributes["steno.process"] for step in children(final, found)] == ["worker"]
         assert session.start_s <= utterance.start_s <= final.end_s <= utterance.end_s + 0.05
+
+
+def test_a_stored_job_is_a_trace_of_its_own(server: RunningServer, collector: Collector, fixtures: Path) -> None:
+    files = {"file": (fixtures / "letter.flac").read_bytes()}
+    stored = httpx.post(f"{server.url}/v1/jobs", files=files, data={"kind": "transcription"}, timeout=PATIENCE_S)
+    (job,) = collector.wait_for("job transcription")
+    assert job.attributes["steno.job_id"] == stored.json()["id"]
+    (submission,) = collector.wait_for("POST /v1/jobs")
+    assert job.trace_id != submission.trace_id
+    (piece,) = children(job, collector.named("recognize"))
+    assert piece.attributes["steno.class"] == "bulk"
 
 
 def test_what_monitoring_polls_has_no_span_and_a_refused_request_has_one(
