@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -76,3 +78,16 @@ def test_what_a_client_has_not_sampled_is_not_exported(monkeypatch: pytest.Monke
         ("request of a client that sends nonsense", ""),
     ]
     assert [span.name for span in collector.spans].count("job") == 1
+
+
+def test_the_end_of_the_process_does_not_wait_for_a_collector_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otel_tracer, "SHUTDOWN_S", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with otel_tracer.exported_spans("server"):
+            with tracing.recorded("request", {}):
+                pass
+            began = time.monotonic()
+        assert 0.3 <= time.monotonic() - began < 5  # the SDK would wait for 10 s

@@ -146,8 +146,8 @@ def test_a_dead_collector_slows_nothing_and_is_mentioned_once(fixtures: Path, fa
             time.sleep(0.5)  # further attempts to export fail meanwhile
             began = time.monotonic()
             assert server.stop() == 0
-            assert time.monotonic() - began < 6
-        assert took_s < 15
+            assert time.monotonic() - began < 10
+        assert took_s < 20
         lines = [line for line in server.log().splitlines() if "spans" in line or "opentelemetry" in line]
         assert len(lines) == 1, lines
 
