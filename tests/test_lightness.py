@@ -48,3 +48,20 @@ def test_the_command_line_starts_without_the_web_framework() -> None:
 
 def test_the_recogniser_process_holds_neither_numpy_nor_the_server() -> None:
     assert modules_after("import steno.backends.sphinx.sphinx_child").isdisjoint((*WEB, "loguru", "av", "onnxruntime"))
+
+
+LOAD = "from steno.settings import load"
+
+
+@pytest.mark.parametrize(
+    ("statement", "unwanted"),
+    [
+        # FastAPI imports the API of OpenTelemetry.
+        (f"{LOAD}; from steno.server.app import create_app; create_app(load())", "opentelemetry.sdk"),
+        (f"{LOAD}; from steno import compose, otel_tracer; compose.worker_of(load())", "opentelemetry"),
+    ],
+)
+def test_without_traces_opentelemetry_is_not_imported(statement: str, unwanted: str) -> None:
+    code = f"import sys\n{statement}\nprint({unwanted!r} in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=True)
+    assert ended.stdout == "False\n"

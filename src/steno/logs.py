@@ -22,8 +22,11 @@ LEVELS_OF_LIBRARIES = {
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "aiosqlite": logging.INFO,
+    "opentelemetry": logging.CRITICAL,
+    "urllib3": logging.WARNING,
 }
-"""Min levels of libraries. steno logs start, stop and requests itself, with request id and duration."""
+"""Min levels of libraries. steno logs start, stop and requests itself, with request id and duration, and once what
+`otel_tracer` cannot export."""
 
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]
 _AS_TEXT = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
@@ -86,6 +89,7 @@ def _keep_descriptor_2() -> None:
 def _text_format(record: Record) -> str:
     record["extra"]["line"] = record["message"].translate(_AS_TEXT)
     request = "" if record["extra"].get("request_id", "-") == "-" else " <dim>{extra[request_id]}</dim>"
+    request += " <dim>{extra[trace_id]}</dim>" if "trace_id" in record["extra"] else ""
     return (
         "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> <cyan>{name}</cyan>"
         f"{request} {{extra[line]}}\n{{exception}}"

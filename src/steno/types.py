@@ -82,7 +82,7 @@ class Transcript:
     duration_s: float
     segments: tuple[Segment, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
-    """Seconds spent by stage: `decode`, `vad`, `queue`, `recognize`."""
+    """Seconds spent by stage, as in `stage_times`; pieces that were worked on at once are summed."""
     warnings: tuple[str, ...] = ()
     """Damaged parts of the recording, which are missing."""
 

@@ -94,6 +94,8 @@ def test_a_run_that_was_killed_is_continued_and_computes_nothing_twice(
     assert contents(once) == contents(twice)
     for folder in (once, twice):
         found = status(folder)
+        assert found["seconds"]["audio"]["decode"] > 0
+        assert found["seconds"]["transcript"]["recognize"] > 0
         assert found["computed"] == dict.fromkeys(STAGES, count)
         assert found["computed_pieces"] == {"transcript": spoken}
         assert found["repeated"] == 0
@@ -200,6 +202,8 @@ def test_a_server_recognises_the_pieces(fixtures: Path, tmp_path: Path) -> None:
     (words,) = (folder / "recordings" / talk).glob("words-*.json")
     assert json.loads(words.read_text())["text"] == "w0 w1 w2 w3 w4 w5 w6"
     assert manifest["results"][-1]["stage"] == "words"
+    seconds = status(folder)["seconds"]
+    assert 0 < seconds["transcript"]["recognize"] <= seconds["transcript"]["total"]
     assert [each["model"] for each in manifest["results"] if each["stage"] == "transcript"] == [
         {"backend": "scripted", "id": "scripted", "revision": None}
     ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from opentelemetry import environment_variables as of_api
+from opentelemetry.sdk import environment_variables as of_sdk
+
 from steno.engine.worker.worker_supervisor import LOADING_SILENCE_S, SILENCE_S, STOP_S
 from steno.server.run.asgi_server import CLOSE_S
 from steno.server.run.front_supervisor import END_S
@@ -28,6 +31,7 @@ def test_every_file_that_is_named_exists() -> None:
 
 def test_every_variable_that_is_named_is_a_setting() -> None:
     known = {name.upper() for name in Settings.model_fields} | {"DRAINING", "SYS_NICE"}
+    known |= {name for name in (*dir(of_api), *dir(of_sdk)) if name.startswith("OTEL_")}
     assert set(re.findall(r"`([A-Z]+_[A-Z_]+)`", DOC)) <= known
 
 

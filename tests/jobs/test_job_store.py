@@ -7,7 +7,7 @@ import resource
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from steno.errors import IdempotencyConflictError, JobStorageError
 from steno.jobs.job import JobFailure, JobResult, JobState, StoredJob
 from steno.jobs.job_store import JobStore
 
-RESULT = JobResult("wörter".encode(), "text/plain", {"X-Timing-Mode": "accurate"}, ".srt")
+RESULT = JobResult("wörter".encode(), "text/plain", {"X-Timing-Mode": "accurate"}, ".srt", {"total": 1.5})
 
 
 def new_store(folder: Path) -> JobStore:
@@ -78,6 +78,20 @@ async def test_what_ran_when_the_process_died_is_queued_again_and_keeps_its_piec
         assert await store.piece("job_a", b"key") is None
         assert await store.result("job_a") == RESULT
         assert not store.recording_of("job_a").exists()
+
+
+async def test_a_result_of_an_earlier_version_has_no_timings(tmp_path: Path) -> None:
+    async with new_store(tmp_path) as store:
+        await added(store, job("a"))
+        assert await store.claim() is not None
+        assert await store.succeed("job_a", RESULT)
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as database, database:
+        database.execute("UPDATE jobs SET result = ?", ('["text/plain", {}, null]',))
+    async with new_store(tmp_path) as store:
+        found = await store.get("job_a")
+        assert found is not None
+        assert found.timings == {}
+        assert await store.result("job_a") == JobResult(RESULT.body, "text/plain", {}, None)
 
 
 async def test_owners_take_turns(tmp_path: Path) -> None:

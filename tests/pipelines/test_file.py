@@ -67,7 +67,7 @@ async def test_a_transcript_adds_up(engine: Engine, fixtures: Path) -> None:
     assert transcript.duration_s == pytest.approx(66.8, abs=0.5)
     assert transcript.language == "en"
     assert transcript.words == (), "words were not asked for"
-    assert set(transcript.timings_s) == {"decode", "vad", "load", "queue", "recognize"}
+    assert set(transcript.timings_s) == {"decode", "vad", "load", "wait", "recognize"}
 
 
 async def test_a_recording_without_speech_gives_no_text_whatever_the_backend_would_write(engine: Engine) -> None:

@@ -353,7 +353,7 @@ def test_answers_carry_request_id_and_timings(server: RunningServer, fixtures: P
     assert harmful.headers["x-request-id"] != "a b\tc"
     answer = post(server, fixtures / "letter.flac")
     stages = [entry.partition(";")[0] for entry in answer.headers["server-timing"].split(", ")]
-    assert stages == ["decode", "vad", "load", "queue", "recognize"]
+    assert stages == ["decode", "vad", "load", "wait", "recognize", "write", "total"]
 
 
 def test_unknown_routes_and_methods_have_the_same_error_shape(server: RunningServer) -> None:
@@ -415,6 +415,7 @@ def test_metrics_tell_of_requests_queue_and_recognition(server: RunningServer, f
         'steno_queue_wait_seconds_count{class="interactive"}',
         "steno_batch_size_count",
         "steno_step_seconds_sum",
+        'steno_stage_seconds_total{stage="translate"} 0.0',
         "steno_real_time_factor_count",
         "steno_event_loop_lag_seconds",
         "steno_model_loaded 1.0",

@@ -29,6 +29,9 @@ class PieceSession(Protocol):
     async def align(self, audio: Audio, hypothesis: Hypothesis) -> tuple[Word, ...] | None:
         """Word times of the text of a piece; None = no aligner supports its language. Raises StenoError."""
 
+    def timings_s(self) -> dict[str, float]:
+        """The seconds of the calls that have ended, by stage, as in `stage_times`; pieces at once are summed."""
+
 
 class PieceRecognizer(Protocol):
     @property
@@ -97,3 +100,8 @@ class _EngineSession:
             return None
         alignment = await self._ticket.align(Align(audio, hypothesis.text, hypothesis.language))
         return scored(alignment.words, hypothesis.text, hypothesis.scores)
+
+    def timings_s(self) -> dict[str, float]:
+        ticket = self._ticket
+        seconds = {"load": ticket.load_s, "wait": ticket.queue_s, "recognize": ticket.busy_s, "align": ticket.align_s}
+        return {stage: each for stage, each in seconds.items() if each}

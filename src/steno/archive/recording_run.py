@@ -86,7 +86,8 @@ class RecordingRun:
         result = await self._left_behind(plan, job)
         if result is None:
             finished = await stage.run(job)
-            job.log.add_stage(stage.name, plan.key, finished.described())
+            seconds = {**job.times.seconds, "total": job.times.total_s}
+            job.log.add_stage(stage.name, plan.key, finished.described(), seconds)
             result = await asyncio.to_thread(_result_of, plan, finished)
         outcome.computed.append(stage.name)
         manifest = await asyncio.to_thread(self._record, stage, manifest.id, result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class WorkCounts:
     pieces: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     """Stages and pieces that were computed before, from the same inputs."""
+    seconds: dict[str, Counter[str]] = field(default_factory=dict)
+    """By stage and kind of work, as in `stage_times`, with the wall time as `total`."""
 
 
 class WorkLog:
@@ -40,8 +42,10 @@ class WorkLog:
     def __init__(self, work: Path) -> None:
         self._path = work / WORK_LOG
 
-    def add_stage(self, stage: str, key: str, finished: FinishedStage) -> None:
-        self._append([stage, key, None, [finished.files, finished.statistics, finished.warnings]])
+    def add_stage(self, stage: str, key: str, finished: FinishedStage, seconds: Mapping[str, float]) -> None:
+        """`seconds`: by kind of work, of the run that finished the stage."""
+        rounded = {kind: round(each, 4) for kind, each in seconds.items()}
+        self._append([stage, key, None, [finished.files, finished.statistics, finished.warnings], rounded])
 
     def add_piece(self, stage: str, key: str, number: int) -> None:
         self._append([stage, key, number])
@@ -74,10 +78,12 @@ def counts_of(works: Iterable[Path]) -> WorkCounts:
     counts = WorkCounts()
     for work in works:
         known = set()
-        for stage, key, number, *_ in _entries(work / WORK_LOG):
+        for stage, key, number, *rest in _entries(work / WORK_LOG):
             (counts.stages if number is None else counts.pieces)[stage] += 1
             counts.repeated += (stage, key, number) in known
             known.add((stage, key, number))
+            for seconds in rest[1:]:  # lines of earlier versions have none
+                counts.seconds.setdefault(stage, Counter()).update(seconds)
     return counts
 
 

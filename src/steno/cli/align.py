@@ -15,6 +15,7 @@ from steno.cli.line_aligner import AlignRequest, align_here, align_there
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
 from steno.cli.progress import RunProgress
 from steno.errors import StenoError
+from steno.stage_times import StageTimes
 from steno.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def command(
     style = compose.caption_style_of(config, max_line_chars, max_lines)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     lyrics = _read_text(text)
+    times = StageTimes()
     try:
         with recordings_of([recording]) as (source,), RunProgress(quiet=quiet) as progress:
             request = AlignRequest(source.path, lyrics, language, repeats, force, track)
@@ -105,7 +107,7 @@ def command(
     except KeyboardInterrupt:
         click.echo("steno: interrupted; nothing was written", err=True)
         return EXIT_INTERRUPTED
-    result = _rendered(done, form, style=style)
+    result = _rendered(done, form, style, times)
     if output:
         write_whole(output, result)
     else:
@@ -131,12 +133,13 @@ def _read_text(argument: str) -> str:
         raise click.UsageError(f"{argument}: {error.strerror or error}") from None
 
 
-def _rendered(done: LineAlignment, form: str, style: CueStyle) -> str:
+def _rendered(done: LineAlignment, form: str, style: CueStyle, times: StageTimes) -> str:
     from steno.captions.line_formats import render_lines
     from steno.server.http.alignment_json import alignment_answer, line_segments
 
     if form == "json":
-        return alignment_answer(done).model_dump_json() + "\n"
+        times.add_all(done.timings_s)
+        return alignment_answer(done, times).model_dump_json() + "\n"
     name = cast("LineFormatName", form)
     return render_lines(name, line_segments(done.lines), style, done.audio_s, done.language)
 

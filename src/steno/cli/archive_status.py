@@ -17,6 +17,8 @@ from steno.cli.progress import RunProgress
 if TYPE_CHECKING:
     from steno.archive.archive_folder import ArchiveFolder
 
+SHOWN_S = 0.05
+
 
 @dataclass(slots=True)
 class ArchiveStatus:
@@ -30,6 +32,8 @@ class ArchiveStatus:
     computed: dict[str, int] = field(default_factory=dict)
     """How often each stage was computed, over all runs."""
     computed_pieces: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By stage and kind of work, over all runs that finished; `total` is wall time."""
     repeated: int = 0
     """Stages and pieces that were computed again from the same inputs."""
     invalid: list[str] = field(default_factory=list)
@@ -55,10 +59,17 @@ def status(as_json: bool, folder: Path) -> int:
         click.echo(f"{found.recordings} recordings, {clock(found.audio_s)} of audio, {found.words} words")
         for stage, done in found.done.items():
             pieces = f", {found.computed_pieces[stage]} pieces" if stage in found.computed_pieces else ""
-            click.echo(f"  {stage:<11}{done} of {found.recordings}; computed {found.computed.get(stage, 0)}{pieces}")
+            computed = f"computed {found.computed.get(stage, 0)}{pieces}"
+            click.echo(f"  {stage:<11}{done} of {found.recordings}; {computed}{_times(found.seconds.get(stage, {}))}")
     for recording in found.invalid:
         click.echo(f"steno: {recording}: the manifest is invalid", err=True)
     return EXIT_FAILED if found.invalid else 0
+
+
+def _times(seconds: dict[str, float]) -> str:
+    """As `, 12.3 s (decode 0.4, recognize 11.5)`; empty if none are known."""
+    kinds = ", ".join(f"{kind} {each:.1f}" for kind, each in seconds.items() if kind != "total" and each >= SHOWN_S)
+    return f", {seconds['total']:.1f} s{f' ({kinds})' if kinds else ''}" if seconds else ""
 
 
 def _status_of(archive: ArchiveFolder) -> ArchiveStatus:
@@ -82,6 +93,9 @@ def _status_of(archive: ArchiveFolder) -> ArchiveStatus:
     counts = counts_of(archive.work_of(recording) for recording in ids)
     status.computed, status.computed_pieces = dict(counts.stages), dict(counts.pieces)
     status.repeated = counts.repeated
+    status.seconds = {
+        stage: {kind: round(each, 3) for kind, each in kinds.items()} for stage, kinds in counts.seconds.items()
+    }
     return status
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steno.cli.transcriber import in_daemon_thread
+from steno.stage_times import stages_in
 
 if TYPE_CHECKING:
     from steno.cli.progress import RecordingProgress
@@ -114,5 +115,5 @@ def alignment_of(answer: dict[str, Any]) -> LineAlignment:
         Drift(**answer["drift"]) if answer["drift"] else None,
         answer["audio_s"],
         tuple(answer["warnings"]),
-        answer["timings"],
+        stages_in(answer["timings"]),
     )

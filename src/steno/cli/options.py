@@ -82,6 +82,8 @@ class TranscribeOptions:
     """Identifies the translator: its model and temperatures."""
     track: str | None = None
     """Audio track, by number or language; None = the default track."""
+    timings: bool = False
+    """Whether JSON says where the time went."""
 
     @property
     def wants_words(self) -> bool:
@@ -97,6 +99,8 @@ class TranscribeOptions:
     def fingerprint(self, result: OutputRequest, identity: str) -> str:
         """Everything but the recording that a result depends on. `identity`: of the recogniser."""
         parts = [result.form, identity, self.language or "auto", *((f"track {self.track}",) if self.track else ())]
+        if result.form == "json" and self.timings:
+            parts.append("timings")
         if result.form in CAPTIONS:
             parts += [self.mode, repr(self.style)]
         if result.target:

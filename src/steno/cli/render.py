@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from steno.cli.options import CAPTIONS, OutputRequest, TranscribeOptions
+from steno.stage_times import StageTimes
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from steno.captions.formats import FormatName
     from steno.translation.translator import LanguagePair, Translator
     from steno.types import Transcript
@@ -24,46 +27,64 @@ class Renderer:
     translator: Translator | None
     text_temperature: float
     caption_temperature: float
+    is_local: bool = True
+    """Whether this process does the work, not a server."""
 
-    async def render(self, transcript: Transcript, result: OutputRequest) -> tuple[str, int]:
-        """Return the text, and the number of its untranslated lines.
+    async def render(self, transcript: Transcript, result: OutputRequest, times: StageTimes) -> tuple[str, int]:
+        """Return the text, and the number of its untranslated lines. `times`: of the work, which this adds to.
 
         Raises:
             TranslationNotConfiguredError: the result needs a translation, and no LLM is configured.
         """
         if result.form in CAPTIONS:
-            return await self._captions(transcript, result)
-        return await self._text(transcript, result)
+            return await self._captions(transcript, result, times)
+        return await self._text(transcript, result, times)
 
-    async def _captions(self, transcript: Transcript, result: OutputRequest) -> tuple[str, int]:
+    async def _captions(self, transcript: Transcript, result: OutputRequest, times: StageTimes) -> tuple[str, int]:
         from steno.captions.formats import render
         from steno.pipelines.subtitle import subtitles_of
         from steno.pipelines.translate import translate_cues
 
         options = self.options
-        cues, kept = subtitles_of(transcript, options.style, options.mode).cues, 0
+        with times.measure("write"):
+            cues, kept = subtitles_of(transcript, options.style, options.mode).cues, 0
         if result.target is not None:
             languages = self._language_pair(transcript, result.target, self.caption_temperature)
-            done = await translate_cues(cues, self.translator, languages, options.style, bilingual=options.bilingual)
+            with times.measure("translate"):
+                done = await translate_cues(
+                    cues, self.translator, languages, options.style, bilingual=options.bilingual
+                )
             cues, kept = done.cues, len(done.untranslated)
         language = result.target or transcript.language
-        return render(cast("FormatName", result.form), cues, language=language), kept
+        with times.measure("write"):
+            return render(cast("FormatName", result.form), cues, language=language), kept
 
-    async def _text(self, transcript: Transcript, result: OutputRequest) -> tuple[str, int]:
+    async def _text(self, transcript: Transcript, result: OutputRequest, times: StageTimes) -> tuple[str, int]:
         from steno.pipelines.translate import translate_transcript
 
         kept = 0
         if result.target is not None:
             languages = self._language_pair(transcript, result.target, self.text_temperature)
-            done = await translate_transcript(transcript, self.translator, languages)
+            with times.measure("translate"):
+                done = await translate_transcript(transcript, self.translator, languages)
             transcript, kept = done.transcript, len(done.untranslated)
         if result.form == "text":
             return transcript.text, kept
+        with times.measure("write"):
+            return self._document(transcript, result, times).model_dump_json(exclude_none=True), kept
+
+    def _document(self, transcript: Transcript, result: OutputRequest, times: StageTimes) -> BaseModel:
+        from steno.server.http.timings_json import timings_json
         from steno.server.http.transcript_json import json_transcript, verbose_transcript
 
-        if result.form == "json":
-            return json_transcript(transcript, logprobs=False).model_dump_json(exclude_none=True), kept
-        return verbose_transcript(transcript, {"segment", "word"}).model_dump_json(exclude_none=True), kept
+        if result.form == "verbose_json":
+            body = verbose_transcript(transcript, {"segment", "word"}, times)
+            body.timings = timings_json(times, transcript.duration_s, memory=self.is_local)
+            return body
+        made = json_transcript(transcript, logprobs=False)
+        if self.options.timings:
+            made.timings = timings_json(times, transcript.duration_s, memory=self.is_local)
+        return made
 
     def _language_pair(self, transcript: Transcript, target: str, temperature: float) -> LanguagePair:
         from steno.translation.translator import LanguagePair

@@ -58,10 +58,12 @@ def command(**options: Any) -> None:
 
         overrides = {name.upper(): str(value) for name, value in options.items() if value is not None}
         sys.exit(supervise(config, overrides, started))
+    from steno import otel_tracer
     from steno.server.app import create_app
     from steno.server.run.serve import serve
 
-    serve(create_app(config), config, started)
+    with otel_tracer.exported_spans("server"):
+        serve(create_app(config), config, started)
 
 
 def banner(url: str, *, with_key: bool) -> str:

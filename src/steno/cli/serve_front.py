@@ -20,7 +20,7 @@ def command(number: int, folder: Path, listener: int, supervisor: int, workers: 
     """Serve a port together with other processes; started by `steno serve` with FRONTS."""
     from loguru import logger
 
-    from steno import logs, settings
+    from steno import logs, otel_tracer, settings
     from steno.server import metrics
     from steno.server.app import create_app
     from steno.server.front_role import role_of
@@ -31,8 +31,8 @@ def command(number: int, folder: Path, listener: int, supervisor: int, workers: 
     logger.configure(extra={"request_id": f"front-{number}"})
     metrics.share_as(number)
     parent = socket.socket(fileno=supervisor)
-    app = create_app(config, role_of(number, config.fronts, folder, workers))
-    with socket.socket(fileno=listener) as inherited:
+    with otel_tracer.exported_spans("front", says_missing=number == 0), socket.socket(fileno=listener) as inherited:
+        app = create_app(config, role_of(number, config.fronts, folder, workers))
         serve_on(inherited, app, config, lambda: _started(parent))
 
 

@@ -18,6 +18,7 @@ from steno.client import Client
 from steno.client.exceptions import ServerError
 from steno.errors import UnsupportedLanguageError
 from steno.languages import code_of
+from steno.stage_times import StageTimes
 from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:
@@ -58,7 +59,13 @@ class ServerRecognizer:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[PieceSession]:
-        yield self
+        yield _ServerSession(self._client)
+
+
+class _ServerSession:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._times = StageTimes()
 
     async def recognize(self, audio: Audio, language: str | None, speech_s: float) -> Hypothesis:
         pause_s, waited_s = FIRST_PAUSE_S, 0.0
@@ -76,11 +83,16 @@ class ServerRecognizer:
     async def align(self, audio: Audio, hypothesis: Hypothesis) -> tuple[Word, ...] | None:
         return hypothesis.words or None
 
+    def timings_s(self) -> dict[str, float]:
+        """The server's stages."""
+        return self._times.seconds
+
     def _send(self, audio: Audio, language: str | None) -> Hypothesis:
         with tempfile.TemporaryDirectory(prefix="steno-") as folder:
             path = Path(folder) / "piece.wav"
             _write_wav(path, audio)
             found = self._client.transcribe(path, language=language)
+        self._times.add_all(found.timings_s)
         return Hypothesis(found.text, found.language, found.words, _confidence(found.segments))
 
 

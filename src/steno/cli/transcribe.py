@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 import click
 from loguru import logger
 
+from steno.cli.flame_graph import flame_graph
 from steno.cli.inputs import Recording, recordings_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
 from steno.cli.options import CommaList, TranscribeOptions, check_format
 from steno.cli.progress import RunProgress
 from steno.cli.render import Renderer
 from steno.cli.sinks import RECORD, FileSink, FolderSink, Sink, TerminalSink
+from steno.cli.timing_table import TimingTable
 from steno.cli.transcriber import Transcriber, local_transcriber, remote_transcriber
 from steno.errors import StenoError
+from steno.stage_times import StageTimes
 
 if TYPE_CHECKING:
     from steno.pipelines.request_checks import TimingMode
@@ -70,6 +73,14 @@ def _check_target(name: str) -> str:
 @click.option("--again", is_flag=True, help="Make all results, also those that exist.")
 @click.option("--url", envvar="STENO_URL", metavar="URL", help="Use this server, not this process. [STENO_URL]")
 @click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
+@click.option(
+    "--timings", is_flag=True,
+    help="Print a table of where the time went, for each file and in all, and put it into JSON.",
+)  # fmt: skip
+@click.option(
+    "--profile", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
+    help="Write a flame graph of all threads. Needs steno[profile].",
+)  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
 def command(
     files: tuple[str, ...],
@@ -88,6 +99,8 @@ def command(
     again: bool,
     url: str | None,
     api_key: str | None,
+    timings: bool,
+    profile: Path | None,
     quiet: bool,
 ) -> int:
     """Transcribe audio or video files, make subtitles of them, and translate them.
@@ -102,6 +115,7 @@ def command(
     steno transcribe talk.mp4 -f srt -d out --translate-to fr,zh
     ffmpeg -i call.ts -f wav - | steno transcribe -
     steno transcribe --url http://gpu-box:8000 -f verbose_json call.wav
+    steno transcribe 'talks/*.mp4' -d out --timings --profile out/profile.html
     """
     from steno import compose, logs, settings
     from steno.languages import code_of
@@ -115,23 +129,26 @@ def command(
     terms = parse_glossary(_text_of(glossary), "\n") if glossary else {}
     style = compose.caption_style_of(config, max_line_chars, max_lines)
     llm = f"{config.translate_model} {config.translate_temperature} {config.translate_srt_temperature}"
-    options = TranscribeOptions(formats, language, mode, style, targets, bilingual, terms, llm, track)
+    options = TranscribeOptions(formats, language, mode, style, targets, bilingual, terms, llm, track, timings)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     translator = compose.translator_of(config)
     # English needs no LLM if the speech is English, which is known only after recognition.
     foreign = [target for target in targets if target not in ("en", code_of(language or ""))]
     if foreign:
         check_configured(translator, foreign[0])
-    renderer = Renderer(options, translator, config.translate_temperature, config.translate_srt_temperature)
+    temperatures = config.translate_temperature, config.translate_srt_temperature
+    renderer, table = Renderer(options, translator, *temperatures, is_local=url is None), TimingTable(url is None)
     worker = remote_transcriber(url, api_key) if url else local_transcriber(config, words=options.wants_words)
     try:
-        with recordings_of(files) as recordings, RunProgress(quiet=quiet) as progress:
+        with flame_graph(profile), recordings_of(files) as recordings, RunProgress(quiet=quiet) as progress:
             sink, at_once = _sink(recordings, options, output, output_dir, again), jobs if output_dir else 1
-            asyncio.run(_all(recordings, renderer, worker, sink, progress, at_once))
+            asyncio.run(_all(recordings, renderer, worker, sink, progress, table, at_once))
             progress.summary()
     except KeyboardInterrupt:
         click.echo("steno: interrupted; no incomplete file is left", err=True)
         return EXIT_INTERRUPTED
+    if timings:
+        table.print()
     return EXIT_FAILED if progress.failures else 0
 
 
@@ -178,6 +195,7 @@ async def _all(
     worker: AbstractAsyncContextManager[Transcriber],
     sink: Sink,
     progress: RunProgress,
+    table: TimingTable,
     at_once: int,
 ) -> None:
     """Transcribe all recordings. `at_once` is 1 on a terminal, so that results are in the order of the files."""
@@ -186,7 +204,7 @@ async def _all(
     async def in_turn(recording: Recording, transcriber: Transcriber) -> None:
         async with turns:
             try:
-                await _one(recording, renderer, transcriber, sink, progress)
+                await _one(recording, renderer, transcriber, sink, progress, table)
             except StenoError as error:
                 progress.failed(recording.label, error.message)
             except OSError as error:
@@ -203,9 +221,14 @@ async def _all(
 
 
 async def _one(
-    recording: Recording, renderer: Renderer, transcriber: Transcriber, sink: Sink, progress: RunProgress
+    recording: Recording,
+    renderer: Renderer,
+    transcriber: Transcriber,
+    sink: Sink,
+    progress: RunProgress,
+    table: TimingTable,
 ) -> None:
-    options = renderer.options
+    options, times = renderer.options, StageTimes()
     digest = await asyncio.to_thread(recording.digest) if sink.remembers else ""
     made_from = {
         result: f"{digest} {options.fingerprint(result, transcriber.identity)}" for result in options.results()
@@ -216,12 +239,15 @@ async def _one(
         return
     with progress.of(recording.label) as recording_progress:
         transcript = await transcriber.transcribe(recording, options.language, options.track, recording_progress)
+        times.add_all(transcript.timings_s)
         progress.damaged(recording.label, transcript.warnings)
         for result in missing:
-            text, untranslated = await renderer.render(transcript, result)
+            text, untranslated = await renderer.render(transcript, result, times)
             # A result with untranslated lines is not recorded as done, so that the next run retries it.
-            sink.write(recording.name, result.extension, "" if untranslated else made_from[result], text)
+            with times.measure("write"):
+                sink.write(recording.name, result.extension, "" if untranslated else made_from[result], text)
             if untranslated:
                 what = f"{untranslated} lines of {recording.name}{result.extension} could not be translated"
                 progress.failed(recording.label, f"{what} and keep the source text")
+    table.add(recording.label, transcript.duration_s, times)
     progress.finished(recording.label, recording_progress)

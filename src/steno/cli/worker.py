@@ -27,12 +27,13 @@ def command(listener: int, parent: int) -> None:
     _end_with_parent()
     from loguru import logger
 
-    from steno import compose, logs, settings
+    from steno import compose, logs, otel_tracer, settings
 
     config = settings.load()
     logs.setup(config.log_level, config.log_json)
     logger.configure(extra={"request_id": "worker"})
-    asyncio.run(_serve(compose.worker_of(config), socket.socket(fileno=listener), socket.socket(fileno=parent)))
+    with otel_tracer.exported_spans("worker", says_missing=False):
+        asyncio.run(_serve(compose.worker_of(config), socket.socket(fileno=listener), socket.socket(fileno=parent)))
 
 
 def _end_with_parent() -> None:

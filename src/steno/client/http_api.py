@@ -14,6 +14,7 @@ import httpx
 from steno.client.exceptions import ServerError, not_reached
 from steno.errors import InvalidRequestError, SettingsError
 from steno.languages import code_of
+from steno.stage_times import stages_in
 from steno.types import Segment, Transcript, Word
 
 CONNECT_S = 10.0
@@ -133,7 +134,7 @@ def transcript_of(answer: dict[str, Any]) -> Transcript:
         language,
         answer["duration"],
         tuple(segments),
-        answer.get("timings") or {},
+        stages_in(answer.get("timings") or {}),
         tuple(answer.get("warnings") or ()),
     )
 

@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 
+from steno import tracing
 from steno.backends.aligners.base import Align
 from steno.backends.base import Capabilities
 from steno.engine.admission import AdmissionControl, AdmissionLimits
 from steno.engine.counts import Counts
+from steno.engine.front_traces import FrontTraces
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.live_load import LiveLoad
 from steno.engine.protocol import AlignerInfo, BackendInfo, EngineClient, EngineStatus, LaneStatus, Lease
@@ -56,6 +58,8 @@ class Engine:
             counts=counts,
         )
         self._stopped = False
+        tracer = tracing.active()
+        self._traces = FrontTraces(tracer) if tracer is not None else None
         self._preload_lease = ExitStack()
         self._is_preloaded = False
 
@@ -69,6 +73,8 @@ class Engine:
         self._preload_lease.close()
         self.cut_off()
         await self._client.aclose()
+        if self._traces is not None:
+            self._traces.close()
 
     @property
     def backend(self) -> BackendInfo:
@@ -209,6 +215,8 @@ class Engine:
         if self._stopped:
             raise DrainingError()
         job = Job(work, priority, loop.time(), deadline, loop.create_future())
+        if self._traces is not None:
+            job.trace = self._traces.begin(job)
         timer = loop.call_at(deadline, self._expire, job)
         job.future.add_done_callback(lambda _: self._settled(job, timer))
         self._client.put(job)
@@ -246,6 +254,8 @@ class Engine:
     def forget(self, utterance: str) -> None:
         """Let the backend drop its cache of a live utterance, once none of its work is running."""
         self._client.forget(utterance)
+        if self._traces is not None:
+            self._traces.forget(utterance)
 
     @contextmanager
     def _live_session(self) -> Iterator[None]:
@@ -265,6 +275,8 @@ class Engine:
         error = None if job.future.cancelled() else job.future.exception()
         if isinstance(error, StenoError):
             self._telemetry.failed(error.code)
+        if self._traces is not None and job.trace is not None:
+            self._traces.settled(job, job.trace, error)
 
 
 def _still_loading(model_id: str, lane: LaneStatus) -> ModelLoadError:

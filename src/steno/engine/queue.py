@@ -17,12 +17,15 @@ from asyncio import Future
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Recognize
 from steno.errors import OverloadedError, StenoError, SupersededError
 from steno.types import SAMPLE_RATE, Hypothesis
+
+if TYPE_CHECKING:
+    from steno.engine.job_trace import JobTrace
 
 Work: TypeAlias = Recognize | Align
 Result: TypeAlias = Hypothesis | Alignment
@@ -68,6 +71,8 @@ class Job:
     """Set by the queue: the job's deadline, or that of the job whose position it took."""
     queued_at: float = field(default=0.0)
     """Set by the queue: when the job, or the one whose position it took, was submitted."""
+    trace: JobTrace | None = field(default=None)
+    """Its spans; None if none are recorded."""
 
     @property
     def utterance(self) -> str | None:

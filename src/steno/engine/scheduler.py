@@ -17,6 +17,7 @@ from loguru import logger
 from steno.backends.base import Finished, Recognize, StepBackend
 from steno.engine.broken_device import broken_device
 from steno.engine.crashes import call_with_retries
+from steno.engine.job_trace import begin_step
 from steno.engine.queue import Job, PriorityInferQueue, Result
 from steno.engine.telemetry import Telemetry
 from steno.errors import BackendError, DrainingError, StenoError
@@ -143,11 +144,15 @@ class AsyncScheduler:
         except StenoError as error:
             outcome = error
         except asyncio.CancelledError:
+            if job.trace is not None:
+                job.trace.step_ended(self._backend, 1, "cancelled")
             job.settle(DrainingError())  # if the job was not abandoned, the server is shutting down
             return
         except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered
             outcome = _translate(error)
         self._telemetry.stepped(1, asyncio.get_running_loop().time() - began)
+        if job.trace is not None:
+            job.trace.step_ended(self._backend, 1, outcome.code if isinstance(outcome, StenoError) else None)
         _deliver(job, outcome, self._telemetry)
 
 
@@ -210,6 +215,8 @@ class StepScheduler:
                 await self._run_once()
         finally:
             for job in self._jobs.values():
+                if job.trace is not None:
+                    job.trace.step_ended(self._backend, len(self._jobs), "cancelled")
                 job.settle(DrainingError())
 
     async def _run_once(self) -> None:
@@ -230,7 +237,7 @@ class StepScheduler:
             self._on_broken(self._broken)
             self._broken = None
         for finished in done:
-            self._finish(finished)
+            self._finish(finished, batch)
         if batch:
             self._telemetry.stepped(batch, asyncio.get_running_loop().time() - began)
 
@@ -239,7 +246,10 @@ class StepScheduler:
         released = [work for work in self._abandoned if work in self._jobs]
         self._abandoned.clear()
         for work in released:
-            self._queue.done(self._jobs.pop(work))
+            job = self._jobs.pop(work)
+            self._queue.done(job)
+            if job.trace is not None:
+                job.trace.step_ended(self._backend, len(self._jobs) + 1, "cancelled")
         return released
 
     def _take_next(self) -> list[Recognize]:
@@ -293,10 +303,13 @@ class StepScheduler:
             except Exception as error:  # noqa: BLE001
                 logger.opt(exception=error).error("the backend failed to release work: {}", error)
 
-    def _finish(self, finished: Finished) -> None:
+    def _finish(self, finished: Finished, batch: int) -> None:
         job = self._jobs.pop(finished.work, None)
         if job is not None:
             self._queue.done(job)
+            if job.trace is not None:
+                failed = finished.outcome.code if isinstance(finished.outcome, StenoError) else None
+                job.trace.step_ended(self._backend, batch, failed)
             _deliver(job, finished.outcome, self._telemetry)
 
 
@@ -308,6 +321,8 @@ def reserved_slots(slots: int) -> int:
 def _begin(job: Job, telemetry: Telemetry) -> None:
     job.started = asyncio.get_running_loop().time()
     telemetry.waited(job.priority, job.started - job.submitted)
+    if job.trace is not None:
+        begin_step(job.trace)
     if job.on_start is not None:
         job.on_start()
 

@@ -43,6 +43,8 @@ class JobResult:
     headers: dict[str, str]
     extension: str | None
     """Of a file that clients save, like `.srt`; None = it is no file."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Where the time of the last attempt went, as `timings` in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class StoredJob:
     """Share of the step that is done, in [0, 1]."""
     audio_s: float | None = None
     """Length of the recording, once it is known."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """As `JobResult.timings`; empty before the job has succeeded."""
     failure: JobFailure | None = None
     idempotency_key: str | None = None
     recording_digest: str | None = None

@@ -188,7 +188,7 @@ class JobStore:
         """Store the result. Returns whether the job was running still."""
         with storage_errors():
             await asyncio.to_thread(write_whole, self.result_of(job), result.body, lasting=True)
-        described = json.dumps([result.media_type, result.headers, result.extension])
+        described = json.dumps([result.media_type, result.headers, result.extension, result.timings])
         return await self._finish(job, JobState.SUCCEEDED, "result = :about, progress = 1", described)
 
     async def fail(self, job: str, failure: JobFailure) -> bool:
@@ -204,12 +204,12 @@ class JobStore:
         row = next(iter(await self._database.rows("SELECT result FROM jobs WHERE id = ?", (job,))), None)
         if row is None or row["result"] is None:
             return None
-        media_type, headers, extension = json.loads(row["result"])
+        media_type, headers, extension, *timings = json.loads(row["result"])
         try:
             body = await asyncio.to_thread(self.result_of(job).read_bytes)
         except FileNotFoundError:
             return None
-        return JobResult(body, media_type, headers, extension)
+        return JobResult(body, media_type, headers, extension, *timings)
 
     async def delete(self, job: str) -> None:
         """Delete a job, with its recording and its result. No-op if there is none."""
@@ -292,9 +292,15 @@ def _job_of(row: sqlite3.Row) -> StoredJob:
         **{name: row[name] for name in (*names, *more)},
         options=json.loads(row["options"]),
         state=JobState(row["state"]),
+        timings=_timings_of(row["result"]),
         failure=JobFailure(**json.loads(row["failure"])) if row["failure"] else None,
         callback=CallbackState(*callback),
     )
+
+
+def _timings_of(result: str | None) -> dict[str, float]:
+    """Results of earlier versions have none."""
+    return dict(*json.loads(result)[3:]) if result is not None else {}
 
 
 def _is_job_id(name: str) -> bool:

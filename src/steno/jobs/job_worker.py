@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 
+from steno import tracing
 from steno.engine.front import Engine
 from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
@@ -204,8 +205,10 @@ class JobWorker:
         progress.audio_s = await work.length_s(recording)
         await self._check_quota(job, progress.audio_s)
         pieces = PieceResults(self._store, job.id)
-        async with self._engine.admit(Priority.BULK, known=pieces) as ticket:
-            result = await work.run(job, recording, ticket, progress)
+        attributes: dict[str, tracing.Attribute] = {"steno.job_id": job.id, "steno.attempt": job.attempts}
+        with tracing.recorded(f"job {job.kind}", attributes):
+            async with self._engine.admit(Priority.BULK, known=pieces) as ticket:
+                result = await work.run(job, recording, ticket, progress)
         if pieces.found:
             logger.info("job {}: {} pieces were known from an earlier attempt", job.id, pieces.found)
         return result

@@ -33,7 +33,7 @@ CREATE TABLE jobs (
     callback_problem TEXT
 )
 """
-"""`not_before`: an attempt waits until then. `result`: the result's media type, headers and extension, as JSON."""
+"""`not_before`: an attempt waits until then. `result`: media type, headers, extension and timings, as JSON."""
 
 UNIQUE_KEYS = "CREATE UNIQUE INDEX jobs_idempotency ON jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL"
 BY_STATE = "CREATE INDEX jobs_by_state ON jobs (state, created)"

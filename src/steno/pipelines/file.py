@@ -190,16 +190,20 @@ class FileTranscription:
             language=language,
             duration_s=self._reader.duration_s,
             segments=tuple(segments),
-            timings_s={
-                "decode": self._reader.decode_s,
-                "vad": self._reader.vad_s,
-                "load": self._ticket.load_s,
-                "queue": self._ticket.queue_s,
-                "recognize": self._ticket.busy_s,
-                **({"align": self._ticket.align_s} if self._align else {}),
-            },
+            timings_s=self.timings_s(),
             warnings=tuple(self._reader.warnings),
         )
+
+    def timings_s(self) -> dict[str, float]:
+        """The seconds of each stage up to now, as in `stage_times`."""
+        return {
+            "decode": self._reader.decode_s,
+            "vad": self._reader.vad_s,
+            "load": self._ticket.load_s,
+            "wait": self._ticket.queue_s,
+            "recognize": self._ticket.busy_s,
+            **({"align": self._ticket.align_s} if self._align else {}),
+        }
 
     @property
     def total_s(self) -> float | None:

@@ -23,6 +23,7 @@ from steno.engine.front_table import FrontTable
 from steno.engine.queue import Priority
 from steno.errors import SupersededError
 from steno.server.engine_collector import EngineCollector
+from steno.stage_times import STAGES
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -123,6 +124,10 @@ class Metrics:
         )  # fmt: skip
         self._vad_busy = Counter("steno_vad_busy_seconds", "Time that the live VAD ran.", registry=registry)
         self._vad_frames = Counter("steno_vad_frames", "32 ms frames that the live VAD processed.", registry=registry)
+        self._stages = Counter(
+            "steno_stage_seconds", "Work on recordings, by stage; summed over pieces worked on at once.", ["stage"],
+            registry=registry,
+        )  # fmt: skip
         self.stored_jobs = Gauge(
             "steno_stored_jobs",
             "Jobs of `/v1/jobs`, by state.",
@@ -132,6 +137,8 @@ class Metrics:
         )
         for priority in Priority:
             self._queue_wait.labels(priority.name.lower())
+        for stage in STAGES:
+            self._stages.labels(stage)
 
     def watch(self, engine: Engine, fronts: FrontTable | None = None) -> None:
         """Collect the engine's current state whenever metrics are rendered."""
@@ -185,6 +192,9 @@ class Metrics:
 
     def diverged(self) -> None:
         self._live_diverged.inc()
+
+    def stage_took(self, stage: str, seconds: float) -> None:
+        self._stages.labels(stage).inc(seconds)
 
     def vad_ran(self, streams: int, frames: int, busy_s: float) -> None:
         self._vad_batch.observe(streams)

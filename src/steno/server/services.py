@@ -20,6 +20,7 @@ from steno.server.live.entry import LiveEntry
 from steno.server.live.live_socket import SocketLimits
 from steno.server.metrics import Metrics
 from steno.server.middleware.auth import bearer_of, key_index_of
+from steno.stage_times import StageTimes
 from steno.translation.translator import Translator
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Services:
     fronts: FrontTable | None = None
     """What all fronts count together; None = this process is the only one."""
     started: float = field(default_factory=time.monotonic)
+
+    def stage_times(self) -> StageTimes:
+        """For one result; its stages are counted in the metrics too."""
+        return StageTimes(self.metrics.stage_took)
 
     def owner_of(self, request: Request) -> str:
         """Whose the request's results are: a digest of its API key; empty, if the server has no keys."""

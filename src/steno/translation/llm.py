@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from steno import tracing
 from steno.errors import TranslationError
 
 if TYPE_CHECKING:
@@ -69,6 +70,11 @@ class Llm:
         Raises:
             TranslationError: no answer, after all retries.
         """
+        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self._settings.model}
+        with tracing.recorded(f"chat {self._settings.model}", attributes, kind="client"):
+            return await self._ask_for_any_format(instructions, question, temperature)
+
+    async def _ask_for_any_format(self, instructions: str, question: str, temperature: float) -> str:
         import openai
 
         while True:
@@ -95,6 +101,8 @@ class Llm:
     ) -> str:
         client = self._client = self._client or self._connect()
         options: dict[str, Any] = {"response_format": response_format} if response_format else {}
+        if (traceparent := tracing.current()) is not None:
+            options["extra_headers"] = {"traceparent": traceparent}
         answer = await client.chat.completions.create(
             model=self._settings.model,
             messages=[{"role": "system", "content": instructions}, {"role": "user", "content": question}],

@@ -66,6 +66,11 @@ def test_the_result_is_what_the_route_responds(server: RunningServer, fixtures: 
     assert (job["state"], job["recording"], job["kind"]) == ("succeeded", "market.flac", kind), job
     assert job["audio_s"] > 1
     assert job["real_time_factor"] > 0
+    timings = job["timings"]
+    assert timings["recognize"] > 0
+    assert timings["total"] <= job["finished_at"] - job["started_at"]
+    assert timings["real_time_factor"] == pytest.approx(timings["total"] / job["audio_s"], abs=0.01)
+    assert ("match" in timings) == (kind == "alignment")
     result = call(server, "GET", f"/{job['id']}/result")
     route = {"subtitles": kind}.get(kind, f"{kind}s")
     direct = httpx.post(

@@ -15,6 +15,7 @@ from recordings import wav
 from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from steno.audio.decode import decode
+from steno.server.http.timings_json import ResultTimings
 
 MODEL = {"moonshine": "moonshine-tiny-en", "sphinx": "pocketsphinx-en-us"}[EMBEDDED]
 
@@ -77,6 +78,12 @@ def test_verbose_json_has_words_and_segments_in_order_and_inside_the_audio(
     assert len(answer.segments) > 3
     assert " ".join(segment.text for segment in answer.segments) == answer.text
     assert " ".join(word.word for word in answer.words) == answer.text
+    timings = ResultTimings.model_validate(answer.model_extra["timings"])  # type: ignore[index]
+    assert timings.recognize > 0
+    assert max(timings.decode, timings.write) < timings.total
+    assert timings.real_time_factor == pytest.approx(timings.total / 30, rel=0.01)
+    assert timings.peak_memory_mb is not None
+    assert timings.peak_memory_mb > 30
 
 
 def test_a_stream_has_deltas_that_add_up_and_arrives_before_the_end_is_recognised(

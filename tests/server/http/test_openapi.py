@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import schemathesis
 from schemathesis.core.transport import Response
 
 from running import RunningServer
+from steno.stage_times import STAGES, TOTALS
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
@@ -45,3 +47,14 @@ def test_real_audio_gets_the_documented_answers(server: RunningServer, fixtures:
         assert answer.status_code == 200
         answer.request.read()
         operation.validate_response(Response.from_httpx(answer, verify=True))
+
+
+def test_every_schema_that_is_named_is_there_and_timings_say_what_they_are(server: RunningServer) -> None:
+    document = server.get("/openapi.json")
+    schemas = document.json()["components"]["schemas"]
+    assert set(re.findall(r'"#/components/schemas/([^"]+)"', document.text)) <= set(schemas)
+    assert schemas["VerboseTranscript"]["properties"]["timings"]["$ref"].endswith("/ResultTimings")
+    timings = schemas["ResultTimings"]
+    assert "summed work" in timings["description"]
+    assert {*STAGES, *TOTALS} == set(timings["properties"])
+    assert all(each["description"] for each in timings["properties"].values())

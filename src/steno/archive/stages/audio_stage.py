@@ -14,6 +14,7 @@ from steno.archive.stages.probe_stage import raw_input, raw_path
 from steno.archive.stages.stage import StageJob, StageOutcome, StagePlan, StageTools
 from steno.errors import EmptyAudioError
 from steno.pipelines.recording_reader import DecoderRun
+from steno.stage_times import StageTimes
 from steno.types import SAMPLE_RATE
 from steno.whole_file import new_file
 
@@ -45,7 +46,7 @@ class AudioStage:
 
         def encode() -> int:
             with new_file(path, lasting=True) as file:
-                return write_flac(file, chunks, report)
+                return write_flac(file, _timed(chunks, job.times), report)
 
         path = job.new_path(".flac")
         try:
@@ -60,6 +61,17 @@ class AudioStage:
             assert audio.duration is not None
             assert audio.time_base is not None
             return {"duration_s": float(audio.duration * audio.time_base)}
+
+
+def _timed(chunks: Iterator[Audio], times: StageTimes) -> Iterator[Audio]:
+    """The chunks: waiting for one is decoding, what is done with it is writing."""
+    while True:
+        with times.measure("decode"):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        with times.measure("write"):
+            yield chunk
 
 
 def write_flac(file: BinaryIO, chunks: Iterator[Audio], report: Callable[[float], None]) -> int:

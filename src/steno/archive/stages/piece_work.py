@@ -53,5 +53,6 @@ async def run_pieces(
                     group.create_task(one(number, piece, audio), name=f"piece {number}")
                 if job.manifest.duration_s is not None:  # reads to the end, so that the decoder is not stopped
                     await spans.read(job.manifest.duration_s, job.manifest.duration_s + 1.0)
+            job.times.add("decode", spans.decode_s)
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None

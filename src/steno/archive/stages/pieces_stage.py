@@ -51,8 +51,10 @@ class PiecesStage:
                 if job.manifest.duration_s:
                     job.report(min(piece.end_s / job.manifest.duration_s, 1.0))
             duration_s = reader.duration_s
-        content = Pieces(duration_s=duration_s, pieces=tuple(pieces), levels_db=levels.decibels(duration_s))
-        write_whole(path := job.new_path(".json"), dump(content), lasting=True)
+        job.times.add_all({"decode": reader.decode_s, "vad": reader.vad_s})
+        with job.times.measure("write"):
+            content = Pieces(duration_s=duration_s, pieces=tuple(pieces), levels_db=levels.decibels(duration_s))
+            write_whole(path := job.new_path(".json"), dump(content), lasting=True)
         speech_s = sum(piece.speech_s for piece in pieces)
         return StageOutcome([path], {"pieces": len(pieces), "speech_s": round(speech_s, 3)})
 

@@ -17,6 +17,7 @@ from steno.archive.piece_recognizer import PieceRecognizer
 from steno.archive.work_log import FinishedStage, WorkLog
 from steno.errors import StageNotReadyError
 from steno.pipelines.recording_reader import RecordingOpener
+from steno.stage_times import StageTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class StageJob:
     tools: StageTools
     report: Callable[[float], None]
     """Gets the share of the stage that is done, in [0, 1]. May be called in other threads."""
+    times: StageTimes = field(default_factory=StageTimes)
+    """Where the time of this run goes."""
 
     def new_path(self, extension: str) -> Path:
         """Where a result goes. Write it with `whole_file`."""

@@ -41,8 +41,10 @@ class TranscriptStage:
 
                 spoken = ((number, piece) for number, piece in enumerate(pieces) if piece.speech is not None)
                 await run_pieces(job, spoken, journal, recognize)
+                job.times.add_all(session.timings_s())
             found = tuple(journal.results.get(number) for number in range(len(pieces)))
-            write_whole(path := job.new_path(".json"), dump(RecognizedPieces(hypotheses=found)), lasting=True)
+            with job.times.measure("write"):
+                write_whole(path := job.new_path(".json"), dump(RecognizedPieces(hypotheses=found)), lasting=True)
         return StageOutcome([path], {"recognized_pieces": sum(each is not None for each in found)})
 
     def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:

@@ -48,8 +48,9 @@ class WordsStage:
                     if words and hypothesis is not None:
                         hypotheses[number] = replace(hypothesis, words=words)
             estimated = sum(bool(each is not None and each.text.strip() and not each.words) for each in hypotheses)
-            content = transcript_of_pieces(pieces, hypotheses)
-            write_whole(path := job.new_path(".json"), dump(content), lasting=True)
+            with job.times.measure("write"):
+                content = transcript_of_pieces(pieces, hypotheses)
+                write_whole(path := job.new_path(".json"), dump(content), lasting=True)
         return StageOutcome([path], {"segments": len(content.segments), "pieces_without_word_times": estimated})
 
     async def _align(
@@ -66,6 +67,7 @@ class WordsStage:
                 return await session.align(audio, texts[number])
 
             await run_pieces(job, ((number, pieces[number]) for number in texts), journal, align)
+            job.times.add_all(session.timings_s())
 
     def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
         return {"confidence": confidence_of(load(TimedTranscript, files[0]).segments)}

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from steno.backends.aligners.base import Align, Alignment
+from steno.engine.job_trace import remote_trace
 from steno.engine.local import LocalClient
 from steno.engine.protocol import Lease
 from steno.engine.queue import Job
@@ -116,6 +117,7 @@ class FrontConnection:
             self._keys |= {key for key in (work.utterance, work.stream) if key is not None}
         deadline = loop.time() + message.timeout_s
         job = Job(work, message.priority, loop.time(), deadline, loop.create_future())
+        job.trace = remote_trace(message.traceparent)
         job.on_start = lambda: self._started(message.job)
         self._jobs[message.job] = job
         job.future.add_done_callback(lambda _: self._settled(message.job, job))

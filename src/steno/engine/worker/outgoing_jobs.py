@@ -68,7 +68,8 @@ class OutgoingJobs:
         known = min(self._sent.get(key, 0), len(work.audio)) if key is not None else 0
         timeout_s = max(job.deadline - asyncio.get_running_loop().time(), 0.0)
         try:
-            connection.send(submit_message(number, job.priority, min(timeout_s, MAX_TIMEOUT_S), work, known))
+            limit_s, parent = min(timeout_s, MAX_TIMEOUT_S), job.trace.parent if job.trace is not None else None
+            connection.send(submit_message(number, job.priority, limit_s, work, known, parent))
         except UnicodeEncodeError:
             job.settle(InvalidRequestError("the text has characters that are not valid Unicode"))
             return

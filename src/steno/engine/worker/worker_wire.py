@@ -60,6 +60,8 @@ class Submit(msgspec.Struct, tag=True, array_like=True, frozen=True):
     audio_from: int
     """The utterance's samples that the worker keeps from earlier jobs; `audio` follows them."""
     audio: bytes
+    traceparent: str | None = None
+    """The span that the job's steps belong to (W3C Trace Context)."""
 
 
 class Cancel(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -208,7 +210,9 @@ async def connect(address: Path) -> Connection:
     return Connection(*await asyncio.open_unix_connection(address))
 
 
-def submit_message(job: int, priority: Priority, timeout_s: float, work: Work, audio_from: int) -> Submit:
+def submit_message(
+    job: int, priority: Priority, timeout_s: float, work: Work, audio_from: int, traceparent: str | None = None
+) -> Submit:
     """The message that submits `work`, of which the worker has the first `audio_from` samples."""
     audio = np.ascontiguousarray(work.audio[audio_from:], np.float32).tobytes()
     if isinstance(work, Align):
@@ -217,7 +221,7 @@ def submit_message(job: int, priority: Priority, timeout_s: float, work: Work, a
         described = Recognition(
             work.language, work.context, work.words, work.utterance, work.final, work.stream, work.stable
         )
-    return Submit(job, priority, timeout_s, described, audio_from, audio)
+    return Submit(job, priority, timeout_s, described, audio_from, audio, traceparent)
 
 
 def work_of(message: Submit, audio: np.ndarray, prefix: str) -> Work:

@@ -9,7 +9,9 @@ from pydantic import BaseModel
 from steno.alignment.timed_lines import LineStatus, TimedLine
 from steno.languages import name_of
 from steno.pipelines.known_text import LineAlignment, Method
+from steno.server.http.timings_json import ResultTimings, timings_json
 from steno.server.http.transcript_json import WireWord, wire_word
+from steno.stage_times import StageTimes
 from steno.types import Segment
 
 
@@ -51,11 +53,12 @@ class AlignmentAnswer(BaseModel):
     drift: WireDrift | None
     """Null if there are too few lines to tell."""
     audio_s: float
-    timings: dict[str, float]
-    """Seconds of each step."""
+    timings: ResultTimings
+    """With the further steps `match`, `align_lines` and `decode_again`."""
 
 
-def alignment_answer(done: LineAlignment) -> AlignmentAnswer:
+def alignment_answer(done: LineAlignment, times: StageTimes) -> AlignmentAnswer:
+    """`times`: of the work."""
     drift = done.drift
     return AlignmentAnswer(
         lines=[_wire_line(line) for line in done.lines],
@@ -72,7 +75,7 @@ def alignment_answer(done: LineAlignment) -> AlignmentAnswer:
         if drift
         else None,
         audio_s=round(done.audio_s, 3),
-        timings={step: round(seconds, 4) for step, seconds in done.timings_s.items()},
+        timings=timings_json(times, done.audio_s),
     )
 
 

@@ -15,7 +15,7 @@ from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import AlignmentForm
 from steno.server.http.openapi import ALIGNMENT, REFUSALS
 from steno.server.http.recording_work import RecordingCall, RecordingWork
-from steno.server.http.transcript_json import MAX_HEADER_CHARS, server_timing
+from steno.server.http.transcript_json import MAX_HEADER_CHARS
 from steno.server.services import Services, services_of
 
 router = APIRouter(tags=["audio"], route_class=FormRoute)
@@ -46,25 +46,27 @@ async def _align(form: AlignmentForm, call: RecordingCall) -> Answer:
         await call.ticket.ready()
         done = await alignment.run(call.report)
         call.measured(done.audio_s)
-    return await asyncio.to_thread(_format, form, done, services)
+        call.times.add_all(done.timings_s)
+    return await asyncio.to_thread(_format, form, done, call)
 
 
 ALIGNMENT_WORK = RecordingWork("alignment", AlignmentForm, _options, _align)
 
 
-def _format(form: AlignmentForm, done: LineAlignment, services: Services) -> Answer:
+def _format(form: AlignmentForm, done: LineAlignment, call: RecordingCall) -> Answer:
     """Runs in a thread: the words of hours take tenths of a second."""
-    headers = {
-        "Server-Timing": server_timing(done.timings_s),
-        "X-Alignment-Method": done.method,
-        "X-Match-Ratio": f"{done.match_ratio:.3f}",
-    }
+    with call.times.measure("write"):
+        return _formatted(form, done, call)
+
+
+def _formatted(form: AlignmentForm, done: LineAlignment, call: RecordingCall) -> Answer:
+    headers = {"X-Alignment-Method": done.method, "X-Match-Ratio": f"{done.match_ratio:.3f}"}
     if done.warnings:
         text = "; ".join(done.warnings).encode("ascii", "replace").decode()
         headers["X-Steno-Warnings"] = text[:MAX_HEADER_CHARS]
     if form.response_format == "json":
-        return Answer(alignment_answer(done).model_dump_json().encode(), "application/json", headers)
+        return Answer(alignment_answer(done, call.times).model_dump_json().encode(), "application/json", headers)
     file = LINE_FILES[form.response_format]
-    style = services.style(form.max_line_chars, form.max_lines)
+    style = call.services.style(form.max_line_chars, form.max_lines)
     text = render_lines(form.response_format, line_segments(done.lines), style, done.audio_s, done.language)
     return Answer(text.encode(), file.media_type, headers, file.extension)

@@ -28,7 +28,7 @@ from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import MAX_CONTEXT, TranslationForm
 from steno.server.http.headered_samples import HeaderedSamples
 from steno.server.http.openapi import CAPTIONS, REFUSALS
-from steno.server.http.transcript_json import server_timing, wire_segment
+from steno.server.http.transcript_json import wire_segment
 from steno.server.http.translations import translations
 from steno.server.services import Services, services_of
 from steno.types import Segment, Transcript
@@ -79,11 +79,14 @@ async def asr(
     language = check_language(query.language, engine.capabilities, engine.backend.name)
     context = query.initial_prompt if engine.capabilities.context else ""
     options = FileOptions(language, context, words=query.output != "txt")
+    times = services.stage_times()
     transcript = await (await upload.begin(request, file.file, options, services)).transcript()
-    headers = {"Server-Timing": server_timing(transcript.timings_s)}
-    if query.initial_prompt and not context:
-        headers["X-Steno-Ignored"] = "initial_prompt"
-    return await asyncio.to_thread(_answer, query, transcript, headers, services, audio_file.filename)
+    times.add_all(transcript.timings_s)
+    headers = {"X-Steno-Ignored": "initial_prompt"} if query.initial_prompt and not context else {}
+    with times.measure("write"):
+        response = await asyncio.to_thread(_answer, query, transcript, headers, services, audio_file.filename)
+    response.headers["Server-Timing"] = times.header()
+    return response
 
 
 @router.post("/detect-language", responses=REFUSALS)

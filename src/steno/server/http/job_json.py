@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from steno.jobs.job import JobState, StoredJob
+from steno.server.http.timings_json import ResultTimings
 
 RECOGNITION = "recognize"
 MAX_OPTION_CHARS = 200
@@ -52,6 +53,8 @@ class JobJson(BaseModel):
     """Share of the step that is done, in [0, 1]."""
     real_time_factor: float | None = None
     """Seconds of work for a second of audio."""
+    timings: ResultTimings | None = None
+    """Where the time of the last attempt went, if the job has succeeded."""
     time_left_s: float | None = None
     """Estimate for the recognition of the rest."""
     error: JobError | None = None
@@ -83,6 +86,7 @@ def job_json(job: StoredJob) -> JobJson:
         progress=round(job.progress, 4),
         real_time_factor=factor,
         time_left_s=left_s,
+        timings=ResultTimings.model_validate(job.timings) if job.timings else None,
         error=JobError(code=failure.code, message=failure.message, param=failure.param) if failure else None,
         callback=JobCallback(
             url=job.callback_url,

@@ -18,6 +18,7 @@ from steno.server.http.alignments import ALIGNMENT_WORK
 from steno.server.http.forms import RecordingForm
 from steno.server.http.recording_work import RecordingCall, RecordingWork
 from steno.server.http.subtitles import SUBTITLES
+from steno.server.http.timings_json import timings_json
 from steno.server.http.transcriptions import TRANSCRIPTION
 from steno.server.http.translations import TRANSLATION_WORK
 from steno.server.http.upload import ALIASES
@@ -58,9 +59,11 @@ class RecordingJobs:
             progress.audio_s = audio_s
 
         with recording.open("rb") as file:  # opening a local file is quick
-            call = RecordingCall(file, ticket, self._services, progress.report, measured)
-            answer = await self._work.run(self._form(job.options), call)
-        return JobResult(answer.body, answer.media_type, dict(answer.headers), answer.extension)
+            times = self._services.stage_times()
+            call = RecordingCall(file, ticket, self._services, times, progress.report, measured)
+            answer = await self._work.perform(self._form(job.options), call)
+        timings = timings_json(times, progress.audio_s or 0.0).model_dump(exclude_none=True)
+        return JobResult(answer.body, answer.media_type, dict(answer.headers), answer.extension, timings)
 
     @property
     def _services(self) -> Services:

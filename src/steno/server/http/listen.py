@@ -20,7 +20,6 @@ from steno.server.http.error_response import request_id_of
 from steno.server.http.form_fields import storing
 from steno.server.http.headered_samples import HeaderedSamples
 from steno.server.http.listen_options import ListenOptions, listen_options
-from steno.server.http.transcript_json import server_timing
 from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services, services_of
 from steno.types import Transcript
@@ -67,10 +66,15 @@ async def listen(request: Request, services: Annotated[Services, Depends(service
         file, sha256, head = await _received(request)
     raw = options.raw if head and file_format(head) is None else None
     recording = file.file if raw is None else cast("BinaryIO", HeaderedSamples(file.file, raw))
+    times = services.stage_times()
     transcription = await upload.begin(request, recording, options.file, services)
     receipt = Receipt(request_id_of(request.scope), sha256, datetime.now(UTC))
     transcript = await transcription.transcript()
-    return await asyncio.to_thread(_answer, transcript, options, receipt)
+    times.add_all(transcript.timings_s)
+    with times.measure("write"):
+        response = await asyncio.to_thread(_answer, transcript, options, receipt)
+    response.headers["Server-Timing"] = times.header()
+    return response
 
 
 def _kind(request: Request) -> str:
@@ -130,7 +134,5 @@ def _digest(file: BinaryIO) -> tuple[str, bytes]:
 def _answer(transcript: Transcript, options: ListenOptions, receipt: Receipt) -> Response:
     """In a thread: hours of words take a while."""
     body = JSON.dump_json(listen_answer(transcript, options, receipt))  # `json` holds the GIL five times as long
-    headers = {"Server-Timing": server_timing(transcript.timings_s)}
-    if options.ignored:
-        headers["X-Steno-Ignored"] = ", ".join(options.ignored)
+    headers = {"X-Steno-Ignored": ", ".join(options.ignored)} if options.ignored else {}
     return Response(body, media_type="application/json", headers=headers)

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from steno.server.http.error_response import documented
+from steno.server.http.transcript_json import JsonTranscript, VerboseTranscript
 from steno.server.middleware.path_prefix import local_path
 
 
@@ -36,19 +37,13 @@ _CAPTIONS = {
     "text/plain": _TEXT,
     "text/tab-separated-values": _TEXT,
 }
-_JSON = {
-    "schema": {
-        "anyOf": [
-            {"$ref": "#/components/schemas/JsonTranscript"},
-            {"$ref": "#/components/schemas/VerboseTranscript"},
-        ]
-    }
-}
+_JSON = JsonTranscript | VerboseTranscript
 
 TRANSCRIPT: Responses = {
     200: {
         "description": "The transcript, in the requested format.",
-        "content": {"application/json": _JSON, "text/event-stream": _TEXT, **_CAPTIONS},
+        "model": _JSON,
+        "content": {"text/event-stream": _TEXT, **_CAPTIONS},
     }
 }
 EVENTS: Responses = {200: {"content": {"text/event-stream": _TEXT}}}
@@ -90,6 +85,7 @@ JOB_FORM = {
 TRANSLATION: Responses = {
     200: {
         "description": "The translation, in the requested format.",
-        "content": {"application/json": _JSON, **_CAPTIONS},
+        "model": _JSON,
+        "content": _CAPTIONS,
     }
 }

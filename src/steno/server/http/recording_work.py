@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 
 from fastapi import Request, Response
@@ -16,6 +16,7 @@ from steno.server.http.answer import Answer
 from steno.server.http.forms import RecordingForm
 from steno.server.middleware.upload_admission import admitted_upload_of
 from steno.server.services import Services
+from steno.stage_times import StageTimes
 from steno.types import Transcript
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class RecordingCall:
     recording: BinaryIO
     ticket: Ticket
     services: Services
+    times: StageTimes
     report: Report = lambda step, part: None
     measured: Callable[[float], None] = lambda audio_s: None
     """Gets the length of the recording in seconds, once all of it is decoded."""
@@ -48,6 +50,7 @@ class RecordingCall:
             await self.ticket.ready()
             made = await transcription.transcript(lambda done_s: self._recognized(done_s, transcription.total_s))
             self.measured(made.duration_s)
+            self.times.add_all(made.timings_s)
             return made
 
     def _recognized(self, done_s: float, total_s: float | None) -> None:
@@ -74,11 +77,17 @@ class RecordingWork(Generic[F]):
         headers = await upload.ignored(request, form, services)
         self.check(form, services)
         file = await upload.recording_of(request, form, services)
-        call = RecordingCall(file.file, admitted_upload_of(request.scope).ticket, services)
+        ticket = admitted_upload_of(request.scope).ticket
+        call = RecordingCall(file.file, ticket, services, services.stage_times())
         if services.results is None:
-            return (await self.run(form, call)).response(headers, file.filename)
+            return (await self.perform(form, call)).response(headers, file.filename)
         answer, status = await self._through_cache(services.results, request, form, call)
         return answer.response({**headers, "Cache-Status": status}, file.filename)
+
+    async def perform(self, form: F, call: RecordingCall) -> Answer:
+        """Do the work, and say in a header where its time went."""
+        answer = await self.run(form, call)
+        return replace(answer, headers={**answer.headers, "Server-Timing": call.times.header()})
 
     async def _through_cache(
         self, results: ResultCache, request: Request, form: F, call: RecordingCall
@@ -89,7 +98,7 @@ class RecordingWork(Generic[F]):
         known = None if "no-cache" in wish or "no-store" in wish else await results.get(key)
         if known is not None:
             return known, "steno; hit"
-        answer = await self.run(form, call)
+        answer = await self.perform(form, call)
         is_lasting = "no-store" not in wish and "X-Untranslated" not in answer.headers
         stored = is_lasting and await results.put(key, answer)
         reason = "request" if "no-" in wish else "miss"

@@ -40,14 +40,15 @@ def _options(form: SubtitleForm, services: Services) -> FileOptions:
 
 async def _subtitle(form: SubtitleForm, call: RecordingCall) -> Answer:
     transcript = await call.transcribe(_options(form, call.services))
-    return await asyncio.to_thread(_format, form, transcript, call.services)
+    return await asyncio.to_thread(_format, form, transcript, call)
 
 
 SUBTITLES = RecordingWork("subtitles", SubtitleForm, _options, _subtitle)
 
 
-def _format(form: SubtitleForm, transcript: Transcript, services: Services) -> Answer:
+def _format(form: SubtitleForm, transcript: Transcript, call: RecordingCall) -> Answer:
     """Runs in a thread: the cues of four hours take most of a second."""
-    made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
-    headers = result_headers(transcript)
-    return caption_answer(made.cues, form.response_format, made.timing, headers, language=transcript.language)
+    with call.times.measure("write"):
+        made = subtitles_of(transcript, call.services.style(form.max_line_chars, form.max_lines), form.mode)
+        headers = result_headers(transcript)
+        return caption_answer(made.cues, form.response_format, made.timing, headers, language=transcript.language)

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from steno.languages import name_of
 from steno.pipelines.subtitle import words_of
+from steno.server.http.timings_json import ResultTimings, timings_json
+from steno.stage_times import StageTimes
 from steno.types import Segment, Transcript, Word
 
 MAX_HEADER_CHARS = 1000
@@ -40,6 +42,8 @@ class JsonTranscript(BaseModel):
     logprobs: list[LogProb] | None = None
     warnings: list[str] | None = None
     """Damage found in the recording."""
+    timings: ResultTimings | None = None
+    """In documents of `steno transcribe --timings`."""
 
 
 class DoneEvent(JsonTranscript):
@@ -83,7 +87,7 @@ class VerboseTranscript(BaseModel):
     segments: list[WireSegment] | None = None
     words: list[WireWord] | None = None
     usage: Usage
-    timings: dict[str, float]
+    timings: ResultTimings
     warnings: list[str] | None = None
     """Damage found in the recording."""
 
@@ -107,8 +111,8 @@ def done_event(transcript: Transcript, *, logprobs: bool) -> DoneEvent:
     return DoneEvent.model_construct(**dict(json_transcript(transcript, logprobs=logprobs)))
 
 
-def verbose_transcript(transcript: Transcript, granularities: set[str]) -> VerboseTranscript:
-    """Include segments and words as requested; segments alone by default, as OpenAI does."""
+def verbose_transcript(transcript: Transcript, granularities: set[str], times: StageTimes) -> VerboseTranscript:
+    """Include segments and words as requested; segments alone by default, as OpenAI does. `times`: of the work."""
     wants_segments = "segment" in granularities or not granularities
     return VerboseTranscript(
         language=name_of(transcript.language or "").lower(),
@@ -117,7 +121,7 @@ def verbose_transcript(transcript: Transcript, granularities: set[str]) -> Verbo
         segments=[wire_segment(segment) for segment in transcript.segments] if wants_segments else None,
         words=[wire_word(word) for word in words_of(transcript.segments)] if "word" in granularities else None,
         usage=usage_of(transcript),
-        timings={stage: round(seconds, 4) for stage, seconds in transcript.timings_s.items()},
+        timings=timings_json(times, transcript.duration_s),
         warnings=list(transcript.warnings) or None,
     )
 
@@ -142,17 +146,9 @@ def wire_segment(segment: Segment) -> WireSegment:
     )
 
 
-def server_timing(timings_s: dict[str, float]) -> str:
-    """The `Server-Timing` header: https://www.w3.org/TR/server-timing/"""
-    return ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in timings_s.items())
-
-
 def result_headers(transcript: Transcript) -> dict[str, str]:
     """Response headers about the transcript, the same for every format."""
-    headers = {"Server-Timing": server_timing(transcript.timings_s)}
-    if transcript.warnings:
-        headers["X-Steno-Warnings"] = "; ".join(transcript.warnings)[:MAX_HEADER_CHARS]
-    return headers
+    return {"X-Steno-Warnings": "; ".join(transcript.warnings)[:MAX_HEADER_CHARS]} if transcript.warnings else {}
 
 
 def segment_event(segment: Segment) -> dict[str, Any]:

@@ -43,7 +43,8 @@ async def transcriptions(request: Request, form: FormDep, services: ServicesDep)
         return await TRANSCRIPTION.respond(request, form, services)
     headers = await upload.ignored(request, form, services)
     transcription = await _begin(request, form, services)
-    return _event_stream(_openai_events(transcription, request, logprobs=bool(form.include)), headers)
+    events = _openai_events(transcription, request, logprobs=bool(form.include))
+    return _event_stream(_timed(events, transcription, services), headers)
 
 
 @router.post("/v1/audio/transcriptions/stream", response_class=Response, responses={**EVENTS, **REFUSALS})
@@ -51,7 +52,7 @@ async def transcriptions_stream(request: Request, form: FormDep, services: Servi
     """Transcribe a recording as server-sent events of the older dialect: `{text, language, is_final, chunk_index}`."""
     transcription = await _begin(request, form, services)
     headers = await upload.ignored(request, form, services)
-    return _event_stream(_older_events(transcription, request), headers)
+    return _event_stream(_timed(_older_events(transcription, request), transcription, services), headers)
 
 
 async def _begin(request: Request, form: TranscriptionForm, services: Services) -> FileTranscription:
@@ -68,14 +69,19 @@ def _options(form: TranscriptionForm, services: Services) -> FileOptions:
 
 async def _transcribe(form: TranscriptionForm, call: RecordingCall) -> Answer:
     transcript = await call.transcribe(_options(form, call.services))
-    return await asyncio.to_thread(_format, form, transcript, call.services)
+    return await asyncio.to_thread(_format, form, transcript, call)
 
 
 TRANSCRIPTION = RecordingWork("transcription", TranscriptionForm, _options, _transcribe)
 
 
-def _format(form: TranscriptionForm, transcript: Transcript, services: Services) -> Answer:
+def _format(form: TranscriptionForm, transcript: Transcript, call: RecordingCall) -> Answer:
     """Runs in a thread: formatting takes up to a second."""
+    with call.times.measure("write"):
+        return _formatted(form, transcript, call)
+
+
+def _formatted(form: TranscriptionForm, transcript: Transcript, call: RecordingCall) -> Answer:
     headers = result_headers(transcript)
     match form.response_format:
         case "text":
@@ -83,9 +89,9 @@ def _format(form: TranscriptionForm, transcript: Transcript, services: Services)
         case "json":
             return json_answer(json_transcript(transcript, logprobs=bool(form.include)), headers)
         case "verbose_json":
-            return json_answer(verbose_transcript(transcript, set(form.granularities or ())), headers)
+            return json_answer(verbose_transcript(transcript, set(form.granularities or ()), call.times), headers)
         case captions:
-            made = subtitles_of(transcript, services.style(form.max_line_chars, form.max_lines), form.mode)
+            made = subtitles_of(transcript, call.services.style(form.max_line_chars, form.max_lines), form.mode)
             return caption_answer(made.cues, captions, made.timing, headers, language=transcript.language)
 
 
@@ -93,6 +99,15 @@ def _event_stream(events: AsyncIterator[bytes], headers: dict[str, str]) -> Stre
     # nginx buffers event streams unless this header disables it.
     headers = {**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingResponse(sse.with_pings(events), media_type="text/event-stream", headers=headers)
+
+
+async def _timed(
+    events: AsyncIterator[bytes], transcription: FileTranscription, services: Services
+) -> AsyncIterator[bytes]:
+    """The events; the metrics get the seconds of their stages at the end."""
+    async for event in events:
+        yield event
+    services.stage_times().add_all(transcription.timings_s())
 
 
 async def _openai_events(transcription: FileTranscription, request: Request, *, logprobs: bool) -> AsyncIterator[bytes]:

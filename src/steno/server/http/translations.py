@@ -71,8 +71,9 @@ async def _translate(form: TranslationForm, call: RecordingCall) -> Answer:
     languages = LanguagePair(options.target, transcript.language, options.glossary, temperature)
     if is_captions:
         return await _captions(form, call, transcript, languages)
-    done = await translate_transcript(transcript, services.translator, languages, call.ticket)
-    return await asyncio.to_thread(_format, form, done, result_headers(transcript))
+    with call.times.measure("translate"):
+        done = await translate_transcript(transcript, services.translator, languages, call.ticket)
+    return await asyncio.to_thread(_format, form, done, call)
 
 
 TRANSLATION_WORK = RecordingWork("translation", TranslationForm, _options, _translate)
@@ -82,23 +83,30 @@ async def _captions(
     form: TranslationForm, call: RecordingCall, transcript: Transcript, languages: LanguagePair
 ) -> Answer:
     style = call.services.style(form.max_line_chars, form.max_lines)
-    subtitles = await asyncio.to_thread(subtitles_of, transcript, style, form.mode)
+    with call.times.measure("write"):
+        made = await asyncio.to_thread(subtitles_of, transcript, style, form.mode)
     translator, ticket = call.services.translator, call.ticket
-    done = await translate_cues(subtitles.cues, translator, languages, style, bilingual=form.bilingual, ticket=ticket)
+    with call.times.measure("translate"):
+        done = await translate_cues(made.cues, translator, languages, style, bilingual=form.bilingual, ticket=ticket)
     headers = {**result_headers(transcript), **_flags(done.untranslated)}
-    form_name: FormatName = "vtt" if form.response_format == "vtt" else "srt"
-    return await asyncio.to_thread(
-        caption_answer, done.cues, form_name, subtitles.timing, headers, language=languages.target
-    )
+    name: FormatName = "vtt" if form.response_format == "vtt" else "srt"
+    with call.times.measure("write"):
+        return await asyncio.to_thread(caption_answer, done.cues, name, made.timing, headers, language=languages.target)
 
 
-def _format(form: TranslationForm, done: TranslatedTranscript, headers: dict[str, str]) -> Answer:
-    headers = {**headers, **_flags(done.untranslated)}
+def _format(form: TranslationForm, done: TranslatedTranscript, call: RecordingCall) -> Answer:
+    """Runs in a thread."""
+    with call.times.measure("write"):
+        return _formatted(form, done, call)
+
+
+def _formatted(form: TranslationForm, done: TranslatedTranscript, call: RecordingCall) -> Answer:
+    headers = {**result_headers(done.transcript), **_flags(done.untranslated)}
     if form.response_format == "text":
         return text_answer(done.transcript.text, headers)
     if form.response_format == "json":
         return json_answer(json_transcript(done.transcript, logprobs=False), headers)
-    verbose = verbose_transcript(done.transcript, {"segment"})
+    verbose = verbose_transcript(done.transcript, {"segment"}, call.times)
     verbose.task = "translate"
     for segment in verbose.segments or []:
         segment.translated = segment.id not in done.untranslated

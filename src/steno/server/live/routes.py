@@ -15,6 +15,7 @@ from loguru import logger
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from steno import tracing
 from steno.errors import AuthenticationError, OverloadedError, RetryableError, StenoError, UnavailableError
 from steno.pipelines.live.live_stream import LiveStream
 from steno.server.http.error_response import response_of, status_of
@@ -25,6 +26,7 @@ from steno.server.live.dialects.native import NativeFactory
 from steno.server.live.dialects.openai import OPENAI_REALTIME
 from steno.server.live.live_socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, LiveSocket, SessionEnd, close
 from steno.server.middleware.refusal import address_of
+from steno.server.middleware.request_span import request_span
 from steno.server.services import Services, services_of
 
 LANGUAGES: tuple[tuple[str, DialectFactory], ...] = (
@@ -39,7 +41,12 @@ router = APIRouter()
 async def converse(socket: WebSocket, language: DialectFactory) -> None:
     """One live session, from the handshake on. Whatever goes wrong is logged, and told in the client's own dialect."""
     session_id = uuid.uuid4().hex
-    with logger.contextualize(request_id=session_id):
+    with (
+        request_span(socket.scope, session_id) as span,
+        logger.contextualize(request_id=session_id, **tracing.logged(span)),
+    ):
+        if span is not None:
+            span.rename(f"live {language.name}")
         try:
             await _open(socket, language, session_id)
         except StenoError as error:

@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from steno.server.http import error_response
 from steno.server.metrics import Metrics
 from steno.server.middleware.path_prefix import local_path
+from steno.server.middleware.request_span import QUIET, finish_span, request_span
+from steno.tracing import logged
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 """Header of every response: a response may contain client data, which a browser must not interpret as HTML."""
-QUIET = ("/health", "/ready", "/metrics")
-"""Polled every few seconds by monitoring, so logged at DEBUG."""
 
 
 class RequestContext:
@@ -45,7 +45,7 @@ class RequestContext:
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 
-        with logger.contextualize(request_id=request_id):
+        with request_span(scope, request_id) as span, logger.contextualize(request_id=request_id, **logged(span)):
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception as error:  # noqa: BLE001 - the outermost boundary: logged, and sent as a response
@@ -54,6 +54,8 @@ class RequestContext:
                     await response(scope, receive, send_with_id)
             finally:
                 self._record(scope, status, loop.time() - began)
+                if span is not None:
+                    finish_span(span, scope, status)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
