@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
+
+from http_thread import HttpThread
 
 LARGE = ".safetensors"
 """Files of this kind are kept as the hub keeps large files: elsewhere, by their SHA-256."""
@@ -44,28 +45,20 @@ class HubServer:
     """Tokens that came to the place of the large files, which is not to know them."""
 
     def __enter__(self) -> HubServer:
-        self._hub = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._store = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._threads = [
-            threading.Thread(target=server.serve_forever, args=(0.01,)) for server in (self._hub, self._store)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._hub, self._store = HttpThread(_handler(self)), HttpThread(_handler(self))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for server, thread in zip((self._hub, self._store), self._threads, strict=True):
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        for server in (self._hub, self._store):
+            server.stop()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._hub.server_port}"
+        return self._hub.url
 
     @property
     def store_url(self) -> str:
-        return f"http://127.0.0.1:{self._store.server_port}"
+        return self._store.url
 
     def fetched(self) -> list[tuple[str, str | None]]:
         """The files whose bytes were asked for, with the Range."""

@@ -6,9 +6,11 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, TypeAlias
+
+from http_thread import HttpThread
 
 Lines: TypeAlias = list[dict[str, Any]]
 """The `lines` of a request: `{"i": 1, "text": "…"}`."""
@@ -89,24 +91,14 @@ class LlmServer:
 
             def log_message(self, format: str, *args: object) -> None: ...
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """A client that has given up is no news."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self._server = HttpThread(Handler)
+        self.url = f"{self._server.url}/v1"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
 
     def serve(self, handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
         with self._lock:

@@ -8,12 +8,11 @@ import pty
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pylrc
@@ -21,6 +20,7 @@ import pytest
 import srt
 
 from command_line import run_command
+from http_thread import HttpThread
 from recordings import repeated
 from running import PATIENCE_S, RunningServer, until
 from steno.client import Client
@@ -233,14 +233,8 @@ def web_server(folder: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as web:
-        thread = threading.Thread(target=web.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{web.server_port}"
-        finally:
-            web.shutdown()
-            thread.join()
+    with HttpThread(partial(Quiet, directory=str(folder))) as web:
+        yield web.url
 
 
 def test_a_url_takes_the_place_of_a_file(server: RunningServer, fixtures: Path, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from urllib.parse import unquote, urlsplit
+
+from http_thread import HttpThread
 
 HOST = "127.0.0.2"
 """Its own address of the loopback network (Linux), so that tests can allow it and refuse 127.0.0.1."""
@@ -27,18 +29,13 @@ class WebServer:
         self.ended = threading.Event()
 
     def __enter__(self) -> WebServer:
-        self._server = ThreadingHTTPServer((HOST, 0), _handler(self))
-        self._server.daemon_threads = True
-        self.url = f"http://{HOST}:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._server = HttpThread(_handler(self), HOST)
+        self.url = self._server.url
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.ended.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
 
 
 def _handler(web: WebServer) -> type[BaseHTTPRequestHandler]:
