@@ -12,7 +12,7 @@ from steno.errors import StenoError
 from steno.server.http.error_response import request_id_of, status_of
 from steno.server.middleware.path_prefix import local_path
 
-PATH = "/v1/listen"
+PATHS = ("/v1/listen", "/v2/listen")
 REQUEST_ID, ERROR = "dg-request-id", "dg-error"
 MAX_HEADER = 500
 ERR_CODES = {
@@ -43,13 +43,13 @@ def headers_of(request_id: str, message: str | None = None) -> dict[str, str]:
 
 
 class DeepgramAnswers:
-    """Gives every HTTP answer below `/v1/listen` Deepgram's headers, and every error its body, whoever refused."""
+    """Gives every HTTP answer of Deepgram's addresses its headers, and every error its body, whoever refused."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and local_path(scope) == PATH:
+        if scope["type"] == "http" and local_path(scope) in PATHS:
             send = _Translated(scope, send).send
         await self._app(scope, receive, send)
 

@@ -269,7 +269,7 @@ class LiveSocket:
     async def _send(self, messages: Sequence[Message]) -> None:
         for message in messages:
             async with asyncio.timeout(self._limits.slow_reader_s):
-                await self._socket.send_text(_json(message))
+                await self._socket.send_text(_json(self._dialect.outgoing(message)))
 
 
 def _json(message: Message) -> str:

@@ -22,6 +22,7 @@ from steno.server.http.error_response import response_of, status_of
 from steno.server.live.connection import connection_of
 from steno.server.live.dialects.base import Dialect, DialectFactory, Handshake, ServerFacts
 from steno.server.live.dialects.deepgram import DeepgramFactory
+from steno.server.live.dialects.flux import FluxFactory
 from steno.server.live.dialects.native import NativeFactory
 from steno.server.live.dialects.openai import OPENAI_REALTIME
 from steno.server.live.live_socket import FAREWELL_S, INTERNAL, POLICY, TRY_AGAIN, LiveSocket, SessionEnd, close
@@ -33,6 +34,7 @@ LANGUAGES: tuple[tuple[str, DialectFactory], ...] = (
     ("/ws/transcribe", NativeFactory()),
     ("/v1/realtime", OPENAI_REALTIME),
     ("/v1/listen", DeepgramFactory()),
+    ("/v2/listen", FluxFactory()),
 )
 
 router = APIRouter()
@@ -95,7 +97,7 @@ async def _run(
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
                 for message in dialect.complaint(failure):
-                    await socket.send_json(message)
+                    await socket.send_json(dialect.outgoing(message))
         return SessionEnd(reason, INTERNAL, failure)
     finally:
         shutting_down.cancel()

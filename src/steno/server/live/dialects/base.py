@@ -130,6 +130,9 @@ class Dialect(Protocol):
     def encode(self, event: LiveEvent) -> Sequence[Message]:
         """The messages for an event; most events have none."""
 
+    def outgoing(self, message: Message) -> Message:
+        """The message as it is sent. Called once for each, in the order in which they are sent."""
+
     def farewell(self, audio_s: float) -> Sequence[Message]:
         """The last message if the client asked to close. `audio_s`: seconds of audio received."""
 

@@ -17,7 +17,6 @@ from steno.errors import InvalidRequestError, StenoError
 from steno.pipelines.live.live_options import LiveOptions, ignored
 from steno.pipelines.live.notices import Draining, Failed, LiveEvent
 from steno.server.http.deepgram_answer import model_info, model_uuid, timestamp, wire_word
-from steno.server.http.deepgram_error import headers_of, refusal_of
 from steno.server.live.dialects.base import (
     AudioInput,
     Close,
@@ -31,14 +30,12 @@ from steno.server.live.dialects.base import (
     Reply,
     ServerFacts,
 )
+from steno.server.live.dialects.deepgram_handshake import DeepgramHandshake
 from steno.server.live.dialects.deepgram_options import DeepgramOptions, check_model, checked, new_terms, wishes_of
-from steno.server.live.dialects.frames import MAX_JSON_BYTES, object_of, rounded
-from steno.server.middleware.auth import bearer
+from steno.server.live.dialects.frames import object_of, rounded
 from steno.streaming.events import AssumedSilence, AudioProgress, Final, Partial, Silence, SpeechStarted
 from steno.types import Word
 
-SCHEMES = ("token", "bearer")
-"""Scheme of the `Authorization` header. A browser offers the subprotocols `["token", KEY]` instead."""
 CHANNEL = [0, 1]
 """The first of one."""
 MAX_ECHO = 200
@@ -50,7 +47,7 @@ class SchemaError(InvalidRequestError):
     """The SDK's name for an unknown text message."""
 
 
-class DeepgramFactory:
+class DeepgramFactory(DeepgramHandshake):
     """See the module.
 
     Args:
@@ -59,31 +56,14 @@ class DeepgramFactory:
 
     name = "deepgram"
     idle_s: float | None = 10.0
-    max_text_bytes = MAX_JSON_BYTES
-    refuses_over_socket = False
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-
-    def key_of(self, handshake: Handshake) -> str | None:
-        offered = list(handshake.subprotocols)
-        after = offered[1] if len(offered) > 1 and offered[0].lower() in SCHEMES else None
-        return bearer(handshake.headers.get("authorization", ""), SCHEMES) or after
-
-    def subprotocol_of(self, handshake: Handshake) -> str | None:
-        first = next(iter(handshake.subprotocols), "")
-        return first if first.lower() in SCHEMES else None
 
     def open(self, handshake: Handshake, opening: ServerFacts) -> DeepgramDialect:
         wishes = wishes_of(handshake.query)
         model_id = check_model(wishes.model, opening.check_model)
         return DeepgramDialect(opening, checked(wishes, opening.check), model_id, self._now())
-
-    def refusal(self, error: StenoError, request_id: str) -> Message:
-        return refusal_of(error, request_id)
-
-    def headers(self, request_id: str, error: StenoError | None = None) -> Mapping[str, str]:
-        return headers_of(request_id, None if error is None else refusal_of(error, request_id)["err_msg"])
 
 
 class DeepgramDialect:
@@ -140,6 +120,9 @@ class DeepgramDialect:
                 return [_error(event.error)]
             case _:
                 return ended
+
+    def outgoing(self, message: Message) -> Message:
+        return message
 
     def farewell(self, audio_s: float) -> Sequence[Message]:
         return [

@@ -89,7 +89,7 @@ def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
     Raises:
         InvalidRequestError: an option is unknown, invalid or not supported.
     """
-    asked = _gathered(query)
+    asked = gathered(query, KNOWN, LACKING, REPEATED)
     single = {name: values[0] for name, values in asked.items()}
     for name in (*AS_WRITTEN, "mip_opt_out", "no_delay"):
         flag(single, name)
@@ -97,7 +97,7 @@ def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
         raise wrong("version", single["version"], "'latest'; a model has one version here")
     if single.get("channels", "1") != "1":
         raise wrong("channels", single["channels"], "1: audio is mono here")
-    encoding, sample_rate = _format(single)
+    encoding, sample_rate = audio_format(single)
     endpointing, silence_ms = _endpointing(single.get("endpointing"))
     language = single.get("language")
     multilingual = language == "multi"
@@ -183,20 +183,33 @@ def _check_features(features: object) -> None:
             raise UnsupportedFeatureError(f"{name} is not to be had here", param=name)
 
 
-def _gathered(query: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+def gathered(
+    query: Sequence[tuple[str, str]], known: Sequence[str], unsupported: Sequence[str], repeated: Sequence[str]
+) -> dict[str, list[str]]:
+    """The values of each option.
+
+    Args:
+        known: options that are supported.
+        unsupported: options that may only be `false`.
+        repeated: options that may have several values.
+
+    Raises:
+        InvalidRequestError: an option is neither, or is given more than once, or is not supported.
+    """
     asked: dict[str, list[str]] = {}
     for name, value in query:
-        if name not in (*KNOWN, *LACKING):
-            raise _unknown(name)
-        if name in LACKING and value.lower() != "false":
+        if name not in (*known, *unsupported):
+            there_are = ", ".join(sorted(known))
+            raise InvalidRequestError(f"unknown option {name[:50]!r}; there are: {there_are}", param=name[:50])
+        if name in unsupported and value.lower() != "false":
             raise lacking(name)
         asked.setdefault(name, []).append(value)
-        if len(asked[name]) > 1 and name not in REPEATED:
+        if len(asked[name]) > 1 and name not in repeated:
             raise InvalidRequestError(f"{name} is given more than once", param=name)
     return asked
 
 
-def _format(single: Mapping[str, str]) -> tuple[LiveEncoding, int]:
+def audio_format(single: Mapping[str, str]) -> tuple[LiveEncoding, int]:
     encoding, rate = single.get("encoding"), single.get("sample_rate")
     if encoding is not None and encoding not in ENCODINGS:
         raise wrong("encoding", encoding, f"one of {', '.join(ENCODINGS)}; leave it out for audio in a container")
@@ -265,7 +278,3 @@ def wrong(name: str, value: str, wanted: str) -> InvalidRequestError:
 
 def lacking(name: str) -> UnsupportedFeatureError:
     return UnsupportedFeatureError(f"{name} is not to be had here; leave it out or say {name}=false", param=name)
-
-
-def _unknown(name: str) -> InvalidRequestError:
-    return InvalidRequestError(f"unknown option {name[:50]!r}; there are: {', '.join(sorted(KNOWN))}", param=name[:50])

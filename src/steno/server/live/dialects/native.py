@@ -146,6 +146,9 @@ class NativeDialect:
             case _:
                 return []
 
+    def outgoing(self, message: Message) -> Message:
+        return message
+
     def farewell(self, audio_s: float) -> Sequence[Message]:
         return [{"status": "closed", "audio_s": round(audio_s, 3)}]
 

@@ -141,6 +141,9 @@ class OpenAiRealtimeDialect:
             return [draining_event(event.error)]
         return self._items.encode(event)
 
+    def outgoing(self, message: Message) -> Message:
+        return message
+
     def farewell(self, audio_s: float) -> Sequence[Message]:
         return []
 

@@ -1,0 +1,177 @@
+"""The query and the `Configure` message of Deepgram Flux (`/v2/listen`) as `LiveOptions` and thresholds.
+
+https://developers.deepgram.com/reference/speech-to-text/listen-flux. Options that are not supported are refused by
+name. Every Flux model is the served model; `flux-general-en` also fixes the language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from steno.errors import InvalidRequestError, UnknownModelError
+from steno.pipelines.live.live_options import LiveOptions
+from steno.server.live.dialects.deepgram_options import audio_format, flag, gathered, lacking, terms, wrong
+
+KNOWN = (
+    "eager_eot_threshold",
+    "encoding",
+    "eot_threshold",
+    "eot_timeout_ms",
+    "keyterm",
+    "language_hint",
+    "mip_opt_out",
+    "model",
+    "sample_rate",
+    "tag",  # book-keeping of the client's, as is `mip_opt_out`: here nothing is kept
+)
+LACKING = ("numerals", "profanity_filter", "redact")
+REPEATED = ("keyterm", "language_hint", "tag", *LACKING)
+RANGES: Mapping[str, tuple[float, float]] = {
+    "eager_eot_threshold": (0.3, 0.9),
+    "eot_threshold": (0.5, 1.0),
+    "eot_timeout_ms": (500, 60_000),
+}
+"""Deepgram's limits."""
+ENGLISH_MODEL = "flux-general-en"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnThresholds:
+    """When a turn ends."""
+
+    eot_threshold: float = 0.7
+    """Probability of a complete turn above which it ends; 1 = only the time-out ends it."""
+    eager_eot_threshold: float | None = None
+    """Probability above which `EagerEndOfTurn` is sent; None = it never is."""
+    eot_timeout_ms: float = 5_000
+    """Silence after which the turn ends however probable that is."""
+
+    def as_json(self) -> dict[str, float]:
+        numbers = {
+            "eot_threshold": self.eot_threshold,
+            "eager_eot_threshold": self.eager_eot_threshold,
+            "eot_timeout_ms": round(self.eot_timeout_ms),
+        }
+        return {name: value for name, value in numbers.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class FluxOptions:
+    """The options of a client."""
+
+    live: LiveOptions
+    thresholds: TurnThresholds
+    model: str | None = None
+    language_hints: tuple[str, ...] = ()
+
+
+def flux_options(query: Sequence[tuple[str, str]]) -> FluxOptions:
+    """Read the query.
+
+    Raises:
+        InvalidRequestError: an option is unknown, invalid or not supported.
+    """
+    asked = gathered(query, KNOWN, LACKING, REPEATED)
+    single = {name: values[0] for name, values in asked.items()}
+    flag(single, "mip_opt_out")
+    encoding, sample_rate = audio_format(single)
+    model, hints = single.get("model"), tuple(terms(asked.get("language_hint", ())))
+    live = LiveOptions(
+        encoding=encoding,
+        sample_rate=sample_rate,
+        language=_language(model, hints),
+        hotwords=tuple(terms(asked.get("keyterm", ()))),
+        words=True,
+    )
+    thresholds = with_thresholds(TurnThresholds(), {name: single[name] for name in RANGES if name in single})
+    return FluxOptions(with_turns(live, thresholds), thresholds, model, hints)
+
+
+def configured(options: FluxOptions, message: Mapping[str, Any]) -> FluxOptions:
+    """The options after a `Configure` message; what it does not have stays.
+
+    Raises:
+        InvalidRequestError: a member is unknown, invalid or not supported.
+    """
+    known = ("keyterms", "language_hints", "numerals", "thresholds", "type")
+    for name in message:
+        if name not in known:
+            there_are = ", ".join(known[:-1])
+            raise InvalidRequestError(f"{name[:50]!r} cannot be configured; there are: {there_are}", param=name[:50])
+    if message.get("numerals") not in (None, False, "false"):
+        raise lacking("numerals")
+    thresholds = message.get("thresholds")
+    if not isinstance(thresholds, dict | None):
+        raise InvalidRequestError("thresholds must be an object", param="thresholds")
+    changed = with_thresholds(options.thresholds, thresholds or {})
+    keyterms, hints = _strings(message, "keyterms"), _strings(message, "language_hints")
+    live = options.live if keyterms is None else replace(options.live, hotwords=tuple(terms(keyterms)))
+    if hints is not None:
+        live = replace(live, language=_language(options.model, hints))
+    return replace(
+        options,
+        live=with_turns(live, changed),
+        thresholds=changed,
+        language_hints=options.language_hints if hints is None else tuple(hints),
+    )
+
+
+def with_thresholds(thresholds: TurnThresholds, asked: Mapping[str, Any]) -> TurnThresholds:
+    """Raises InvalidRequestError: one is unknown or out of range, or the eager one is above the other."""
+    changes: dict[str, float] = {}
+    for name, value in asked.items():
+        if name not in RANGES:
+            there_are = ", ".join(RANGES)
+            raise InvalidRequestError(f"unknown threshold {name[:50]!r}; there are: {there_are}", param=name[:50])
+        if value is not None:
+            changes[name] = _number(name, value)
+    changed = replace(thresholds, **changes)
+    if changed.eager_eot_threshold is not None and changed.eager_eot_threshold > changed.eot_threshold:
+        text = f"eager_eot_threshold must be at most eot_threshold, which is {changed.eot_threshold:g}"
+        raise InvalidRequestError(text, param="eager_eot_threshold")
+    return changed
+
+
+def with_turns(live: LiveOptions, thresholds: TurnThresholds) -> LiveOptions:
+    """The options of a stream whose turns end by these thresholds."""
+    return live
+
+
+def check_flux_model(model: str | None, check: Callable[[str | None], str]) -> str:
+    """The served model's id, for every Flux model.
+
+    Raises:
+        InvalidRequestError: it is another model, and not served.
+    """
+    try:
+        return check(None if model is None or model.startswith("flux-") else model)
+    except UnknownModelError as error:
+        raise InvalidRequestError(error.message, param="model") from None
+
+
+def _language(model: str | None, hints: Sequence[str]) -> str | None:
+    """One hint fixes the language; with several it is detected."""
+    if model == ENGLISH_MODEL:
+        return "en"
+    return hints[0] if len(hints) == 1 else None
+
+
+def _number(name: str, value: object) -> float:
+    low, high = RANGES[name]
+    text = str(value)
+    number = float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", text, re.ASCII) else -1.0
+    if isinstance(value, bool) or not low <= number <= high:
+        raise wrong(name, text, f"a number from {low:g} to {high:g}")
+    return number
+
+
+def _strings(message: Mapping[str, Any], name: str) -> list[str] | None:
+    found = message.get(name)
+    if isinstance(found, str):
+        return [found]
+    if found is None or (isinstance(found, list) and all(isinstance(each, str) for each in found)):
+        return found
+    raise InvalidRequestError(f"{name} must be a list of strings", param=name)

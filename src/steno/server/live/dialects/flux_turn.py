@@ -1,0 +1,87 @@
+"""A turn of Deepgram Flux: what was said from its first word until its end. A turn may have several segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from steno.alignment.heuristic import spread
+from steno.captions.script import joined
+from steno.server.live.dialects.base import Message
+from steno.server.live.dialects.frames import rounded
+from steno.streaming.events import Final, Partial
+from steno.types import Word
+
+
+@dataclass(slots=True)
+class FluxTurn:
+    """The current turn. `index` counts from 0."""
+
+    index: int = 0
+    start_s: float | None = None
+    """Where its audio begins; None = nothing has been said."""
+    is_told: bool = False
+    """Whether the client knows of it."""
+    is_eager: bool = False
+    """Whether the client was told that it has probably ended."""
+    texts: list[str] = field(default_factory=list)
+    """Texts of its segments that are over: a long segment is cut, and the turn goes on."""
+    words: list[Word] = field(default_factory=list)
+
+    def began(self, start_s: float) -> None:
+        """Speech starts. No-op in the middle of a turn."""
+        if self.start_s is None:
+            self.start_s = start_s
+
+    def add(self, final: Final) -> None:
+        """A segment of it is over."""
+        if final.text:
+            self.texts.append(final.text)
+            self.words += words_of(final)
+
+    @property
+    def has_text(self) -> bool:
+        return bool(self.texts)
+
+    def described(self, event: str, end_s: float, confidence: float, partial: Partial | None = None) -> Message:
+        """A `TurnInfo`, without what it shares with other messages.
+
+        Args:
+            end_s: end of the audio that the text is of.
+            confidence: probability that the turn is complete.
+            partial: the text of the open segment, behind that of those that are over.
+        """
+        start = rounded(self.start_s if self.start_s is not None else end_s)
+        texts, words = self.texts, self.words
+        if partial is not None and partial.text:
+            texts, words = [*texts, partial.text], [*words, *words_of(partial)]
+        return {
+            "type": "TurnInfo",
+            "event": event,
+            "turn_index": self.index,
+            "audio_window_start": start,
+            "audio_window_end": max(rounded(end_s), start),
+            "transcript": joined(texts),
+            "words": [_wire(word) for word in words],
+            "end_of_turn_confidence": round(confidence, 4),
+        }
+
+    def following(self) -> FluxTurn:
+        return FluxTurn(self.index + 1)
+
+
+def words_of(event: Partial | Final) -> Sequence[Word]:
+    """Words with estimated times if there are none."""
+    if event.words or not event.text:
+        return event.words
+    spoken = event.spoken if isinstance(event, Final) else None
+    return spread(event.text, *(spoken or (event.start_s, event.end_s)), event.language)
+
+
+def _wire(word: Word) -> Message:
+    return {
+        "word": word.text,
+        "confidence": round(1.0 if word.confidence is None else word.confidence, 4),
+        "start": rounded(word.start_s),
+        "end": rounded(word.end_s),
+    }
