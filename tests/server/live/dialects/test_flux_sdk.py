@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of `websockets`: the SDK still tries its old names first
     from deepgram import DeepgramClient
     from deepgram.environment import DeepgramClientEnvironment
-    from deepgram.listen.v2.socket_client import V2SocketClient
+    from deepgram.listen.v2.client import V2SocketClient
     from deepgram.listen.v2.types import (
         ListenV2Configure,
         ListenV2ConfigureFailure,
