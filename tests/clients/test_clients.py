@@ -65,8 +65,10 @@ def run(folder: Path, *command: str | Path) -> str:
         ("livekit-recording", "LiveKit agents (Python)", 0),
         ("livekit", "LiveKit agents (Python)", 1),
         ("livekit-recording", "LiveKit agents (Python)", 1),
+        ("livekit", "LiveKit agents (Python)", 2),
         ("pipecat", "pipecat", 0),
         ("pipecat", "pipecat", 1),
+        ("pipecat", "pipecat", 2),
         ("agents", "openai-agents", 0),
     ],
 )
