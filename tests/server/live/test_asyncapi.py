@@ -55,7 +55,7 @@ async def conversation(server: RunningServer, path: str, frames: list[Any], *, s
         for frame in frames:
             await socket.send(frame if isinstance(frame, bytes) else json.dumps(frame))
             await asyncio.sleep(0.02)
-        while not any("final" in str(each) or "completed" in str(each) for each in received):
+        while not any(over in str(each) for each in received for over in ("final", "completed", "EndOfTurn")):
             await asyncio.sleep(0.05)
         if stop:
             await asyncio.to_thread(server.stop)
@@ -94,6 +94,13 @@ def test_the_deepgram_dialect_sends_what_is_described(server: RunningServer, spe
     before = [{"type": "Configure", "keyterms": []}, {"type": "no"}]
     closed = asyncio.run(conversation(server, path, [*before, *speech, {"type": "CloseStream"}]))
     check("deepgram", closed + asyncio.run(conversation(server, path, speech, stop=True)))
+
+
+def test_flux_sends_what_is_described(server: RunningServer, speech: list[bytes]) -> None:
+    path = "/v2/listen?model=flux-general-en&encoding=linear16&sample_rate=16000"
+    thresholds = {"type": "Configure", "thresholds": {"eot_threshold": 0.8}}
+    before = [thresholds, {"type": "Configure", "numerals": True}, {"type": "no"}]
+    check("flux", asyncio.run(conversation(server, path, [*before, *speech], stop=True)))
 
 
 def check(channel: str, received: list[Any]) -> None:

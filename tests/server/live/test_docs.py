@@ -28,7 +28,7 @@ def server() -> Iterator[RunningServer]:
         yield server
 
 
-@pytest.mark.parametrize("code", SNIPPETS, ids=["native", "openai", "deepgram", "recording"])
+@pytest.mark.parametrize("code", SNIPPETS, ids=["native", "openai", "deepgram", "recording", "flux"])
 def test_a_snippet_prints_what_was_said(server: RunningServer, code: str, fixtures: Path, tmp_path: Path) -> None:
     audio = np.concatenate([*decode(fixtures / "weather.flac", max_seconds=None), np.zeros(16_000, np.float32)])
     rate = 24_000 if "realtime" in code else 16_000
