@@ -1,6 +1,6 @@
 """Random damaged input to a running server: no crash, no hang, no missing response, no undocumented 5xx.
 
-    python -m benchmarks.fuzz [--minutes 5] [--parts media forms live openai deepgram] [--seed 1] [--quick]
+    python -m benchmarks.fuzz [--minutes 5] [--parts media forms live openai deepgram flux] [--seed 1] [--quick]
         [--json out/fuzz.json]
 
 - media: files of ten formats with damage of many kinds, in valid forms.
@@ -8,6 +8,7 @@
 - live: damaged WebM and Ogg in live sessions of steno's own dialect.
 - openai: sessions of the OpenAI Realtime dialect: damaged events in any order, odd configurations, bad base64.
 - deepgram: sessions of the Deepgram dialect: odd options in the query, damaged messages, binary garbage.
+- flux: sessions of Deepgram Flux: odd thresholds in the query and in messages.
 
 Each part gets its share of the minutes. The backend is the scripted one. The same seed gives the same requests. Exits
 with 1 if anything was found, and writes those bodies to `out/fuzz`.
@@ -36,6 +37,7 @@ from benchmarks import harness
 from benchmarks.fuzzing import driver, live, sessions
 from benchmarks.fuzzing.deepgram import deepgram_sessions
 from benchmarks.fuzzing.driver import Verdict
+from benchmarks.fuzzing.flux import flux_sessions
 from benchmarks.fuzzing.openai import openai_sessions
 from benchmarks.fuzzing.requests import form_attacks, media_attacks
 from benchmarks.server import Server
@@ -49,6 +51,7 @@ PARTS: dict[str, Part] = {
     "live": live.attack,
     "openai": partial(sessions.attack, openai_sessions),
     "deepgram": partial(sessions.attack, deepgram_sessions),
+    "flux": partial(sessions.attack, flux_sessions),
 }
 
 TARGETS = {"findings": 0.0, "tracebacks": 0.0, "decoders_left": 0.0}

@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from benchmarks.fuzzing import driver, media, sessions
 from benchmarks.fuzzing.deepgram import deepgram_sessions
+from benchmarks.fuzzing.flux import flux_sessions
 from benchmarks.fuzzing.live import live_attacks
 from benchmarks.fuzzing.openai import openai_sessions
 from benchmarks.fuzzing.requests import form_attacks, media_attacks
@@ -47,6 +48,8 @@ def test_a_server_stands_damaged_media_forms_and_sessions(tmp_path: Path) -> Non
         "openai_1000",
         "deepgram_1000",
         "deepgram_400",
+        "flux_1000",
+        "flux_400",
     )
     assert min(summary[name] for name in ways) > 0
 
@@ -112,7 +115,9 @@ async def test_what_a_session_must_not_do_is_found(reply: str, code: int, what: 
     assert {finding.what[: len(what)] for finding in verdict.findings} == {what}
 
 
-@pytest.mark.parametrize("attacks", [media_attacks, form_attacks, live_attacks, openai_sessions, deepgram_sessions])
+@pytest.mark.parametrize(
+    "attacks", [media_attacks, form_attacks, live_attacks, openai_sessions, deepgram_sessions, flux_sessions]
+)
 def test_a_seed_gives_the_same_requests_again(attacks) -> None:
     first, again, other = (list(islice(attacks(random.Random(seed)), 20)) for seed in (1, 1, 2))
     assert first == again != other

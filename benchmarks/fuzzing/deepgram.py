@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from benchmarks import speech
@@ -52,7 +52,7 @@ def deepgram_sessions(dice: random.Random) -> Iterator[Session]:
     while True:
         is_pcm = dice.random() < 0.7
         audio = pcm if is_pcm else webm if dice.random() < 0.3 else media.damaged(webm, pcm, dice)
-        frames = _frames(audio, dice.choice([0, 1, 3, 10, MAX_FRAMES]), dice)
+        frames = frames_of(audio, MESSAGES, dice)
         frames.append(Frame("text", CLOSE))
         endings: list[Ending] = ["answer", "answer", "close", "abort"]
         yield Session(
@@ -62,34 +62,39 @@ def deepgram_sessions(dice: random.Random) -> Iterator[Session]:
 
 
 def _query(dice: random.Random, *, is_pcm: bool) -> str:
-    """A sane one, with up to three odd options where the dice say so."""
     options = [("encoding", "linear16"), ("sample_rate", "16000")] if is_pcm else []
     if dice.random() < 0.5:
         options += [("interim_results", "true"), ("vad_events", "true"), ("utterance_end_ms", "1000")]
+    return query_of(options, OPTIONS, dice)
+
+
+def query_of(options: list[tuple[str, str]], odd: Mapping[str, Sequence[str]], dice: random.Random) -> str:
+    """A query of `options`, with up to three odd ones, and sometimes broken."""
     if dice.random() < 0.4:
         for _ in range(dice.choice([1, 1, 2, 3])):
-            name = dice.choice(list(OPTIONS))
+            name = dice.choice(list(odd))
             options = [option for option in options if option[0] != name or dice.random() < 0.1]
-            options.append((name, dice.choice(OPTIONS[name])))
+            options.append((name, dice.choice(odd[name])))
     dice.shuffle(options)
     text = "&".join(f"{quote(name)}={quote(value)}" for name, value in options)
     return text + dice.choice(["&%ff=%00", "&&", "&%zz", "&=%"]) if dice.random() < 0.03 else text
 
 
-def _frames(audio: bytes, count: int, dice: random.Random) -> list[Frame]:
+def frames_of(audio: bytes, messages: Sequence[Json], dice: random.Random) -> list[Frame]:
+    """Parts of the audio, in order, with messages between them, sane and damaged."""
     frames, at = [], 0
-    for _ in range(count):
+    for _ in range(dice.choice([0, 1, 3, 10, MAX_FRAMES])):
         if dice.random() < 0.6:
             size = dice.choice(FRAME_BYTES)
             frames.append(Frame("binary", audio[at : at + size] or b"\x00"))
             at += size
         else:
-            frames.append(_other(dice))
+            frames.append(_other(messages, dice))
     return frames
 
 
-def _other(dice: random.Random) -> Frame:
-    message = dice.choice(MESSAGES)
+def _other(messages: Sequence[Json], dice: random.Random) -> Frame:
+    message = dice.choice(messages)
     text = written(mutated(message, dice) if dice.random() < 0.3 else message, dice)
     match dice.randrange(30):
         case 0:
