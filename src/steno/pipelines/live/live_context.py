@@ -11,7 +11,7 @@ from steno.captions.cues import CueStyle
 from steno.engine.front import Engine
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.vad_stage import VadStage
-from steno.streaming.session import SessionConfig
+from steno.streaming.session_config import SessionConfig
 from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
 

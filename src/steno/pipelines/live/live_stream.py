@@ -33,7 +33,8 @@ from steno.pipelines.live.silence_watch import SilenceWatch
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise
 from steno.streaming.events import Event, Final, Partial
-from steno.streaming.session import Session, StepRequest
+from steno.streaming.session import Session
+from steno.streaming.step_request import StepRequest
 from steno.types import Hypothesis
 
 if TYPE_CHECKING:
