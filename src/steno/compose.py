@@ -21,6 +21,8 @@ from steno.engine.telemetry import Telemetry
 from steno.errors import SettingsError
 from steno.pipelines.live.live_context import LiveContext, LiveSettings, LiveTelemetry
 from steno.pipelines.live.service import LiveService
+from steno.pipelines.live.turn_options import TurnSettings
+from steno.pipelines.live.turn_stage import TurnStage, TurnTelemetry
 from steno.pipelines.live.vad_stage import VadStage, VadTelemetry
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
 from steno.settings import Settings
@@ -56,8 +58,8 @@ DECODERS_PER_CORE, LEAST_DECODERS = 4, 8
 """More than one decoder per core, because a decoder mostly waits for its recording's recognition."""
 
 
-class StreamTelemetry(LiveTelemetry, VadTelemetry, Protocol):
-    """Telemetry of live streams and their VAD."""
+class StreamTelemetry(LiveTelemetry, VadTelemetry, TurnTelemetry, Protocol):
+    """Telemetry of live streams, their VAD and their turn detection."""
 
 
 def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
@@ -212,12 +214,14 @@ def live_of(
         search_from_s=0.8 * max_s,
         max_s=max_s,
     )
-    live = LiveSettings(segmenter, settings.step_ms / 1000, settings.stable_hold_s, settings.assume_silence)
+    turns = TurnSettings(settings.turn_detection, settings.turn_threshold, settings.max_silence_ms)
+    live = LiveSettings(segmenter, settings.step_ms / 1000, settings.stable_hold_s, settings.assume_silence, turns)
     style = caption_style_of(settings, max_line_chars=LINE_CHARS, max_lines=LINES)
     decoders = DecoderPool(
         _front_share(settings, settings.max_live_decoders), _decoder_limits_of(settings, LIVE_NICENESS)
     )
-    return LiveService(LiveContext(engine, VadStage(telemetry), live, style, translator, telemetry, decoders))
+    stages = VadStage(telemetry), TurnStage(telemetry)
+    return LiveService(LiveContext(engine, stages[0], live, style, translator, telemetry, decoders, stages[1]))
 
 
 def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:

@@ -27,13 +27,14 @@ from steno.settings_fields import (
     group_of,
     setting,
 )
+from steno.settings_live import LiveStreamSettings
 from steno.settings_processes import ProcessSettings
 from steno.settings_stored_work import StoredWorkSettings
 
 RESULT_GROUPS = ("Model", "Live", "Subtitles", "Translation", "Qwen engine", "vLLM")
 
 
-class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
+class Settings(LiveStreamSettings, CaptionSettings, StoredWorkSettings, ProcessSettings):
     """All environment variables of steno. A field's name is its variable's name in lower case."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, protected_namespaces=())
@@ -201,19 +202,6 @@ class Settings(CaptionSettings, StoredWorkSettings, ProcessSettings):
         le=300,
     )
     hf_home: Path | None = setting("Model", "Cache folder of Hugging Face's libraries.", None)
-
-    vad_threshold: float = setting("Live", "Probability above which a frame is speech.", 0.5, gt=0, lt=1)
-    vad_silence_ms: int = setting("Live", "Silence that ends an utterance, in milliseconds.", 500, ge=100, le=10_000)
-    assume_silence: bool = setting(
-        "Live",
-        "Assume silence if a client sends no audio (a muted microphone): its utterance ends after "
-        "`VAD_SILENCE_MS` on the clock. `false` = wait for the audio.",
-        True,
-    )
-    step_ms: int = setting("Live", "Cadence of partial results, in milliseconds.", 480, ge=100, le=5000)
-    stable_hold_s: float = setting(
-        "Live", "Seconds of audio over which hypotheses must agree before text is stable.", 1.0, ge=0, le=10
-    )
 
     use_vllm: bool = setting("vLLM", "Recognise with vLLM; same as `ASR_BACKEND=vllm`.", False)
     vllm_args: str = setting(

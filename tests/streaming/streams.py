@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from steno.errors import BackendError
 from steno.streaming.events import Event, Final, Silence
-from steno.streaming.session import Session, SessionConfig, StepRequest
+from steno.streaming.session import Session
+from steno.streaming.session_config import SessionConfig
+from steno.streaming.step_request import StepRequest
 from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:

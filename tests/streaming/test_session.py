@@ -16,7 +16,9 @@ from steno.streaming.events import (
     SpeechEnded,
     SpeechStarted,
 )
-from steno.streaming.session import Session, SessionConfig, StepRequest
+from steno.streaming.session import Session
+from steno.streaming.session_config import SessionConfig
+from steno.streaming.step_request import StepRequest
 from steno.types import SAMPLE_RATE, Hypothesis, Word
 from steno.vad.config import SegmenterConfig
 from streaming.streams import Stream, assert_tiled, audio_of

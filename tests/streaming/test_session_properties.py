@@ -9,7 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from steno.errors import BackendError
 from steno.streaming.events import Event, Final, Partial, Silence
-from steno.streaming.session import Session, SessionConfig, StepRequest
+from steno.streaming.session import Session
+from steno.streaming.session_config import SessionConfig
+from steno.streaming.step_request import StepRequest
 from steno.types import SAMPLE_RATE
 from steno.vad.config import SegmenterConfig
 from streaming.streams import Stream, assert_tiled, audio_of, heard_in, probabilities_of

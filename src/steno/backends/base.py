@@ -48,6 +48,8 @@ class Recognize:
 
     A live utterance is submitted repeatedly under the same `utterance` key, each time with all of its audio so far. The
     backend caches its state until the `final` one is done or `forget` is called. Work without a key stands alone.
+
+    A final may be speculative: if speech continues, it is cancelled, or more work follows under its key.
     """
 
     audio: Audio

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -44,6 +44,10 @@ ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4")
 @click.option("--json", "as_json", is_flag=True, help="Print partials and finals, one JSON object per line.")
 @click.option("--words", is_flag=True, help="With --json: finals include word times.")
 @click.option(
+    "--turn-detection", type=click.Choice(["silence", "smart"]),
+    help="What ends an utterance: silence, or a judgement of pauses. Default: TURN_DETECTION, or the server's.",
+)  # fmt: skip
+@click.option(
     "--encoding",
     type=click.Choice(ENCODINGS),
     default="pcm_s16le",
@@ -70,6 +74,7 @@ def command(
     translate_to: str | None,
     as_json: bool,
     words: bool,
+    turn_detection: Literal["silence", "smart"] | None,
     encoding: str,
     sample_rate: int,
     url: str | None,
@@ -97,7 +102,7 @@ def command(
     if words and not as_json:
         raise click.UsageError("--words needs --json")
     source = _source(file, mic, device, fast, encoding, sample_rate)
-    request = LiveRequest(language, words or bool(srt or vtt), translate_to, url, api_key)
+    request = LiveRequest(language, words or bool(srt or vtt), translate_to, url, api_key, turn_detection)
     config = settings.load()
     with _ends_on_broken_pipe(), ExitStack() as stack:
         files = [

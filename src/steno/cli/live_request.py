@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,8 @@ class LiveRequest:
     url: str | None
     """The server, or several, comma-separated; None = this process."""
     api_key: str | None
+    turn_detection: Literal["silence", "smart"] | None = None
+    """None = the server's default, or that of `TURN_DETECTION`."""
 
     @property
     def servers(self) -> tuple[str, ...]:

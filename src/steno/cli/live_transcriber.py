@@ -38,6 +38,7 @@ async def caption_remotely(
                 language=request.language,
                 words=request.words,
                 translate_to=request.translate_to,
+                turn_detection=request.turn_detection,
                 fallback_urls=fallback_urls,
             )
         ) as events,
@@ -68,6 +69,7 @@ async def caption_locally(
         language=request.language,
         words=request.words,
         translate_to=request.translate_to,
+        turn_detection=request.turn_detection,
     )
     try:
         async with aclosing(audio), engine, live.open("live", live.check(options)) as stream:
@@ -137,3 +139,5 @@ class _NoTelemetry:
     def diverged(self) -> None: ...
 
     def vad_ran(self, streams: int, frames: int, busy_s: float) -> None: ...
+
+    def turn_judged(self, judgement: str, took_s: float) -> None: ...

@@ -28,6 +28,8 @@ class StreamArguments(TypedDict, total=False):
     prompt: str
     hotwords: Sequence[str]
     silence_ms: float | None
+    turn_detection: Literal["silence", "smart"] | None
+    max_silence_ms: float | None
     use_server_vad: bool
     offset_s: float
     reconnect_s: float
@@ -56,6 +58,10 @@ class StreamOptions:
     """Terms to recognise."""
     silence_ms: float | None = None
     """Silence that ends a segment."""
+    turn_detection: Literal["silence", "smart"] | None = None
+    """What ends a segment: silence, or (`smart`) a judgement of pauses: what is complete ends at once."""
+    max_silence_ms: float | None = None
+    """With `smart`: silence that ends a segment which is not complete."""
     use_server_vad: bool = True
     """Whether silence ends a segment. If not, only the max segment length does."""
     offset_s: float = 0.0
@@ -94,6 +100,8 @@ class StreamOptions:
             "captions": self.captions,
             **({} if self.first_message else self._context),
             "silence_ms": self.silence_ms,
+            "turn_detection": self.turn_detection,
+            "max_silence_ms": self.max_silence_ms,
             "use_server_vad": None if self.use_server_vad else "false",
             "offset_s": offset_s or None,
             "first_cue": first_cue if self.captions and first_cue > 1 else None,

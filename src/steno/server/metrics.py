@@ -122,6 +122,10 @@ class Metrics:
             "steno_vad_streams", "Live streams in one run of the VAD.",
             buckets=(1, 2, 4, 8, 16, 32, 64), registry=registry,
         )  # fmt: skip
+        self._turns = Histogram(
+            "steno_turn_judgement_seconds", "Time in which a pause was judged, or given up.", ["judgement"],
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
         self._vad_busy = Counter("steno_vad_busy_seconds", "Time that the live VAD ran.", registry=registry)
         self._vad_frames = Counter("steno_vad_frames", "32 ms frames that the live VAD processed.", registry=registry)
         self._stages = Counter(
@@ -195,6 +199,10 @@ class Metrics:
 
     def stage_took(self, stage: str, seconds: float) -> None:
         self._stages.labels(stage).inc(seconds)
+
+    def turn_judged(self, judgement: str, took_s: float) -> None:
+        """Telemetry of turn detection."""
+        self._turns.labels(judgement).observe(took_s)
 
     def vad_ran(self, streams: int, frames: int, busy_s: float) -> None:
         self._vad_batch.observe(streams)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from steno.streaming.events import Event, Final, Partial, Reason, Silence
 from steno.streaming.hypothesis import LocalAgreement
+from steno.streaming.step_request import StepRequest
+from steno.types import Hypothesis
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +27,12 @@ class OpenSegment:
     """Why its audio ended; None while it goes on."""
     spoken: tuple[int, int] = (0, 0)
     """From the first to the last voiced sample; set at its end."""
+    speculation: StepRequest | None = None
+    """The final that would come if the utterance ended in this pause; None once speech has continued."""
+    speculated: Hypothesis | None = None
+    """Its hypothesis, if it has come."""
+    speculated_until: int = 0
+    """End of the newest speculative final's audio."""
     partial: Partial | None = None
     """The newest partial, if it has not been emitted yet."""
 

@@ -3,6 +3,8 @@ in; and events out at every stage. Nothing here waits or reads the time: the str
 
     feed(audio) → frames      observe(probabilities) → events      due() → steps      apply(step, hypothesis) → events
 
+With `turn_checks_ms`, `observe` stops in a `pause` until `judge` is called.
+
 `flush`, `reset`, `configure` and `finish` take effect at the point of the stream where they were called: once the
 frames fed before have been observed. The finals do not depend on how the audio was split or in which order results
 come; they are emitted in order, one for each segment.
@@ -10,11 +12,10 @@ come; they are emitted in order, one for each segment.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,48 +34,18 @@ from steno.streaming.events import (
     SpeechStarted,
 )
 from steno.streaming.hypothesis import LocalAgreement
+from steno.streaming.pending_frames import PendingFrames
 from steno.streaming.segment_text import StreamClock, failed_final_of, final_of, partial_of
+from steno.streaming.session_config import SessionConfig
+from steno.streaming.step_request import Pause, StepRequest
 from steno.types import SAMPLE_RATE, Hypothesis
 from steno.vad import segmenter as vad
-from steno.vad.config import SegmenterConfig
+from steno.vad.config import frames_of
 from steno.vad.segmenter import Segmenter
 from steno.vad.silero import FRAME
 
 if TYPE_CHECKING:
     from steno.types import Audio
-
-
-@dataclass(frozen=True, slots=True)
-class SessionConfig:
-    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
-    step_s: float = 0.48
-    """New audio after which the next partial is due."""
-    hold_s: float = 1.0
-    """See `LocalAgreement`."""
-    offset_s: float = 0.0
-    """Time of the first sample on the stream's clock."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StepRequest:
-    """Audio to be recognised now: a segment so far, or (`final`) a complete segment."""
-
-    segment_id: int
-    audio: Audio
-    end: int
-    """End of the audio, in samples from the start of the stream."""
-    final: bool
-    stable: str = ""
-    """The segment's stable text."""
-    speech_s: float = 0.0
-    """Seconds of the audio in which VAD detected speech."""
-
-    @property
-    def what(self) -> str:
-        return "final" if self.final else "partial"
-
-
-_Action: TypeAlias = Callable[[list[Event]], None]
 
 
 class Session:
@@ -86,8 +57,7 @@ class Session:
         self._segmenter = Segmenter(self._config.segmenter)
         self._buffer = AudioBuffer()
         self._framed = 0
-        self._pending_vad: deque[int | _Action] = deque()
-        """Counts of frames that wait for their probabilities, and actions to run between them."""
+        self._pending_vad = PendingFrames()
         self._queue = EventQueue()
         self._segments: dict[int, OpenSegment] = {}
         self._open: OpenSegment | None = None
@@ -127,45 +97,67 @@ class Session:
         """Whether the segment is open: neither final nor discarded."""
         return segment_id in self._segments
 
+    def wants(self, step: StepRequest) -> bool:
+        """Whether the result of `step` can still matter."""
+        segment = self._segments.get(step.segment_id)
+        return segment is not None and (not step.speculative or segment.speculation is step)
+
+    @property
+    def pause(self) -> Pause | None:
+        """The pause that has to be judged before any later frame is processed."""
+        if self._open is None or not self._segmenter.is_judging:
+            return None
+        return Pause(self._open.id, self._buffer.between(self._open.start, self._segmenter.now))
+
     def feed(self, audio: Audio) -> NDArray[np.float32]:
         """Take 16 kHz audio of any length; return the frames that it completes for VAD, shape [frames, 512]."""
         self._buffer.append(audio)
         frames = (self._buffer.end - self._framed) // FRAME
         begin, self._framed = self._framed, self._framed + frames * FRAME
-        if frames:
-            self._pending_vad.append(frames)
+        self._pending_vad.add(frames)
         return self._buffer.between(begin, self._framed).reshape(frames, FRAME)
 
     def observe(self, probabilities: NDArray[np.float32], levels: NDArray[np.float32]) -> list[Event]:
         """Take the next frames' speech probabilities and levels (dBFS)."""
         events: list[Event] = []
         while len(probabilities):
-            head = self._pending_vad.popleft()
-            if not isinstance(head, int):
-                head(events)
-                continue
-            if head > len(probabilities):
-                self._pending_vad.appendleft(head - len(probabilities))
-            now, later = slice(0, head), slice(head, None)
+            frames = self._pending_vad.take(len(probabilities), events)
+            now, later = slice(0, frames), slice(frames, None)
             self._take_spans(self._segmenter.feed(probabilities[now], levels[now]), events)
             probabilities, levels = probabilities[later], levels[later]
-        self._run_actions(events)
-        self._buffer.forget_before(min(self._segmenter.settled, self._framed))
-        events.append(AudioProgress(self._clock(self._segmenter.now)))
+        self._pending_vad.run_actions(events)
+        self._progress(events)
         return events
 
-    def due(self, step_s: float | None = None) -> list[StepRequest]:
-        """The steps to recognise now, each returned once: finals in order, then at most one partial.
+    def judge(self, is_complete: bool | None) -> list[Event]:
+        """Answer `pause`: whether the utterance is complete; None = unknown, so that silence decides."""
+        events: list[Event] = []
+        self._take_spans(self._segmenter.judge(is_complete), events)
+        self._progress(events)
+        return events
+
+    def _progress(self, events: list[Event]) -> None:
+        if self._open is not None and self._has_continued(self._open):
+            self._open.speculation = self._open.speculated = None
+        self._buffer.forget_before(min(self._segmenter.settled, self._framed))
+        events.append(AudioProgress(self._clock(self._segmenter.now)))
+
+    def due(self, step_s: float | None = None, *, speculates: bool = True) -> list[StepRequest]:
+        """The steps to recognise now, each returned once: finals in order, then at most one partial or speculative
+        final.
 
         No partial is due while an earlier segment's final is pending: it could not be emitted yet.
 
         Args:
             step_s: new audio after which a partial is due; None = the config's.
+            speculates: whether a final may be recognised speculatively.
         """
         steps = [replace(step, stable=self._segments[step.segment_id].agreement.stable) for step in self._finals]
         self._finals = []
         segment = self._open
         if segment is not None and self._queue.first_segment is segment:
+            if speculates and (speculation := self._speculate(segment)) is not None:
+                return [*steps, speculation]
             end = self._segmenter.usable
             is_due = end - segment.submitted >= (step_s or self._config.step_s) * SAMPLE_RATE
             if is_due and self._segmenter.voiced_until > segment.submitted:
@@ -179,64 +171,65 @@ class Session:
     def apply(self, step: StepRequest, hypothesis: Hypothesis) -> list[Event]:
         """Take the hypothesis of `step`. Late results, for segments that are done or discarded, are ignored."""
         segment = self._segments.get(step.segment_id)
-        if segment is None or (step.end <= segment.recognised and not step.final):
+        if segment is None or not self.wants(step):
+            return []
+        is_undecided = segment.reason is None
+        if step.speculative and is_undecided:
+            segment.speculated = hypothesis
+        if step.end <= segment.recognised and (not step.final or is_undecided):
             return []
         segment.recognised = step.end
-        if step.final:
-            stable = segment.agreement.finish(hypothesis)
-            return self._complete(segment, final_of(segment, stable, hypothesis, self._clock))
+        if step.final and not is_undecided:
+            self._settle(segment, hypothesis)
+            events: list[Event] = []
+            self._queue.emit(events)
+            return events
         stable = segment.agreement.update(hypothesis, len(step.audio) / SAMPLE_RATE)
         segment.partial = partial_of(segment, stable, hypothesis, step.end, self._clock)
-        events: list[Event] = []
+        events = []
         self._queue.emit(events)
         return events
 
     def fail(self, step: StepRequest, error: StenoError) -> list[Event]:
         """Recognition of `step` failed. A partial is dropped; a final gets the stable text."""
         segment = self._segments.get(step.segment_id)
-        if segment is None or not step.final or segment.reason is None:
+        if segment is None or not step.final or not self.wants(step):
             return []
-        return self._complete(segment, failed_final_of(segment, error, self._clock))
+        if segment.reason is None:
+            segment.speculation = None
+            return []
+        self._complete(segment, failed_final_of(segment, error, self._clock))
+        events: list[Event] = []
+        self._queue.emit(events)
+        return events
 
     def flush(self) -> list[Event]:
         """End the segment here. Yields one `Final` with the reason `flush`, an empty one if no segment is open."""
-        return self._schedule(partial(self._end_here, self._restart_frames(), "flush"))
+        return self._pending_vad.schedule(partial(self._end_here, self._restart_frames(), "flush"))
 
     def assume_silence(self, seconds: float) -> list[Event]:
         """The client has sent nothing for `seconds`: end the segment here, as if silence had been received. The
         stream's clock stands still. Frames whose VAD result is pending keep the segment open."""
         events: list[Event] = []
         if self._open is not None and not self._pending_vad:
-            events += self._schedule(partial(self._end_here, self._restart_frames(), "endpoint"))
+            events += self._pending_vad.schedule(partial(self._end_here, self._restart_frames(), "endpoint"))
         return [*events, AssumedSilence(self._clock(self._buffer.end), seconds)]
 
     def finish(self) -> list[Event]:
         """The stream ends here."""
-        return self._schedule(partial(self._end_here, self._restart_frames(), "close"))
+        return self._pending_vad.schedule(partial(self._end_here, self._restart_frames(), "close"))
 
     def reset(self) -> list[Event]:
         """Discard the segment that is being spoken. Segments that have ended stay."""
-        return self._schedule(partial(self._discard, self._restart_frames()))
+        return self._pending_vad.schedule(partial(self._discard, self._restart_frames()))
 
     def configure(self, config: SessionConfig) -> list[Event]:
         """Change the options from here on, except `offset_s`."""
-        return self._schedule(partial(self._reconfigure, replace(config, offset_s=self._config.offset_s)))
+        return self._pending_vad.schedule(partial(self._reconfigure, replace(config, offset_s=self._config.offset_s)))
 
     def _restart_frames(self) -> int:
         self._framed = self._buffer.end
         return self._buffer.end
-
-    def _schedule(self, action: _Action) -> list[Event]:
-        self._pending_vad.append(action)
-        events: list[Event] = []
-        self._run_actions(events)
-        return events
-
-    def _run_actions(self, events: list[Event]) -> None:
-        while self._pending_vad and not isinstance(self._pending_vad[0], int):
-            action = self._pending_vad.popleft()
-            assert not isinstance(action, int)
-            action(events)
 
     def _end_here(self, end: int, reason: Reason, events: list[Event]) -> None:
         spans = self._segmenter.flush(end)
@@ -290,17 +283,52 @@ class Session:
         assert segment is not None
         segment.end, segment.reason = span.end, reason
         segment.spoken = span.voiced or (span.start, span.end)
-        audio = self._buffer.between(span.start, span.end)
-        speech_s = span.voiced_frames * FRAME / SAMPLE_RATE
-        self._finals.append(StepRequest(segment.id, audio, span.end, final=True, speech_s=speech_s))
         events.append(SpeechEnded(segment.id, self._clock(span.end), reason))
+        end = span.end
+        if self._config.speculate_ms is not None and span.voiced is not None:
+            end = min(end, span.voiced[1] + self._lead)
+        if segment.speculation is not None and segment.speculation.end == end:
+            if segment.speculated is not None:
+                self._settle(segment, segment.speculated)
+            return
+        segment.speculation = None
+        audio = self._buffer.between(span.start, end)
+        speech_s = span.voiced_frames * FRAME / SAMPLE_RATE
+        self._finals.append(StepRequest(segment.id, audio, end, final=True, speech_s=speech_s))
 
-    def _complete(self, segment: OpenSegment, final: Final) -> list[Event]:
+    @property
+    def _lead(self) -> int:
+        """Samples of a pause after which a final is recognised speculatively."""
+        return frames_of((self._config.speculate_ms or 0.0) / 1000) * FRAME
+
+    def _has_continued(self, segment: OpenSegment) -> bool:
+        """Whether there was speech after the audio of its speculative final."""
+        return segment.speculation is not None and self._segmenter.voiced_until + self._lead > segment.speculation.end
+
+    def _speculate(self, segment: OpenSegment) -> StepRequest | None:
+        """The speculative final that is due, if any: one in each pause."""
+        voiced_until, end = self._segmenter.voiced_until, self._segmenter.voiced_until + self._lead
+        is_new = segment.speculated_until < end <= self._segmenter.now
+        if self._config.speculate_ms is None or not is_new or voiced_until <= segment.start:
+            return None
+        segment.submitted = max(segment.submitted, end)
+        segment.speculated_until = end
+        audio = self._buffer.between(segment.start, end)
+        speech_s = self._segmenter.voiced_frames * FRAME / SAMPLE_RATE
+        stable = segment.agreement.stable
+        segment.speculation = StepRequest(
+            segment.id, audio, end, final=True, stable=stable, speech_s=speech_s, speculative=True
+        )
+        segment.speculated = None
+        return segment.speculation
+
+    def _settle(self, segment: OpenSegment, hypothesis: Hypothesis) -> None:
+        stable = segment.agreement.finish(hypothesis)
+        self._complete(segment, final_of(segment, stable, hypothesis, self._clock))
+
+    def _complete(self, segment: OpenSegment, final: Final) -> None:
         self._queue.complete(segment, final)
         del self._segments[segment.id]
-        events: list[Event] = []
-        self._queue.emit(events)
-        return events
 
     def _new_id(self) -> int:
         self._next_id += 1

@@ -31,6 +31,11 @@ class SegmenterConfig:
     """Live: a forced cut lies within this time before `max_s`; older audio may be recognised at once."""
     silence_ms: float = 500
     """Live: an utterance ends after this much silence (endpointing)."""
+    turn_checks_ms: tuple[float, ...] = ()
+    """Live: pauses, in rising order, in which it is judged whether the utterance is complete (`Segmenter.judge`).
+    Empty = only silence ends it."""
+    max_silence_ms: float = 3000
+    """Live: an utterance that was judged incomplete ends after this much silence, if that is more than `silence_ms`."""
 
     pause_s: float = 2.0
     """Files: after a pause this long, the speech starts a new piece."""
@@ -50,6 +55,7 @@ class SegmenterConfig:
             "min_speech_ms",
             "cut_silence_ms",
             "silence_ms",
+            "max_silence_ms",
             "cut_room_s",
             "pause_s",
             "apart_s",
@@ -57,6 +63,8 @@ class SegmenterConfig:
         ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if list(self.turn_checks_ms) != sorted({check for check in self.turn_checks_ms if check > 0}):
+            raise ValueError(f"turn_checks_ms must rise and be above 0, got {self.turn_checks_ms}")
         if not 0 <= self.pre_roll_ms < 1000 * self.search_from_s:
             raise ValueError(f"pre_roll_ms must be 0 or more, and less than search_from_s, got {self.pre_roll_ms}")
         if not 2 * self.pre_roll_ms <= 1000 * self.drop_after_s:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -57,13 +58,17 @@ class Segmenter:
     5. At `max_s` it is cut at the quietest frame of the last `cut_room_s`, and the next utterance starts there. Audio
        before `usable` belongs to the open utterance, wherever it will be cut.
     6. A span without voice after such a cut becomes silence.
-    7. Silence is closed when speech starts, and at `max_s` up to `pre_roll_ms` before now (`cut`), because the rest
+    7. With `turn_checks_ms` it stops in such a pause, `is_judging`, and takes no further frame before `judge`: a
+       complete utterance ends here (`endpoint`); an incomplete one after `max_silence_ms`, not `silence_ms`, of this
+       pause; in doubt `silence_ms` decides. `flush` does not wait for a judgement.
+    8. Silence is closed when speech starts, and at `max_s` up to `pre_roll_ms` before now (`cut`), because the rest
        may belong to speech.
 
     The events do not depend on how the frames are split between calls. Not thread-safe.
     """
 
     def __init__(self, config: SegmenterConfig | None = None) -> None:
+        self._is_judging = False
         self._apply_config(config or SegmenterConfig())
         self.reset()
 
@@ -80,6 +85,8 @@ class Segmenter:
         self._cut_silence = frames_of(config.cut_silence_ms / 1000) * FRAME
         self._search_from = round(config.search_from_s * SAMPLE_RATE)
         self._max = round(config.max_s * SAMPLE_RATE)
+        self._max_silence_frames = max(self._silence_frames, frames_of(config.max_silence_ms / 1000))
+        self._checks = [frames_of(check_ms / 1000) for check_ms in config.turn_checks_ms]
         self._cut_from = max(self._search_from, self._max - round(config.cut_room_s * SAMPLE_RATE))
 
     def reset(self) -> None:
@@ -87,6 +94,8 @@ class Segmenter:
         config = self._config
         self._gate = SpeechGate(config.threshold, config.release, frames_of(config.min_speech_ms / 1000))
         self._undecided: list[tuple[float, float]] = []
+        self._decided: deque[tuple[bool, float, float]] = deque()
+        """Frames that wait for a judgement: whether they are voiced, their probabilities and levels."""
         self._now = 0
         self._floor = 0
         """Audio before this was released under earlier options."""
@@ -110,6 +119,11 @@ class Segmenter:
         return min(self._start + self._cut_from, self._now, self._voiced_until + self._cut_silence)
 
     @property
+    def is_judging(self) -> bool:
+        """Whether frames wait for `judge`: the open utterance paused, and may be complete."""
+        return self._is_judging
+
+    @property
     def voiced_until(self) -> int:
         """End of the last voiced frame of the open utterance; its start, if there is none yet."""
         return self._voiced_until if self._in_speech else self._now
@@ -128,8 +142,22 @@ class Segmenter:
         events: list[SegmenterEvent] = []
         for probability, level in zip(probabilities.tolist(), levels.tolist(), strict=True):
             self._undecided.append((probability, level))
-            for is_voiced in self._gate.feed(probability):
-                self._step(is_voiced, *self._undecided.pop(0), events)
+            self._decide(self._gate.feed(probability))
+        self._advance(events)
+        return events
+
+    def judge(self, is_complete: bool | None) -> list[SegmenterEvent]:
+        """Answer `is_judging`, and process the frames that waited. None = unknown."""
+        events: list[SegmenterEvent] = []
+        if not self._is_judging:
+            return events
+        self._is_judging = False
+        if is_complete:
+            self._close(self._now, "endpoint", events)
+            self._open(self._now, in_speech=False)
+        elif is_complete is not None:
+            self._is_incomplete = True
+        self._advance(events)
         return events
 
     def flush(self, end: int | None = None) -> list[SegmenterEvent]:
@@ -138,8 +166,11 @@ class Segmenter:
         `end`: the end of the audio, if its last frame was partial and not fed.
         """
         events: list[SegmenterEvent] = []
-        for is_voiced in self._gate.flush():
-            self._step(is_voiced, *self._undecided.pop(0), events)
+        self._decide(self._gate.flush())
+        self._is_judging = False
+        while self._decided:
+            self._advance(events)
+            self._is_judging = False
         end = self._now if end is None else end
         if not self._now <= end < self._now + FRAME:
             raise ValueError(f"{self._now} samples were fed; the end must lie less than a frame further, got {end}")
@@ -153,9 +184,21 @@ class Segmenter:
         self._in_speech = in_speech
         self._onset_emitted = False
         self._unvoiced_frames = 0
+        self._is_judging = False
+        self._is_incomplete = False
+        """Whether the utterance was judged incomplete in this pause."""
+        self._next_check = 0
         self._voiced_until = start
         self._frames: list[_Frame] = []
         """Frames of the open utterance so far; empty in silence."""
+
+    def _decide(self, decisions: list[bool]) -> None:
+        for is_voiced in decisions:
+            self._decided.append((is_voiced, *self._undecided.pop(0)))
+
+    def _advance(self, events: list[SegmenterEvent]) -> None:
+        while self._decided and not self._is_judging:
+            self._step(*self._decided.popleft(), events)
 
     def _step(self, is_voiced: bool, probability: float, level: float, events: list[SegmenterEvent]) -> None:
         self._now += FRAME
@@ -178,16 +221,20 @@ class Segmenter:
         self._unvoiced_frames = 0 if frame.is_voiced else self._unvoiced_frames + 1
         if frame.is_voiced:
             self._voiced_until = frame.start + FRAME
+            self._is_incomplete, self._next_check = False, 0
         if frame.is_voiced and not self._onset_emitted:
             self._onset_emitted = True
             events.append(SpeechOnset(self._start, frame.start))
 
     def _end_if_due(self, events: list[SegmenterEvent]) -> None:
-        if self._unvoiced_frames >= self._silence_frames:
+        if self._unvoiced_frames >= (self._max_silence_frames if self._is_incomplete else self._silence_frames):
             self._close(self._now, "endpoint", events)
             self._open(self._now, in_speech=False)
         elif self._now - self._start + FRAME > self._max:
             self._cut_at(self._quietest(), events)
+        elif self._next_check < len(self._checks) and self._unvoiced_frames >= self._checks[self._next_check]:
+            self._next_check += 1
+            self._is_judging = self._onset_emitted  # without voice, nothing was said that could be complete
 
     def _is_after_a_pause(self) -> bool:
         """Whether the utterance is long enough for a cut in this pause, after which speech continues."""

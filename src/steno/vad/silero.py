@@ -11,15 +11,16 @@ and an adaptive gain would amplify noise in every pause.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from steno.vad.onnx_session import open_session
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -40,7 +41,7 @@ class SileroVad:
     """Speech probabilities of one file or stream. One thread at a time; `fresh` ones share the weights safely."""
 
     def __init__(self) -> None:
-        self._session = _load()
+        self._session = open_session(_MODEL)
         self._rest: Audio
         self.reset()
 
@@ -96,7 +97,7 @@ class BatchedVad:
     """
 
     def __init__(self) -> None:
-        self._session = _load()
+        self._session = open_session(_MODEL)
 
     def step(self, frames: NDArray[np.float32], states: Sequence[VadState]) -> NDArray[np.float32]:
         """`frames`, shape [streams, 512], one of each stream; returns probabilities, shape [streams].
@@ -119,15 +120,3 @@ class BatchedVad:
             state.values = values.copy()  # a view would keep the whole batch in memory
         batch: NDArray[np.float32] = probabilities[0]
         return batch
-
-
-def _load() -> Any:
-    # ONNX Runtime sends telemetry, and keeps a database in ~/.cache, unless disabled before its import.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(_MODEL, options, providers=["CPUExecutionProvider"])

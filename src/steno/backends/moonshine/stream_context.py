@@ -39,6 +39,7 @@ class ContextualInput:
 class _EarlierUtterance:
     audio: Audio
     tokens: Ids
+    utterance: str
 
 
 class StreamContext:
@@ -50,6 +51,7 @@ class StreamContext:
 
     def with_context(self, work: Recognize, vocabulary: Vocabulary) -> ContextualInput:
         """The input for `work`, with its draft and context, if any."""
+        self._withdraw(work)
         tokens = self._hypotheses.get(work.utterance, ()) if work.utterance is not None else ()
         forced = vocabulary.covered(tokens, work.stable) if work.stable else 0
         context = self._fitting_context(work)
@@ -72,7 +74,7 @@ class StreamContext:
             self._earlier.pop(work.stream or "", None)
         elif is_reliable:
             earlier = self._earlier.setdefault(work.stream, deque())
-            earlier.append(_EarlierUtterance(work.audio, tokens))
+            earlier.append(_EarlierUtterance(work.audio, tokens, work.utterance))
             while sum(len(one.audio) for one in earlier) > MAX_SAMPLES:
                 earlier.popleft()
 
@@ -84,6 +86,12 @@ class StreamContext:
     def clear(self) -> None:
         self._hypotheses.clear()
         self._earlier.clear()
+
+    def _withdraw(self, work: Recognize) -> None:
+        """What was stored as final of an utterance that goes on is no context for it. Its tokens are its next draft."""
+        earlier = self._earlier.get(work.stream, ()) if work.stream is not None else ()
+        if earlier and work.utterance is not None and earlier[-1].utterance == work.utterance:
+            self._hypotheses[work.utterance] = earlier.pop().tokens
 
     def _fitting_context(self, work: Recognize) -> list[_EarlierUtterance]:
         """The last utterances of the stream that fit into the budget."""

@@ -10,8 +10,10 @@ from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.captions.cues import CueStyle
 from steno.engine.front import Engine
 from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.turn_options import CHECKS_MS, SPECULATE_MS, TurnSettings
+from steno.pipelines.live.turn_stage import TurnStage
 from steno.pipelines.live.vad_stage import VadStage
-from steno.streaming.session import SessionConfig
+from steno.streaming.session_config import SessionConfig
 from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
 
@@ -36,6 +38,7 @@ class LiveSettings:
     hold_s: float = 1.0
     assume_silence: bool = True
     """Whether audio that does not come counts as silence: see `SilenceWatch`."""
+    turns: TurnSettings = field(default_factory=TurnSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class LiveContext:
     telemetry: LiveTelemetry | None = None
     decoders: DecoderPool = field(default_factory=DecoderPool)
     """Decode containers; raw audio needs none."""
+    turn_stage: TurnStage = field(default_factory=TurnStage)
 
 
 def intake_of(options: LiveOptions, decoders: DecoderPool) -> Intake:
@@ -59,11 +63,23 @@ def intake_of(options: LiveOptions, decoders: DecoderPool) -> Intake:
     return PcmIntake(options.encoding, options.sample_rate)
 
 
+def turns_of(options: LiveOptions, settings: LiveSettings) -> TurnSettings:
+    """Merge the client's options into the settings. Without endpointing nothing is detected."""
+    own = settings.turns
+    return TurnSettings(
+        (options.turn_detection or own.detection) if options.endpointing else "silence",
+        own.threshold if options.turn_threshold is None else options.turn_threshold,
+        own.max_silence_ms if options.max_silence_ms is None else options.max_silence_ms,
+    )
+
+
 def session_config_of(options: LiveOptions, settings: LiveSettings) -> SessionConfig:
     """Merge the client's options into the settings."""
     own = settings.segmenter
     threshold = own.threshold if options.threshold is None else options.threshold
     silence_ms = own.silence_ms if options.silence_ms is None else options.silence_ms
+    turns = turns_of(options, settings)
+    is_smart = turns.detection == "smart"
     pre_roll_ms = own.pre_roll_ms if options.pre_roll_ms is None else options.pre_roll_ms
     segmenter = replace(
         own,
@@ -71,6 +87,9 @@ def session_config_of(options: LiveOptions, settings: LiveSettings) -> SessionCo
         release=min(own.release, 0.7 * threshold),
         silence_ms=silence_ms if options.endpointing else NEVER_MS,
         pre_roll_ms=pre_roll_ms,
+        turn_checks_ms=CHECKS_MS if is_smart else (),
+        max_silence_ms=turns.max_silence_ms,
         drop_after_s=max(own.drop_after_s, 2 * pre_roll_ms / 1000),  # used for files only; must pass validation
     )
-    return SessionConfig(segmenter, settings.step_s, settings.hold_s, options.offset_s)
+    speculate_ms = SPECULATE_MS if is_smart else None
+    return SessionConfig(segmenter, settings.step_s, settings.hold_s, options.offset_s, speculate_ms)

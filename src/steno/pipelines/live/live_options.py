@@ -14,6 +14,7 @@ from steno.errors import (
     TranslationNotConfiguredError,
     UnsupportedSampleRateError,
 )
+from steno.pipelines.live.turn_options import TURN_DETECTIONS, TurnDetection
 from steno.pipelines.request_checks import check_language, check_target
 
 LiveEncoding: TypeAlias = Encoding | Container
@@ -41,6 +42,12 @@ class LiveOptions:
     endpointing: bool = True
     """Whether silence ends a segment. If not, only a flush or the max segment length ends it."""
     silence_ms: float | None = None
+    turn_detection: TurnDetection | None = None
+    """What ends a segment, if `endpointing`: silence alone, or a judgement of pauses."""
+    max_silence_ms: float | None = None
+    """With `smart`: an incomplete utterance ends after this."""
+    turn_threshold: float | None = None
+    """With `smart`: probability from which an utterance is complete."""
     threshold: float | None = None
     """Probability above which a frame is speech."""
     pre_roll_ms: float | None = None
@@ -67,6 +74,8 @@ def check(options: LiveOptions, capabilities: Capabilities, backend: str, *, can
     _check_numbers(options)
     if options.captions is not None and options.captions not in RUNNING_FORMATS:
         raise InvalidRequestError(f"captions must be one of {', '.join(RUNNING_FORMATS)}", param="captions")
+    if options.turn_detection not in (None, *TURN_DETECTIONS):
+        raise InvalidRequestError(f"turn_detection must be one of {', '.join(TURN_DETECTIONS)}", param="turn_detection")
     if len(options.context) > MAX_PROMPT:
         raise InvalidRequestError(
             f"prompt and hot words are too long; the maximum is {MAX_PROMPT} characters", param="prompt"
@@ -99,7 +108,9 @@ def _check_audio(options: LiveOptions) -> None:
 def _check_numbers(options: LiveOptions) -> None:
     ranges: dict[str, tuple[float | None, float, float]] = {
         "silence_ms": (options.silence_ms, MIN_SILENCE_MS, MAX_SILENCE_MS),
+        "max_silence_ms": (options.max_silence_ms, MIN_SILENCE_MS, MAX_SILENCE_MS),
         "threshold": (options.threshold, 0.01, 0.99),
+        "turn_threshold": (options.turn_threshold, 0.01, 0.99),
         "pre_roll_ms": (options.pre_roll_ms, 0, 5_000),
         "offset_s": (options.offset_s, 0, MAX_OFFSET_S),
         "first_cue": (options.first_cue, 1, 10**9),

@@ -2,6 +2,7 @@
 
     bytes → Intake (decode, resample) → Session (sans-IO) → VadStage (VAD, batched over all streams) → Session
     Session → steps → engine → hypotheses → Session → events → Outbox
+    Session → pauses → TurnStage (turn detection, if asked for) → Session
 
 Feeding is back-pressured while recognition is far behind or the events are not read, so that memory stays bounded.
 """
@@ -9,11 +10,10 @@ Feeding is back-pressured while recognition is far behind or the events are not 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -24,16 +24,19 @@ from steno.errors import AudioError, BackendError, RetryableError, StenoError, S
 from steno.pipelines.align import with_words
 from steno.pipelines.live.finals import Finals
 from steno.pipelines.live.lag import LagWatch
-from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of
+from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of, turns_of
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.model_loading import until_loaded
 from steno.pipelines.live.notices import Failed
 from steno.pipelines.live.outbox import Outbox
 from steno.pipelines.live.silence_watch import SilenceWatch
+from steno.pipelines.live.step_tasks import StepTasks
+from steno.pipelines.live.turn_stage import judged
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise
-from steno.streaming.events import Event, Final, Partial
-from steno.streaming.session import Session, StepRequest
+from steno.streaming.events import Event, Final, Partial, SpeechEnded
+from steno.streaming.session import Session
+from steno.streaming.step_request import StepRequest
 from steno.types import Hypothesis
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ PARTIAL_TIMEOUT_S = 10.0
 """Time limit of a partial. A final has the engine's request timeout."""
 ALIGNMENT_TIMEOUT_S = 3.0
 """A final whose word times take longer is emitted with guessed ones. Later events of the stream wait behind it."""
+SPECULATION_S = 0.5
+"""Finals are recognised in advance only while partials take less than this: under load every step counts."""
 QUIET_S = 1.0
 """A client that sent no audio for this long has stopped speaking."""
 
@@ -74,9 +79,7 @@ class LiveStream:
         self._due_at: dict[int, float] = {}
         """Event loop time at which a segment's final was due."""
         self._finals_in_order = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._pending: Counter[int] = Counter()
-        """Jobs in progress, by segment. The backend may hold cached state for each segment in here."""
+        self._steps = StepTasks(self._session, lambda segment_id: context.engine.forget(self._key(segment_id)))
         self._progress = asyncio.Event()
         self._turnaround_s = 0.0
         self._lag = LagWatch()
@@ -84,8 +87,8 @@ class LiveStream:
         self._is_loaded = False
         self.finals = 0
         """Number of finals so far."""
-        self._start(self._load(), "load")
-        self._prepare_aligner()
+        self._loading = asyncio.create_task(self._load(), name="live load")
+        self._prepare()
 
     @property
     def audio_s(self) -> float:
@@ -113,8 +116,8 @@ class LiveStream:
             await self._detect_speech(await self._intake.flush())
             dropped = self._session.open_segment
             self._take(self._session.reset())
-        if dropped is not None and not self._pending[dropped]:
-            self._release(dropped)
+        if dropped is not None:
+            self._steps.release_ended(dropped)
         self._context.engine.forget(self._name)  # text before the reset is no context for what follows
 
     async def configure(self, options: LiveOptions) -> None:
@@ -125,7 +128,7 @@ class LiveStream:
                 await self._detect_speech(await self._intake.flush())
                 await self._intake.aclose()
                 self._intake = intake_of(options, self._context.decoders)
-            self._prepare_aligner()
+            self._prepare()
             self._take(self._session.configure(session_config_of(self._options, self._context.settings)))
 
     async def finish(self) -> None:
@@ -152,19 +155,16 @@ class LiveStream:
     async def aclose(self) -> None:
         """Cancel all work and close the stream. Idempotent."""
         self._silence.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
+        self._loading.cancel()
         try:
-            if tasks:
-                await asyncio.wait(tasks)
+            await asyncio.wait([self._loading])
+            await self._steps.aclose()
             self._vad_stream.close()
             await self._timing.aclose()
             await self._finals.aclose()
             await self._intake.aclose()
         finally:
-            for segment_id in list(self._pending):
-                self._release(segment_id)
+            self._steps.release_all()
             self._context.engine.forget(self._name)
             self.outbox.close()
 
@@ -174,6 +174,9 @@ class LiveStream:
             await self._wait_for_progress()
         frames = self._session.feed(audio)
         self._take(self._session.observe(*await self._vad_stream.detect(frames)))
+        threshold = turns_of(self._options, self._context.settings).threshold
+        async for events in judged(self._session, self._context.turn_stage, threshold):
+            self._take(events)
 
     @contextmanager
     def _taking(self) -> Iterator[None]:
@@ -208,11 +211,14 @@ class LiveStream:
             if isinstance(event, Final):
                 self.finals += 1
                 audio = self._to_align.pop(event.segment_id, None)
+                self._steps.release_ended(event.segment_id)
+            elif isinstance(event, SpeechEnded):
+                self._due_at[event.segment_id] = asyncio.get_running_loop().time()
             self._timing.take(event, self._options, audio)
+        self._steps.cancel_unwanted()
         if self._is_loaded:
-            for step in self._session.due(self._step_s()):
-                self._pending[step.segment_id] += 1
-                self._start(self._recognise(step), step.what)
+            for step in self._session.due(self._step_s(), speculates=self._turnaround_s < SPECULATION_S):
+                self._steps.start(step, self._recognise(step))
             now, behind_s = asyncio.get_running_loop().time(), self._session.behind_s
             if lagging := self._lag.check(now, self._session.received_s, behind_s):
                 self.outbox.put(lagging)
@@ -220,11 +226,6 @@ class LiveStream:
 
     def _step_s(self) -> float:
         return min(max(self._context.settings.step_s, self._turnaround_s), MAX_STEP_S)
-
-    def _start(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        task = asyncio.create_task(work, name=f"live {what}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _wait_for_progress(self) -> None:
         self._progress.clear()
@@ -257,10 +258,7 @@ class LiveStream:
         if events and not step.final:
             self._turnaround_s = lag_s
         self._measure_partials(events, lag_s)
-        self._pending[step.segment_id] -= 1
         self._take(events)
-        if not self._pending[step.segment_id] and not self._session.is_open(step.segment_id):
-            self._release(step.segment_id)
 
     async def _apply(self, step: StepRequest) -> list[Event]:
         options = self._options
@@ -276,7 +274,8 @@ class LiveStream:
             step.stable,
         )
         if step.final:
-            self._due_at[step.segment_id] = asyncio.get_running_loop().time()
+            if not step.speculative:
+                self._due_at[step.segment_id] = asyncio.get_running_loop().time()
             hypothesis = self._without_noise(await self._recognise_final(work), step)
             if wants_words and hypothesis.text and self._context.engine.aligns(hypothesis.language):
                 self._to_align[step.segment_id] = step.audio
@@ -323,7 +322,10 @@ class LiveStream:
     def _wants_words(self) -> bool:
         return self._options.words or self._options.captions is not None
 
-    def _prepare_aligner(self) -> None:
+    def _prepare(self) -> None:
+        """Start loading what the options need."""
+        if turns_of(self._options, self._context.settings).detection == "smart":
+            self._context.turn_stage.prepare()
         if self._wants_words and self._context.engine.aligns(self._options.language):
             self._ticket.prepare_aligner()
 
@@ -340,10 +342,6 @@ class LiveStream:
         telemetry.emitted("final", asyncio.get_running_loop().time() - due_at)
         if final.diverged:
             telemetry.diverged()
-
-    def _release(self, segment_id: int) -> None:
-        del self._pending[segment_id]
-        self._context.engine.forget(self._key(segment_id))
 
     def _key(self, segment_id: int) -> str:
         return f"{self._name}/{segment_id}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from steno.engine.queue import Priority
 from steno.pipelines.live.live_context import LiveContext
@@ -24,9 +25,11 @@ class LiveService:
         return self._context.settings.segmenter.max_s
 
     def check(self, options: LiveOptions) -> LiveOptions:
-        """Validate and normalise the options, as `live_options.check` does."""
+        """Validate and normalise the options, as `live_options.check` does; `turn_detection` is never None after it."""
         backend = self._context.engine.backend
         can_translate = self._context.translator is not None
+        detection = options.turn_detection or self._context.settings.turns.detection
+        options = replace(options, turn_detection=detection)
         return check(options, backend.capabilities, backend.name, can_translate=can_translate)
 
     @asynccontextmanager
@@ -49,4 +52,5 @@ class LiveService:
     async def aclose(self) -> None:
         """Close the shared resources. No stream can be opened afterwards."""
         await self._context.vad_stage.aclose()
+        await self._context.turn_stage.aclose()
         await asyncio.to_thread(self._context.decoders.close)

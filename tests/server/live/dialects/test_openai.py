@@ -441,12 +441,41 @@ def test_formats_and_no_rate_but_24_khz_is_told(asked: object, encoding: str, hz
     assert (talk.dialect.options.encoding, talk.dialect.options.sample_rate) == (encoding, hz)
 
 
-def test_semantic_voice_detection_is_taken_for_the_servers_own_and_says_so() -> None:
+@pytest.mark.parametrize(
+    ("asked", "eagerness", "threshold", "longest_ms"),
+    [
+        ({"eagerness": "low"}, "low", 0.8, 8000),
+        ({"eagerness": "medium"}, "medium", 0.5, 4000),
+        ({"eagerness": "high"}, "high", 0.3, 2000),
+        ({"eagerness": None}, "auto", 0.5, 4000),
+        ({}, "auto", 0.5, 4000),
+    ],
+)
+def test_semantic_vad_judges_turns_as_eagerly_as_asked(
+    asked: Message, eagerness: str, threshold: float, longest_ms: float
+) -> None:
     talk = Talk()
-    talk.update(turn_detection={"type": "server_vad", "threshold": 0.7})
-    heard = input_in(talk.update(turn_detection={"type": "semantic_vad", "eagerness": "high"}))
+    before = talk.dialect.options
+    talk.update(turn_detection={"type": "server_vad", "threshold": 0.7, "silence_duration_ms": 700})
+    events = talk.update(turn_detection={"type": "semantic_vad", **asked})
+    assert input_in(events)["turn_detection"] == {"type": "semantic_vad", "eagerness": eagerness}
+    assert options_in(events) == replace(
+        before, turn_detection="smart", turn_threshold=threshold, max_silence_ms=longest_ms
+    )
+
+
+def test_server_vad_after_semantic_vad_is_silence_again() -> None:
+    talk = Talk()
+    talk.update(turn_detection={"type": "semantic_vad", "eagerness": "high"})
+    heard = input_in(talk.update(turn_detection={"type": "server_vad"}))
     assert heard["turn_detection"] == {"type": "server_vad"}
-    assert talk.dialect.options == Talk().dialect.options
+    assert talk.dialect.options.turn_detection == "silence"
+
+
+def test_an_eagerness_that_does_not_exist_is_refused_by_name() -> None:
+    talk = Talk()
+    (refused,) = talk.update(turn_detection={"type": "semantic_vad", "eagerness": "hasty"})
+    assert refused.message["error"]["param"] == "session.audio.input.turn_detection.eagerness"
 
 
 @pytest.mark.parametrize(

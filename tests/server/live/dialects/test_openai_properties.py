@@ -14,7 +14,7 @@ from steno.backends.base import Capabilities
 from steno.pipelines.live.live_options import check
 from steno.server.live.dialects.base import Configure, Flush, Handshake, Message, Reply, Reset, ServerFacts
 from steno.server.live.dialects.openai import OPENAI_REALTIME
-from steno.streaming.session import SessionConfig
+from steno.streaming.session_config import SessionConfig
 from steno.vad.config import SegmenterConfig
 from streaming.streams import Stream, audio_of
 

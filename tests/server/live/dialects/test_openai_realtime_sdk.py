@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeTranscriptionSessionCreateRequest
 from openai.types.realtime.realtime_audio_formats import AudioPCM, AudioPCMU
-from openai.types.realtime.realtime_transcription_session_audio_input_turn_detection import ServerVad
+from openai.types.realtime.realtime_transcription_session_audio_input_turn_detection import SemanticVad, ServerVad
 
 from audio.encode import Kind, encode
 from running import EMBEDDED, RunningServer
@@ -275,7 +275,7 @@ async def test_an_update_comes_back_as_the_class_that_it_is(scripted: RunningSer
     heard = session.audio.input
     assert heard is not None
     assert heard.format == AudioPCM(type="audio/pcm")
-    assert heard.turn_detection == ServerVad(type="server_vad")
+    assert heard.turn_detection == SemanticVad(type="semantic_vad", eagerness="low")
     assert heard.noise_reduction is not None
     assert heard.noise_reduction.type == "near_field"
     assert heard.transcription is not None

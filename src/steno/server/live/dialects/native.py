@@ -184,6 +184,7 @@ class NativeDialect:
         options = self._options
         return {
             "use_server_vad": options.endpointing,
+            "turn_detection": options.turn_detection,
             "language": options.language,
             "words": options.words,
             "translate_to": options.translate_to,

@@ -2,7 +2,7 @@
 
 A key that is left out keeps its value, null switches off. Some keys are taken and do nothing, because they ask for what
 a transcription has no use for: `noise_reduction` (echoed: recognition here is made for noisy audio), `create_response`,
-`interrupt_response`, `idle_timeout_ms`, `eagerness`, `delay`, `modalities`. Any other unknown key is refused by name.
+`interrupt_response`, `idle_timeout_ms`, `delay`, `modalities`. Any other unknown key is refused by name.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from steno.errors import InvalidRequestError
 from steno.pipelines.live.live_options import MIN_SILENCE_MS, LiveEncoding, LiveOptions, ignored
+from steno.pipelines.live.turn_options import EAGERNESS, Eagerness
 from steno.server.live.dialects.base import Message, ServerFacts
 from steno.server.live.dialects.openai_messages import InvalidValueError, UnknownParameterError
 
@@ -50,6 +51,8 @@ class RealtimeSettings:
     """The client's name of the model."""
     noise_reduction: Message | None = None
     logprobs: bool = False
+    eagerness: Eagerness = "auto"
+    """Of `semantic_vad`."""
     ignored: tuple[str, ...] = ()
     """Paths of the newest update's hints that the recogniser does not use."""
 
@@ -101,14 +104,14 @@ def described(settings: RealtimeSettings, session_id: str, *, is_beta: bool) -> 
             "input_audio_format": next(name for name, same in BETA_FORMATS.items() if same == kind),
             "input_audio_noise_reduction": settings.noise_reduction,
             "input_audio_transcription": transcription,
-            "turn_detection": _turn_detection_of(options),
+            "turn_detection": _turn_detection_of(settings),
             "include": include,
         }
     heard = {
         "format": {"type": kind, **rate},
         "noise_reduction": settings.noise_reduction,
         "transcription": transcription,
-        "turn_detection": _turn_detection_of(options),
+        "turn_detection": _turn_detection_of(settings),
     }
     return {**head, "type": "transcription", "audio": {"input": heard}, "include": include}
 
@@ -122,10 +125,13 @@ def _on_the_wire(error: InvalidRequestError, paths: Mapping[str, str]) -> Invali
     return type(error)(error.message.replace(error.param, name), param=path)
 
 
-def _turn_detection_of(options: LiveOptions) -> Message | None:
+def _turn_detection_of(settings: RealtimeSettings) -> Message | None:
     """The turn detection in responses. Numbers that the client has not set are omitted."""
+    options = settings.options
     if not options.endpointing:
         return None
+    if options.turn_detection == "smart":
+        return {"type": "semantic_vad", "eagerness": settings.eagerness}
     numbers = {
         "threshold": options.threshold,
         "prefix_padding_ms": None if options.pre_roll_ms is None else round(options.pre_roll_ms),
@@ -206,17 +212,17 @@ def _transcription(settings: RealtimeSettings, value: object, path: str, opening
 
 
 def _turn_detection(settings: RealtimeSettings, value: object, path: str, _: ServerFacts) -> RealtimeSettings:
-    """`semantic_vad` is treated and returned as `server_vad` with the server's own numbers."""
     if value is None:
         return replace(settings, options=replace(settings.options, endpointing=False))
     known = ("threshold", "prefix_padding_ms", "silence_duration_ms")
-    useless = ("create_response", "interrupt_response", "idle_timeout_ms", "eagerness")
-    asked = _object(value, path, known=("type", *known, *useless))
+    useless = ("create_response", "interrupt_response", "idle_timeout_ms")
+    asked = _object(value, path, known=("type", "eagerness", *known, *useless))
     kind = _one_of(asked.get("type", "server_vad"), ("server_vad", "semantic_vad", "none"), f"{path}.type")
     changes: dict[str, Any] = {"endpointing": kind != "none"}
     if kind == "semantic_vad":
-        changes |= {"threshold": None, "pre_roll_ms": None, "silence_ms": None}
-        return replace(settings, options=replace(settings.options, **changes))
+        return _semantic_vad(settings, asked.get("eagerness"), path)
+    if kind == "server_vad":
+        changes["turn_detection"] = "silence"
     numbers = {name: _number_or_none(asked[name], f"{path}.{name}") for name in known if name in asked}
     threshold = numbers.get("threshold")
     if threshold is not None and not 0 <= threshold <= 1:
@@ -230,6 +236,23 @@ def _turn_detection(settings: RealtimeSettings, value: object, path: str, _: Ser
         silence_ms = numbers["silence_duration_ms"]
         changes["silence_ms"] = silence_ms if silence_ms is None or silence_ms < 0 else max(silence_ms, MIN_SILENCE_MS)
     return replace(settings, options=replace(settings.options, **changes))
+
+
+def _semantic_vad(settings: RealtimeSettings, eagerness: object, path: str) -> RealtimeSettings:
+    """With the server's own numbers for speech, and those of `eagerness` for turns."""
+    chosen = cast("Eagerness", _one_of("auto" if eagerness is None else eagerness, (*EAGERNESS,), f"{path}.eagerness"))
+    turns = EAGERNESS[chosen]
+    options = replace(
+        settings.options,
+        endpointing=True,
+        threshold=None,
+        pre_roll_ms=None,
+        silence_ms=None,
+        turn_detection=turns.detection,
+        turn_threshold=turns.threshold,
+        max_silence_ms=turns.max_silence_ms,
+    )
+    return replace(settings, options=options, eagerness=chosen)
 
 
 def _include(settings: RealtimeSettings, value: object, path: str, _: ServerFacts) -> RealtimeSettings:

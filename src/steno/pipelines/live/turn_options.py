@@ -1,0 +1,39 @@
+"""Turn detection: from a client's options and the server's settings to what the session and the turn stage do.
+
+`silence` ends an utterance after `silence_ms`. `smart` judges pauses by their sound (`steno.vad.smart_turn`): a
+complete utterance ends at the first check, an incomplete one goes on for up to `max_silence_ms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+TurnDetection: TypeAlias = Literal["silence", "smart"]
+TURN_DETECTIONS: tuple[TurnDetection, ...] = ("silence", "smart")
+Eagerness: TypeAlias = Literal["low", "medium", "high", "auto"]
+
+CHECKS_MS = (200.0, 1000.0, 2000.0)
+"""Pauses in which an utterance is judged. The model was trained on 200 ms of silence."""
+SPECULATE_MS = 96.0
+"""Pause after which the final is recognised in advance: it is ready when the first judgement is."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """Defaults of the server; a client's options override them."""
+
+    detection: TurnDetection = "silence"
+    threshold: float = 0.5
+    """Probability from which an utterance is complete."""
+    max_silence_ms: float = 3000
+
+
+EAGERNESS: Mapping[Eagerness, TurnSettings] = {
+    "low": TurnSettings("smart", 0.8, 8000),
+    "medium": TurnSettings("smart", 0.5, 4000),
+    "high": TurnSettings("smart", 0.3, 2000),
+    "auto": TurnSettings("smart", 0.5, 4000),
+}
+"""OpenAI's names. It documents the longest waits: 8, 4 and 2 s; `auto` is `medium`."""

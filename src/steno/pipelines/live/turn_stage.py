@@ -1,0 +1,114 @@
+"""Judges the pauses of live streams: in threads, within a time limit, and no more than can be judged in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from loguru import logger
+
+from steno.streaming.events import Event
+from steno.streaming.session import Session
+from steno.vad.smart_turn import TurnDetector
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+TIMEOUT_S = 0.3
+"""A judgement that takes longer is late: silence decides, after 500 ms by default."""
+MAX_WAITING_PER_THREAD = 4
+"""More pauses than this cannot be judged in time (one takes 50 ms); further ones are not judged."""
+
+Judgement: TypeAlias = Literal["complete", "incomplete", "late", "failed"]
+
+
+class TurnTelemetry(Protocol):
+    def turn_judged(self, judgement: Judgement, took_s: float) -> None:
+        """A pause was judged within `took_s` seconds; or it was not: `late`, `failed`."""
+
+
+class TurnStage:
+    """Runs the turn detector, which it loads when the first stream that uses it opens.
+
+    Args:
+        load: makes the detector, in a thread.
+        threads: run the detector; by default one for each two cores. Tests in virtual time replace them.
+    """
+
+    def __init__(
+        self,
+        telemetry: TurnTelemetry | None = None,
+        load: Callable[[], TurnDetector] | None = None,
+        threads: Executor | None = None,
+        *,
+        size: int | None = None,
+    ) -> None:
+        self._telemetry = telemetry
+        self._load = load or _load
+        self._size = size or max(1, (os.cpu_count() or 1) // 2)
+        self._threads = threads or ThreadPoolExecutor(self._size, thread_name_prefix="turns")
+        self._loading: asyncio.Future[TurnDetector] | None = None
+        self._waiting = 0
+
+    def prepare(self) -> None:
+        """Start loading the detector. Never waits."""
+        if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
+            self._loading = asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+            self._loading.add_done_callback(_report_failure)
+
+    async def judge(self, audio: Audio, threshold: float) -> bool | None:
+        """Whether an utterance is complete, with at least the probability `threshold`; None if it cannot be told in
+        time."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        judgement: Judgement
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                probability = await self._completeness(audio)
+            judgement = "complete" if probability >= threshold else "incomplete"
+        except TimeoutError:
+            judgement = "late"
+        except Exception as error:  # noqa: BLE001 - the worker's boundary: logged; silence decides
+            logger.opt(exception=error).error("turn detection failed: {}", error)
+            judgement = "failed"
+        if self._telemetry is not None:
+            self._telemetry.turn_judged(judgement, loop.time() - began)
+        return judgement == "complete" if judgement in ("complete", "incomplete") else None
+
+    async def aclose(self) -> None:
+        """End the threads, without waiting for what they do."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _completeness(self, audio: Audio) -> float:
+        self.prepare()
+        assert self._loading is not None
+        detector = await asyncio.shield(self._loading)
+        if self._waiting >= self._size * MAX_WAITING_PER_THREAD:
+            raise TimeoutError
+        self._waiting += 1
+        future = asyncio.get_running_loop().run_in_executor(self._threads, detector.completeness, audio)
+        future.add_done_callback(self._done)
+        return await future
+
+    def _done(self, _: object) -> None:
+        self._waiting -= 1
+
+
+async def judged(session: Session, stage: TurnStage, threshold: float) -> AsyncIterator[list[Event]]:
+    """Have the session's pauses judged, one after the other; yields the events of each judgement."""
+    while (pause := session.pause) is not None:
+        yield session.judge(await stage.judge(pause.audio, threshold))
+
+
+def _report_failure(loading: asyncio.Future[TurnDetector]) -> None:
+    if not loading.cancelled() and (error := loading.exception()) is not None:
+        logger.opt(exception=error).error("the turn detector could not be loaded: {}", error)
+
+
+def _load() -> TurnDetector:
+    from steno.vad.smart_turn import SmartTurn
+
+    return SmartTurn()
