@@ -33,6 +33,8 @@ class OpenSegment:
     """Its hypothesis, if it has come."""
     speculated_until: int = 0
     """End of the newest speculative final's audio."""
+    judged_until: int | None = None
+    """End of the speech before the pause that was judged last; None once speech has continued."""
     partial: Partial | None = None
     """The newest partial, if it has not been emitted yet."""
 

@@ -36,6 +36,24 @@ class SpeechEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """A pause in a segment was judged: the segment is complete with this `probability`. If it is over, `SpeechEnded`
+    follows."""
+
+    segment_id: int
+    at_s: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResumed:
+    """Speech goes on after a pause that was judged."""
+
+    segment_id: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """The text of an open segment so far: `stable` is never revised, `draft` may be."""
 
@@ -110,4 +128,14 @@ class AssumedSilence:
     seconds: float
 
 
-Event: TypeAlias = SpeechStarted | SpeechEnded | Partial | Final | Silence | AudioProgress | AssumedSilence
+Event: TypeAlias = (
+    SpeechStarted
+    | SpeechEnded
+    | TurnJudged
+    | SpeechResumed
+    | Partial
+    | Final
+    | Silence
+    | AudioProgress
+    | AssumedSilence
+)

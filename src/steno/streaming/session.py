@@ -31,7 +31,9 @@ from steno.streaming.events import (
     Reason,
     Silence,
     SpeechEnded,
+    SpeechResumed,
     SpeechStarted,
+    TurnJudged,
 )
 from steno.streaming.hypothesis import LocalAgreement
 from steno.streaming.pending_frames import PendingFrames
@@ -129,9 +131,17 @@ class Session:
         self._progress(events)
         return events
 
-    def judge(self, is_complete: bool | None) -> list[Event]:
-        """Answer `pause`: whether the utterance is complete; None = unknown, so that silence decides."""
+    def judge(self, probability: float | None, threshold: float = 0.5) -> list[Event]:
+        """Answer `pause`: how probable it is that the utterance is complete; None = unknown, so that silence decides.
+
+        Args:
+            threshold: probability from which it is.
+        """
         events: list[Event] = []
+        if self._open is not None and self._segmenter.is_judging and probability is not None:
+            events.append(TurnJudged(self._open.id, self._clock(self._segmenter.now), probability))
+            self._open.judged_until = self._segmenter.voiced_until
+        is_complete = None if probability is None else probability >= threshold
         self._take_spans(self._segmenter.judge(is_complete), events)
         self._progress(events)
         return events
@@ -139,6 +149,9 @@ class Session:
     def _progress(self, events: list[Event]) -> None:
         if self._open is not None and self._has_continued(self._open):
             self._open.speculation = self._open.speculated = None
+        if self._open is not None and self._open.judged_until not in (None, self._segmenter.voiced_until):
+            self._open.judged_until = None
+            events.append(SpeechResumed(self._open.id, self._clock(self._segmenter.voiced_until)))
         self._buffer.forget_before(min(self._segmenter.settled, self._framed))
         events.append(AudioProgress(self._clock(self._segmenter.now)))
 

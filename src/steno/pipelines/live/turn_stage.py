@@ -59,12 +59,16 @@ class TurnStage:
             self._loading = asyncio.get_running_loop().run_in_executor(self._threads, self._load)
             self._loading.add_done_callback(_report_failure)
 
-    async def judge(self, audio: Audio, threshold: float) -> bool | None:
-        """Whether an utterance is complete, with at least the probability `threshold`; None if it cannot be told in
-        time."""
+    async def judge(self, audio: Audio, threshold: float) -> float | None:
+        """How probable it is that an utterance is complete; None if it cannot be told in time.
+
+        Args:
+            threshold: from which it counts as complete, in the metrics.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
         judgement: Judgement
+        probability: float | None = None
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 probability = await self._completeness(audio)
@@ -76,7 +80,7 @@ class TurnStage:
             judgement = "failed"
         if self._telemetry is not None:
             self._telemetry.turn_judged(judgement, loop.time() - began)
-        return judgement == "complete" if judgement in ("complete", "incomplete") else None
+        return probability
 
     async def aclose(self) -> None:
         """End the threads, without waiting for what they do."""
@@ -100,7 +104,7 @@ class TurnStage:
 async def judged(session: Session, stage: TurnStage, threshold: float) -> AsyncIterator[list[Event]]:
     """Have the session's pauses judged, one after the other; yields the events of each judgement."""
     while (pause := session.pause) is not None:
-        yield session.judge(await stage.judge(pause.audio, threshold))
+        yield session.judge(await stage.judge(pause.audio, threshold), threshold)
 
 
 def _report_failure(loading: asyncio.Future[TurnDetector]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from steno.server.live.dialects.base import (
     ServerFacts,
 )
 from steno.server.live.dialects.flux import FluxDialect, FluxFactory
-from steno.streaming.events import Final, Partial, Reason, Silence, SpeechStarted
+from steno.streaming.events import Final, Partial, Reason, Silence, SpeechResumed, SpeechStarted, TurnJudged
 from steno.types import Word
 
 ENGLISH = Capabilities(languages=frozenset({"en"}), live=True, word_times=True, context=False, max_audio_s=None)
@@ -179,7 +180,67 @@ def test_a_turn_that_ends_in_silence_after_a_cut_has_its_text() -> None:
 def test_the_end_of_a_turn_says_what_ended_it(reason: Reason, trigger: str) -> None:
     start, end = connected().encode(final_of("yes", reason))
     assert "trigger" not in start
-    assert (end["trigger"], end["end_of_turn_confidence"]) == (trigger, 1.0)
+    assert (end["trigger"], end["end_of_turn_confidence"]) == (trigger, 0.0)
+
+
+def test_a_turn_that_was_judged_complete_was_ended_by_the_model() -> None:
+    dialect = connected(eot_threshold="0.6")
+    dialect.encode(partial_of("so it is"))
+    assert dialect.encode(TurnJudged(0, 1.7, 0.75)) == []
+    (end,) = dialect.encode(final_of("so it is"))
+    assert (end["trigger"], end["end_of_turn_confidence"]) == ("model", 0.75)
+
+
+def test_a_judgement_of_the_next_segment_is_not_that_of_the_last() -> None:
+    """It is known at once; the final of a segment comes when it has been recognised."""
+    dialect = connected(eager_eot_threshold="0.5")
+    happened = [partial_of("so"), TurnJudged(1, 9.0, 0.9), final_of("so it is"), Partial(1, 8.0, 9.0, "", "yes")]
+    assert [event for event, *_ in events(dialect, *happened)] == [
+        "StartOfTurn", "EndOfTurn", "StartOfTurn", "EagerEndOfTurn",
+    ]  # fmt: skip
+
+
+def test_a_turn_that_has_probably_ended_is_told_early_and_taken_back() -> None:
+    dialect = connected(eager_eot_threshold="0.4")
+    assert events(
+        dialect,
+        partial_of("so it"),
+        TurnJudged(0, 1.2, 0.3),
+        TurnJudged(0, 2.0, 0.5),
+        TurnJudged(0, 3.0, 0.6),
+        SpeechResumed(0, 3.1),
+        partial_of("so it is", 3.5),
+        TurnJudged(0, 3.7, 0.65),
+        final_of("so it is"),
+    ) == [
+        ("StartOfTurn", 0, "so it"),
+        ("EagerEndOfTurn", 0, "so it"),
+        ("TurnResumed", 0, "so it"),
+        ("Update", 0, "so it is"),
+        ("EagerEndOfTurn", 0, "so it is"),
+        ("EndOfTurn", 0, "so it is"),
+    ]
+
+
+def test_without_an_eager_threshold_nothing_is_told_early() -> None:
+    happened = [partial_of("so it"), TurnJudged(0, 1.2, 0.6), SpeechResumed(0, 1.4), final_of("so it is")]
+    assert [event for event, *_ in events(connected(), *happened)] == ["StartOfTurn", "EndOfTurn"]
+
+
+def test_a_turn_whose_text_was_taken_back_ends_empty() -> None:
+    """The client knows that it has begun, and waits for its end."""
+    assert events(connected(), partial_of("so"), final_of(""), partial_of("yes")) == [
+        ("StartOfTurn", 0, "so"),
+        ("EndOfTurn", 0, ""),
+        ("StartOfTurn", 1, "yes"),
+    ]
+
+
+def test_thresholds_become_options_of_turn_detection() -> None:
+    options = connected(eot_threshold="0.8", eot_timeout_ms="2000").options
+    assert (options.turn_detection, options.turn_threshold, options.max_silence_ms) == ("smart", 0.8, 2000)
+    manual = connected(eot_threshold="1.0", eot_timeout_ms="60000").options
+    assert (manual.turn_detection, manual.silence_ms) == ("silence", 60_000)
 
 
 def test_a_turn_has_its_words_with_times_and_the_range_of_its_audio() -> None:
@@ -292,24 +353,29 @@ said = st.one_of(
     st.builds(final_of, texts, st.sampled_from(["endpoint", "cut", "flush", "close"])),
     st.just(SpeechStarted(0, 0.2, 0.5)),
     st.just(Silence(1.0, 2.0)),
+    st.builds(TurnJudged, st.just(0), st.just(1.0), st.floats(0, 1)),
+    st.just(SpeechResumed(0, 1.5)),
 )
 
 
 @given(st.lists(said, max_size=30))
 def test_turns_are_numbered_start_once_and_end_once_with_all_their_text(happened: list[Any]) -> None:
-    told = events(connected(), *happened)
+    told = events(connected(eager_eot_threshold="0.5"), *happened)
+    eager = [event for event, *_ in told if event in ("EagerEndOfTurn", "TurnResumed", "EndOfTurn")]
+    assert all(before == "EagerEndOfTurn" for before, event in pairwise(["", *eager]) if event == "TurnResumed")
     open_turn = False
     expected = 0
     for event, turn, transcript in told:
         assert turn == expected
-        assert transcript
+        assert transcript or event == "EndOfTurn"
         assert (event == "StartOfTurn") is not open_turn
         open_turn = event != "EndOfTurn"
         expected += event == "EndOfTurn"
     finals = [each.text for each in happened if isinstance(each, Final) and each.text]
-    ended = " ".join(transcript for event, _, transcript in told if event == "EndOfTurn")
+    ended = " ".join(transcript for event, _, transcript in told if event == "EndOfTurn" and transcript)
     assert " ".join(finals).startswith(ended)
 
 
 def test_options_are_live_options_of_the_server() -> None:
-    assert connected().options == LiveOptions(words=True)
+    turns = {"turn_detection": "smart", "turn_threshold": 0.7, "max_silence_ms": 5000}
+    assert connected().options == LiveOptions(words=True, **turns)

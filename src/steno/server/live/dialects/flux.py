@@ -29,7 +29,7 @@ from steno.server.live.dialects.deepgram_handshake import DeepgramHandshake
 from steno.server.live.dialects.flux_options import FluxOptions, check_flux_model, configured, flux_options
 from steno.server.live.dialects.flux_turn import FluxTurn
 from steno.server.live.dialects.frames import object_of
-from steno.streaming.events import Final, Partial, Reason, SpeechStarted
+from steno.streaming.events import Final, Partial, Reason, SpeechResumed, SpeechStarted, TurnJudged
 
 TRIGGERS: Mapping[Reason, str] = {"endpoint": "timeout", "flush": "manual", "close": "manual"}
 """What ended a turn, by why its last segment ended."""
@@ -64,6 +64,8 @@ class FluxDialect:
         self._opening = opening
         self._options, self.ignored = self._checked(options)
         self._turn = FluxTurn()
+        self._completeness: dict[int, float] = {}
+        """Probability that a turn is complete, of segments that paused and have no final yet."""
         self._sent = 0
         """Number of messages."""
 
@@ -92,7 +94,14 @@ class FluxDialect:
                 self._turn.began(event.start_s)
                 return []
             case Partial() if event.text:
-                return [self._goes_on(event.end_s, event)]
+                self._turn.partial = event
+                return [self._goes_on(event.end_s, event.segment_id), *self._ended_probably(event.end_s)]
+            case TurnJudged():
+                self._completeness[event.segment_id] = event.probability
+                return self._ended_probably(event.at_s)
+            case SpeechResumed():
+                self._completeness.pop(event.segment_id, None)
+                return self._resumed(event.at_s)
             case Final():
                 return [*([_warning(event.error)] if event.error else []), *self._segment_over(event)]
             case Failed() | Draining():
@@ -149,25 +158,45 @@ class FluxDialect:
             raise type(error)(error.message, param=theirs.get(error.param or "", error.param)) from None
         return replace(options, live=live), [theirs[name] for name in ignored(options.live, live)]
 
-    def _goes_on(self, end_s: float, partial: Partial | None = None, confidence: float = 0.0) -> Message:
+    def _goes_on(self, end_s: float, segment_id: int) -> Message:
         """The turn's text has changed: its start, or an update."""
         event = "Update" if self._turn.is_told else "StartOfTurn"
         self._turn.is_told = True
-        return self._turn.described(event, end_s, confidence, partial)
+        return self._turn.described(event, end_s, self._completeness.get(segment_id, 0.0))
+
+    def _ended_probably(self, at_s: float) -> Sequence[Message]:
+        """`EagerEndOfTurn`, once in each pause, if the client wants it and the judgement is clear enough."""
+        turn, threshold = self._turn, self._options.thresholds.eager_eot_threshold
+        if threshold is None or turn.is_eager or turn.partial is None:
+            return []
+        probability = self._completeness.get(turn.partial.segment_id, 0.0)
+        if probability < threshold:
+            return []
+        turn.is_eager = True
+        return [turn.described("EagerEndOfTurn", at_s, probability)]
+
+    def _resumed(self, at_s: float) -> Sequence[Message]:
+        """`TurnResumed`, if the client believes that the turn has probably ended."""
+        if not self._turn.is_eager:
+            return []
+        self._turn.is_eager = False
+        return [self._turn.described("TurnResumed", at_s, 0.0)]
 
     def _segment_over(self, final: Final) -> Sequence[Message]:
-        self._turn.began(final.start_s)
-        self._turn.add(final)
-        if not self._turn.has_text:
-            if final.reason != "cut":
-                self._turn = replace(self._turn, start_s=None)
-            return []
+        turn = self._turn
+        probability = self._completeness.pop(final.segment_id, 0.0)
+        turn.began(final.start_s)
+        turn.add(final)
         if final.reason == "cut":
-            return [self._goes_on(final.end_s)]
-        started = [] if self._turn.is_told else [self._goes_on(final.end_s)]
-        over = self._turn.described("EndOfTurn", final.end_s, 1.0)
-        self._turn = self._turn.following()
-        return [*started, {**over, "trigger": TRIGGERS[final.reason]}]
+            return [self._goes_on(final.end_s, final.segment_id)] if turn.has_text else []
+        if not turn.has_text and not turn.is_told:
+            self._turn = FluxTurn(turn.index)
+            return []
+        started = [] if turn.is_told else [self._goes_on(final.end_s, final.segment_id)]
+        self._turn = turn.following()
+        is_judged = final.reason == "endpoint" and probability >= self._options.thresholds.eot_threshold
+        trigger = "model" if is_judged else TRIGGERS[final.reason]
+        return [*started, {**turn.described("EndOfTurn", final.end_s, probability), "trigger": trigger}]
 
 
 def _warning(error: StenoError) -> Message:

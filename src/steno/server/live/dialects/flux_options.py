@@ -137,7 +137,15 @@ def with_thresholds(thresholds: TurnThresholds, asked: Mapping[str, Any]) -> Tur
 
 def with_turns(live: LiveOptions, thresholds: TurnThresholds) -> LiveOptions:
     """The options of a stream whose turns end by these thresholds."""
-    return live
+    if thresholds.eot_threshold >= 1:
+        return replace(live, turn_detection="silence", silence_ms=thresholds.eot_timeout_ms)
+    return replace(
+        live,
+        turn_detection="smart",
+        silence_ms=None,
+        turn_threshold=thresholds.eot_threshold,
+        max_silence_ms=thresholds.eot_timeout_ms,
+    )
 
 
 def check_flux_model(model: str | None, check: Callable[[str | None], str]) -> str:

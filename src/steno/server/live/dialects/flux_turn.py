@@ -27,6 +27,8 @@ class FluxTurn:
     texts: list[str] = field(default_factory=list)
     """Texts of its segments that are over: a long segment is cut, and the turn goes on."""
     words: list[Word] = field(default_factory=list)
+    partial: Partial | None = None
+    """The text of its open segment."""
 
     def began(self, start_s: float) -> None:
         """Speech starts. No-op in the middle of a turn."""
@@ -35,6 +37,7 @@ class FluxTurn:
 
     def add(self, final: Final) -> None:
         """A segment of it is over."""
+        self.partial = None
         if final.text:
             self.texts.append(final.text)
             self.words += words_of(final)
@@ -43,18 +46,17 @@ class FluxTurn:
     def has_text(self) -> bool:
         return bool(self.texts)
 
-    def described(self, event: str, end_s: float, confidence: float, partial: Partial | None = None) -> Message:
+    def described(self, event: str, end_s: float, confidence: float) -> Message:
         """A `TurnInfo`, without what it shares with other messages.
 
         Args:
             end_s: end of the audio that the text is of.
             confidence: probability that the turn is complete.
-            partial: the text of the open segment, behind that of those that are over.
         """
         start = rounded(self.start_s if self.start_s is not None else end_s)
         texts, words = self.texts, self.words
-        if partial is not None and partial.text:
-            texts, words = [*texts, partial.text], [*words, *words_of(partial)]
+        if self.partial is not None:
+            texts, words = [*texts, self.partial.text], [*words, *words_of(self.partial)]
         return {
             "type": "TurnInfo",
             "event": event,
