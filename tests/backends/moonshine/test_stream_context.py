@@ -88,3 +88,14 @@ async def test_behind_what_was_said_before_a_short_utterance_is_surer(
     assert alone.confidence is not None
     assert behind.confidence > alone.confidence + 0.1
     assert behind.scores[-1].end == len(behind.text), "the context is not in the result"
+
+
+def test_a_final_of_an_utterance_that_goes_on_is_its_draft_and_no_context() -> None:
+    context = StreamContext()
+    context.store(work(2.0, 1, "s/0"), (ONE,), is_reliable=True)
+    context.store(work(2.0, 2, "s/1"), (TWO,), is_reliable=True)
+    longer = context.with_context(work(3.0, 2, "s/1", final=False), VOCABULARY)
+    assert (longer.draft.lead, longer.draft.tokens) == ((ONE,), (TWO,))
+    assert len(longer.audio) == 5 * SAMPLE_RATE
+    context.store(work(4.0, 2, "s/1"), (TWO, THREE), is_reliable=True)
+    assert context.with_context(work(1.0, 3, "s/2", final=False), VOCABULARY).draft.lead == (ONE, TWO, THREE)

@@ -17,7 +17,7 @@ from steno.vad.smart_turn import TurnDetector
 if TYPE_CHECKING:
     from steno.types import Audio
 
-TIMEOUT_S = 0.3
+TIMEOUT_S = 0.5
 """A judgement that takes longer is late: silence decides, after 500 ms by default."""
 MAX_WAITING_PER_THREAD = 4
 """More pauses than this cannot be judged in time (one takes 50 ms); further ones are not judged."""

@@ -394,6 +394,7 @@ def test_an_update_is_applied_and_comes_back() -> None:
         prompt="cheese",
         words=True,
         silence_ms=700,
+        turn_detection="silence",
         threshold=0.6,
         pre_roll_ms=200,
     )
@@ -492,7 +493,8 @@ def test_numbers_are_brought_into_range_and_what_has_no_effect_is_taken(
     asked: Message, changes: dict[str, Any]
 ) -> None:
     talk = Talk()
-    before = talk.dialect.options
+    detection = None if asked.get("type") == "none" else "silence"
+    before = replace(talk.dialect.options, turn_detection=detection)
     assert options_in(talk.update(turn_detection=asked)) == replace(before, **changes)
 
 

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from engine.virtual import run
+from pipelines.live.stream_harness import AtOnce
+from steno.pipelines.live.turn_stage import MAX_WAITING_PER_THREAD, TIMEOUT_S, TurnStage
+from steno.types import SAMPLE_RATE
+from steno.vad.smart_turn import SmartTurn
+from vad.listen import recording
+
+AUDIO = np.zeros(SAMPLE_RATE, np.float32)
+
+
+class Judge:
+    """A detector with one opinion; `goes_on`: it waits for this first."""
+
+    def __init__(self, probability: float = 0.7, goes_on: threading.Event | None = None) -> None:
+        self.probability, self.goes_on = probability, goes_on
+        self.calls = 0
+
+    def completeness(self, audio: np.ndarray) -> float:
+        self.calls += 1
+        if self.goes_on is not None:
+            assert self.goes_on.wait(30)
+        return self.probability
+
+
+class Judgements(list[str]):
+    def turn_judged(self, judgement: str, took_s: float) -> None:
+        self.append(judgement)
+
+
+@pytest.mark.parametrize(("threshold", "is_complete"), [(0.7, True), (0.71, False)])
+def test_what_is_at_least_as_likely_as_the_threshold_is_complete(threshold: float, is_complete: bool) -> None:
+    async def main() -> None:
+        telemetry = Judgements()
+        stage = TurnStage(telemetry, Judge, AtOnce())
+        assert await stage.judge(AUDIO, threshold) is is_complete
+        assert telemetry == ["complete" if is_complete else "incomplete"]
+
+    run(main())
+
+
+async def test_a_judgement_that_takes_too_long_is_unknown() -> None:
+    goes_on = threading.Event()
+    telemetry = Judgements()
+    stage = TurnStage(telemetry, lambda: Judge(goes_on=goes_on), size=1)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    assert await stage.judge(AUDIO, 0.5) is None
+    assert TIMEOUT_S <= loop.time() - began < TIMEOUT_S + 1
+    assert telemetry == ["late"]
+    goes_on.set()
+    await stage.aclose()
+
+
+async def test_more_pauses_than_can_be_judged_in_time_are_unknown_at_once() -> None:
+    goes_on = threading.Event()
+    judge = Judge(goes_on=goes_on)
+    stage = TurnStage(load=lambda: judge, size=1)
+    stage.prepare()
+    first = [asyncio.create_task(stage.judge(AUDIO, 0.5)) for _ in range(MAX_WAITING_PER_THREAD)]
+    while not judge.calls:
+        await asyncio.sleep(0.001)
+    assert await asyncio.wait_for(stage.judge(AUDIO, 0.5), TIMEOUT_S / 2) is None
+    goes_on.set()
+    assert await asyncio.gather(*first) == [True] * MAX_WAITING_PER_THREAD
+    assert await stage.judge(AUDIO, 0.5) is True
+    await stage.aclose()
+
+
+def test_a_detector_that_fails_leaves_the_decision_to_silence() -> None:
+    class Failing(Judge):
+        def completeness(self, audio: np.ndarray) -> float:
+            raise ValueError("broken")
+
+    async def main() -> None:
+        telemetry = Judgements()
+        stage = TurnStage(telemetry, Failing, AtOnce())
+        assert await stage.judge(AUDIO, 0.5) is None
+        assert telemetry == ["failed"]
+
+    run(main())
+
+
+def test_a_detector_that_could_not_be_loaded_is_loaded_again() -> None:
+    async def main() -> None:
+        errors = [OSError("no file")]
+
+        def load() -> Judge:
+            if errors:
+                raise errors.pop()
+            return Judge()
+
+        stage = TurnStage(load=load, threads=AtOnce())
+        assert await stage.judge(AUDIO, 0.5) is None
+        assert await stage.judge(AUDIO, 0.5) is True
+
+    run(main())
+
+
+async def test_the_real_detector_runs_off_the_event_loop() -> None:
+    stage = TurnStage(size=1)
+    stage.prepare()
+    audio = recording("meeting.flac")[: round(4.6 * SAMPLE_RATE)]
+    spoken = np.concatenate([audio, np.zeros(3200, np.float32)])
+    while await stage.judge(spoken, 0.5) is None:  # it is being loaded
+        await asyncio.sleep(0.01)
+    half = np.concatenate([audio[: round(2.14 * SAMPLE_RATE)], np.zeros(3200, np.float32)])
+    assert SmartTurn().completeness(half) < 0.1
+    assert await stage.judge(half, 0.5) in (False, None)
+    await stage.aclose()
