@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from steno.errors import BackendError
-from steno.streaming.events import Final, Partial, Silence, SpeechEnded
+from steno.streaming.events import Final, Partial, Silence, SpeechEnded, SpeechResumed, TurnJudged
 from steno.streaming.session import Session
 from steno.streaming.session_config import SessionConfig
 from steno.streaming.step_request import StepRequest
@@ -81,6 +81,20 @@ def test_one_that_is_not_judged_in_time_ends_after_the_usual_silence() -> None:
 def test_an_incomplete_one_may_be_complete_after_more_of_the_pause() -> None:
     stream = said([False, True], ("speech", 2.048), ("silence", 4.0))
     assert ends_of(stream) == [3.072]
+
+
+def test_judgements_are_told_and_that_speech_goes_on_after_one() -> None:
+    stream = said(
+        [False, False, None, True], ("speech", 2.048), ("silence", 1.184), ("speech", 1.024), ("silence", 2.0)
+    )
+    told = [event for event in stream.events if isinstance(event, TurnJudged | SpeechResumed | SpeechEnded)]
+    assert [(type(event).__name__, event.segment_id) for event in told] == [
+        ("TurnJudged", 0), ("TurnJudged", 0), ("SpeechResumed", 0), ("SpeechEnded", 0),
+    ]  # fmt: skip
+    judged = [(round(event.at_s, 3), event.probability) for event in told if isinstance(event, TurnJudged)]
+    assert judged == [(2.272, 0.0), (3.072, 0.0)]
+    resumed_s = next(event.at_s for event in told if isinstance(event, SpeechResumed))
+    assert 3.232 <= resumed_s <= 3.4
 
 
 def test_the_speculative_final_is_the_final_if_nothing_more_is_said() -> None:
