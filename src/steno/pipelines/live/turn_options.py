@@ -14,8 +14,8 @@ TurnDetection: TypeAlias = Literal["silence", "smart"]
 TURN_DETECTIONS: tuple[TurnDetection, ...] = ("silence", "smart")
 Eagerness: TypeAlias = Literal["low", "medium", "high", "auto"]
 
-CHECKS_MS = (200.0, 1000.0, 2000.0)
-"""Pauses in which an utterance is judged. The model was trained on 200 ms of silence."""
+CHECKS_MS = (128.0, 1000.0, 2000.0)
+"""Pauses in which an utterance is judged."""
 SPECULATE_MS = 96.0
 """Pause after which the final is recognised in advance: it is ready when the first judgement is."""
 
