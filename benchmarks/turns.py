@@ -1,6 +1,6 @@
 """Turn ends: how soon after the end of speech its final comes, and how often a pause within a sentence cuts it off.
 
-    python -m benchmarks.turns [--recordings FOLDER] [--pauses 2] [--quick] [--json out/turns.json]
+    python -m benchmarks.turns [--threshold 0.5] [--recordings FOLDER] [--pauses 2] [--quick] [--json out/turns.json]
 
 A real server with the embedded recogniser; sentences of real recordings, sent in real time in frames of 20 ms, once
 with `turn_detection=smart` and once with `silence` of 500 ms, one after the other. Their words and sentence ends are
@@ -69,10 +69,11 @@ def main() -> None:
         if options.quick:
             sentences, paused = sentences[:1], paused[:1]
         heard = {mode: Heard() for mode in MODES}
-        asyncio.run(_say(server.url, sentences[0], "smart"))  # loads the detector
+        queries = {"smart": f"turn_detection=smart&turn_threshold={options.threshold}", "silence": "silence_ms=500"}
+        asyncio.run(_say(server.url, sentences[0], queries["smart"]))  # loads the detector
         for speech in [*sentences, *paused]:
             for mode in MODES:
-                _take(heard[mode], speech, asyncio.run(_say(server.url, speech, mode)))
+                _take(heard[mode], speech, asyncio.run(_say(server.url, speech, queries[mode])))
         _report_judgements(report, httpx.get(f"{server.url}/metrics").text)
     for mode, found in heard.items():
         lags_ms = [1000 * lag_s for lag_s in found.lags_s]
@@ -88,6 +89,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = harness.parser(__doc__)
+    parser.add_argument("--threshold", type=float, default=0.5, help="TURN_THRESHOLD")
     parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="further recordings of English speech")
     parser.add_argument("--pauses", type=int, default=2, help="pauses for each sentence, one at a time")
     return parser.parse_args()
@@ -108,12 +110,12 @@ def _words(server: Server, path: Path) -> list[SpokenWord]:
     return [SpokenWord(word["word"], word["start"], word["end"]) for word in answer.raise_for_status().json()["words"]]
 
 
-async def _say(url: str, speech: Speech, mode: str) -> list[tuple[float, float, float]]:
+async def _say(url: str, speech: Speech, query: str) -> list[tuple[float, float, float]]:
     """Send `speech` in real time, until its last final has come. Returns the finals: when each came, its start and end,
     all in seconds of the audio."""
     pcm = to_s16le(speech.audio)
     size = 2 * round(FRAME_S * SAMPLE_RATE)
-    address = f"{url.replace('http', 'ws')}/ws/transcribe?turn_detection={mode}"
+    address = f"{url.replace('http', 'ws')}/ws/transcribe?{query}"
     finals: list[tuple[float, float, float]] = []
     async with websockets.connect(address, compression=None, ping_interval=None) as socket:
         began = time.perf_counter()

@@ -31,7 +31,7 @@ class TurnSettings:
 
 
 EAGERNESS: Mapping[Eagerness, TurnSettings] = {
-    "low": TurnSettings("smart", 0.8, 8000),
+    "low": TurnSettings("smart", 0.9, 8000),
     "medium": TurnSettings("smart", 0.5, 4000),
     "high": TurnSettings("smart", 0.3, 2000),
     "auto": TurnSettings("smart", 0.5, 4000),
