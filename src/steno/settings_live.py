@@ -16,8 +16,8 @@ class LiveStreamSettings(BaseSettings):
     vad_silence_ms: int = setting("Live", "Silence that ends an utterance, in milliseconds.", 500, ge=100, le=10_000)
     turn_detection: Literal["silence", "smart"] = setting(
         "Live",
-        "What ends an utterance: `silence` of `VAD_SILENCE_MS`; or `smart`: a model judges pauses from 200 ms on, ends "
-        "what is complete at once, and waits for up to `MAX_SILENCE_MS` if it is not.",
+        "What ends an utterance: `silence` of `VAD_SILENCE_MS`; or `smart`: a model judges short pauses; what is "
+        "complete ends at once, what is not after `MAX_SILENCE_MS`.",
         "silence",
     )
     turn_threshold: float = setting(

@@ -94,6 +94,16 @@ def test_real_speech_is_understood(fixtures: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("url", [False, True])
+def test_turn_detection_is_asked_for(fixtures: Path, server: RunningServer, url: bool) -> None:
+    where = ("--url", server.url, "--api-key", "k") if url else ()
+    ended = live(fixtures / "letter.flac", "--fast", "--turn-detection", "smart", "--json", *where)
+    finals = [line for line in map(json.loads, ended.stdout.splitlines()) if line["is_final"]]
+    assert "".join(line["text"] for line in finals).startswith("w0 w1")
+    refused = live(fixtures / "letter.flac", "--turn-detection", "clever", *where)
+    assert "'clever' is not one of 'silence', 'smart'" in refused.stderr
+
+
 def test_a_file_takes_as_long_as_it_was_spoken_unless_it_need_not(fixtures: Path) -> None:
     began = time.monotonic()
     assert live("--fast", fixtures / "address.opus").stdout.startswith("w0 w1 w2")

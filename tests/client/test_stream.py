@@ -195,6 +195,8 @@ async def test_a_wrong_key_is_refused_once(speech: bytes) -> None:
         ({"sample_rate": 4000}, UnsupportedSampleRateError),
         ({"translate_to": "fr"}, InvalidRequestError),
         ({"silence_ms": 1}, InvalidRequestError),
+        ({"turn_detection": "clever"}, InvalidRequestError),
+        ({"max_silence_ms": 1}, InvalidRequestError),
         ({"language": "Klingon"}, InvalidRequestError),
     ],
 )

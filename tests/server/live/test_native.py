@@ -173,9 +173,9 @@ async def test_options_can_be_changed_on_the_way(scripted: RunningServer, speech
 async def test_smart_turn_detection_ends_a_sentence_and_goes_on_in_one(embedded: RunningServer, fixtures: Path) -> None:
     sentence, pause = pcm_file(fixtures / "meeting.flac"), bytes(round(0.8 * BYTES_PER_S))
     article = round(2.14 * BYTES_PER_S / 2) * 2  # Mister Thomas Brown will meet the
-    async with talk(embedded, turn_detection="smart", max_silence_ms="2500") as conversation:
+    async with talk(embedded, turn_detection="smart", max_silence_ms="1500") as conversation:
         assert conversation.messages[0]["turn_detection"] == "smart"
-        await conversation.say(sentence[:article] + pause + sentence[article:] + bytes(4 * BYTES_PER_S), pace=1)
+        await conversation.say(sentence[:article] + pause + sentence[article:] + bytes(2 * BYTES_PER_S), pace=1)
         await conversation.close()
     finals = [final["text"] for final in conversation.finals if final["text"]]
     assert word_error_rate("meeting.flac", " ".join(finals)) <= 0.3

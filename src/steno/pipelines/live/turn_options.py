@@ -14,8 +14,8 @@ TurnDetection: TypeAlias = Literal["silence", "smart"]
 TURN_DETECTIONS: tuple[TurnDetection, ...] = ("silence", "smart")
 Eagerness: TypeAlias = Literal["low", "medium", "high", "auto"]
 
-CHECKS_MS = (200.0, 1000.0, 2000.0)
-"""Pauses in which an utterance is judged. The model was trained on 200 ms of silence."""
+CHECKS_MS = (128.0, 1000.0, 2000.0)
+"""Pauses in which an utterance is judged."""
 SPECULATE_MS = 96.0
 """Pause after which the final is recognised in advance: it is ready when the first judgement is."""
 
@@ -31,7 +31,7 @@ class TurnSettings:
 
 
 EAGERNESS: Mapping[Eagerness, TurnSettings] = {
-    "low": TurnSettings("smart", 0.8, 8000),
+    "low": TurnSettings("smart", 0.9, 8000),
     "medium": TurnSettings("smart", 0.5, 4000),
     "high": TurnSettings("smart", 0.3, 2000),
     "auto": TurnSettings("smart", 0.5, 4000),
