@@ -132,17 +132,13 @@ class Session:
         return events
 
     def judge(self, probability: float | None, threshold: float = 0.5) -> list[Event]:
-        """Answer `pause`: how probable it is that the utterance is complete; None = unknown, so that silence decides.
-
-        Args:
-            threshold: probability from which it is.
-        """
+        """Answer `pause`: how probable it is that the utterance is complete, which it is from `threshold` on; None =
+        unknown, so that silence decides."""
         events: list[Event] = []
         if self._open is not None and self._segmenter.is_judging and probability is not None:
             events.append(TurnJudged(self._open.id, self._clock(self._segmenter.now), probability))
             self._open.judged_until = self._segmenter.voiced_until
-        is_complete = None if probability is None else probability >= threshold
-        self._take_spans(self._segmenter.judge(is_complete), events)
+        self._take_spans(self._segmenter.judge(None if probability is None else probability >= threshold), events)
         self._progress(events)
         return events
 
