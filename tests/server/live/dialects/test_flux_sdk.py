@@ -86,7 +86,7 @@ def saying(audio: bytes, pace: float | None = None) -> Callable[[V2SocketClient]
 
 
 def test_turns_start_grow_and_end(scripted: RunningServer, speech: bytes) -> None:
-    conversation = FluxConversation(scripted, saying(speech, pace=4), **RAW)
+    conversation = FluxConversation(scripted, saying(speech, pace=4), **RAW, eot_timeout_ms=500)
     first, *_ = conversation.messages
     assert isinstance(first, ListenV2Connected)
     assert [message.sequence_id for message in conversation.messages] == list(range(len(conversation.messages)))
