@@ -53,6 +53,8 @@ class Cue:
     words: tuple[Word, ...] = ()
     """The text as indivisible pieces with their times; empty if it has none (a translation)."""
     language: str | None = None
+    speakers: tuple[str, ...] = ()
+    """Who says each line; empty if speakers are not known."""
 
 
 def cues_of(segments: Iterable[Segment], style: CueStyle, *, audio_end_s: float | None) -> list[Cue]:
