@@ -42,8 +42,9 @@ def cues_by_speaker(
 
 
 def labelled_cue(cue: Cue, labels: SpeakerLabels, *, names: bool = True) -> Cue:
-    """The cue with its labels in the text. `names`: write them; false for formats with voice tags."""
-    if not cue.speakers or labels == "none" or (labels == "name" and not names):
+    """The cue with its labels in the text. `names`: write them; false for formats with voice tags. Lines whose
+    speakers are not known (two of them, translated) have no label."""
+    if len(cue.speakers) != len(cue.lines) or labels == "none" or (labels == "name" and not names):
         return cue
     is_shared = len(set(cue.speakers)) > 1
     if labels == "dash":

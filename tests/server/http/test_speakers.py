@@ -154,7 +154,7 @@ def test_deepgrams_answer_has_numbered_speakers(server: RunningServer, conversat
 
 
 def test_a_job_tells_speakers(tmp_path: Path, conversation: Path) -> None:
-    with RunningServer(ASR_BACKEND=EMBEDDED, JOBS_DIR=str(tmp_path)) as server:
+    with RunningServer(ASR_BACKEND=EMBEDDED, JOBS_DB=str(tmp_path / "jobs.db")) as server:
         with conversation.open("rb") as file:
             form = {"kind": "transcription", "response_format": "diarized_json", "num_speakers": "2"}
             job = httpx.post(f"{server.url}/v1/jobs", files={"file": file}, data=form, timeout=60).json()
