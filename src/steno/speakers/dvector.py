@@ -32,7 +32,7 @@ class DvectorEmbedder:
     """A `SpeakerEmbedder`. The network was trained on windows of 1.6 s."""
 
     dimension = DIMENSION
-    thresholds = VoiceThresholds(cut_distance=0.3, same_voice=0.87, known_voice=0.8, sharpness=0.08)
+    thresholds = VoiceThresholds(cut_distance=0.28, same_voice=0.85, known_voice=0.8, sharpness=0.08)
     """Tuned with `benchmarks/speakers.py`, on other voices than it measures. Its vectors are not negative, so that the
     cosines of different voices are 0.4 to 0.75."""
 

@@ -1,8 +1,10 @@
-"""How many voices there are, and what each is like: agglomerative clustering of window embeddings.
+"""How many voices there are, and what each is like: agglomerative clustering of window embeddings (SciPy).
 
-Average linkage of cosine distances (SciPy), cut at a threshold; clusters with too little speech are dropped, because
-they are windows across a change of speakers. All windows then choose the nearest of the rest, whose centroids follow,
-and centroids that are alike are merged.
+1. Average linkage of cosine distances, cut at the threshold of the network. Clusters with too little speech, which are
+   windows across a change of speakers, are dropped.
+2. All windows choose the nearest centroid, which follows, and centroids that are alike are merged.
+3. If that gives fewer or more speakers than the caller says there are, Ward's linkage of the centred embeddings gives
+   the nearest number that is allowed. It finds a known number of voices that the threshold cannot part.
 """
 
 from __future__ import annotations
@@ -15,9 +17,7 @@ from numpy.typing import NDArray
 from steno.speakers.embedder import VoiceThresholds
 from steno.speakers.voice_windows import HOP_S
 
-CUT_SHARES = (1.0, 0.85, 0.7, 0.5, 0.35)
-"""Where the tree is cut, as shares of the network's distance: at the first that gives the least number of speakers."""
-MIN_SPEECH_S, MIN_SPEECH_SHARE, LEAST_SPEECH_S = 3.0, 0.05, 1.5
+MIN_SPEECH_S, MIN_SPEECH_SHARE, LEAST_SPEECH_S = 4.0, 0.05, 1.5
 """A speaker says this much, or in a short recording this share of it, but never less than the last."""
 MAX_CLUSTERED = 2000
 """Windows in the tree, which takes memory by their square: 16 MB. Of a longer recording, every nth."""
@@ -56,73 +56,64 @@ def centroids_of(
     share_s = min(MIN_SPEECH_S, max(LEAST_SPEECH_S, MIN_SPEECH_SHARE * speech_s))
     min_windows = share_s / HOP_S
     every = -(-len(sure) // MAX_CLUSTERED)
-    tree = _tree(sure[::every])
-    centroids = sure[:0]
-    for share in CUT_SHARES:
-        centroids = _cut(sure[::every], tree, share * thresholds.cut_distance, min_windows / every)
-        centroids = _settled(sure, centroids, min_windows, count, thresholds.same_voice)
-        if len(centroids) >= count.least:
-            return centroids
-    return _exactly(sure[::every], tree, count.least)
+    centroids = _cut(sure[::every], thresholds.cut_distance, min_windows / every)
+    centroids = _settled(sure, centroids, min_windows, thresholds.same_voice)
+    number = min(max(len(centroids), count.least), count.most)
+    return centroids if len(centroids) == number else _exactly(sure[::every], number)
 
 
-def _tree(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    from scipy.cluster.hierarchy import linkage  # takes 0.2 s and 30 MB, which a server without speakers saves
+def _cut(embeddings: NDArray[np.float32], distance: float, min_windows: float) -> NDArray[np.float32]:
+    from scipy.cluster.hierarchy import fcluster, linkage  # take 0.2 s and 30 MB: not before they are needed
 
-    tree: NDArray[np.float64] = linkage(embeddings.astype(np.float64), "average", metric="cosine")
-    return tree
-
-
-def _cut(
-    embeddings: NDArray[np.float32], tree: NDArray[np.float64], distance: float, min_windows: float
-) -> NDArray[np.float32]:
-    from scipy.cluster.hierarchy import fcluster
-
-    labels = fcluster(tree, distance, "distance")
+    labels = fcluster(linkage(embeddings.astype(np.float64), "average", metric="cosine"), distance, "distance")
     sizes = np.bincount(labels)
     kept = [n for n in np.unique(labels) if sizes[n] >= min_windows] or [int(sizes.argmax())]
     return np.stack([_centroid(embeddings[labels == n]) for n in kept])
 
 
-def _exactly(embeddings: NDArray[np.float32], tree: NDArray[np.float64], count: int) -> NDArray[np.float32]:
-    """As many clusters as the caller knows of, whatever their size; fewer if there are fewer windows."""
-    from scipy.cluster.hierarchy import fcluster
+def _exactly(embeddings: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+    """A known number of speakers; fewer if there are fewer windows."""
+    from scipy.cluster.hierarchy import fcluster, linkage
 
-    labels = fcluster(tree, count, "maxclust")
-    return np.stack([_centroid(embeddings[labels == n]) for n in np.unique(labels)])
+    centred = embeddings - embeddings.mean(axis=0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    labels = fcluster(linkage(centred.astype(np.float64), "ward"), number, "maxclust")
+    centroids = np.stack([_centroid(embeddings[labels == n]) for n in np.unique(labels)])
+    for _ in range(MAX_ROUNDS):
+        labels = (embeddings @ centroids.T).argmax(axis=1)
+        if len(np.unique(labels)) < len(centroids):
+            break
+        centroids = np.stack([_centroid(embeddings[labels == n]) for n in range(len(centroids))])
+    return centroids
 
 
 def _settled(
     embeddings: NDArray[np.float32],
     centroids: NDArray[np.float32],
     min_windows: float,
-    count: SpeakerCount,
     same_voice: float,
 ) -> NDArray[np.float32]:
-    """Let windows choose and centroids follow until nothing changes, with at most `count.most` centroids."""
+    """Let windows choose and centroids follow until nothing changes."""
     for _ in range(MAX_ROUNDS):
         labels = (embeddings @ centroids.T).argmax(axis=1)
         sizes = np.bincount(labels, minlength=len(centroids))
         kept = [n for n in range(len(centroids)) if sizes[n] >= min_windows] or [int(sizes.argmax())]
         before = centroids
         centroids = np.stack([_centroid(embeddings[labels == n]) for n in kept])
-        centroids = _merged(centroids, sizes[kept], count, same_voice)
+        centroids = _merged(centroids, sizes[kept], same_voice)
         if centroids.shape == before.shape and np.allclose(centroids, before, atol=1e-4):
             break
     return centroids
 
 
-def _merged(
-    centroids: NDArray[np.float32], sizes: NDArray[np.int64], count: SpeakerCount, same_voice: float
-) -> NDArray[np.float32]:
-    """Merge the most similar pair while it is one voice, or while there are too many."""
+def _merged(centroids: NDArray[np.float32], sizes: NDArray[np.int64], same_voice: float) -> NDArray[np.float32]:
+    """Merge the most similar pair while it is one voice."""
     parts, weights = list(centroids), [float(size) for size in sizes]
     while len(parts) > 1:
         likeness = np.stack(parts) @ np.stack(parts).T
         np.fill_diagonal(likeness, -1.0)
         first, second = sorted(int(n) for n in np.unravel_index(likeness.argmax(), likeness.shape))
-        is_one_voice = likeness[first, second] >= same_voice and len(parts) > count.least
-        if not is_one_voice and len(parts) <= count.most:
+        if likeness[first, second] < same_voice:
             break
         joined = _unit(parts[first] * weights[first] + parts[second] * weights[second])
         parts[first], weights[first] = joined, weights[first] + weights[second]
