@@ -54,7 +54,8 @@ def main() -> None:
     embedder = DvectorEmbedder()
     _diarized(conversation({name: voices[name] for name in list(voices)[:2]}, 10, random.Random(0)), embedder, None)
     measured: defaultdict[str, list[float]] = defaultdict(list)
-    for made in _conversations(voices, QUICK_NUMBERS if options.quick else NUMBERS, options.seed):
+    numbers, lengths_s = (QUICK_NUMBERS, LENGTHS_S[:1]) if options.quick else (NUMBERS, LENGTHS_S)
+    for made in _conversations(voices, numbers, lengths_s, options.seed):
         for name, value in _measure(made, embedder).items():
             measured[name].append(value)
     for name, values in sorted(measured.items()):
@@ -73,7 +74,7 @@ def _options() -> Namespace:
 
 
 def _conversations(
-    voices: Mapping[str, Sequence[Utterance]], numbers: Sequence[int], seed: int
+    voices: Mapping[str, Sequence[Utterance]], numbers: Sequence[int], lengths_s: Sequence[float], seed: int
 ) -> Sequence[Conversation]:
     rng = random.Random(seed)
     made = []
@@ -81,7 +82,7 @@ def _conversations(
         names = rng.sample(sorted(voices), number)
         while same_person(names):
             names = rng.sample(sorted(voices), number)
-        seconds = rng.choice(LENGTHS_S) * max(1.0, number / 3)
+        seconds = rng.choice(lengths_s) * max(1.0, number / 3)
         made.append(conversation({name: voices[name] for name in names}, seconds, rng))
     return made
 
