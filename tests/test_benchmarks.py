@@ -75,3 +75,20 @@ def test_songs_and_repeated_speech_are_timed_line_by_line(tmp_path: Path) -> Non
     if installed.wheel_folder() is not None:
         assert (values["real_found"], values["real_invented"]) == (1, 0)
         assert values["real_max_ms"] <= 150
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_library("flite") is None, reason="synthetic voices need flite: apt install libflite1")
+@pytest.mark.skipif(installed.wheel_folder() is None, reason="recorded voices are in Moonshine's wheel")
+def test_speakers_of_short_conversations_are_told_apart(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.speakers", "--quick", "--json", str(report)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=240,
+    )
+    summary = json.loads(report.read_text(encoding="utf-8"))["summary"]
+    assert summary["der"] <= 0.15
+    assert summary["right_words"] >= 0.85

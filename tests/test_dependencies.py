@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "steno"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DECLARED = [*PROJECT["dependencies"], *(line for name, extra in PROJECT["optional-dependencies"].items()
                                         if name != "dev" for line in extra)]  # fmt: skip
-OPTIONAL_EXTRAS = {"flash_attn", "torchao", "sounddevice", "moonshine_voice", "ray", "vllm"}
+OPTIONAL_EXTRAS = {"flash_attn", "torchao", "sounddevice", "moonshine_voice", "ray", "vllm", "pyannote"}
 """Imported where they are installed: behind a check, or in an extra that the tests do not install."""
 
 

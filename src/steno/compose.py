@@ -25,7 +25,9 @@ from steno.pipelines.live.turn_options import TurnSettings
 from steno.pipelines.live.turn_stage import TurnStage, TurnTelemetry
 from steno.pipelines.live.vad_stage import VadStage, VadTelemetry
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
+from steno.pipelines.speaker_model import SpeakerModel
 from steno.settings import Settings
+from steno.speakers.embedder_choice import check_speaker_model
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
@@ -231,6 +233,7 @@ def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
 
 def opener_of(settings: Settings, max_piece_s: float, max_audio_s: float | None = None) -> RecordingOpener:
     """As `recordings_of`, for pieces of this length. `max_audio_s`: of a recording; None = that of the settings."""
+    check_speaker_model(settings.speaker_model_id)
     size = settings.max_decoders or max(LEAST_DECODERS, DECODERS_PER_CORE * (os.cpu_count() or 1))
     decoders = DecoderPool(_front_share(settings, size), _decoder_limits_of(settings, FILE_NICENESS))
     return RecordingOpener(
@@ -240,6 +243,7 @@ def opener_of(settings: Settings, max_piece_s: float, max_audio_s: float | None 
             vad_threshold=settings.vad_threshold,
         ),
         decoders,
+        SpeakerModel(settings.speaker_model_id),
     )
 
 

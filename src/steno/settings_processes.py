@@ -44,6 +44,13 @@ class ProcessSettings(BaseSettings):
         "Model", "Device of Qwen3-ASR: `cpu`, `cuda`, `cuda:N`, `mps`; `auto` = a GPU if there is one.", "auto"
     )
 
+    speaker_model_id: str | None = setting(
+        "Model",
+        "Network that tells speakers apart (`diarize=true`): the path of an ONNX speaker embedding, or `pyannote/…` "
+        "with `steno[pyannote]`. Default: the one that steno ships.",
+        None,
+    )
+
     @model_validator(mode="after")
     def _processes_together(self) -> ProcessSettings:
         if self.fronts > 1 and self.use_granian:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-STAGES = ("decode", "vad", "load", "wait", "recognize", "align", "translate", "write")
+STAGES = ("decode", "vad", "load", "wait", "recognize", "align", "speakers", "translate", "write")
 """What every kind of work may do. Alignments of known text have further ones."""
 TOTALS = ("total", "real_time_factor", "peak_memory_mb")
 """Names beside the stages in JSON."""

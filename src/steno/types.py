@@ -28,6 +28,10 @@ class Word:
     end_s: float
     confidence: float | None = None
     """A probability in [0, 1]; None if the backend has none."""
+    speaker: str | None = None
+    """Who says it; None if speakers were not asked for."""
+    speaker_confidence: float | None = None
+    """How clearly it is this speaker's voice, in (0, 1]; not a calibrated probability."""
 
 
 class Score(NamedTuple):
@@ -71,6 +75,8 @@ class Segment:
     """As `Hypothesis.scores`; used for words that get their times later."""
     repetition: bool = False
     """As `Hypothesis.repetition`."""
+    speaker: str | None = None
+    """As `Word.speaker`: all of its words have this one."""
 
 
 @dataclass(frozen=True, slots=True)

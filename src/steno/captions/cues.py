@@ -53,6 +53,8 @@ class Cue:
     words: tuple[Word, ...] = ()
     """The text as indivisible pieces with their times; empty if it has none (a translation)."""
     language: str | None = None
+    speakers: tuple[str, ...] = ()
+    """Who says each line; empty if speakers are not known."""
 
 
 def cues_of(segments: Iterable[Segment], style: CueStyle, *, audio_end_s: float | None) -> list[Cue]:
@@ -80,7 +82,9 @@ def cues_of(segments: Iterable[Segment], style: CueStyle, *, audio_end_s: float 
 
 def with_text(cue: Cue, text: str, style: CueStyle, language: str | None = None) -> Cue:
     """The cue with another text at the same time: a translation."""
-    return replace(cue, lines=rebreak(text, style, language), text=" ".join(text.split()), words=(), language=language)
+    lines = rebreak(text, style, language)
+    speakers = cue.speakers[:1] * len(lines) if len(set(cue.speakers)) == 1 else ()
+    return replace(cue, lines=lines, text=" ".join(text.split()), words=(), language=language, speakers=speakers)
 
 
 def _timed_pieces(segments: Iterable[Segment], style: CueStyle, end_ms: int | None) -> list[TextUnit]:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, get_args
 
 from steno.captions.cues import Cue
 from steno.captions.lrc import lrc
+from steno.captions.speaker_cues import SpeakerLabels, labelled_cue
 from steno.captions.srt import srt
 from steno.captions.tsv import tsv
 from steno.captions.vtt import vtt
@@ -42,12 +43,16 @@ FORMATS: Mapping[FormatName, Format] = MappingProxyType(
 )
 
 
-def render(name: FormatName, cues: Iterable[Cue], *, language: str | None = None) -> str:
+def render(
+    name: FormatName, cues: Iterable[Cue], *, language: str | None = None, labels: SpeakerLabels = "none"
+) -> str:
     """The text of a subtitle file.
 
     Args:
         language: a code, for formats that include it (WebVTT).
+        labels: of cues that have speakers. WebVTT has voice tags for the names.
     """
+    shown = (labelled_cue(cue, labels, names=name != "vtt") for cue in cues)
     if name == "vtt":
-        return vtt(cues, language=language)
-    return FORMATS[name].write(cues)
+        return vtt(shown, language=language, voices=labels != "none")
+    return FORMATS[name].write(shown)

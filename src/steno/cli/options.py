@@ -10,12 +10,14 @@ import click
 
 if TYPE_CHECKING:
     from steno.captions.cues import CueStyle
+    from steno.captions.speaker_cues import SpeakerLabels
     from steno.pipelines.request_checks import TimingMode
 
 EXTENSION = {
     "text": ".txt",
     "json": ".json",
     "verbose_json": ".verbose.json",
+    "diarized_json": ".diarized.json",
     "srt": ".srt",
     "vtt": ".vtt",
     "lrc": ".lrc",
@@ -68,6 +70,15 @@ class OutputRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeakerRequest:
+    """`--diarize`: how many speakers there may be, as far as that is known."""
+
+    number: int | None = None
+    least: int | None = None
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TranscribeOptions:
     """The options of the command line."""
 
@@ -84,11 +95,14 @@ class TranscribeOptions:
     """Audio track, by number or language; None = the default track."""
     timings: bool = False
     """Whether JSON says where the time went."""
+    speakers: SpeakerRequest | None = None
+    """None = they are not told apart."""
+    labels: SpeakerLabels = "dash"
 
     @property
     def wants_words(self) -> bool:
         """Whether a result needs word times. Plain text and JSON do not."""
-        return bool(self.targets) or not {"text", "json"}.issuperset(self.formats)
+        return bool(self.targets or self.speakers) or not {"text", "json"}.issuperset(self.formats)
 
     def results(self) -> Iterator[OutputRequest]:
         """The results of the source text, then those of each translation."""
@@ -99,6 +113,8 @@ class TranscribeOptions:
     def fingerprint(self, result: OutputRequest, identity: str) -> str:
         """Everything but the recording that a result depends on. `identity`: of the recogniser."""
         parts = [result.form, identity, self.language or "auto", *((f"track {self.track}",) if self.track else ())]
+        if self.speakers is not None:
+            parts.append(f"{self.speakers} {self.labels}")
         if result.form == "json" and self.timings:
             parts.append("timings")
         if result.form in CAPTIONS:

@@ -47,7 +47,7 @@ class Renderer:
 
         options = self.options
         with times.measure("write"):
-            cues, kept = subtitles_of(transcript, options.style, options.mode).cues, 0
+            cues, kept = subtitles_of(transcript, options.style, options.mode, options.labels).cues, 0
         if result.target is not None:
             languages = self._language_pair(transcript, result.target, self.caption_temperature)
             with times.measure("translate"):
@@ -57,7 +57,7 @@ class Renderer:
             cues, kept = done.cues, len(done.untranslated)
         language = result.target or transcript.language
         with times.measure("write"):
-            return render(cast("FormatName", result.form), cues, language=language), kept
+            return render(cast("FormatName", result.form), cues, language=language, labels=options.labels), kept
 
     async def _text(self, transcript: Transcript, result: OutputRequest, times: StageTimes) -> tuple[str, int]:
         from steno.pipelines.translate import translate_transcript
@@ -75,12 +75,14 @@ class Renderer:
 
     def _document(self, transcript: Transcript, result: OutputRequest, times: StageTimes) -> BaseModel:
         from steno.server.http.timings_json import timings_json
-        from steno.server.http.transcript_json import json_transcript, verbose_transcript
+        from steno.server.http.transcript_json import diarized_transcript, json_transcript, verbose_transcript
 
         if result.form == "verbose_json":
             body = verbose_transcript(transcript, {"segment", "word"}, times)
             body.timings = timings_json(times, transcript.duration_s, memory=self.is_local)
             return body
+        if result.form == "diarized_json":
+            return diarized_transcript(transcript)
         made = json_transcript(transcript, logprobs=False)
         if self.options.timings:
             made.timings = timings_json(times, transcript.duration_s, memory=self.is_local)

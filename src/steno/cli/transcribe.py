@@ -16,7 +16,7 @@ from loguru import logger
 from steno.cli.flame_graph import flame_graph
 from steno.cli.inputs import Recording, recordings_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
-from steno.cli.options import CommaList, TranscribeOptions, check_format
+from steno.cli.options import CommaList, SpeakerRequest, TranscribeOptions, check_format
 from steno.cli.progress import RunProgress
 from steno.cli.render import Renderer
 from steno.cli.sinks import RECORD, FileSink, FolderSink, Sink, TerminalSink
@@ -26,7 +26,11 @@ from steno.errors import StenoError
 from steno.stage_times import StageTimes
 
 if TYPE_CHECKING:
+    from steno.captions.speaker_cues import SpeakerLabels
     from steno.pipelines.request_checks import TimingMode
+
+
+SPEAKER_COUNT = click.IntRange(1, 20)
 
 
 def _check_target(name: str) -> str:
@@ -42,7 +46,7 @@ def _check_target(name: str) -> str:
 @click.argument("files", nargs=-1, required=True)
 @click.option(
     "--format", "-f", "formats", type=CommaList(check_format), default="text", show_default=True, metavar="A,B,…",
-    help="text (or txt), json, verbose_json, srt, vtt, lrc, tsv; several are made in one pass.",
+    help="text (or txt), json, verbose_json, diarized_json, srt, vtt, lrc, tsv; several are made in one pass.",
 )  # fmt: skip
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not the terminal."
@@ -70,6 +74,14 @@ def _check_target(name: str) -> str:
 )
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), default=2, show_default=True, help="Max files in parallel.")
 @click.option("--track", metavar="N|LANG", help="Audio track of files with several: number (from 1) or language.")
+@click.option("--diarize", is_flag=True, help="Tell the speakers apart; for verbose_json, diarized_json, subtitles.")
+@click.option("--num-speakers", type=SPEAKER_COUNT, help="How many speakers there are, if that is known.")
+@click.option("--min-speakers", type=SPEAKER_COUNT, help="At least so many speakers.")
+@click.option("--max-speakers", type=SPEAKER_COUNT, help="At most so many speakers.")
+@click.option(
+    "--speaker-labels", "labels", type=click.Choice(["dash", "name", "none"]), default="dash", show_default=True,
+    help="Subtitles: a dash for each speaker of a shared cue, the speakers' names, or no label.",
+)  # fmt: skip
 @click.option("--again", is_flag=True, help="Make all results, also those that exist.")
 @click.option("--url", envvar="STENO_URL", metavar="URL", help="Use this server, not this process. [STENO_URL]")
 @click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
@@ -96,6 +108,11 @@ def command(
     glossary: Path | None,
     jobs: int,
     track: str | None,
+    diarize: bool,
+    num_speakers: int | None,
+    min_speakers: int | None,
+    max_speakers: int | None,
+    labels: SpeakerLabels,
     again: bool,
     url: str | None,
     api_key: str | None,
@@ -129,7 +146,10 @@ def command(
     terms = parse_glossary(_text_of(glossary), "\n") if glossary else {}
     style = compose.caption_style_of(config, max_line_chars, max_lines)
     llm = f"{config.translate_model} {config.translate_temperature} {config.translate_srt_temperature}"
-    options = TranscribeOptions(formats, language, mode, style, targets, bilingual, terms, llm, track, timings)
+    speakers = _speakers(diarize, num_speakers, min_speakers, max_speakers, formats)
+    options = TranscribeOptions(
+        formats, language, mode, style, targets, bilingual, terms, llm, track, timings, speakers, labels
+    )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     translator = compose.translator_of(config)
     # English needs no LLM if the speech is English, which is known only after recognition.
@@ -138,7 +158,10 @@ def command(
         check_configured(translator, foreign[0])
     temperatures = config.translate_temperature, config.translate_srt_temperature
     renderer, table = Renderer(options, translator, *temperatures, is_local=url is None), TimingTable(url is None)
-    worker = remote_transcriber(url, api_key) if url else local_transcriber(config, words=options.wants_words)
+    if url:
+        worker = remote_transcriber(url, api_key, speakers)
+    else:
+        worker = local_transcriber(config, words=options.wants_words, speakers=speakers)
     try:
         with flame_graph(profile), recordings_of(files) as recordings, RunProgress(quiet=quiet) as progress:
             sink, at_once = _sink(recordings, options, output, output_dir, again), jobs if output_dir else 1
@@ -150,6 +173,21 @@ def command(
     if timings:
         table.print()
     return EXIT_FAILED if progress.failures else 0
+
+
+def _speakers(
+    diarize: bool, number: int | None, least: int | None, most: int | None, formats: tuple[str, ...]
+) -> SpeakerRequest | None:
+    """What is asked about speakers. Raises UsageError: options contradict each other."""
+    if not diarize:
+        if number or least or most or "diarized_json" in formats:
+            raise click.UsageError("--num-speakers, --min-speakers, --max-speakers and diarized_json need --diarize")
+        return None
+    if number and (least or most):
+        raise click.UsageError("--num-speakers excludes --min-speakers and --max-speakers")
+    if least and most and least > most:
+        raise click.UsageError(f"--min-speakers {least} must be at most --max-speakers {most}")
+    return SpeakerRequest(number, least, most)
 
 
 def _text_of(file: Path) -> str:

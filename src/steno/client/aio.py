@@ -19,6 +19,7 @@ from steno.client.http_api import (
     everything_in,
     mapped_errors,
     server_at,
+    speaker_fields,
     succeeded,
     transcript_of,
     uploading,
@@ -61,10 +62,16 @@ class AsyncClient:
         language: str | None = None,
         hotwords: Sequence[str] = (),
         track: str | None = None,
+        diarize: bool = False,
+        num_speakers: int | None = None,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
         on_sent: Callable[[int], None] = lambda _: None,
     ) -> Transcript:
         """As `Client.transcribe`."""
-        return transcript_of((await self.post(path, everything_in(language, hotwords, track), on_sent)).json())
+        fields = everything_in(language, hotwords, track)
+        fields |= speaker_fields(diarize, num_speakers, min_speakers, max_speakers)
+        return transcript_of((await self.post(path, fields, on_sent)).json())
 
     async def align(
         self,

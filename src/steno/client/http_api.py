@@ -112,7 +112,9 @@ def succeeded(response: httpx.Response) -> httpx.Response:
 
 def transcript_of(answer: dict[str, Any]) -> Transcript:
     """Convert `verbose_json` to a `Transcript`. Each word belongs to the segment in which it ends."""
-    words = [Word(w["word"], w["start"], w["end"], w.get("confidence")) for w in answer.get("words") or ()]
+    words = [
+        Word(w["word"], w["start"], w["end"], w.get("confidence"), w.get("speaker")) for w in answer.get("words") or ()
+    ]
     language = code_of(answer.get("language") or "")
     segments = []
     for segment in answer.get("segments") or ():
@@ -127,6 +129,7 @@ def transcript_of(answer: dict[str, Any]) -> Transcript:
                 language,
                 own,
                 segment.get("confidence"),
+                speaker=segment.get("speaker"),
             )
         )
     return Transcript(
@@ -145,6 +148,15 @@ def everything_in(language: str | None, hotwords: Sequence[str], track: str | No
         raise InvalidRequestError("invalid hotwords; expected a list of words", param="hotwords")
     options = {"language": language, "hotwords": ", ".join(hotwords), "track": track}
     return {**EVERYTHING, **{name: value for name, value in options.items() if value}}
+
+
+def speaker_fields(
+    diarize: bool, num_speakers: int | None, min_speakers: int | None, max_speakers: int | None
+) -> dict[str, str]:
+    """Form fields about speakers."""
+    options = {"num_speakers": num_speakers, "min_speakers": min_speakers, "max_speakers": max_speakers}
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    return {"diarize": "true", **given} if diarize else given
 
 
 def alignment_fields(text: str, language: str | None, repeats: str, force: bool, track: str | None) -> dict[str, str]:

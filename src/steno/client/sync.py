@@ -19,6 +19,7 @@ from steno.client.http_api import (
     everything_in,
     mapped_errors,
     server_at,
+    speaker_fields,
     succeeded,
     transcript_of,
     uploading,
@@ -69,6 +70,10 @@ class Client:
         language: str | None = None,
         hotwords: Sequence[str] = (),
         track: str | None = None,
+        diarize: bool = False,
+        num_speakers: int | None = None,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
         on_sent: Callable[[int], None] = lambda _: None,
     ) -> Transcript:
         """Upload a recording and return its transcript with segments and words.
@@ -80,13 +85,17 @@ class Client:
             language: code (`en`) or name (`English`); None = detect.
             hotwords: terms to recognise.
             track: audio track of files with several: number (from 1) or language.
+            diarize: tell the speakers apart; words and segments have a `speaker`.
+            num_speakers: how many speakers there are, if that is known; or `min_speakers` and `max_speakers`.
             on_sent: called repeatedly with the number of bytes sent.
 
         Raises:
             OSError: the file cannot be read.
             ServerError: the server responded with an error; has its message and `status`.
         """
-        return transcript_of(self.post(path, everything_in(language, hotwords, track), on_sent).json())
+        fields = everything_in(language, hotwords, track)
+        fields |= speaker_fields(diarize, num_speakers, min_speakers, max_speakers)
+        return transcript_of(self.post(path, fields, on_sent).json())
 
     def align(
         self,

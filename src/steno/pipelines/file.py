@@ -20,6 +20,7 @@ from steno.errors import AudioTooLongError
 from steno.pipelines.align import with_words
 from steno.pipelines.noise import without_noise
 from steno.pipelines.recording_reader import RecordingPiece, RecordingReader
+from steno.pipelines.recording_speakers import RecordingSpeakers, SpeakerOptions
 from steno.pipelines.segments import segments_of
 from steno.types import Hypothesis, Segment, Transcript
 
@@ -45,6 +46,8 @@ class FileOptions:
     words: bool = False
     track: str | None = None
     """The audio track, as in `steno.audio.decode.decode`."""
+    speakers: SpeakerOptions | None = None
+    """Tell the speakers apart; None = don't. Segments have them once all of the recording is recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class FileTranscription:
         self._opened = False
         self._in_progress: deque[tuple[RecordingPiece, asyncio.Task[Hypothesis] | None]] = deque()
         self._segments: list[Segment] = []
+        wanted = options.speakers
+        self._speakers = RecordingSpeakers(reader.speaker_model, wanted) if wanted is not None else None
         self.speech: list[tuple[float, float]] = []
         """Where speech was detected in the pieces recognised so far."""
 
@@ -116,6 +121,8 @@ class FileTranscription:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._speakers is not None:
+            await self._speakers.aclose()
         await self._reader.aclose()
 
     async def open(self) -> None:
@@ -139,6 +146,8 @@ class FileTranscription:
         while piece is not None or self._in_progress:
             while piece is not None and len(self._in_progress) < self._parallel():
                 self._in_progress.append((piece, self._start(piece)))
+                if self._speakers is not None:
+                    await self._speakers.add(piece)
                 self._side_by_side = max(self._side_by_side, len(self._in_progress))
                 piece = await self._read()
             done, task = self._in_progress[0]
@@ -148,6 +157,8 @@ class FileTranscription:
             if done.speech is not None:
                 self.speech.append(done.speech)
             yield Recognized(done.end_s, added)
+        if self._speakers is not None:
+            self._segments = await self._speakers.label(self._segments)
 
     async def transcript(self, on_progress: Callable[[float], None] = lambda _: None) -> Transcript:
         """Run to the end and return the whole transcript. `on_progress` gets the seconds recognised so far.
@@ -203,7 +214,13 @@ class FileTranscription:
             "wait": self._ticket.queue_s,
             "recognize": self._ticket.busy_s,
             **({"align": self._ticket.align_s} if self._align else {}),
+            **({"speakers": self._speakers.took_s} if self._speakers is not None else {}),
         }
+
+    @property
+    def tells_speakers(self) -> bool:
+        """Whether `so_far` has the speakers after the last piece; its segments may be others than those of `run`."""
+        return self._speakers is not None
 
     @property
     def total_s(self) -> float | None:

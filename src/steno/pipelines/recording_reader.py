@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.backends.cpu import yield_to_live_work
+from steno.pipelines.speaker_model import SpeakerModel
 from steno.streaming.audio_buffer import AudioBuffer
 from steno.types import SAMPLE_RATE
 
@@ -52,6 +53,8 @@ class RecordingPiece:
     """Start of the first and end of the last detected speech; None = no speech."""
     speech_s: float = 0.0
     """Seconds of detected speech."""
+    voiced: tuple[tuple[float, float], ...] = ()
+    """Where speech was detected, in order."""
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -72,9 +75,16 @@ class RecordingOpener:
     If all decoders are in use, recordings wait for one in the order in which they were opened.
     """
 
-    def __init__(self, settings: RecordingReaderSettings, decoders: DecoderPool | None = None) -> None:
-        """`decoders`: a pool that nothing else uses; None = one of the default size."""
+    def __init__(
+        self,
+        settings: RecordingReaderSettings,
+        decoders: DecoderPool | None = None,
+        speaker_model: SpeakerModel | None = None,
+    ) -> None:
+        """`decoders`: a pool that nothing else uses; None = one of the default size. `speaker_model`: tells speakers
+        apart; None = the one that steno ships."""
         self.settings = settings
+        self.speaker_model = speaker_model or SpeakerModel()
         self._decoders = decoders or DecoderPool()
         self._vad: SileroVad | None = None
         self._lock = threading.Lock()
@@ -85,6 +95,7 @@ class RecordingOpener:
             threads=ThreadPoolExecutor(size, "decode", initializer=yield_to_live_work),
             make_vad=self._new_vad,
             vad_slots=threading.Semaphore(VAD_THREADS),
+            speaker_model=self.speaker_model,
         )
 
     def open(self, recording: BinaryIO | Path, track: str | None = None) -> RecordingReader:
@@ -94,6 +105,7 @@ class RecordingOpener:
     async def aclose(self) -> None:
         """End all decoders. No recording can be opened afterwards."""
         await asyncio.to_thread(self._decoders.close)
+        self.speaker_model.close()
 
     def _new_vad(self) -> SileroVad:
         from steno.vad.silero import SileroVad
@@ -114,6 +126,7 @@ class ReaderResources:
     """One thread per decoder, because each may block on its decoder."""
     make_vad: Callable[[], SileroVad]
     vad_slots: threading.Semaphore
+    speaker_model: SpeakerModel
 
 
 class DecoderRun:
@@ -182,6 +195,11 @@ class RecordingReader:
         """Seconds decoded so far."""
         self.decode_s = 0.0
         self.vad_s = 0.0
+
+    @property
+    def speaker_model(self) -> SpeakerModel:
+        """Tells its speakers apart."""
+        return self._shared.speaker_model
 
     async def read(self) -> RecordingPiece | None:
         """The next piece, or None at the end. May be cancelled at any time; call `aclose` then.
@@ -271,4 +289,5 @@ def _piece(span: Span, buffer: AudioBuffer) -> RecordingPiece:
         end_s=span.end / SAMPLE_RATE,
         speech=(span.voiced[0] / SAMPLE_RATE, span.voiced[1] / SAMPLE_RATE) if span.voiced else None,
         speech_s=span.voiced_frames * FRAME / SAMPLE_RATE,
+        voiced=tuple((start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in span.voiced_runs),
     )

@@ -28,7 +28,7 @@ def segments_of(hypothesis: Hypothesis, piece: RecordingPiece, first_id: int) ->
         return tuple(_sentences(hypothesis, piece, first_id))
     words = [_on_clock(word, piece) for word in hypothesis.words]
     groups = list(_groups(words))
-    texts = _texts(hypothesis.text, groups)
+    texts = texts_of(hypothesis.text, groups)
     return tuple(
         Segment(
             id=first_id + n,
@@ -47,7 +47,7 @@ def segments_of(hypothesis: Hypothesis, piece: RecordingPiece, first_id: int) ->
 def _sentences(hypothesis: Hypothesis, piece: RecordingPiece, first_id: int) -> Iterator[Segment]:
     groups = list(_groups(spread(hypothesis.text, *piece.extent, hypothesis.language)))
     at = 0
-    for n, (group, text) in enumerate(zip(groups, _texts(hypothesis.text, groups), strict=True)):
+    for n, (group, text) in enumerate(zip(groups, texts_of(hypothesis.text, groups), strict=True)):
         start = max(hypothesis.text.find(text, at), 0)
         at = start + len(text)
         scores = within(hypothesis.scores, start, at)
@@ -68,7 +68,7 @@ def separator(before: str, after: str) -> str:
     return " " if before and after and needs_space(before[-1], after[0]) else ""
 
 
-def _texts(text: str, groups: Sequence[Sequence[Word]]) -> list[str]:
+def texts_of(text: str, groups: Sequence[Sequence[Word]]) -> list[str]:
     """The part of `text` for each group, with its spacing; the joined words if `text` does not contain them all."""
     begins = []
     position = 0

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from steno.alignment.confidence import scored
 from steno.alignment.heuristic import spread
-from steno.captions.cues import Cue, CueStyle, cues_of
+from steno.captions.cues import Cue, CueStyle
+from steno.captions.speaker_cues import SpeakerLabels, cues_by_speaker
 from steno.pipelines.request_checks import TimingMode
 from steno.types import Segment, Transcript, Word
 
@@ -28,13 +29,16 @@ class Subtitles:
     timing: Timing
 
 
-def subtitles_of(transcript: Transcript, style: CueStyle, mode: TimingMode) -> Subtitles:
+def subtitles_of(
+    transcript: Transcript, style: CueStyle, mode: TimingMode, labels: SpeakerLabels = "none"
+) -> Subtitles:
     """Make cues from recognised word times (`accurate`), or from words spread over each segment by length (`fast`).
 
-    Segments without word times are spread in either mode; `timing` reports it.
+    Segments without word times are spread in either mode; `timing` reports it. `labels`: room is left for them in the
+    cues of segments that have speakers; rendering adds them.
     """
     timed = [segment if segment.words and mode == "accurate" else _spread(segment) for segment in transcript.segments]
-    cues = tuple(cues_of(timed, style, audio_end_s=transcript.duration_s))
+    cues = tuple(cues_by_speaker(timed, style, labels, audio_end_s=transcript.duration_s))
     return Subtitles(cues, _timing(transcript.segments, mode))
 
 
@@ -52,4 +56,7 @@ def _timing(segments: Sequence[Segment], mode: TimingMode) -> Timing:
 
 def _spread(segment: Segment) -> Segment:
     words = spread(segment.text, segment.start_s, segment.end_s, segment.language)
-    return replace(segment, words=scored(words, segment.text, segment.scores))
+    spoken = scored(words, segment.text, segment.scores)
+    if segment.speaker is not None:
+        spoken = tuple(replace(word, speaker=segment.speaker) for word in spoken)
+    return replace(segment, words=spoken)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -23,7 +24,7 @@ class SpeechPiece:
 
     `reason`, why it ends: `pause` (speech starts after a long pause), `cut` (maximum length), `silence` (digital
     silence follows), `flush` (end of the file). `voiced`: the first and the last sample that VAD detects as speech.
-    `voiced_frames`: how many of its frames VAD detects as speech.
+    `voiced_frames`: how many of its frames VAD detects as speech. `voiced_runs`: the samples of each unbroken run.
     """
 
     start: int
@@ -31,6 +32,7 @@ class SpeechPiece:
     reason: PieceReason
     voiced: tuple[int, int] | None
     voiced_frames: int = 0
+    voiced_runs: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
     @property
     def has_speech(self) -> bool:
@@ -180,9 +182,18 @@ class FileCutter:
             return
         voiced = [i for i, frame in enumerate(self._frames[:count]) if frame[0]]
         voiced_span = (first + voiced[0] * FRAME, first + (voiced[-1] + 1) * FRAME) if voiced else None
-        out.append(SpeechPiece(first, end, reason, voiced_span, len(voiced)))
+        runs = tuple((first + begin * FRAME, first + stop * FRAME) for begin, stop in _runs(voiced))
+        out.append(SpeechPiece(first, end, reason, voiced_span, len(voiced), runs))
         self._advance(count)
 
     def _advance(self, count: int) -> None:
         self._start += count
         del self._frames[:count]
+
+
+def _runs(frames: list[int]) -> list[tuple[int, int]]:
+    """Start and end of each run of consecutive numbers."""
+    if not frames:
+        return []
+    breaks = [n for n, (one, following) in enumerate(pairwise(frames), 1) if following != one + 1]
+    return [(frames[begin], frames[stop - 1] + 1) for begin, stop in pairwise([0, *breaks, len(frames)])]

@@ -98,7 +98,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
 
 def test_refusals_have_deepgrams_shape_whoever_refuses(server: RunningServer) -> None:
     assert refusal(post(server, b"x", headers={})) == (401, "INVALID_AUTH")
-    assert refusal(post(server, b"x", headers=TOKEN, diarize="true")) == (400, "Bad Request")
+    assert refusal(post(server, b"x", headers=TOKEN, summarize="true")) == (400, "Bad Request")
     assert refusal(post(server, bytes(2**20 + 1), headers=TOKEN)) == (413, "PAYLOAD_TOO_LARGE")
     assert refusal(httpx.put(f"{server.url}/v1/listen", headers=TOKEN)) == (405, "METHOD_NOT_ALLOWED")
     status, _ = refusal(post(server, b"this is no audio at all, whatever it says" * 9, headers=TOKEN))

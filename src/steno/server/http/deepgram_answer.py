@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,19 +32,20 @@ class Receipt:
 
 def listen_answer(transcript: Transcript, options: ListenOptions, receipt: Receipt) -> dict[str, Any]:
     words = words_of(transcript.segments)
+    numbers = _speaker_numbers(words)
     sure = _confidence(words, transcript.segments)
-    wire = [wire_word(word, sure) for word in words]
+    wire = [_spoken_word(word, sure, numbers) for word in words]
     alternative: dict[str, Any] = {"transcript": transcript.text, "confidence": sure, "words": wire}
     if options.multilingual and transcript.language:
         alternative["languages"] = [transcript.language]
     if options.paragraphs:
-        alternative["paragraphs"] = _paragraphs(words)
+        alternative["paragraphs"] = _paragraphs(words, numbers)
     channel: dict[str, Any] = {"alternatives": [alternative]}
     if options.detects_language and transcript.language:
         channel["detected_language"] = transcript.language
     results: dict[str, Any] = {"channels": [channel]}
     if options.utt_split_s is not None:
-        results["utterances"] = [_utterance(part, sure) for part in _split(words, options.utt_split_s)]
+        results["utterances"] = [_utterance(part, sure, numbers) for part in _split(words, options.utt_split_s)]
     return {"metadata": _metadata(transcript, options, receipt), "results": results}
 
 
@@ -69,6 +70,23 @@ def wire_word(word: Word, confidence: float) -> dict[str, Any]:
         "confidence": round(confidence if word.confidence is None else word.confidence, 4),
         "punctuated_word": word.text,
     }
+
+
+def _speaker_numbers(words: Sequence[Word]) -> dict[str, int]:
+    """Deepgram's speakers are numbers, in the order in which they first speak."""
+    names = dict.fromkeys(word.speaker for word in words if word.speaker is not None)
+    return {name: number for number, name in enumerate(names)}
+
+
+def _speaker(word: Word, numbers: Mapping[str, int]) -> dict[str, int]:
+    return {"speaker": numbers[word.speaker]} if word.speaker is not None else {}
+
+
+def _spoken_word(word: Word, confidence: float, numbers: Mapping[str, int]) -> dict[str, Any]:
+    if word.speaker is None:
+        return wire_word(word, confidence)
+    sure = {"speaker_confidence": round(word.speaker_confidence or 0.0, 4)}
+    return {**wire_word(word, confidence), **_speaker(word, numbers), **sure}
 
 
 def bare(text: str) -> str:
@@ -109,25 +127,31 @@ def _confidence(words: Sequence[Word], segments: Sequence[Segment]) -> float:
 def _split(words: Sequence[Word], pause_s: float) -> Iterator[Sequence[Word]]:
     begin = 0
     for n in range(1, len(words) + 1):
-        if n == len(words) or words[n].start_s - words[n - 1].end_s >= pause_s:
+        if n == len(words) or _changes(words, n) or words[n].start_s - words[n - 1].end_s >= pause_s:
             yield words[begin:n]
             begin = n
 
 
-def _utterance(words: Sequence[Word], confidence: float) -> dict[str, Any]:
+def _changes(words: Sequence[Word], n: int) -> bool:
+    """Whether another speaker begins with word `n`."""
+    return words[n].speaker != words[n - 1].speaker
+
+
+def _utterance(words: Sequence[Word], confidence: float, numbers: Mapping[str, int]) -> dict[str, Any]:
     return {
         "start": round(words[0].start_s, 4),
         "end": round(words[-1].end_s, 4),
         "confidence": confidence,
         "channel": 0,
         "transcript": joined([word.text for word in words]),
-        "words": [wire_word(word, confidence) for word in words],
+        "words": [_spoken_word(word, confidence, numbers) for word in words],
+        **_speaker(words[0], numbers),
         "id": str(uuid.uuid4()),
     }
 
 
-def _paragraphs(words: Sequence[Word]) -> dict[str, Any]:
-    paragraphs = [_paragraph(sentences) for sentences in _grouped(list(_sentences(words)))]
+def _paragraphs(words: Sequence[Word], numbers: Mapping[str, int]) -> dict[str, Any]:
+    paragraphs = [_paragraph(sentences, numbers) for sentences in _grouped(list(_sentences(words)))]
     texts = [" ".join(sentence["text"] for sentence in paragraph["sentences"]) for paragraph in paragraphs]
     return {"transcript": "\n" + "\n\n".join(texts), "paragraphs": paragraphs}
 
@@ -136,6 +160,7 @@ def _sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     begin = 0
     for n, word in enumerate(words, 1):
         pauses = n < len(words) and words[n].start_s - word.end_s >= PARAGRAPH_PAUSE_S
+        pauses = pauses or (n < len(words) and _changes(words, n))
         if n == len(words) or pauses or word.text.rstrip("\"'”’)»").endswith(SENTENCE_ENDS):
             yield words[begin:n]
             begin = n
@@ -145,12 +170,13 @@ def _grouped(sentences: Sequence[Sequence[Word]]) -> Iterator[Sequence[Sequence[
     begin = 0
     for n in range(1, len(sentences) + 1):
         over = n == len(sentences) or n - begin >= PARAGRAPH_SENTENCES
+        over = over or sentences[n][0].speaker != sentences[n - 1][-1].speaker
         if over or sentences[n][0].start_s - sentences[n - 1][-1].end_s >= PARAGRAPH_PAUSE_S:
             yield sentences[begin:n]
             begin = n
 
 
-def _paragraph(sentences: Sequence[Sequence[Word]]) -> dict[str, Any]:
+def _paragraph(sentences: Sequence[Sequence[Word]], numbers: Mapping[str, int]) -> dict[str, Any]:
     return {
         "sentences": [
             {
@@ -163,4 +189,5 @@ def _paragraph(sentences: Sequence[Sequence[Word]]) -> dict[str, Any]:
         "num_words": sum(map(len, sentences)),
         "start": round(sentences[0][0].start_s, 4),
         "end": round(sentences[-1][-1].end_s, 4),
+        **_speaker(sentences[0][0], numbers),
     }

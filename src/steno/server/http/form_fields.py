@@ -13,7 +13,14 @@ from fastapi.routing import APIRoute
 from loguru import logger
 from starlette.datastructures import FormData
 
-REPEATED = ("timestamp_granularities", "include", "keywords", "languages")
+REPEATED = (
+    "timestamp_granularities",
+    "include",
+    "keywords",
+    "languages",
+    "known_speaker_names",
+    "known_speaker_references",
+)
 """Fields with a list of values. SDKs send `name[]`, curl users `name`, and some form libraries `name[0]`."""
 
 _INDEXED = re.compile(rf"({'|'.join(REPEATED)})(\[\d*\])?")

@@ -8,11 +8,14 @@ from typing import Annotated, Literal, get_args
 from fastapi import File, Form, UploadFile
 
 from steno.backends.base import Capabilities
+from steno.captions.speaker_cues import SpeakerLabels
 from steno.engine.front import Engine
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.pipelines.file import FileOptions
 from steno.pipelines.known_text import KnownTextOptions, Repeats
+from steno.pipelines.recording_speakers import MAX_SPEAKERS, SpeakerOptions
 from steno.pipelines.request_checks import TimingMode, check_language
+from steno.server.http.known_voices import check_known
 
 MAX_CONTEXT = 4000
 """Max characters of `prompt` and `hotwords`; more would displace the audio in a model's context window."""
@@ -22,7 +25,7 @@ MAX_TEXT = 400_000
 
 MAX_URL = 4000
 
-Format = Literal["json", "text", "verbose_json", "srt", "vtt", "lrc", "tsv"]
+Format = Literal["json", "text", "verbose_json", "diarized_json", "srt", "vtt", "lrc", "tsv"]
 CaptionFormat = Literal["srt", "vtt", "lrc", "tsv"]
 AlignmentFormat = Literal["json", "lrc", "elrc", "srt", "vtt", "ass", "ttml", "textgrid"]
 Granularity = Literal["word", "segment"]
@@ -49,6 +52,22 @@ Track = Annotated[
 ]
 Lines = Annotated[int, Form(ge=1, le=4, description="Max lines of a subtitle.")]
 
+Diarize = Annotated[
+    bool | None, Form(description="Tell the speakers apart. `response_format=diarized_json` implies it.")
+]
+NumSpeakers = Annotated[
+    int | None, Form(ge=1, le=MAX_SPEAKERS, description="How many speakers there are, if that is known.")
+]
+MinSpeakers = Annotated[int | None, Form(ge=1, le=MAX_SPEAKERS, description="At least so many speakers.")]
+MaxSpeakers = Annotated[int | None, Form(ge=1, le=MAX_SPEAKERS, description="At most so many speakers.")]
+Labels = Annotated[
+    SpeakerLabels | None,
+    Form(
+        description="Subtitles with `diarize=true`: a dash for each speaker of a shared cue (default), names, or none."
+    ),
+]
+COUNTS = ("num_speakers", "min_speakers", "max_speakers")
+
 
 @dataclass(slots=True, kw_only=True)
 class RecordingForm:
@@ -67,7 +86,41 @@ class RecordingForm:
 
 
 @dataclass(slots=True, kw_only=True)
-class TranscriptionForm(RecordingForm):
+class SpeakerForm(RecordingForm):
+    """The fields of requests that may ask who speaks."""
+
+    diarize: Diarize = None
+    num_speakers: NumSpeakers = None
+    min_speakers: MinSpeakers = None
+    max_speakers: MaxSpeakers = None
+    speaker_labels: Labels = None
+
+    def shown_labels(self) -> SpeakerLabels:
+        return self.speaker_labels or "dash"
+
+    def speakers(self, *, wanted: bool) -> SpeakerOptions | None:
+        """What is asked about speakers; None if they are not `wanted`.
+
+        Raises:
+            InvalidRequestError: fields contradict each other.
+        """
+        given = [name for name in (*COUNTS, "speaker_labels") if getattr(self, name) is not None]
+        if not wanted:
+            if given:
+                raise InvalidRequestError(f"{given[0]} needs diarize=true", param=given[0])
+            return None
+        if self.num_speakers is not None and given[1:2] and given[1] in COUNTS:
+            raise InvalidRequestError(f"num_speakers excludes {given[1]}", param=given[1])
+        least = self.num_speakers or self.min_speakers or 1
+        most = self.num_speakers or self.max_speakers or MAX_SPEAKERS
+        if least > most:
+            text = f"min_speakers ({least}) must be at most max_speakers ({most})"
+            raise InvalidRequestError(text, param="min_speakers")
+        return SpeakerOptions(least, most)
+
+
+@dataclass(slots=True, kw_only=True)
+class TranscriptionForm(SpeakerForm):
     """OpenAI's fields, then steno's. For `Depends`."""
 
     language: Spoken = None
@@ -87,6 +140,16 @@ class TranscriptionForm(RecordingForm):
         list[str] | None, Form(alias="languages[]", description="Expected languages; a single one sets `language`.")
     ] = None
     mode: Timing = "accurate"
+    known_speaker_names: Annotated[
+        list[str] | None, Form(alias="known_speaker_names[]", description="Names of speakers whose voices are sent.")
+    ] = None
+    known_speaker_references: Annotated[
+        list[str] | None,
+        Form(alias="known_speaker_references[]", description="For each name a recording of the voice, as a data URL."),
+    ] = None
+    chunking_strategy: Annotated[
+        str | None, Form(max_length=1000, description="Accepted and ignored; recordings are cut at pauses.")
+    ] = None
 
     @property
     def _spoken(self) -> str | None:
@@ -105,8 +168,9 @@ class TranscriptionForm(RecordingForm):
         """
         capabilities, backend = engine.capabilities, engine.backend.name
         language = check_language(self._spoken, capabilities, backend)
-        if self.stream and self.response_format not in ("json", "text"):
-            text = f"response_format={self.response_format} is not supported with stream=true; expected json or text"
+        if self.stream and self.response_format not in ("json", "text", "diarized_json"):
+            text = f"response_format={self.response_format} is not supported with stream=true; expected json, text or "
+            text += "diarized_json"
             raise InvalidRequestError(text, param="response_format")
         if self.wants_words and not engine.times_words_of(language):
             text = f"word times are not supported: backend {backend!r} gives none, and no aligner supports "
@@ -116,7 +180,27 @@ class TranscriptionForm(RecordingForm):
         context = ", ".join(part for part in parts if part)[:MAX_CONTEXT] if capabilities.context else ""
         shows_times = self.response_format in get_args(CaptionFormat) and self.mode == "accurate"
         words = self.wants_words or shows_times or self.response_format == "verbose_json"
-        return FileOptions(language, context, words, self.track)
+        speakers = self.speakers(wanted=self._wants_speakers())
+        return FileOptions(language, context, words or speakers is not None, self.track, speakers)
+
+    def known_voices(self) -> list[tuple[str, bytes]]:
+        """Names, and recordings of the voices. Raises InvalidRequestError."""
+        known = check_known(self.known_speaker_names, self.known_speaker_references)
+        if known and not self._wants_speakers():
+            raise InvalidRequestError("known_speaker_names[] needs diarize=true", param="known_speaker_names[]")
+        return known
+
+    def check_speakers_are_shown(self) -> None:
+        """Raises InvalidRequestError if speakers are asked for in a format that does not tell them."""
+        if self.diarize and self.response_format in ("json", "text"):
+            text = f"response_format={self.response_format} does not tell the speakers; expected diarized_json, "
+            text += "verbose_json, srt, vtt, lrc or tsv"
+            raise InvalidRequestError(text, param="response_format")
+
+    def _wants_speakers(self) -> bool:
+        if self.response_format == "diarized_json" and self.diarize is False:
+            raise InvalidRequestError("response_format=diarized_json contradicts diarize=false", param="diarize")
+        return bool(self.diarize) or self.response_format == "diarized_json"
 
     def ignored(self, capabilities: Capabilities) -> list[str]:
         hints = {
@@ -126,12 +210,14 @@ class TranscriptionForm(RecordingForm):
             "languages[]": bool(self.languages) and self.languages != [self._spoken],
             "timestamp_granularities[]": bool(self.granularities) and self.response_format != "verbose_json",
             "include[]": bool(self.include) and self.response_format != "json",
+            "speaker_labels": self.speaker_labels is not None and self.response_format not in get_args(CaptionFormat),
+            "chunking_strategy": self.chunking_strategy not in (None, "auto"),
         }
         return [name for name, given in hints.items() if given]
 
 
 @dataclass(slots=True, kw_only=True)
-class SubtitleForm(RecordingForm):
+class SubtitleForm(SpeakerForm):
     """The fields of subtitles. For `Depends`."""
 
     language: Spoken = None

@@ -15,13 +15,14 @@ from steno.engine.front import Engine
 from steno.errors import InvalidRequestError
 from steno.pipelines.file import FileOptions
 from steno.pipelines.live.live_options import MAX_PROMPT
+from steno.pipelines.recording_speakers import SpeakerOptions
 from steno.pipelines.request_checks import check_language
 from steno.server.live.dialects import deepgram_options as live
 from steno.server.live.dialects.deepgram_options import flag, keyword, lacking, number, terms, wrong
 
 AS_WRITTEN = (*live.AS_WRITTEN, "measurements")
 LACKING = (
-    *live.LACKING,
+    *(name for name in live.LACKING if name != "diarize"),
     "custom_intent",
     "custom_intent_mode",
     "custom_topic",
@@ -35,6 +36,7 @@ NUMBERS = ("sample_rate", "channels")
 KNOWN = (
     "channels",
     "detect_language",
+    "diarize",
     "encoding",
     "extra",
     "keyterm",
@@ -97,7 +99,12 @@ def listen_options(
     spoken = check_language(None if detects or multilingual else language, engine.capabilities, engine.backend.name)
     return ListenOptions(
         model_id=live.check_model(single.get("model"), check_model),
-        file=FileOptions(spoken, context if takes_hints else "", words=True),
+        file=FileOptions(
+            spoken,
+            context if takes_hints else "",
+            words=True,
+            speakers=SpeakerOptions() if flag(single, "diarize") else None,
+        ),
         raw=_raw_format(single),
         detects_language=detects,
         multilingual=multilingual,

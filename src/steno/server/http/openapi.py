@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from steno.server.http.error_response import documented
-from steno.server.http.transcript_json import JsonTranscript, VerboseTranscript
+from steno.server.http.transcript_json import DiarizedTranscript, JsonTranscript, VerboseTranscript
 from steno.server.middleware.path_prefix import local_path
 
 
@@ -37,7 +37,7 @@ _CAPTIONS = {
     "text/plain": _TEXT,
     "text/tab-separated-values": _TEXT,
 }
-_JSON = JsonTranscript | VerboseTranscript
+_JSON = JsonTranscript | VerboseTranscript | DiarizedTranscript
 
 TRANSCRIPT: Responses = {
     200: {

@@ -35,7 +35,9 @@ def _options(form: SubtitleForm, services: Services) -> FileOptions:
     services.check_model(form.model)
     engine = services.engine
     language = check_language(form.language, engine.capabilities, engine.backend.name)
-    return FileOptions(language, words=form.mode == "accurate", track=form.track)
+    speakers = form.speakers(wanted=bool(form.diarize))
+    words = form.mode == "accurate" or speakers is not None
+    return FileOptions(language, words=words, track=form.track, speakers=speakers)
 
 
 async def _subtitle(form: SubtitleForm, call: RecordingCall) -> Answer:
@@ -49,6 +51,7 @@ SUBTITLES = RecordingWork("subtitles", SubtitleForm, _options, _subtitle)
 def _format(form: SubtitleForm, transcript: Transcript, call: RecordingCall) -> Answer:
     """Runs in a thread: the cues of four hours take most of a second."""
     with call.times.measure("write"):
-        made = subtitles_of(transcript, call.services.style(form.max_line_chars, form.max_lines), form.mode)
-        headers = result_headers(transcript)
-        return caption_answer(made.cues, form.response_format, made.timing, headers, language=transcript.language)
+        style, labels = call.services.style(form.max_line_chars, form.max_lines), form.shown_labels()
+        made = subtitles_of(transcript, style, form.mode, labels)
+        headers, language = result_headers(transcript), transcript.language
+        return caption_answer(made.cues, form.response_format, made.timing, headers, language=language, labels=labels)

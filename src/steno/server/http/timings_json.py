@@ -21,6 +21,7 @@ class ResultTimings(BaseModel):
     wait: float = Field(0.0, description="Waiting in the queue of the recogniser, summed over the pieces.")
     recognize: float = Field(0.0, description="Recognising, summed over the pieces.")
     align: float = Field(0.0, description="Aligning, its queue included, summed over the pieces.")
+    speakers: float = Field(0.0, description="Telling the speakers apart, beside the recognition.")
     translate: float = Field(0.0, description="Translating.")
     write: float = Field(0.0, description="Rendering the result, without the encoding of this JSON.")
     total: float = Field(description="Wall time, from when the recording was received.")

@@ -15,6 +15,8 @@ from steno.stage_times import StageTimes
 from steno.types import Segment, Transcript, Word
 
 MAX_HEADER_CHARS = 1000
+UNKNOWN_SPEAKER = "unknown"
+"""Of text where the VAD found no speech; OpenAI's clients need a string."""
 
 
 class Usage(BaseModel):
@@ -57,6 +59,8 @@ class WireWord(BaseModel):
     start: float
     end: float
     confidence: float | None = None
+    speaker: str | None = None
+    """With `diarize=true`."""
 
 
 class WireSegment(BaseModel):
@@ -77,6 +81,30 @@ class WireSegment(BaseModel):
     """In translations; False if the source text was kept."""
     repetition: bool | None = None
     """True if the recogniser looped and the repetition was cut to one."""
+    speaker: str | None = None
+    """With `diarize=true`: who says all of it."""
+
+
+class DiarizedSegment(BaseModel):
+    """OpenAI's segment of one speaker."""
+
+    type: Literal["transcript.text.segment"] = "transcript.text.segment"
+    id: str
+    start: float
+    end: float
+    text: str
+    speaker: str
+    """A name of `known_speaker_names[]`, or A, B, …"""
+
+
+class DiarizedTranscript(BaseModel):
+    task: Literal["transcribe"] = "transcribe"
+    duration: float
+    text: str
+    segments: list[DiarizedSegment]
+    usage: Usage
+    warnings: list[str] | None = None
+    """Damage found in the recording."""
 
 
 class VerboseTranscript(BaseModel):
@@ -126,9 +154,33 @@ def verbose_transcript(transcript: Transcript, granularities: set[str], times: S
     )
 
 
+def diarized_transcript(transcript: Transcript) -> DiarizedTranscript:
+    return DiarizedTranscript(
+        duration=round(transcript.duration_s, 3),
+        text=transcript.text,
+        segments=[diarized_segment(segment) for segment in transcript.segments],
+        usage=usage_of(transcript),
+        warnings=list(transcript.warnings) or None,
+    )
+
+
+def diarized_segment(segment: Segment) -> DiarizedSegment:
+    return DiarizedSegment(
+        id=str(segment.id),
+        start=round(segment.start_s, 3),
+        end=round(segment.end_s, 3),
+        text=segment.text,
+        speaker=segment.speaker or UNKNOWN_SPEAKER,
+    )
+
+
 def wire_word(word: Word) -> WireWord:
     return WireWord(
-        word=word.text, start=round(word.start_s, 3), end=round(word.end_s, 3), confidence=_rounded(word.confidence)
+        word=word.text,
+        start=round(word.start_s, 3),
+        end=round(word.end_s, 3),
+        confidence=_rounded(word.confidence),
+        speaker=word.speaker,
     )
 
 
@@ -143,6 +195,7 @@ def wire_segment(segment: Segment) -> WireSegment:
         compression_ratio=round(len(text) / len(zlib.compress(text)), 3),
         confidence=_rounded(segment.confidence),
         repetition=segment.repetition or None,
+        speaker=segment.speaker,
     )
 
 
@@ -158,6 +211,7 @@ def segment_event(segment: Segment) -> dict[str, Any]:
         "start": round(segment.start_s, 3),
         "end": round(segment.end_s, 3),
         "text": segment.text,
+        **({"speaker": segment.speaker} if segment.speaker is not None else {}),
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -19,9 +20,12 @@ from steno.server.http.answer import Answer, json_answer, text_answer
 from steno.server.http.caption_answer import caption_answer
 from steno.server.http.form_fields import FormRoute
 from steno.server.http.forms import TranscriptionForm
+from steno.server.http.known_voices import known_speakers
 from steno.server.http.openapi import EVENTS, REFUSALS, TRANSCRIPT
 from steno.server.http.recording_work import RecordingCall, RecordingWork
 from steno.server.http.transcript_json import (
+    diarized_segment,
+    diarized_transcript,
     done_event,
     json_transcript,
     result_headers,
@@ -29,7 +33,7 @@ from steno.server.http.transcript_json import (
     verbose_transcript,
 )
 from steno.server.services import Services, services_of
-from steno.types import Transcript
+from steno.types import Segment, Transcript
 
 router = APIRouter(tags=["audio"], route_class=FormRoute)
 FormDep = Annotated[TranscriptionForm, Depends()]
@@ -42,6 +46,7 @@ async def transcriptions(request: Request, form: FormDep, services: ServicesDep)
     if not form.stream:
         return await TRANSCRIPTION.respond(request, form, services)
     headers = await upload.ignored(request, form, services)
+    form.check_speakers_are_shown()
     transcription = await _begin(request, form, services)
     events = _openai_events(transcription, request, logprobs=bool(form.include))
     return _event_stream(_timed(events, transcription, services), headers)
@@ -57,18 +62,34 @@ async def transcriptions_stream(request: Request, form: FormDep, services: Servi
 
 async def _begin(request: Request, form: TranscriptionForm, services: Services) -> FileTranscription:
     """Validate the request and start the transcription, before the response starts."""
-    options = _options(form, services)
+    options = await _with_known(_unchecked_options(form, services), form, services)
     file = await upload.recording_of(request, form, services)
     return await upload.begin(request, file.file, options, services)
 
 
 def _options(form: TranscriptionForm, services: Services) -> FileOptions:
+    form.check_speakers_are_shown()
+    return _unchecked_options(form, services)
+
+
+def _unchecked_options(form: TranscriptionForm, services: Services) -> FileOptions:
     services.check_model(form.model)
+    form.known_voices()
     return form.options(services.engine)
 
 
+async def _with_known(options: FileOptions, form: TranscriptionForm, services: Services) -> FileOptions:
+    """The options, with the recordings of known speakers decoded."""
+    voices = form.known_voices()
+    if not voices or options.speakers is None:
+        return options
+    known = await known_speakers(voices, services.recordings)
+    return replace(options, speakers=replace(options.speakers, known=known))
+
+
 async def _transcribe(form: TranscriptionForm, call: RecordingCall) -> Answer:
-    transcript = await call.transcribe(_options(form, call.services))
+    options = await _with_known(_options(form, call.services), form, call.services)
+    transcript = await call.transcribe(options)
     return await asyncio.to_thread(_format, form, transcript, call)
 
 
@@ -90,9 +111,13 @@ def _formatted(form: TranscriptionForm, transcript: Transcript, call: RecordingC
             return json_answer(json_transcript(transcript, logprobs=bool(form.include)), headers)
         case "verbose_json":
             return json_answer(verbose_transcript(transcript, set(form.granularities or ()), call.times), headers)
+        case "diarized_json":
+            return json_answer(diarized_transcript(transcript), headers)
         case captions:
-            made = subtitles_of(transcript, call.services.style(form.max_line_chars, form.max_lines), form.mode)
-            return caption_answer(made.cues, captions, made.timing, headers, language=transcript.language)
+            style, labels = call.services.style(form.max_line_chars, form.max_lines), form.shown_labels()
+            made = subtitles_of(transcript, style, form.mode, labels)
+            language = transcript.language
+            return caption_answer(made.cues, captions, made.timing, headers, language=language, labels=labels)
 
 
 def _event_stream(events: AsyncIterator[bytes], headers: dict[str, str]) -> StreamingResponse:
@@ -118,7 +143,10 @@ async def _openai_events(transcription: FileTranscription, request: Request, *, 
                 delta = separator(previous, segment.text) + segment.text
                 previous = segment.text
                 yield sse.event({"type": "transcript.text.delta", "delta": delta})
-                yield sse.event(segment_event(segment))
+                if not transcription.tells_speakers:
+                    yield sse.event(segment_event(segment))
+        for segment in transcription.so_far().segments if transcription.tells_speakers else ():
+            yield sse.event(diarized_segment(segment).model_dump())
     except StenoError as error:
         yield _failure(error, request)
         return
@@ -135,14 +163,19 @@ async def _older_events(transcription: FileTranscription, request: Request) -> A
     index = 0
     try:
         async for part in transcription.run():
-            for segment in part.segments:
-                chunk = {"text": segment.text, "language": segment.language, "is_final": True, "chunk_index": index}
-                yield sse.event(chunk)
+            for segment in () if transcription.tells_speakers else part.segments:
+                yield sse.event(_older_chunk(segment, index))
                 index += 1
+        for segment in transcription.so_far().segments if transcription.tells_speakers else ():
+            yield sse.event({**_older_chunk(segment, segment.id), "speaker": segment.speaker})
     except StenoError as error:
         yield _failure(error, request)
         return
     yield sse.event({"done": True})
+
+
+def _older_chunk(segment: Segment, index: int) -> dict[str, Any]:
+    return {"text": segment.text, "language": segment.language, "is_final": True, "chunk_index": index}
 
 
 def _failure(error: StenoError, request: Request) -> bytes:

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 MAX_UNKNOWN = 20
 SPOOL_BYTES = 2**20
 """A larger recording goes to disk, as a form's file does."""
-_SPEAKERS = ("known_speaker_names", "known_speaker_references")
+_SPEAKERS = ("known_speaker_names", "known_speaker_references", "diarize")
 ALIASES = {
     "granularities": "timestamp_granularities[]",
     "include": "include[]",
     "keywords": "keywords[]",
     "languages": "languages[]",
+    "known_speaker_names": "known_speaker_names[]",
+    "known_speaker_references": "known_speaker_references[]",
 }
 
 
@@ -124,7 +126,7 @@ async def ignored(request: Request, form: RecordingForm, services: Services) -> 
     unknown = [name for name in dict.fromkeys((await request.form()).keys()) if name not in known]
     for name in unknown:
         if name.startswith(_SPEAKERS):
-            raise UnsupportedFeatureError("speaker diarisation is not supported; omit the field", param=name[:50])
+            raise UnsupportedFeatureError("speakers are not told apart here; omit the field", param=name[:50])
     names = [*form.ignored(services.engine.capabilities), *unknown]
     return {"X-Steno-Ignored": header_names(names)} if names else {}
 

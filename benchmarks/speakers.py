@@ -1,0 +1,144 @@
+"""How well speakers of recordings are told apart, and at what cost.
+
+    python -m benchmarks.speakers [--quick] [--tune] [--voices FOLDER] [--json out/speakers.json]
+
+Conversations of 2 to 6 speakers are put together (`conversing`) from recordings in Moonshine's wheel and flite's voices
+(`apt install libflite1`), and diarized as the server does it: VAD, embeddings, clusters, turns. Errors are counted by
+pyannote.metrics with a collar of 0.25 s, overlapping speech included. Thresholds were chosen with `--tune`, which has
+other voices. In recordings, which have no word times, the reference is where the VAD hears speech when they are played
+alone: what it misses there is not counted. flite says when its words are spoken.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.conversing.conversations import Conversation, conversation
+from benchmarks.conversing.scoring import Score, score
+from benchmarks.conversing.voices import (
+    TWO_IN_ONE,
+    Utterance,
+    assets_folder,
+    detected,
+    loaded,
+    measured_voices,
+    same_person,
+    seconds_of,
+    tuning_voices,
+)
+from benchmarks.harness import Report, parser
+from steno.speakers.diarizer import Diarization, Diarizer
+from steno.speakers.dvector import DvectorEmbedder
+from steno.speakers.voice_clusters import SpeakerCount
+from steno.types import SAMPLE_RATE
+
+TARGETS = {"der_2": 0.08, "der_4": 0.15, "rtf": 0.1, "wrong_count": 0.1}
+NUMBERS = (1, *[2] * 8, *[3] * 4, *[4] * 8, *[5] * 3, *[6] * 3)
+QUICK_NUMBERS = (2, 2, 4)
+LENGTHS_S = (60.0, 120.0, 240.0)
+
+
+def main() -> None:
+    options = _options()
+    report = Report("speakers", options)
+    voices = tuning_voices() if options.tune else measured_voices(options.voices)
+    report.note(f"voices, with seconds of speech: {seconds_of(voices)}")
+    embedder = DvectorEmbedder()
+    _diarized(conversation({name: voices[name] for name in list(voices)[:2]}, 10, random.Random(0)), embedder, None)
+    measured: defaultdict[str, list[float]] = defaultdict(list)
+    numbers, lengths_s = (QUICK_NUMBERS, LENGTHS_S[:1]) if options.quick else (NUMBERS, LENGTHS_S)
+    for made in _conversations(voices, numbers, lengths_s, options.seed):
+        for name, value in _measure(made, embedder).items():
+            measured[name].append(value)
+    for name, values in sorted(measured.items()):
+        report.add(name, statistics.mean(values))  # a median would hide the conversations that go wrong
+    if not options.tune:
+        _real_pair(embedder, report)
+    report.finish(TARGETS)
+
+
+def _options() -> Namespace:
+    made = parser(__doc__)
+    made.add_argument("--tune", action="store_true", help="the voices that thresholds are chosen with")
+    made.add_argument("--voices", type=Path, metavar="FOLDER", help="more voices: a recording of each speaker")
+    made.add_argument("--seed", type=int, default=1)
+    return made.parse_args()
+
+
+def _conversations(
+    voices: Mapping[str, Sequence[Utterance]], numbers: Sequence[int], lengths_s: Sequence[float], seed: int
+) -> Sequence[Conversation]:
+    rng = random.Random(seed)
+    made = []
+    for number in numbers:
+        names = rng.sample(sorted(voices), number)
+        while same_person(names):
+            names = rng.sample(sorted(voices), number)
+        seconds = rng.choice(lengths_s) * max(1.0, number / 3)
+        made.append(conversation({name: voices[name] for name in names}, seconds, rng))
+    return made
+
+
+def _measure(made: Conversation, embedder: DvectorEmbedder) -> dict[str, float]:
+    began = time.process_time()
+    found = _diarized(made, embedder, None)
+    took_s = time.process_time() - began
+    reached = score(made, found)
+    told = score(made, _diarized(made, embedder, made.speakers))
+    _show(made, reached)
+    return {
+        "rtf": took_s / (len(made.audio) / SAMPLE_RATE),
+        f"der_{made.speakers}": reached.error,
+        "der": reached.error,
+        "missed": reached.missed,
+        "false_alarm": reached.false_alarm,
+        "confusion": reached.confusion,
+        "der_number_known": told.error,
+        "right_words": reached.right_words,
+        "wrong_count": float(reached.found != made.speakers),
+    }
+
+
+def _diarized(made: Conversation, embedder: DvectorEmbedder, number: int | None) -> Diarization:
+    diarizer = Diarizer(embedder)
+    diarizer.add(made.audio, 0.0, detected(made.audio))
+    return diarizer.finish(SpeakerCount(number, number) if number else SpeakerCount())
+
+
+def _real_pair(embedder: DvectorEmbedder, report: Report) -> None:
+    """A recording of two actors as it is; its turns are known by ear, to a few tenths of a second."""
+    audio = loaded(assets_folder() / "endgame_nagg_nell.wav")
+    diarizer = Diarizer(embedder)
+    diarizer.add(audio, 0.0, detected(audio))
+    found = diarizer.finish(SpeakerCount(2, 2))
+    shares = {
+        name: np.bincount(
+            [turn.speaker for turn in found.turns for start, end in spans
+             for _ in range(round(10 * (min(turn.end_s, end) - max(turn.start_s, start))))],
+            minlength=2,
+        )
+        for name, spans in TWO_IN_ONE.items()
+    }  # fmt: skip
+    nagg, nell = shares["nagg"], shares["nell"]
+    report.add("endgame_right", max(nagg[0] + nell[1], nagg[1] + nell[0]) / (nagg.sum() + nell.sum()))
+
+
+def _show(made: Conversation, reached: Score) -> None:
+    print(
+        f"{made.speakers} speakers, {len(made.audio) / SAMPLE_RATE:4.0f} s: found {reached.found}, "
+        f"DER {reached.error:.3f} (missed {reached.missed:.3f}, false {reached.false_alarm:.3f}, "
+        f"confused {reached.confusion:.3f}), right words {reached.right_words:.3f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

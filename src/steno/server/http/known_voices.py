@@ -1,0 +1,74 @@
+"""Known speakers: their names, and recordings of their voices as data URLs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import re
+from collections.abc import Sequence
+
+from steno.errors import AudioError, InvalidRequestError
+from steno.pipelines.recording_reader import RecordingOpener, RecordingPiece
+from steno.pipelines.recording_speakers import KnownSpeaker
+
+MAX_KNOWN = 10
+MAX_NAME = 100
+MIN_SAMPLE_S = 1.0
+"""Of speech in a sample of a voice. OpenAI asks for samples of 2 to 10 s."""
+DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,")
+
+
+def check_known(names: Sequence[str] | None, references: Sequence[str] | None) -> list[tuple[str, bytes]]:
+    """Names of speakers with recordings of their voices.
+
+    Raises:
+        InvalidRequestError: they don't go together, or one of them is invalid.
+    """
+    names, references = names or (), references or ()
+    if len(names) != len(references):
+        text = f"{len(names)} names and {len(references)} references were sent; each name needs its reference"
+        raise InvalidRequestError(text, param="known_speaker_references[]")
+    if len(names) > MAX_KNOWN:
+        raise InvalidRequestError(f"at most {MAX_KNOWN} known speakers are supported", param="known_speaker_names[]")
+    for name in names:
+        if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or names.count(name) > 1:
+            text = f"invalid name {name[:50]!r}; expected 1 to {MAX_NAME} printable characters, each name once"
+            raise InvalidRequestError(text, param="known_speaker_names[]")
+    return [(name, _decoded(reference)) for name, reference in zip(names, references, strict=True)]
+
+
+async def known_speakers(samples: Sequence[tuple[str, bytes]], opener: RecordingOpener) -> tuple[KnownSpeaker, ...]:
+    """Decode the samples of `check_known`.
+
+    Raises:
+        InvalidRequestError: one is not audio, or has too little speech.
+    """
+    return tuple([KnownSpeaker(name, await _sample(name, data, opener)) for name, data in samples])
+
+
+async def _sample(name: str, data: bytes, opener: RecordingOpener) -> RecordingPiece:
+    reader = opener.open(io.BytesIO(data))
+    try:
+        piece = await reader.read()
+    except AudioError as error:
+        text = f"the reference of {name!r} cannot be used: {error.message}"
+        raise InvalidRequestError(text, param="known_speaker_references[]") from error
+    finally:
+        await reader.aclose()
+    if piece is None or piece.speech_s < MIN_SAMPLE_S:
+        text = f"the reference of {name!r} has less than {MIN_SAMPLE_S:g} s of speech"
+        raise InvalidRequestError(text, param="known_speaker_references[]")
+    return piece
+
+
+def _decoded(reference: str) -> bytes:
+    head = DATA_URL.match(reference)
+    if head is None:
+        text = f"invalid reference {reference[:30]!r}; expected a data URL: data:audio/wav;base64,…"
+        raise InvalidRequestError(text, param="known_speaker_references[]")
+    try:
+        return base64.b64decode(reference[head.end() :], validate=True)
+    except binascii.Error:
+        text = "a reference is no valid base64"
+        raise InvalidRequestError(text, param="known_speaker_references[]") from None

@@ -1,0 +1,1 @@
+"""Who speaks: voice embeddings of short windows, and their clusters. Knows nothing of engines or HTTP."""

@@ -1,0 +1,45 @@
+"""The seam between diarization and the networks that tell voices apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceThresholds:
+    """What a network's cosines mean. Each network has a scale of its own."""
+
+    cut_distance: float
+    """Average cosine distance of windows beyond which they are of two speakers."""
+    same_voice: float
+    """Cosine of the means of two groups of windows beyond which they are one speaker."""
+    known_voice: float
+    """Min cosine of a speaker's mean and an enrolled voice that gives the speaker its name."""
+    sharpness: float
+    """Temperature of the confidence, a softmax of cosines; about a third of the difference of two voices."""
+
+
+class SpeakerEmbedder(Protocol):
+    """Voices as vectors: the cosine of two windows is high if they have the same speaker.
+
+    Calls may run in several threads at once.
+    """
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def thresholds(self) -> VoiceThresholds: ...
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows of 16 kHz samples, shape [windows, samples] → unit vectors, shape [windows, dimension]."""
+        ...
+
+
+WIDE_SCALE = VoiceThresholds(cut_distance=0.65, same_voice=0.65, known_voice=0.5, sharpness=0.15)
+"""Of networks with an angular margin loss (WeSpeaker, CAM++, pyannote's), from their authors' own recipes: clusters are
+cut at a cosine similarity of 0.3 to 0.4. Not measured here."""

@@ -1,0 +1,102 @@
+"""Any speaker embedding as an ONNX file: raw samples, or Kaldi's filter banks as WeSpeaker and CAM++ take them.
+
+The file's inputs say which. One float input of
+- rank 2 ([windows, samples]) gets samples in [-1, 1];
+- rank 3 with a last dimension of 80 ([windows, frames, 80]) gets log mel filter banks of 25 ms every 10 ms, Hamming
+  windows, pre-emphasis 0.97, samples scaled to 16 bits, with each band's mean over the window subtracted.
+The first output of rank 2 is the embedding. Files that want anything else are refused.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from steno.errors import ModelLoadError
+from steno.speakers.dvector import load_session
+from steno.speakers.embedder import WIDE_SCALE
+from steno.types import SAMPLE_RATE
+
+WINDOWS_PER_CALL = 32
+BANDS, FRAME, HOP, FFT = 80, 400, 160, 512
+LOW_HZ = 20.0
+
+
+class OnnxEmbedder:
+    """A `SpeakerEmbedder` from a file. Raises ModelLoadError: it cannot be read, or takes inputs that we don't make."""
+
+    thresholds = WIDE_SCALE
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise ModelLoadError(f"SPEAKER_MODEL_ID: there is no file {path}")
+        try:
+            self._session = load_session(path)
+        except Exception as error:  # ONNX Runtime has an exception class for each status
+            raise ModelLoadError(f"SPEAKER_MODEL_ID: {path.name} cannot be loaded: {error}") from error
+        self._input, self._takes_banks = _input_of(self._session, path.name)
+        self._output = next((each.name for each in self._session.get_outputs() if len(each.shape) == 2), None)
+        if self._output is None:
+            raise ModelLoadError(f"SPEAKER_MODEL_ID: {path.name} has no output of shape [windows, dimension]")
+        self.dimension = self.embed(np.zeros((1, SAMPLE_RATE), np.float32)).shape[1]
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        parts = [self._embed(windows[at : at + WINDOWS_PER_CALL]) for at in range(0, len(windows), WINDOWS_PER_CALL)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
+
+    def _embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        values = filter_banks(windows) if self._takes_banks else windows
+        found = self._session.run([self._output], {self._input: np.ascontiguousarray(values)})[0]
+        result: NDArray[np.float32] = (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)).astype(
+            np.float32
+        )
+        return result
+
+
+def _input_of(session: Any, name: str) -> tuple[str, bool]:
+    """Name of the input, and whether it takes filter banks."""
+    inputs = session.get_inputs()
+    if len(inputs) == 1 and inputs[0].type == "tensor(float)":
+        shape = inputs[0].shape
+        if len(shape) == 2:
+            return inputs[0].name, False
+        if len(shape) == 3 and shape[2] == BANDS:
+            return inputs[0].name, True
+    takes = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
+    raise ModelLoadError(
+        f"SPEAKER_MODEL_ID: {name} takes {takes}; supported is one float input, [windows, samples] or "
+        f"[windows, frames, {BANDS}]"
+    )
+
+
+def filter_banks(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`torchaudio.compliance.kaldi.fbank` without dither, mean-normalised: [windows, frames, 80]."""
+    frames = sliding_window_view(windows * 32768.0, FRAME, axis=1)[:, ::HOP]
+    frames = frames - frames.mean(axis=2, keepdims=True)
+    before = np.concatenate([frames[..., :1], frames[..., :-1]], axis=2)
+    spectrum = np.fft.rfft((frames - 0.97 * before) * np.hamming(FRAME), FFT, axis=2)
+    power = np.square(np.abs(spectrum))[..., : FFT // 2]
+    banks = np.log(np.maximum(power @ _kaldi_filters().T, np.finfo(np.float32).eps))
+    result: NDArray[np.float32] = (banks - banks.mean(axis=1, keepdims=True)).astype(np.float32)
+    return result
+
+
+@cache
+def _kaldi_filters() -> NDArray[np.float64]:
+    """Triangles that are straight in mels, from 20 Hz to 8 kHz, shape [80, 256]."""
+
+    def mel(hz: Any) -> Any:
+        return 1127.0 * np.log(1.0 + hz / 700.0)
+
+    bins = mel(np.arange(FFT // 2) * SAMPLE_RATE / FFT)
+    edges = np.linspace(mel(LOW_HZ), mel(SAMPLE_RATE / 2), BANDS + 2)
+    width = edges[1] - edges[0]
+    rising = (bins[None] - edges[:-2, None]) / width
+    falling = (edges[2:, None] - bins[None]) / width
+    filters: NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
+    return filters

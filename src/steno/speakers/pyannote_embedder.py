@@ -1,0 +1,61 @@
+"""Speaker embeddings of pyannote.audio 4 (`pip install 'steno[pyannote]'`), for `SPEAKER_MODEL_ID=pyannote/…`.
+
+The models are on Hugging Face and need their licence accepted there; the hub's own login is used. This has been written
+against the package's source and not been run with one of its models.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steno.errors import ModelLoadError
+from steno.speakers.embedder import WIDE_SCALE
+
+WINDOWS_PER_CALL = 32
+
+
+class PyannoteEmbedder:
+    """A `SpeakerEmbedder`. `pyannote/speaker-diarization-…` means the embedding inside that pipeline.
+
+    Raises:
+        ModelLoadError: the package is missing, or the model cannot be loaded.
+    """
+
+    thresholds = WIDE_SCALE
+
+    def __init__(self, model_id: str) -> None:
+        if missing := pyannote_missing():
+            raise ModelLoadError(f"SPEAKER_MODEL_ID={model_id}: {missing}")
+        from pyannote.audio.pipelines.speaker_verification import PretrainedSpeakerEmbedding
+
+        is_pipeline = "/speaker-diarization" in model_id
+        source: Any = {"checkpoint": model_id, "subfolder": "embedding"} if is_pipeline else model_id
+        try:
+            self._embed = PretrainedSpeakerEmbedding(source)
+        except Exception as error:  # the hub's, torch's and the package's own
+            raise ModelLoadError(f"SPEAKER_MODEL_ID={model_id} cannot be loaded: {error}") from error
+        self.dimension = int(self._embed.dimension)
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        import torch
+
+        parts = [
+            self._embed(torch.from_numpy(np.ascontiguousarray(windows[at : at + WINDOWS_PER_CALL])[:, None]))
+            for at in range(0, len(windows), WINDOWS_PER_CALL)
+        ]
+        found = np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
+        result: NDArray[np.float32] = (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)).astype(
+            np.float32
+        )
+        return result
+
+
+def pyannote_missing() -> str | None:
+    """Why pyannote.audio cannot be used; None if it is installed."""
+    if find_spec("pyannote") is None or find_spec("pyannote.audio") is None:
+        return "pyannote.audio is not installed; pip install 'steno[pyannote]'"
+    return None

@@ -1,0 +1,88 @@
+"""`steno transcribe --diarize`, in this process and on a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from command_line import run_command
+from running import EMBEDDED, RunningServer
+from steno.audio.decode import decode
+from steno.client import Client
+
+
+@pytest.fixture(scope="module")
+def conversation(tmp_path_factory: pytest.TempPathFactory, fixtures: Path) -> Path:
+    """A woman, a man, the woman again."""
+    pause = np.zeros(8000, np.float32)
+    parts = [
+        part
+        for name in ("weather", "meeting", "doctor")
+        for part in (*decode(fixtures / f"{name}.flac", max_seconds=None), pause)
+    ]
+    path = tmp_path_factory.mktemp("speakers") / "talk.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes((np.concatenate(parts) * 32767).astype("<i2").tobytes())
+    return path
+
+
+def runs(labels: list[str]) -> list[str]:
+    return [label for n, label in enumerate(labels) if n == 0 or label != labels[n - 1]]
+
+
+ENVIRONMENT = {**os.environ, "ASR_BACKEND": EMBEDDED}
+
+
+def test_files_have_speakers(conversation: Path, tmp_path: Path) -> None:
+    arguments = ("--diarize", "-f", "diarized_json,verbose_json,srt", "--speaker-labels", "name", "-d", tmp_path, "-q")
+    ended = run_command("transcribe", conversation, *arguments, environment=ENVIRONMENT)
+    assert ended.returncode == 0, ended.stderr
+    diarized = json.loads((tmp_path / "talk.diarized.json").read_text())
+    assert runs([segment["speaker"] for segment in diarized["segments"]]) == ["A", "B", "A"]
+    verbose = json.loads((tmp_path / "talk.verbose.json").read_text())
+    assert runs([word["speaker"] for word in verbose["words"]]) == ["A", "B", "A"]
+    srt = (tmp_path / "talk.srt").read_text()
+    assert runs(re.findall(r"^([AB]): ", srt, re.MULTILINE)) == ["A", "B", "A"]
+
+
+def test_a_result_is_made_again_with_speakers(conversation: Path, tmp_path: Path) -> None:
+    arguments = ("transcribe", conversation, "-f", "srt", "-d", tmp_path, "-q")
+    run_command(*arguments, environment=ENVIRONMENT)
+    run_command(*arguments, "--diarize", "--speaker-labels", "name", environment=ENVIRONMENT)
+    assert "A: " in (tmp_path / "talk.srt").read_text()
+
+
+def test_a_server_tells_them_to_the_command_and_to_the_client(conversation: Path) -> None:
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
+        options = ("--url", server.url, "--diarize", "--num-speakers", "2", "-f", "diarized_json", "-q")
+        ended = run_command("transcribe", conversation, *options, environment=ENVIRONMENT)
+        assert ended.returncode == 0, ended.stderr
+        found = json.loads(ended.stdout)
+        assert runs([segment["speaker"] for segment in found["segments"]]) == ["A", "B", "A"]
+        with Client(server.url) as client:
+            transcript = client.transcribe(conversation, diarize=True, max_speakers=1)
+    assert {word.speaker for word in transcript.words} == {segment.speaker for segment in transcript.segments} == {"A"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--num-speakers", "2"),
+        ("-f", "diarized_json"),
+        ("--diarize", "--num-speakers", "2", "--max-speakers", "3"),
+        ("--diarize", "--min-speakers", "3", "--max-speakers", "2"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(fixtures: Path, options: tuple[str, ...]) -> None:
+    ended = run_command("transcribe", fixtures / "letter.flac", *options, environment=ENVIRONMENT)
+    assert ended.returncode == 2
+    assert "speakers" in ended.stderr

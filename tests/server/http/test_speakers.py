@@ -1,0 +1,203 @@
+"""Speakers in recordings, over HTTP: OpenAI's SDK, Deepgram's shape, subtitles, jobs, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+
+from running import EMBEDDED, RunningServer
+from steno.audio.decode import decode
+
+NAMES = ("weather", "market", "doctor", "meeting")
+"""A woman and a man, in turn."""
+PAUSE_S = 0.5
+TRANSCRIPTIONS, SUBTITLES = "/v1/audio/transcriptions", "/v1/audio/subtitles"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def conversation(tmp_path_factory: pytest.TempPathFactory, fixtures: Path) -> Path:
+    parts = []
+    for name in NAMES:
+        parts += [*decode(fixtures / f"{name}.flac", max_seconds=None), np.zeros(round(16_000 * PAUSE_S), np.float32)]
+    path = tmp_path_factory.mktemp("speakers") / "conversation.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes((np.concatenate(parts) * 32767).astype("<i2").tobytes())
+    return path
+
+
+def data_url(path: Path) -> str:
+    return f"data:audio/flac;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def post(server: RunningServer, recording: Path, path: str = TRANSCRIPTIONS, **fields: Any) -> httpx.Response:
+    with recording.open("rb") as file:
+        return httpx.post(server.url + path, files={"file": file}, data=fields, timeout=120)
+
+
+def runs(labels: list[Any]) -> list[Any]:
+    """Labels without repetition."""
+    return [label for n, label in enumerate(labels) if n == 0 or label != labels[n - 1]]
+
+
+def test_openais_sdk_gets_segments_with_speakers(server: RunningServer, conversation: Path) -> None:
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none")
+    with conversation.open("rb") as file:
+        found = client.audio.transcriptions.create(
+            file=file, model="whisper-1", response_format="diarized_json", chunking_strategy="auto"
+        )
+    assert type(found).__name__ == "TranscriptionDiarized"
+    assert (found.task, found.usage.type) == ("transcribe", "duration")
+    assert runs([segment.speaker for segment in found.segments]) == ["A", "B", "A", "B"]
+    assert " ".join(segment.text for segment in found.segments) == found.text
+    assert [segment.id for segment in found.segments] == [str(n) for n in range(len(found.segments))]
+
+
+def test_known_speakers_are_named(server: RunningServer, conversation: Path, fixtures: Path) -> None:
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none")
+    with conversation.open("rb") as file:
+        found = client.audio.transcriptions.create(
+            file=file,
+            model="whisper-1",
+            response_format="diarized_json",
+            known_speaker_names=["Bo"],
+            known_speaker_references=[data_url(fixtures / "meeting.flac")],
+        )
+    assert runs([segment.speaker for segment in found.segments]) == ["A", "Bo", "A", "Bo"]
+
+
+def test_a_stream_ends_with_the_segments_and_their_speakers(server: RunningServer, conversation: Path) -> None:
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none")
+    with conversation.open("rb") as file:
+        events = list(
+            client.audio.transcriptions.create(
+                file=file, model="whisper-1", response_format="diarized_json", stream=True
+            )
+        )
+    segments = [event for event in events if event.type == "transcript.text.segment"]
+    assert runs([segment.speaker for segment in segments]) == ["A", "B", "A", "B"]
+    text = "".join(event.delta for event in events if event.type == "transcript.text.delta")
+    assert text == events[-1].text == " ".join(segment.text for segment in segments)
+
+
+def test_the_older_stream_has_speakers(server: RunningServer, conversation: Path) -> None:
+    response = post(server, conversation, f"{TRANSCRIPTIONS}/stream", diarize="true")
+    events = [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: {")]
+    assert runs([event["speaker"] for event in events[:-1]]) == ["A", "B", "A", "B"]
+    assert [event["chunk_index"] for event in events[:-1]] == list(range(len(events) - 1))
+    assert events[-1] == {"done": True}
+
+
+def test_verbose_json_has_speakers_of_words_and_segments(server: RunningServer, conversation: Path) -> None:
+    fields = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}
+    found = post(server, conversation, diarize="true", **fields).json()
+    assert runs([segment["speaker"] for segment in found["segments"]]) == ["A", "B", "A", "B"]
+    assert runs([word["speaker"] for word in found["words"]]) == ["A", "B", "A", "B"]
+    assert found["timings"]["speakers"] > 0
+    plain = post(server, conversation, **fields).json()
+    assert plain["text"] == found["text"]
+    assert all("speaker" not in word for word in (*plain["words"], *plain["segments"]))
+
+
+def test_the_number_of_speakers_can_be_given(server: RunningServer, conversation: Path) -> None:
+    found = post(server, conversation, response_format="diarized_json", num_speakers="1").json()
+    assert {segment["speaker"] for segment in found["segments"]} == {"A"}
+    found = post(server, conversation, response_format="diarized_json", min_speakers="3", max_speakers="3").json()
+    assert {segment["speaker"] for segment in found["segments"]} == {"A", "B", "C"}
+
+
+def test_subtitles_have_a_cue_for_each_speaker_and_webvtt_voice_tags(server: RunningServer, conversation: Path) -> None:
+    named = post(server, conversation, SUBTITLES, diarize="true", speaker_labels="name").text
+    blocks = [block.splitlines()[2:] for block in named.strip().split("\n\n")]
+    assert all(lines[0].startswith(("A: ", "B: ")) for lines in blocks)
+    assert runs([lines[0][0] for lines in blocks]) == ["A", "B", "A", "B"]
+    voices = post(server, conversation, SUBTITLES, diarize="true", response_format="vtt", speaker_labels="name").text
+    assert runs(re.findall("<v ([^>]*)>", voices)) == ["A", "B", "A", "B"]
+    assert "A: " not in voices
+    bare = post(server, conversation, SUBTITLES, diarize="true", speaker_labels="none").text
+    assert "- " not in bare
+    assert "A: " not in bare
+
+
+def test_deepgrams_answer_has_numbered_speakers(server: RunningServer, conversation: Path) -> None:
+    response = httpx.post(
+        f"{server.url}/v1/listen",
+        params={"diarize": "true", "utterances": "true", "paragraphs": "true"},
+        content=conversation.read_bytes(),
+        timeout=120,
+    )
+    results = response.json()["results"]
+    alternative = results["channels"][0]["alternatives"][0]
+    assert runs([word["speaker"] for word in alternative["words"]]) == [0, 1, 0, 1]
+    assert all(0 < word["speaker_confidence"] <= 1 for word in alternative["words"])
+    assert runs([utterance["speaker"] for utterance in results["utterances"]]) == [0, 1, 0, 1]
+    assert all({word["speaker"] for word in each["words"]} == {each["speaker"]} for each in results["utterances"])
+    assert runs([each["speaker"] for each in alternative["paragraphs"]["paragraphs"]]) == [0, 1, 0, 1]
+
+
+def test_a_job_tells_speakers(tmp_path: Path, conversation: Path) -> None:
+    with RunningServer(ASR_BACKEND=EMBEDDED, JOBS_DB=str(tmp_path / "jobs.db")) as server:
+        with conversation.open("rb") as file:
+            form = {"kind": "transcription", "response_format": "diarized_json", "num_speakers": "2"}
+            job = httpx.post(f"{server.url}/v1/jobs", files={"file": file}, data=form, timeout=60).json()
+        url = f"{server.url}/v1/jobs/{job['id']}"
+        httpx.get(f"{url}/events", timeout=120)  # ends with the job
+        found = httpx.get(f"{url}/result", timeout=60).json()
+    assert runs([segment["speaker"] for segment in found["segments"]]) == ["A", "B", "A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"num_speakers": "2"}, "num_speakers"),
+        ({"speaker_labels": "name", "response_format": "srt"}, "speaker_labels"),
+        ({"diarize": "true"}, "response_format"),
+        ({"diarize": "true", "response_format": "text"}, "response_format"),
+        ({"diarize": "false", "response_format": "diarized_json"}, "diarize"),
+        ({"response_format": "diarized_json", "num_speakers": "0"}, "num_speakers"),
+        ({"response_format": "diarized_json", "max_speakers": "21"}, "max_speakers"),
+        ({"response_format": "diarized_json", "num_speakers": "2", "max_speakers": "3"}, "max_speakers"),
+        ({"response_format": "diarized_json", "min_speakers": "3", "max_speakers": "2"}, "min_speakers"),
+        ({"response_format": "srt", "diarize": "true", "speaker_labels": "colour"}, "speaker_labels"),
+        ({"response_format": "diarized_json", "known_speaker_names[]": "Bo"}, "known_speaker_references[]"),
+        ({"known_speaker_names[]": "Bo", "known_speaker_references[]": "data:audio/wav;base64,AAAA"},
+         "known_speaker_names[]"),
+        ({"response_format": "diarized_json", "known_speaker_names[]": "Bo", "known_speaker_references[]": "http://x"},
+         "known_speaker_references[]"),
+        ({"response_format": "diarized_json", "known_speaker_names[]": "Bo",
+          "known_speaker_references[]": "data:audio/wav;base64,AAAA"}, "known_speaker_references[]"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_by_name(
+    server: RunningServer, fixtures: Path, fields: dict[str, str], param: str
+) -> None:
+    response = post(server, fixtures / "letter.flac", **fields)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+
+
+def test_a_recording_without_speech_has_no_segments(server: RunningServer, tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "silence.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(bytes(64_000))
+    found = post(server, tmp_path / "silence.wav", response_format="diarized_json").json()
+    assert (found["segments"], found["text"]) == ([], "")
