@@ -17,8 +17,8 @@ A pair is two fresh processes that measure in turn, in random order. Pairs are a
 median ratio is within `--width`, or the time is up. NEW is slower (or faster) if the interval excludes 1, else it is
 unknown; a regression if the whole interval is beyond `--threshold`. What needs an interface that OLD lacks is unknown.
 
-Exit code: 0 without a regression, 1 with one (or a wrong verdict of the self-test), 2 for misuse or a workload that
-cannot run, 130 for Ctrl-C, after a table of what there is.
+Exit code: 0 without a regression, 1 with one (or a wrong verdict of the self-test), 2 for misuse, a workload that
+cannot run or a figure with too few pairs, 130 for Ctrl-C, after a table of what there is.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> int:
             return 0 if is_right else REGRESSION
         old, new = (commit_of(name) for name in options.commits)
         return _compare(old, new, limits, options)
-    except (UnknownCommitError, subprocess.CalledProcessError) as error:
+    except (UnknownCommitError, subprocess.SubprocessError) as error:
         print(error, file=sys.stderr)
         return MISUSE
     except KeyboardInterrupt:
@@ -75,7 +75,9 @@ def _compare(old_commit: str, new_commit: str, limits: Limits, options: argparse
     if comparison.regressions:
         print(f"regressions beyond {100 * limits.threshold:g} %: {', '.join(comparison.regressions)}")
         return REGRESSION
-    return MISUSE if comparison.failures else 0
+    if comparison.unmeasured:
+        print(f"not measured: {', '.join(comparison.unmeasured)}; give it more --minutes")
+    return MISUSE if comparison.failures or comparison.unmeasured else 0
 
 
 def _write(file: Path, comparison: Comparison) -> None:

@@ -21,13 +21,15 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.reporting.benchmark_runs import run_all
 from benchmarks.reporting.blocks import DOCUMENTS, UnknownBlockError, fill
 from benchmarks.reporting.page import write_page
 from benchmarks.reporting.reported_benchmarks import REGISTRY, ROOT, command
-from benchmarks.reporting.stored_run import StoredRun, entry, new_run, read_run, store
+from benchmarks.reporting.stored_run import entry, new_run, read_run, store
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -60,8 +62,8 @@ def _measure(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         run["interrupted"] = True
         print("\ninterrupted; what there is is kept", flush=True)
-    for file in options.include:
-        _include(run, file)
+    for name, document in options.included.items():
+        run["benchmarks"][name] = entry(f"python -m benchmarks.{name} …", document, None)
     run["took_s"] = round(time.monotonic() - began, 1)
     stored = store(run, options.results)
     print(f"stored {stored}\npage {write_page(run, options.out)}")
@@ -70,9 +72,16 @@ def _measure(options: argparse.Namespace) -> int:
     return INTERRUPTED if run["interrupted"] else FAILED if run["failed"] else 0
 
 
-def _include(run: StoredRun, file: Path) -> None:
-    document = json.loads(file.read_text(encoding="utf-8"))
-    run["benchmarks"][document["benchmark"]] = entry(f"python -m benchmarks.{document['benchmark']} …", document, None)
+def _included(files: Sequence[Path]) -> dict[str, Any]:
+    """Benchmarks' documents by name. Raises ValueError: one is not such a document."""
+    found: dict[str, Any] = {}
+    for file in files:
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            found[document["benchmark"]] = document
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is not the JSON of a benchmark: {error}") from None
+    return found
 
 
 def _fill(newest: str) -> int:
@@ -105,6 +114,12 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := set(options.names) - REGISTRY.keys():
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(REGISTRY)}")
+    if options.show and not options.show.is_file():
+        parser.error(f"{options.show} does not exist")
+    try:
+        options.included = _included(options.include)  # before hours of measuring
+    except ValueError as error:
+        parser.error(str(error))
     return options
 
 

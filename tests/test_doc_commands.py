@@ -146,9 +146,11 @@ def test_what_is_shown_runs(block: Block, server: RunningServer, llm: LlmServer,
     folder = shutil.copytree(reader, tmp_path / "reader", symlinks=True)
     binaries = tmp_path / "bin"
     binaries.mkdir()
-    for name, module in (("steno", "-m steno "), ("python", "")):
+    python = shlex.quote(sys.executable)
+    curl = f"{shutil.which('curl')} --fail-with-body"  # else it succeeds whatever the server answers
+    for name, real in (("steno", f"{python} -m steno"), ("python", python), ("curl", curl)):
         program = binaries / name
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module}"$@"\n', encoding="utf-8")
+        program.write_text(f'#!/bin/sh\nexec {real} "$@"\n', encoding="utf-8")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     environment = {
         **os.environ, "PATH": f"{binaries}:{os.environ['PATH']}", "ASR_BACKEND": EMBEDDED,

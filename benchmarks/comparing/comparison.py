@@ -63,6 +63,12 @@ class Comparison:
         return [name for name in self.figures if self.pairs[name].failure]
 
     @property
+    def unmeasured(self) -> list[str]:
+        """Figures for which there was not enough time."""
+        some = (name for name in self.figures if not (self.pairs[name].lacks or self.pairs[name].failure))
+        return [name for name in some if self.pairs[name].interval is None]
+
+    @property
     def regressions(self) -> list[str]:
         return [name for name in self.figures if self.is_regression(name)]
 

@@ -84,8 +84,9 @@ class WorkloadProcess:
     def measure(self) -> float:
         """CPU seconds of the work, done once."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(OSError):  # it has ended: `_answer` says so
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
         return float(self._answer()["cpu_s"])
 
     def _answer(self) -> dict[str, Any]:

@@ -142,6 +142,21 @@ def test_a_workload_measures_its_own_tree() -> None:
         assert 0 < process.measure() < 60
 
 
+def test_a_workload_that_dies_between_two_measurements_is_a_failure_and_no_regression() -> None:
+    with WorkloadProcess("vad", HERE, ROOT, seed=1) as process:
+        process.wait_until_ready()
+        process._process.kill()
+        process._process.wait()
+        with pytest.raises(WorkloadFailedError, match="the process ended"):
+            process.measure()
+
+
+def test_a_figure_without_enough_pairs_was_not_measured() -> None:
+    comparison = Comparison(HERE, HERE, ["vad"], Limits())
+    assert comparison.unmeasured == ["vad"]
+    assert "0 pairs are too few" in comparison.line("vad")
+
+
 def test_what_old_lacks_is_unknown_and_what_new_lacks_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "src" / "steno").mkdir(parents=True)
     (tmp_path / "src" / "steno" / "__init__.py").touch()

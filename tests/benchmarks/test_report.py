@@ -234,12 +234,21 @@ def test_figures_that_count_are_in_the_run_that_the_readme_quotes() -> None:
     assert missing == []
 
 
-def test_misuse_exits_with_2() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["no_such_benchmark"], "there are footprint"),
+        (["captions", "--include", "no-such.json"], "no-such.json is not the JSON of a benchmark"),
+        (["captions", "--include", "pyproject.toml"], "pyproject.toml is not the JSON of a benchmark"),
+        (["--show", "no-such.json"], "no-such.json does not exist"),
+    ],
+)
+def test_misuse_exits_with_2_before_anything_is_measured(arguments: list[str], told: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks.report", "no_such_benchmark"], cwd=ROOT, capture_output=True, timeout=60
+        [sys.executable, "-m", "benchmarks.report", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 2
-    assert b"there are footprint" in ended.stderr
+    assert told in ended.stderr
 
 
 @pytest.mark.slow

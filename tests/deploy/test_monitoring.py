@@ -57,11 +57,11 @@ def labels_of(text: Iterable[str]) -> dict[str, set[str]]:
     return labels
 
 
-def of_rare_engines() -> str:
+def of_rare_engines(*, is_checked: bool = True) -> str:
     """The metrics of an engine with GPUs, drafts and vLLM servers."""
     status = EngineStatus(
         capacity=1, device="cuda:0", aligner=LaneStatus(), gpus=(Gpu("H200", 1.0, 2.0, 3.0, 4.0),), drafts=Drafts(5, 4),
-        servers=(ServerStatus("http://a", True, None, 3, None),), worker_restarts=1,
+        servers=(ServerStatus("http://a", is_checked, None, 3, None, is_checked),), worker_restarts=1,
     )  # fmt: skip
     engine = SimpleNamespace(status=lambda: status, total_active=1, live_capacity=3.0, draining=False)
     registry = CollectorRegistry()
@@ -108,6 +108,11 @@ def test_a_server_whose_worker_process_is_not_needed_yet_is_said_to_work() -> No
         families = text_string_to_metric_families(idle.get("/metrics").text)
     alive = next(family for family in families if family.name == "steno_worker_alive")
     assert [sample.value for sample in alive.samples] == [1.0]
+
+
+def test_a_vllm_server_that_is_not_used_is_not_said_to_be_down() -> None:
+    assert "steno_vllm_server_up{" in of_rare_engines()
+    assert "steno_vllm_server_up{" not in of_rare_engines(is_checked=False)
 
 
 @needs_promtool

@@ -14,6 +14,7 @@ from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.queue import Priority
+from steno.engine.telemetry import NullTelemetry
 from steno.engine.worker.worker_server import REPORT_S
 from steno.errors import (
     BackendError,
@@ -25,6 +26,14 @@ from steno.errors import (
 )
 
 pytestmark = pytest.mark.usefixtures("engine_kind")
+
+
+class Refusals(NullTelemetry):
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def refused(self, code: str) -> None:
+        self.codes.append(code)
 
 
 async def transcribe(engine: Engine, seconds: float, priority: Priority = Priority.INTERACTIVE) -> float:
@@ -363,9 +372,12 @@ def test_live_sessions_have_places_of_their_own() -> None:
 
 def test_a_request_waits_for_the_model_but_not_past_its_time() -> None:
     async def main() -> None:
-        async with new_engine(SleepingBackend(load_s=30), AdmissionLimits(request_timeout_s=10)) as engine:
+        telemetry = Refusals()
+        limits = AdmissionLimits(request_timeout_s=10)
+        async with new_engine(SleepingBackend(load_s=30), limits, telemetry) as engine:
             with pytest.raises(ModelLoadError, match=r"still loading \(50%, half\)"):
                 await transcribe(engine, 1)
+            assert telemetry.codes == ["model_load_failed"]
             await asyncio.sleep(25)
             await transcribe(engine, 1)
 

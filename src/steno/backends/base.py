@@ -165,6 +165,8 @@ class ServerStatus:
     """Sent so far."""
     problem: str | None
     """Why it is not up."""
+    is_checked: bool = True
+    """Whether that is known: not before it is used for the first time, nor while it is not used."""
 
 
 @runtime_checkable

@@ -224,6 +224,13 @@ class Engine:
 
     async def ready(self, deadline: float, work: Work | None = None) -> None:
         """Wait until `deadline` for the model that `work` needs; for `Ticket`."""
+        try:
+            await self._ready(deadline, work)
+        except ModelLoadError as error:
+            self._telemetry.refused(error.code)
+            raise
+
+    async def _ready(self, deadline: float, work: Work | None) -> None:
         if isinstance(work, Align) and self.aligner is None:
             raise BackendUnavailableError("this server has no aligner; set ALIGNER")
         try:

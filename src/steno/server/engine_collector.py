@@ -93,10 +93,12 @@ def _of_fronts(table: FrontTable) -> Iterable[Metric]:
 
 
 def _of_servers(servers: Sequence[ServerStatus], failovers: int) -> Iterable[Metric]:
-    up = GaugeMetricFamily("steno_vllm_server_up", "1 while the vLLM server can be used.", labels=["server"])
+    text = "1 while the vLLM server can be used; missing while it is not used."
+    up = GaugeMetricFamily("steno_vllm_server_up", text, labels=["server"])
     requests = CounterMetricFamily("steno_vllm_requests", "Requests sent to the vLLM server.", labels=["server"])
     for each in servers:
-        up.add_metric([each.url], float(each.is_up))
+        if each.is_checked:
+            up.add_metric([each.url], float(each.is_up))
         requests.add_metric([each.url], each.requests)
     yield from (up, requests)
     text = "Requests sent to another vLLM server, or again, after one failed."

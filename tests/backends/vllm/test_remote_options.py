@@ -41,7 +41,9 @@ def test_before_loading_the_servers_are_named_and_not_up() -> None:
     backend = create("vllm-remote", BackendOptions(vllm_urls=URLS, vllm_api_key="secret"))
     assert isinstance(backend, UsesServers)
     assert (backend.path, backend.failovers, backend.device) == ("vllm-remote", 0, "remote")
-    assert backend.servers() == [ServerStatus(url, False, None, 0, "was not checked yet") for url in URLS]
+    assert backend.servers() == [
+        ServerStatus(url, False, None, 0, "was not checked yet", is_checked=False) for url in URLS
+    ]
 
 
 def test_the_key_is_not_shown() -> None:

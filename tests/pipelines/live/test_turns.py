@@ -120,6 +120,18 @@ def test_an_utterance_that_nobody_finds_complete_ends_after_the_longest_silence(
     run(main())
 
 
+def test_frames_that_stay_away_end_an_utterance_after_the_longest_silence() -> None:
+    async def main() -> None:
+        options = LiveOptions(turn_detection="smart", max_silence_ms=1500)
+        async with listening(OfflineBackend(rtf=0.05), Script(), options) as (stream, listener):
+            began = now()
+            await speak(stream, pcm(("speech", 2)))
+            await asyncio.sleep(5)
+        assert 1.4 < finals_at(listener)[0] - began - 2 < 2.0
+
+    run(main())
+
+
 def test_a_detector_that_fails_leaves_the_end_to_the_usual_silence() -> None:
     async def main() -> None:
         async with listening(OfflineBackend(rtf=0.05), Script(OSError("broken"))) as (stream, listener):

@@ -37,7 +37,9 @@ class RemoteVllmBackend(VllmBackend):
     def servers(self) -> Sequence[ServerStatus]:
         if self._engine is not None:
             return self._engine.status()
-        return [ServerStatus(url, False, None, 0, "was not checked yet") for url in self._options.urls]
+        return [
+            ServerStatus(url, False, None, 0, "was not checked yet", is_checked=False) for url in self._options.urls
+        ]
 
     def _connect(self, processing: Processing) -> RemoteEngine:
         self._engine = RemoteEngine(self._options, processing)

@@ -76,7 +76,8 @@ class VllmServer:
 
     def status(self) -> ServerStatus:
         path = None if self._served is None else "generate" if self.is_exact else "transcriptions"
-        return ServerStatus(self.url, self.is_up, path, self.requests, self.problem)
+        is_checked = self._connection is not None and self.checks > 0
+        return ServerStatus(self.url, self.is_up, path, self.requests, self.problem, is_checked)
 
     def open(self) -> None:
         self._connection = HttpConnection(self.url, self._options.api_key, self._options.slots + 2)

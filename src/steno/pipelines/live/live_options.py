@@ -110,7 +110,7 @@ def _check_numbers(options: LiveOptions) -> None:
         "silence_ms": (options.silence_ms, MIN_SILENCE_MS, MAX_SILENCE_MS),
         "max_silence_ms": (options.max_silence_ms, MIN_SILENCE_MS, MAX_SILENCE_MS),
         "threshold": (options.threshold, 0.01, 0.99),
-        "turn_threshold": (options.turn_threshold, 0.01, 0.99),
+        "turn_threshold": (options.turn_threshold, 0.01, 1.0),
         "pre_roll_ms": (options.pre_roll_ms, 0, 5_000),
         "offset_s": (options.offset_s, 0, MAX_OFFSET_S),
         "first_cue": (options.first_cue, 1, 10**9),

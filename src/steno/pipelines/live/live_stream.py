@@ -189,7 +189,9 @@ class LiveStream:
 
     def _silence_s(self) -> float:
         own_ms, settings = self._options.silence_ms, self._context.settings
-        return (settings.segmenter.silence_ms if own_ms is None else own_ms) / 1000
+        silence_ms = settings.segmenter.silence_ms if own_ms is None else own_ms
+        turns = turns_of(self._options, settings)
+        return (max(silence_ms, turns.max_silence_ms) if turns.detection == "smart" else silence_ms) / 1000
 
     def _assume_silence(self, seconds: float) -> None:
         if self._options.endpointing:

@@ -103,6 +103,8 @@ def test_audio_in_a_container_needs_no_format() -> None:
         ({"eager_eot_threshold": "0.8"}, "eager_eot_threshold"),  # above the other's default
         ({"eot_timeout_ms": "100"}, "eot_timeout_ms"),
         ({"eot_timeout_ms": "1e5"}, "eot_timeout_ms"),
+        ({"eot_threshold": ""}, "eot_threshold"),
+        ({"eot_threshold": "."}, "eot_threshold"),
         ({"encoding": "flac"}, "encoding"),
         ({"model": "nova-3"}, "model"),
         ({"redact": "numbers"}, "redact"),
@@ -239,6 +241,8 @@ def test_a_turn_whose_text_was_taken_back_ends_empty() -> None:
 def test_thresholds_become_options_of_turn_detection() -> None:
     options = connected(eot_threshold="0.8", eot_timeout_ms="2000").options
     assert (options.turn_detection, options.turn_threshold, options.max_silence_ms) == ("smart", 0.8, 2000)
+    never = connected(eot_threshold="1.0", eager_eot_threshold="0.5").options
+    assert (never.turn_detection, never.turn_threshold) == ("smart", 1.0)
     manual = connected(eot_threshold="1.0", eot_timeout_ms="60000").options
     assert (manual.turn_detection, manual.silence_ms) == ("silence", 60_000)
 
@@ -324,10 +328,18 @@ def test_configure_changes_what_it_has_and_answers_with_all() -> None:
     assert dialect.options.hotwords == ("new",)
 
 
+@pytest.mark.parametrize("value", [0.1 * 7, 0.699999988079071, ".7", "0.70"])
+def test_thresholds_are_numbers_as_clients_write_them(value: float | str) -> None:
+    (success,) = replies(connected(), {"type": "Configure", "thresholds": {"eot_threshold": value}})
+    assert success["thresholds"]["eot_threshold"] == pytest.approx(0.7)
+
+
 @pytest.mark.parametrize(
     "message",
     [
         {"thresholds": {"eot_threshold": 2}},
+        {"thresholds": {"eot_threshold": 10**400}},
+        {"thresholds": {"eot_threshold": float("nan")}},
         {"thresholds": {"eot_threshold": True}},
         {"thresholds": {"patience": 1}},
         {"thresholds": []},

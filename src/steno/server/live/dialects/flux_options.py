@@ -6,14 +6,16 @@ name. Every Flux model is the served model; `flux-general-en` also fixes the lan
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from steno.errors import InvalidRequestError, UnknownModelError
 from steno.pipelines.live.live_options import LiveOptions
-from steno.server.live.dialects.deepgram_options import audio_format, flag, gathered, lacking, terms, wrong
+from steno.server.live.dialects.deepgram_options import audio_format, flag, gathered, lacking, terms
 
 KNOWN = (
     "eager_eot_threshold",
@@ -137,7 +139,7 @@ def with_thresholds(thresholds: TurnThresholds, asked: Mapping[str, Any]) -> Tur
 
 def with_turns(live: LiveOptions, thresholds: TurnThresholds) -> LiveOptions:
     """The options of a stream whose turns end by these thresholds."""
-    if thresholds.eot_threshold >= 1:
+    if thresholds.eot_threshold >= 1 and thresholds.eager_eot_threshold is None:
         return replace(live, turn_detection="silence", silence_ms=thresholds.eot_timeout_ms)
     return replace(
         live,
@@ -169,11 +171,17 @@ def _language(model: str | None, hints: Sequence[str]) -> str | None:
 
 def _number(name: str, value: object) -> float:
     low, high = RANGES[name]
-    text = str(value)
-    number = float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", text, re.ASCII) else -1.0
-    if isinstance(value, bool) or not low <= number <= high:
-        raise wrong(name, text, f"a number from {low:g} to {high:g}")
+    number = float(value) if _is_number(value) else math.nan
+    if not low <= number <= high:
+        text = f"invalid value {str(value)[:50]!r} for {name}; expected a number from {low:g} to {high:g}"
+        raise InvalidRequestError(text, param=name)
     return number
+
+
+def _is_number(value: object) -> TypeGuard[float | str]:
+    if isinstance(value, str):
+        return re.fullmatch(r"\d{0,6}(\.\d{0,20})?", value, re.ASCII) is not None and value not in ("", ".")
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < sys.float_info.max
 
 
 def _strings(message: Mapping[str, Any], name: str) -> list[str] | None:

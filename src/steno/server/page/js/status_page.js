@@ -66,6 +66,7 @@ function showHealth(health) {
     health.restarting,
     fronts && fronts.running < fronts.expected && `${fronts.running} of ${fronts.expected} server processes run`,
     !health.worker_alive && "the recogniser does not run",
+    ...(health.model_loaded ? (health.servers ?? []) : []).filter((/** @type {any} */ each) => each.problem).map((/** @type {any} */ each) => `${each.url} ${each.problem}`),
   ]);
 }
 
@@ -176,10 +177,13 @@ function showRequests(before, now, over) {
   ]));
 }
 
+/** An answer that is not OK: of the server, or of a proxy before it. */
+class RefusedError extends Error {}
+
 /** @param {string} path */
 async function ask(path) {
   const answer = await fetch(new URL(path, ROOT), { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-  if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
+  if (!answer.ok) throw new RefusedError(`/${path} answers ${answer.status}`);
   return answer;
 }
 
@@ -197,9 +201,12 @@ async function run() {
     if (!document.hidden) {
       try {
         await refresh();
-      } catch {
-        el("state").textContent = `no answer for ${seconds((Date.now() - answered) / 1000)}`;
+      } catch (error) {
+        const isGone = error instanceof TypeError || error instanceof DOMException; // what `fetch` throws
+        const why = error instanceof RefusedError ? error.message : `this page failed: ${error}`;
+        el("state").textContent = isGone ? `no answer for ${seconds((Date.now() - answered) / 1000)}` : why;
         el("state").dataset.state = "gone";
+        if (!isGone) console.warn(error);
       }
     }
     await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
