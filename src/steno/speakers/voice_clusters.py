@@ -22,7 +22,7 @@ from steno.speakers.voice_windows import HOP_S
 MIN_SPEECH_S, MIN_SPEECH_SHARE, LEAST_SPEECH_S = 4.0, 0.05, 1.5
 """A speaker says this much, or in a short recording this share of it, but never less than the last."""
 MIN_STRETCH = 5
-"""Consecutive windows that a speaker must have somewhere; together they hear 3 s."""
+"""Consecutive windows that a speaker must have somewhere: they hear 3 s. In short recordings as much fewer."""
 MAX_CLUSTERED = 2000
 """Windows in the tree, which takes memory by their square: 16 MB. Of a longer recording, every nth."""
 MAX_ROUNDS = 6
@@ -62,7 +62,7 @@ def centroids_of(
     every = -(-len(sure) // MAX_CLUSTERED)
     centroids = _cut(sure[::every], thresholds.cut_distance, min_windows / every)
     centroids = _settled(sure, centroids, min_windows, thresholds.same_voice)
-    centroids = _with_a_stretch(embeddings, centroids, min(MIN_STRETCH, int(min_windows)))
+    centroids = _with_a_stretch(embeddings, centroids, round(MIN_STRETCH * share_s / MIN_SPEECH_S))
     number = min(max(len(centroids), count.least), count.most)
     return centroids if len(centroids) == number else _exactly(sure[::every], number)
 
