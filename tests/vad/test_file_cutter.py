@@ -190,3 +190,15 @@ def test_the_caller_may_let_go_of_what_is_settled_and_keeps_little(file: tuple[n
         assert cutter.settled >= settled
         settled = cutter.settled
         assert fed * FRAME - settled <= 1.5 * SAMPLE_RATE + 2 * FRAME
+
+
+def test_the_voiced_runs_of_a_piece_are_its_speech_without_the_pauses() -> None:
+    (piece,) = cut((20, MUSIC), (100, SPEECH), (20, MUSIC), (50, SPEECH), (5, MUSIC))
+    assert isinstance(piece, SpeechPiece)
+    assert piece.voiced_runs == ((20 * FRAME, 120 * FRAME), (140 * FRAME, 190 * FRAME))
+
+
+def test_runs_continue_in_the_next_piece_after_a_cut() -> None:
+    pieces = [piece for piece in cut((1200, SPEECH)) if isinstance(piece, SpeechPiece)]
+    assert [piece.voiced_runs for piece in pieces] == [((piece.start, piece.end),) for piece in pieces]
+    assert len(pieces) == 2

@@ -3,7 +3,9 @@
 1. Average linkage of cosine distances, cut at the threshold of the network. Clusters with too little speech, which are
    windows across a change of speakers, are dropped.
 2. All windows choose the nearest centroid, which follows, and centroids that are alike are merged.
-3. If that gives fewer or more speakers than the caller says there are, Ward's linkage of the centred embeddings gives
+3. A voice that is never heard for three seconds on end is dropped: windows across changes of speakers, or in
+   overlapping speech, are alike as well.
+4. If that gives fewer or more speakers than the caller says there are, Ward's linkage of the centred embeddings gives
    the nearest number that is allowed. It finds a known number of voices that the threshold cannot part.
 """
 
@@ -19,6 +21,8 @@ from steno.speakers.voice_windows import HOP_S
 
 MIN_SPEECH_S, MIN_SPEECH_SHARE, LEAST_SPEECH_S = 4.0, 0.05, 1.5
 """A speaker says this much, or in a short recording this share of it, but never less than the last."""
+MIN_STRETCH = 5
+"""Consecutive windows that a speaker must have somewhere: they hear 3 s. In short recordings as much fewer."""
 MAX_CLUSTERED = 2000
 """Windows in the tree, which takes memory by their square: 16 MB. Of a longer recording, every nth."""
 MAX_ROUNDS = 6
@@ -46,7 +50,7 @@ def centroids_of(
     """One unit vector for each speaker, shape [speakers, dimension]; none without windows.
 
     Args:
-        embeddings: shape [windows, dimension].
+        embeddings: shape [windows, dimension], in order of time.
         is_whole: which windows are full enough of speech to found a speaker.
         speech_s: seconds of speech in all.
     """
@@ -58,6 +62,7 @@ def centroids_of(
     every = -(-len(sure) // MAX_CLUSTERED)
     centroids = _cut(sure[::every], thresholds.cut_distance, min_windows / every)
     centroids = _settled(sure, centroids, min_windows, thresholds.same_voice)
+    centroids = _with_a_stretch(embeddings, centroids, round(MIN_STRETCH * share_s / MIN_SPEECH_S))
     number = min(max(len(centroids), count.least), count.most)
     return centroids if len(centroids) == number else _exactly(sure[::every], number)
 
@@ -103,6 +108,23 @@ def _settled(
         centroids = _merged(centroids, sizes[kept], same_voice)
         if centroids.shape == before.shape and np.allclose(centroids, before, atol=1e-4):
             break
+    return centroids
+
+
+def _with_a_stretch(
+    embeddings: NDArray[np.float32], centroids: NDArray[np.float32], min_stretch: int
+) -> NDArray[np.float32]:
+    """Drop the voice with the shortest longest stretch, until all have one of `min_stretch` windows."""
+    while len(centroids) > 1:
+        labels = (embeddings @ centroids.T).argmax(axis=1)
+        begins = np.flatnonzero(np.diff(labels, prepend=-1))
+        lengths = np.diff(np.append(begins, len(labels)))
+        longest = np.zeros(len(centroids), np.int64)
+        np.maximum.at(longest, labels[begins], lengths)
+        shortest = int(longest.argmin())
+        if longest[shortest] >= min_stretch:
+            break
+        centroids = np.delete(centroids, shortest, axis=0)
     return centroids
 
 
