@@ -15,6 +15,7 @@ import numpy as np
 import openai
 import pytest
 
+from recordings import wav
 from running import EMBEDDED, RunningServer
 from steno.audio.decode import decode
 
@@ -115,6 +116,19 @@ def test_verbose_json_has_speakers_of_words_and_segments(server: RunningServer, 
     plain = post(server, conversation, **fields).json()
     assert plain["text"] == found["text"]
     assert all("speaker" not in word for word in (*plain["words"], *plain["segments"]))
+
+
+def test_a_reference_may_be_ten_seconds_of_a_studio_recording(
+    server: RunningServer, conversation: Path, fixtures: Path
+) -> None:
+    voice = np.concatenate([*decode(fixtures / f"{NAMES[1]}.flac", max_seconds=None)])
+    seconds = 2 * 48_000 * 2 * 10 / (2 * 16_000)
+    large = wav(np.concatenate([voice, np.zeros(round(16_000 * seconds) - len(voice), np.float32)]))
+    assert len(large) > 1_900_000
+    reference = f"data:audio/wav;base64,{base64.b64encode(large).decode()}"
+    known = {"known_speaker_names[]": "Bo", "known_speaker_references[]": reference}
+    response = post(server, conversation, response_format="diarized_json", **known)
+    assert "Bo" in {segment["speaker"] for segment in response.raise_for_status().json()["segments"]}
 
 
 def test_the_number_of_speakers_can_be_given(server: RunningServer, conversation: Path) -> None:

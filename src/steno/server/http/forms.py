@@ -15,7 +15,7 @@ from steno.pipelines.file import FileOptions
 from steno.pipelines.known_text import KnownTextOptions, Repeats
 from steno.pipelines.recording_speakers import MAX_SPEAKERS, SpeakerOptions
 from steno.pipelines.request_checks import TimingMode, check_language
-from steno.server.http.known_voices import check_known
+from steno.server.http.known_voices import check_known, decoded_known
 
 MAX_CONTEXT = 4000
 """Max characters of `prompt` and `hotwords`; more would displace the audio in a model's context window."""
@@ -183,12 +183,16 @@ class TranscriptionForm(SpeakerForm):
         speakers = self.speakers(wanted=self._wants_speakers())
         return FileOptions(language, context, words or speakers is not None, self.track, speakers)
 
-    def known_voices(self) -> list[tuple[str, bytes]]:
-        """Names, and recordings of the voices. Raises InvalidRequestError."""
-        known = check_known(self.known_speaker_names, self.known_speaker_references)
-        if known and not self._wants_speakers():
+    def names_voices(self) -> bool:
+        """Whether known speakers are named. Raises InvalidRequestError."""
+        are_known = check_known(self.known_speaker_names, self.known_speaker_references)
+        if are_known and not self._wants_speakers():
             raise InvalidRequestError("known_speaker_names[] needs diarize=true", param="known_speaker_names[]")
-        return known
+        return are_known
+
+    def known_voices(self) -> list[tuple[str, bytes]]:
+        """Names, and recordings of the voices. Call it in a thread. Raises InvalidRequestError."""
+        return decoded_known(self.known_speaker_names or (), self.known_speaker_references or ())
 
     def check_speakers_are_shown(self) -> None:
         """Raises InvalidRequestError if speakers are asked for in a format that does not tell them."""

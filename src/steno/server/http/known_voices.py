@@ -19,11 +19,11 @@ MIN_SAMPLE_S = 1.0
 DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,")
 
 
-def check_known(names: Sequence[str] | None, references: Sequence[str] | None) -> list[tuple[str, bytes]]:
-    """Names of speakers with recordings of their voices.
+def check_known(names: Sequence[str] | None, references: Sequence[str] | None) -> bool:
+    """Whether there are any; the references are not decoded, which takes milliseconds.
 
     Raises:
-        InvalidRequestError: they don't go together, or one of them is invalid.
+        InvalidRequestError: they don't go together, or a name is invalid.
     """
     names, references = names or (), references or ()
     if len(names) != len(references):
@@ -35,6 +35,19 @@ def check_known(names: Sequence[str] | None, references: Sequence[str] | None) -
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or names.count(name) > 1:
             text = f"invalid name {name[:50]!r}; expected 1 to {MAX_NAME} printable characters, each name once"
             raise InvalidRequestError(text, param="known_speaker_names[]")
+    for reference in references:
+        if DATA_URL.match(reference) is None:
+            text = f"invalid reference {reference[:30]!r}; expected a data URL: data:audio/wav;base64,…"
+            raise InvalidRequestError(text, param="known_speaker_references[]")
+    return bool(names)
+
+
+def decoded_known(names: Sequence[str], references: Sequence[str]) -> list[tuple[str, bytes]]:
+    """Names of speakers with recordings of their voices, which `check_known` accepts. Call it in a thread.
+
+    Raises:
+        InvalidRequestError: a reference is not a data URL.
+    """
     return [(name, _decoded(reference)) for name, reference in zip(names, references, strict=True)]
 
 
@@ -63,12 +76,8 @@ async def _sample(name: str, data: bytes, opener: RecordingOpener) -> RecordingP
 
 
 def _decoded(reference: str) -> bytes:
-    head = DATA_URL.match(reference)
-    if head is None:
-        text = f"invalid reference {reference[:30]!r}; expected a data URL: data:audio/wav;base64,…"
-        raise InvalidRequestError(text, param="known_speaker_references[]")
     try:
-        return base64.b64decode(reference[head.end() :], validate=True)
+        return base64.b64decode(reference[reference.index(",") + 1 :], validate=True)
     except binascii.Error:
         text = "a reference is no valid base64"
         raise InvalidRequestError(text, param="known_speaker_references[]") from None

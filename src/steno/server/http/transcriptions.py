@@ -74,15 +74,15 @@ def _options(form: TranscriptionForm, services: Services) -> FileOptions:
 
 def _unchecked_options(form: TranscriptionForm, services: Services) -> FileOptions:
     services.check_model(form.model)
-    form.known_voices()
+    form.names_voices()
     return form.options(services.engine)
 
 
 async def _with_known(options: FileOptions, form: TranscriptionForm, services: Services) -> FileOptions:
     """The options, with the recordings of known speakers decoded."""
-    voices = form.known_voices()
-    if not voices or options.speakers is None:
+    if not form.names_voices() or options.speakers is None:
         return options
+    voices = await asyncio.to_thread(form.known_voices)
     known = await known_speakers(voices, services.recordings)
     return replace(options, speakers=replace(options.speakers, known=known))
 
