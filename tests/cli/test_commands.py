@@ -247,7 +247,7 @@ def test_ctrl_c_does_not_wait_for_a_server_that_never_answers(fixtures: Path) ->
 def test_a_format_that_does_not_exist_is_named_with_those_that_do(fixtures: Path) -> None:
     ended = steno("transcribe", fixtures / "letter.flac", "-f", "srt,docx")
     assert ended.returncode == 2
-    assert "invalid format 'docx'; expected one of text, json, verbose_json, srt" in ended.stderr
+    assert "invalid format 'docx'; expected one of text, json, verbose_json, diarized_json, srt" in ended.stderr
 
 
 # translation

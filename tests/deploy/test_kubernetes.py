@@ -158,7 +158,7 @@ def test_probes_and_metrics_are_those_of_the_server() -> None:
         (metric,) = rendered(folder)["HorizontalPodAutoscaler"]["spec"]["metrics"]
         name = metric["pods"]["metric"]["name"]
         values = {sample.labels["dialect"]: sample.value for sample in samples if sample.name == name}
-        assert values == {"native": 0, "openai": 0, "deepgram": 0}, "also before the first session"
+        assert values == {"native": 0, "openai": 0, "deepgram": 0, "flux": 0}, "also before the first session"
         comment = (BASE / "hpa.yaml").read_text(encoding="utf-8")
         assert re.search(rf"seriesQuery: {name}\{{", comment)
 

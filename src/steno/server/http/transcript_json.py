@@ -59,6 +59,9 @@ class WireWord(BaseModel):
     start: float
     end: float
     confidence: float | None = None
+
+
+class TranscriptWord(WireWord):
     speaker: str | None = None
     """With `diarize=true`."""
 
@@ -113,7 +116,7 @@ class VerboseTranscript(BaseModel):
     duration: float
     text: str
     segments: list[WireSegment] | None = None
-    words: list[WireWord] | None = None
+    words: list[TranscriptWord] | None = None
     usage: Usage
     timings: ResultTimings
     warnings: list[str] | None = None
@@ -147,7 +150,7 @@ def verbose_transcript(transcript: Transcript, granularities: set[str], times: S
         duration=round(transcript.duration_s, 3),
         text=transcript.text,
         segments=[wire_segment(segment) for segment in transcript.segments] if wants_segments else None,
-        words=[wire_word(word) for word in words_of(transcript.segments)] if "word" in granularities else None,
+        words=[_spoken_word(word) for word in words_of(transcript.segments)] if "word" in granularities else None,
         usage=usage_of(transcript),
         timings=timings_json(times, transcript.duration_s),
         warnings=list(transcript.warnings) or None,
@@ -180,8 +183,11 @@ def wire_word(word: Word) -> WireWord:
         start=round(word.start_s, 3),
         end=round(word.end_s, 3),
         confidence=_rounded(word.confidence),
-        speaker=word.speaker,
     )
+
+
+def _spoken_word(word: Word) -> TranscriptWord:
+    return TranscriptWord(**wire_word(word).model_dump(), speaker=word.speaker)
 
 
 def wire_segment(segment: Segment) -> WireSegment:
