@@ -30,7 +30,7 @@ RICH = replace(PLAIN, languages=None, context=True)
         ({"threshold": 1.0}, InvalidRequestError, "threshold"),
         ({"turn_detection": "clever"}, InvalidRequestError, "turn_detection"),
         ({"max_silence_ms": 99}, InvalidRequestError, "max_silence_ms"),
-        ({"turn_threshold": 1.0}, InvalidRequestError, "turn_threshold"),
+        ({"turn_threshold": 1.1}, InvalidRequestError, "turn_threshold"),
         ({"pre_roll_ms": -1}, InvalidRequestError, "pre_roll_ms"),
         ({"offset_s": -0.1}, InvalidRequestError, "offset_s"),
         ({"first_cue": 0}, InvalidRequestError, "first_cue"),
