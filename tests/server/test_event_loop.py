@@ -183,7 +183,7 @@ def test_the_embedded_recogniser_leaves_the_loop_free(fixtures: Path, tmp_path: 
 @pytest.mark.slow
 async def test_live_sessions_leave_the_loop_free(server: WatchedServer, fixtures: Path, path: str) -> None:
     pcm = pcm_file(fixtures / "weather.flac")
-    query = {"encoding": "linear16", "sample_rate": SAMPLE_RATE} if path == "/v1/listen" else {}
+    query = {"encoding": "linear16", "sample_rate": SAMPLE_RATE} if path.endswith("/listen") else {}
     with server.watching() as stalls:
         async with websockets.connect(f"{server.url.replace('http', 'ws')}{path}?{urlencode(query)}") as socket:
             for part in parts(pcm, 160_000):
