@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steno.onnx_session import open_session
 from steno.speakers.embedder import VoiceThresholds
 from steno.speakers.mel import mel_spectrogram
 
@@ -37,7 +36,7 @@ class DvectorEmbedder:
     cosines of different voices are 0.4 to 0.75."""
 
     def __init__(self) -> None:
-        self._session = load_session(_MODEL)
+        self._session = open_session(_MODEL)
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         parts = [
@@ -45,19 +44,6 @@ class DvectorEmbedder:
             for at in range(0, len(windows), WINDOWS_PER_CALL)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, DIMENSION), np.float32)
-
-
-def load_session(path: Path) -> Any:
-    """An ONNX Runtime session with one thread."""
-    # ONNX Runtime sends telemetry, and keeps a database in ~/.cache, unless disabled before its import.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _levelled(windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from steno.errors import ModelLoadError
-from steno.speakers.dvector import load_session
+from steno.onnx_session import open_session
 from steno.speakers.embedder import WIDE_SCALE
 from steno.types import SAMPLE_RATE
 
@@ -36,7 +36,7 @@ class OnnxEmbedder:
         if not path.is_file():
             raise ModelLoadError(f"SPEAKER_MODEL_ID: there is no file {path}")
         try:
-            self._session = load_session(path)
+            self._session = open_session(path)
         except Exception as error:  # ONNX Runtime has an exception class for each status
             raise ModelLoadError(f"SPEAKER_MODEL_ID: {path.name} cannot be loaded: {error}") from error
         self._input, self._takes_banks = _input_of(self._session, path.name)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from steno.vad.onnx_session import open_session
+from steno.onnx_session import open_session
 
 if TYPE_CHECKING:
     from steno.types import Audio

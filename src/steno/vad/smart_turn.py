@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from steno.onnx_session import open_session
 from steno.types import SAMPLE_RATE
-from steno.vad.onnx_session import open_session
 from steno.vad.whisper_features import log_mel
 
 if TYPE_CHECKING:

@@ -31,7 +31,6 @@ from steno.pipelines.live.notices import Failed
 from steno.pipelines.live.outbox import Outbox
 from steno.pipelines.live.silence_watch import SilenceWatch
 from steno.pipelines.live.step_tasks import StepTasks
-from steno.pipelines.live.turn_stage import judged
 from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise
 from steno.streaming.events import Event, Final, Partial, SpeechEnded
@@ -174,9 +173,10 @@ class LiveStream:
             await self._wait_for_progress()
         frames = self._session.feed(audio)
         self._take(self._session.observe(*await self._vad_stream.detect(frames)))
-        threshold = turns_of(self._options, self._context.settings).threshold
-        async for events in judged(self._session, self._context.turn_stage, threshold):
-            self._take(events)
+        while (pause := self._session.pause) is not None:
+            threshold = self._turns.threshold
+            probability = await self._context.turn_stage.judge(pause.audio, threshold)
+            self._take(self._session.judge(probability, threshold))
 
     @contextmanager
     def _taking(self) -> Iterator[None]:
@@ -190,8 +190,8 @@ class LiveStream:
     def _silence_s(self) -> float:
         own_ms, settings = self._options.silence_ms, self._context.settings
         silence_ms = settings.segmenter.silence_ms if own_ms is None else own_ms
-        turns = turns_of(self._options, settings)
-        return (max(silence_ms, turns.max_silence_ms) if turns.detection == "smart" else silence_ms) / 1000
+        is_smart = self._turns.detection == "smart"
+        return (max(silence_ms, self._turns.max_silence_ms) if is_smart else silence_ms) / 1000
 
     def _assume_silence(self, seconds: float) -> None:
         if self._options.endpointing:
@@ -325,8 +325,9 @@ class LiveStream:
         return self._options.words or self._options.captions is not None
 
     def _prepare(self) -> None:
-        """Start loading what the options need."""
-        if turns_of(self._options, self._context.settings).detection == "smart":
+        """Start loading what the options need, and decide how turns end. After each change of the options."""
+        self._turns = turns_of(self._options, self._context.settings)
+        if self._turns.detection == "smart":
             self._context.turn_stage.prepare()
         if self._wants_words and self._context.engine.aligns(self._options.language):
             self._ticket.prepare_aligner()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from loguru import logger
 
-from steno.streaming.events import Event
-from steno.streaming.session import Session
 from steno.vad.smart_turn import TurnDetector
 
 if TYPE_CHECKING:
@@ -99,12 +97,6 @@ class TurnStage:
 
     def _done(self, _: object) -> None:
         self._waiting -= 1
-
-
-async def judged(session: Session, stage: TurnStage, threshold: float) -> AsyncIterator[list[Event]]:
-    """Have the session's pauses judged, one after the other; yields the events of each judgement."""
-    while (pause := session.pause) is not None:
-        yield session.judge(await stage.judge(pause.audio, threshold), threshold)
 
 
 def _report_failure(loading: asyncio.Future[TurnDetector]) -> None:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from steno.alignment.heuristic import spread
 from steno.errors import InvalidRequestError, StenoError
 from steno.pipelines.live.live_options import LiveOptions, ignored
 from steno.pipelines.live.notices import Draining, Failed, LiveEvent
@@ -32,6 +31,7 @@ from steno.server.live.dialects.base import (
 )
 from steno.server.live.dialects.deepgram_handshake import DeepgramHandshake
 from steno.server.live.dialects.deepgram_options import DeepgramOptions, check_model, checked, new_terms, wishes_of
+from steno.server.live.dialects.event_words import words_of_event
 from steno.server.live.dialects.frames import object_of, rounded
 from steno.streaming.events import AssumedSilence, AudioProgress, Final, Partial, Silence, SpeechStarted
 from steno.types import Word
@@ -210,7 +210,7 @@ class DeepgramDialect:
     def _alternative(self, event: Partial | Final | Silence) -> Message:
         if isinstance(event, Silence) or not event.text:
             return {"transcript": "", "confidence": 0.0, "words": []}
-        words = _words(event)
+        words = words_of_event(event)
         confidence = event.confidence if isinstance(event, Final) else None
         if confidence is None:
             known = [word.confidence for word in words if word.confidence is not None]
@@ -245,7 +245,7 @@ class _Utterances:
             case Final():
                 self._speaking.discard(event.segment_id)
                 self._heard_s = max(self._heard_s, event.end_s)
-                if words := _words(event):
+                if words := words_of_event(event):
                     self._last_word_s = words[-1].end_s
             case AudioProgress():
                 self._heard_s = max(self._heard_s, event.until_s)
@@ -269,14 +269,6 @@ def _utterance_end(last_word_s: float) -> Message:
 def _error(error: StenoError, message: str | None = None) -> Message:
     told = error.message if message is None else message
     return {"type": "Error", "variant": error.code, "description": error.message, "message": told}
-
-
-def _words(event: Partial | Final) -> tuple[Word, ...]:
-    """Words with estimated times if there are none: 0.5 ms for 30 s of text."""
-    if event.words or not event.text:
-        return event.words
-    spoken = event.spoken if isinstance(event, Final) else None
-    return spread(event.text, *(spoken or (event.start_s, event.end_s)), event.language)
 
 
 def _word(word: Word, confidence: float, language: str | None) -> Message:

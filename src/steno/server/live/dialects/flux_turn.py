@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from steno.alignment.heuristic import spread
 from steno.captions.script import joined
 from steno.server.live.dialects.base import Message
+from steno.server.live.dialects.event_words import words_of_event
 from steno.server.live.dialects.frames import rounded
 from steno.streaming.events import Final, Partial
 from steno.types import Word
@@ -40,7 +39,7 @@ class FluxTurn:
         self.partial = None
         if final.text:
             self.texts.append(final.text)
-            self.words += words_of(final)
+            self.words += words_of_event(final)
 
     @property
     def has_text(self) -> bool:
@@ -56,7 +55,7 @@ class FluxTurn:
         start = rounded(self.start_s if self.start_s is not None else end_s)
         texts, words = self.texts, self.words
         if self.partial is not None:
-            texts, words = [*texts, self.partial.text], [*words, *words_of(self.partial)]
+            texts, words = [*texts, self.partial.text], [*words, *words_of_event(self.partial)]
         return {
             "type": "TurnInfo",
             "event": event,
@@ -70,14 +69,6 @@ class FluxTurn:
 
     def following(self) -> FluxTurn:
         return FluxTurn(self.index + 1)
-
-
-def words_of(event: Partial | Final) -> Sequence[Word]:
-    """Words with estimated times if there are none."""
-    if event.words or not event.text:
-        return event.words
-    spoken = event.spoken if isinstance(event, Final) else None
-    return spread(event.text, *(spoken or (event.start_s, event.end_s)), event.language)
 
 
 def _wire(word: Word) -> Message:

@@ -1,4 +1,4 @@
-"""Opens an ONNX model of this package: one thread, no telemetry."""
+"""Opens an ONNX model: one thread, no telemetry."""
 
 from __future__ import annotations
 
