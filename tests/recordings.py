@@ -28,3 +28,10 @@ def repeated(sentence: Path, times: int) -> bytes:
     """A WAV file of the same sentence again and again, with a second of silence after each."""
     audio = np.concatenate([*decode(sentence, max_seconds=None), np.zeros(SAMPLE_RATE, "f4")])
     return wav(np.tile(audio, times))
+
+
+def conversation(fixtures: Path, *names: str) -> bytes:
+    """A WAV file of these recordings, one after the other, with half a second of silence after each."""
+    pause = np.zeros(SAMPLE_RATE // 2, np.float32)
+    parts = [part for name in names for part in (*decode(fixtures / f"{name}.flac", max_seconds=None), pause)]
+    return wav(np.concatenate(parts))

@@ -5,38 +5,27 @@ from __future__ import annotations
 import json
 import os
 import re
-import wave
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+import recordings
 from command_line import run_command
 from running import EMBEDDED, RunningServer
-from steno.audio.decode import decode
 from steno.client import Client
 
 
 @pytest.fixture(scope="module")
 def conversation(tmp_path_factory: pytest.TempPathFactory, fixtures: Path) -> Path:
     """A woman, a man, the woman again."""
-    pause = np.zeros(8000, np.float32)
-    parts = [
-        part
-        for name in ("weather", "meeting", "doctor")
-        for part in (*decode(fixtures / f"{name}.flac", max_seconds=None), pause)
-    ]
     path = tmp_path_factory.mktemp("speakers") / "talk.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes((np.concatenate(parts) * 32767).astype("<i2").tobytes())
+    path.write_bytes(recordings.conversation(fixtures, "weather", "meeting", "doctor"))
     return path
 
 
 def runs(labels: list[str]) -> list[str]:
-    return [label for n, label in enumerate(labels) if n == 0 or label != labels[n - 1]]
+    return [label for label, _ in groupby(labels)]
 
 
 ENVIRONMENT = {**os.environ, "ASR_BACKEND": EMBEDDED}

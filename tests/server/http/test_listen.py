@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from deepgram.core.api_error import ApiError
+from deepgram.listen.v1.media.client import MediaClient
 
+from deepgram_clients import client_of
 from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from talking import pcm_file
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # of `websockets`: the SDK still tries its old names first
-    import deepgram.listen.v1.client  # noqa: F401 - it imports the old names later otherwise
-    from deepgram import DeepgramClient
-    from deepgram.core.api_error import ApiError
-    from deepgram.environment import DeepgramClientEnvironment
-    from deepgram.listen.v1.media.client import MediaClient
 
 TOKEN = {"Authorization": "Token right"}
 
@@ -34,13 +28,7 @@ def server() -> Iterator[RunningServer]:
 @pytest.fixture
 def media(server: RunningServer) -> Iterator[MediaClient]:
     with httpx.Client(timeout=90) as http:
-        yield client_of(server, http).listen.v1.media
-
-
-def client_of(server: RunningServer, http: httpx.Client, key: str = "right") -> DeepgramClient:
-    url, sockets = server.url, server.url.replace("http", "ws")
-    environment = DeepgramClientEnvironment(base=url, production=sockets, agent=sockets, agent_rest=url)
-    return DeepgramClient(api_key=key, environment=environment, httpx_client=http)
+        yield client_of(server, httpx_client=http).listen.v1.media
 
 
 def test_a_recording_comes_back_as_deepgrams_sdk_expects_it(media: MediaClient, fixtures: Path) -> None:
@@ -113,7 +101,7 @@ def test_the_sdk_is_told_what_is_not_supported(media: MediaClient, server: Runni
     assert refused.value.status_code == 400
     assert "summarize" in refused.value.body["err_msg"]
     with httpx.Client() as http, pytest.raises(ApiError) as refused:
-        client_of(server, http, "wrong").listen.v1.media.transcribe_file(request=b"x")
+        client_of(server, "wrong", httpx_client=http).listen.v1.media.transcribe_file(request=b"x")
     assert refused.value.status_code == 401
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-import wave
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import numpy as np
 import openai
 import pytest
 
+import recordings
 from recordings import wav
 from running import EMBEDDED, RunningServer
 from steno.audio.decode import decode
 
 NAMES = ("weather", "market", "doctor", "meeting")
 """A woman and a man, in turn."""
-PAUSE_S = 0.5
 TRANSCRIPTIONS, SUBTITLES = "/v1/audio/transcriptions", "/v1/audio/subtitles"
 
 
@@ -33,15 +33,8 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def conversation(tmp_path_factory: pytest.TempPathFactory, fixtures: Path) -> Path:
-    parts = []
-    for name in NAMES:
-        parts += [*decode(fixtures / f"{name}.flac", max_seconds=None), np.zeros(round(16_000 * PAUSE_S), np.float32)]
     path = tmp_path_factory.mktemp("speakers") / "conversation.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes((np.concatenate(parts) * 32767).astype("<i2").tobytes())
+    path.write_bytes(recordings.conversation(fixtures, *NAMES))
     return path
 
 
@@ -56,7 +49,7 @@ def post(server: RunningServer, recording: Path, path: str = TRANSCRIPTIONS, **f
 
 def runs(labels: list[Any]) -> list[Any]:
     """Labels without repetition."""
-    return [label for n, label in enumerate(labels) if n == 0 or label != labels[n - 1]]
+    return [label for label, _ in groupby(labels)]
 
 
 def test_openais_sdk_gets_segments_with_speakers(server: RunningServer, conversation: Path) -> None:
@@ -208,10 +201,6 @@ def test_what_makes_no_sense_is_refused_by_name(
 
 
 def test_a_recording_without_speech_has_no_segments(server: RunningServer, tmp_path: Path) -> None:
-    with wave.open(str(tmp_path / "silence.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(bytes(64_000))
+    (tmp_path / "silence.wav").write_bytes(wav(np.zeros(32_000, np.float32)))
     found = post(server, tmp_path / "silence.wav", response_format="diarized_json").json()
     assert (found["segments"], found["text"]) == ([], "")

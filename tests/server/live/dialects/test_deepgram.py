@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server_facts import ANY, ENGLISH, server_facts
 from steno import __version__
 from steno.backends.base import Capabilities
-from steno.backends.scripted import ScriptedBackend
 from steno.errors import (
     AuthenticationError,
     BackendError,
@@ -27,9 +26,8 @@ from steno.errors import (
     SessionEndedError,
     StenoError,
     UnavailableError,
-    UnknownModelError,
 )
-from steno.pipelines.live.live_options import LiveOptions, check
+from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.notices import Draining, Failed, Lagging
 from steno.server.live.dialects.base import (
     AudioInput,
@@ -40,7 +38,6 @@ from steno.server.live.dialects.base import (
     KeepAlive,
     Message,
     Reply,
-    ServerFacts,
 )
 from steno.server.live.dialects.deepgram import DeepgramDialect, DeepgramFactory
 from steno.streaming.events import (
@@ -55,15 +52,6 @@ from steno.streaming.events import (
 )
 from steno.types import Word
 
-ANY = ScriptedBackend.capabilities
-"""Takes hot words, speaks every language."""
-ENGLISH = Capabilities(
-    languages=frozenset({"en"}),
-    live=True,
-    word_times=True,
-    context=False,
-    max_audio_s=None,
-)
 RAW = {"encoding": "linear16", "sample_rate": "16000"}
 UUID = "5f3893da-83dc-5f49-9956-d6c294bc988f"
 CREATED = datetime(2026, 2, 3, 4, 5, 6, 789_000, tzinfo=UTC)
@@ -73,24 +61,9 @@ def handshake(*query: tuple[str, str], subprotocols: tuple[str, ...] = (), **hea
     return Handshake(query, headers, subprotocols)
 
 
-def opening(capabilities: Capabilities = ANY) -> ServerFacts:
-    def check_model(model: str | None) -> str:
-        if model in (None, "base-model", "nova-2", "nova-3", "nova-3-served"):
-            return "base-model"
-        raise UnknownModelError(f"model {model!r} is not served here", param="model")
-
-    return ServerFacts(
-        session_id="session",
-        model_id="base-model",
-        max_segment_s=30.0,
-        check=partial(check, capabilities=capabilities, backend="test", can_translate=False),
-        check_model=check_model,
-    )
-
-
 def connected(*query: tuple[str, str], capabilities: Capabilities = ANY, **options: str) -> DeepgramDialect:
     asked = handshake(*query, *options.items())
-    return DeepgramFactory(lambda: CREATED).open(asked, opening(capabilities))
+    return DeepgramFactory(lambda: CREATED).open(asked, server_facts(capabilities))
 
 
 def refused(*query: tuple[str, str], capabilities: Capabilities = ANY, **options: str) -> InvalidRequestError:

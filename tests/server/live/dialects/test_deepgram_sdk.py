@@ -20,6 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from deepgram_clients import SdkConversation, client_of, say, saying
 from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from steno.audio.decode import decode
@@ -27,10 +28,9 @@ from steno.audio.pcm import decode_pcm, to_s16le
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of `websockets`: the SDK still tries its old names first
-    from deepgram import AsyncDeepgramClient, DeepgramClient
+    from deepgram import AsyncDeepgramClient
     from deepgram.core.api_error import ApiError
     from deepgram.core.events import EventType
-    from deepgram.environment import DeepgramClientEnvironment
     from deepgram.listen.v1.client import V1SocketClient
     from deepgram.listen.v1.types import (
         ListenV1Configure,
@@ -45,7 +45,6 @@ with warnings.catch_warnings():
 
 SAMPLE_RATE = 16_000
 BYTES_PER_S = 2 * SAMPLE_RATE
-PIECE_S = 0.1
 RAW: dict[str, Any] = {"model": "nova-3-general", "encoding": "linear16", "sample_rate": SAMPLE_RATE}
 
 
@@ -73,23 +72,9 @@ def audio_of(file: Path) -> NDArray[np.float32]:
     return np.concatenate(list(decode(file, max_seconds=None)))
 
 
-def client_of(server: RunningServer, key: str = "right", kind: type[Any] = DeepgramClient) -> Any:
-    sockets = server.url.replace("http", "ws")
-    environment = DeepgramClientEnvironment(base=server.url, production=sockets, agent=sockets, agent_rest=server.url)
-    return kind(api_key=key, environment=environment)
-
-
-class Conversation:
-    """What was said on a connection, from its opening to its end."""
-
+class Conversation(SdkConversation):
     def __init__(self, server: RunningServer, send: Callable[[V1SocketClient], None], **options: Any) -> None:
-        with client_of(server).listen.v1.connect(**options) as connection:
-            sender = threading.Thread(target=send, args=(connection,))
-            sender.start()
-            self.messages = list(connection)
-            self.ended_at = time.monotonic()
-            sender.join()
-            self.close_code = connection._websocket.close_code
+        super().__init__(client_of(server).listen.v1.connect(**options), send)
 
     @property
     def results(self) -> list[ListenV1Results]:
@@ -110,23 +95,6 @@ class Conversation:
 
 def text_of(result: ListenV1Results) -> str:
     return result.channel.alternatives[0].transcript
-
-
-def say(connection: V1SocketClient, audio: bytes, pace: float | None = None) -> None:
-    """`pace`: how many times faster than it was spoken; None = at once."""
-    size = int(PIECE_S * BYTES_PER_S)
-    for start in range(0, len(audio), size):
-        connection.send_media(audio[start : start + size])
-        if pace is not None:
-            time.sleep(PIECE_S / pace)
-
-
-def saying(audio: bytes, pace: float | None = None) -> Callable[[V1SocketClient], None]:
-    def send(connection: V1SocketClient) -> None:
-        say(connection, audio, pace)
-        connection.send_close_stream()
-
-    return send
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steno.backends.base import Capabilities
-from steno.backends.scripted import ScriptedBackend
-from steno.errors import BackendError, DrainingError, InvalidRequestError, NotAudioError, UnknownModelError
-from steno.pipelines.live.live_options import LiveOptions, check
+from server_facts import ENGLISH, server_facts
+from steno.errors import BackendError, DrainingError, InvalidRequestError, NotAudioError
+from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.notices import Draining, Failed, Lagging
 from steno.server.live.dialects.base import (
     AudioInput,
@@ -30,28 +28,12 @@ from steno.server.live.dialects.flux import FluxDialect, FluxFactory
 from steno.streaming.events import Final, Partial, Reason, Silence, SpeechResumed, SpeechStarted, TurnJudged
 from steno.types import Word
 
-ENGLISH = Capabilities(languages=frozenset({"en"}), live=True, word_times=True, context=False, max_audio_s=None)
 RAW = {"model": "flux-general-multi", "encoding": "linear16", "sample_rate": "16000"}
-
-
-def opening(capabilities: Capabilities = ScriptedBackend.capabilities) -> ServerFacts:
-    def check_model(model: str | None) -> str:
-        if model in (None, "base-model"):
-            return "base-model"
-        raise UnknownModelError(f"model {model!r} is not served here", param="model")
-
-    return ServerFacts(
-        session_id="session",
-        model_id="base-model",
-        max_segment_s=30.0,
-        check=partial(check, capabilities=capabilities, backend="test", can_translate=False),
-        check_model=check_model,
-    )
 
 
 def connected(*query: tuple[str, str], facts: ServerFacts | None = None, **options: str) -> FluxDialect:
     asked = Handshake([*query, *{**RAW, **options}.items()], {}, ())
-    return FluxFactory().open(asked, facts or opening())
+    return FluxFactory().open(asked, facts or server_facts(served=("base-model",)))
 
 
 def replies(dialect: FluxDialect, message: object) -> list[Message]:
@@ -90,7 +72,7 @@ def test_the_english_model_fixes_the_language_and_several_hints_leave_it_open() 
 
 def test_audio_in_a_container_needs_no_format() -> None:
     asked = Handshake([("model", "flux-general-en")], {}, ())
-    assert FluxFactory().open(asked, opening()).options.encoding == "webm"
+    assert FluxFactory().open(asked, server_facts(served=("base-model",))).options.encoding == "webm"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +104,7 @@ def test_what_is_wrong_or_not_supported_is_refused_by_name(options: dict[str, st
 
 
 def test_hints_that_the_recogniser_does_not_use_are_named() -> None:
-    assert connected(keyterm="steno", facts=opening(ENGLISH)).ignored == ["keyterm"]
+    assert connected(keyterm="steno", facts=server_facts(ENGLISH)).ignored == ["keyterm"]
 
 
 # --- turns ---

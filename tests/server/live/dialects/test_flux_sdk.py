@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from deepgram.listen.v2.client import V2SocketClient
+from deepgram.listen.v2.types import (
+    ListenV2Configure,
+    ListenV2ConfigureFailure,
+    ListenV2ConfigureSuccess,
+    ListenV2Connected,
+    ListenV2TurnInfo,
+    ListenV2Warning,
+)
 from websockets.exceptions import InvalidStatus
 
+from deepgram_clients import SdkConversation, client_of, saying
 from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from talking import BYTES_PER_S, pcm_file
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # of `websockets`: the SDK still tries its old names first
-    from deepgram import DeepgramClient
-    from deepgram.environment import DeepgramClientEnvironment
-    from deepgram.listen.v2.client import V2SocketClient
-    from deepgram.listen.v2.types import (
-        ListenV2Configure,
-        ListenV2ConfigureFailure,
-        ListenV2ConfigureSuccess,
-        ListenV2Connected,
-        ListenV2TurnInfo,
-        ListenV2Warning,
-    )
-
 RAW: dict[str, Any] = {"model": "flux-general-en", "encoding": "linear16", "sample_rate": 16_000}
-PIECE = BYTES_PER_S // 10
 
 
 @pytest.fixture(scope="module")
@@ -49,22 +41,9 @@ def speech(fixtures: Path) -> bytes:
     return b"".join(pcm_file(fixtures / name) + pause for name in ("weather.flac", "letter.flac"))
 
 
-def client_of(server: RunningServer, key: str = "right") -> DeepgramClient:
-    sockets = server.url.replace("http", "ws")
-    environment = DeepgramClientEnvironment(base=server.url, production=sockets, agent=sockets, agent_rest=server.url)
-    return DeepgramClient(api_key=key, environment=environment)
-
-
-class FluxConversation:
-    """What was said on a connection, from its opening to its end."""
-
+class FluxConversation(SdkConversation):
     def __init__(self, server: RunningServer, send: Callable[[V2SocketClient], None], **options: Any) -> None:
-        with client_of(server).listen.v2.connect(**options) as connection:
-            sender = threading.Thread(target=send, args=(connection,))
-            sender.start()
-            self.messages: list[Any] = list(connection)
-            sender.join()
-            self.close_code = connection._websocket.close_code
+        super().__init__(client_of(server).listen.v2.connect(**options), send)
 
     @property
     def turns(self) -> list[ListenV2TurnInfo]:
@@ -72,17 +51,6 @@ class FluxConversation:
 
     def of(self, event: str) -> list[ListenV2TurnInfo]:
         return [turn for turn in self.turns if turn.event == event]
-
-
-def saying(audio: bytes, pace: float | None = None) -> Callable[[V2SocketClient], None]:
-    def send(connection: V2SocketClient) -> None:
-        for start in range(0, len(audio), PIECE):
-            connection.send_media(audio[start : start + PIECE])
-            if pace is not None:
-                time.sleep(0.1 / pace)
-        connection.send_close_stream()
-
-    return send
 
 
 def test_turns_start_grow_and_end(scripted: RunningServer, speech: bytes) -> None:
