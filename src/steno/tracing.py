@@ -1,7 +1,7 @@
 """Spans of requests, utterances, jobs and steps: the seam between steno and what records them.
 
-Without a tracer nothing is recorded: `active` is None, and whoever runs often asks for nothing else. The tracer is one
-for the process, as the logger is, because everything between a request and its steps would otherwise hand it on.
+Without a tracer nothing is recorded: `active` returns None, and hot paths do nothing more than ask for it. The tracer
+is one for the process, as the logger is, because everything between a request and its steps would otherwise hand it on.
 """
 
 from __future__ import annotations

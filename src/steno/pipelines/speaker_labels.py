@@ -50,7 +50,7 @@ class _Labeller:
         return replace(word, speaker=name, speaker_confidence=confidence)
 
     def at(self, start_s: float, end_s: float) -> tuple[str | None, float | None]:
-        """Who speaks most of this time, and how surely; the nearest speaker, if nobody does."""
+        """Who speaks most of this time, and how surely; in silence the nearest speaker."""
         if not self._turns:
             return None, None
         shares: defaultdict[int, float] = defaultdict(float)

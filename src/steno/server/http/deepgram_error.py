@@ -43,7 +43,7 @@ def headers_of(request_id: str, message: str | None = None) -> dict[str, str]:
 
 
 class DeepgramAnswers:
-    """Gives every HTTP answer of Deepgram's addresses its headers, and every error its body, whoever refused."""
+    """Gives every HTTP answer of Deepgram's addresses its headers, and each error its body, the middleware's too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,7 +1,8 @@
 """Deepgram Flux, `/v2/listen`, as its SDK speaks it: a conversation of turns. `flux_options.py` reads the query.
 
-A turn starts with its first text, not with the first sound, so that a cough interrupts nobody. Differences to Deepgram:
-the text of words is as the model writes it, and without confidences each is 1; `Update`s come with new text only.
+A turn starts with its first text, not with the first sound, so that a cough does not interrupt an agent.
+Differences to Deepgram: the text of words is as the model writes it, and without confidences each is 1; `Update`s come
+with new text only.
 """
 
 from __future__ import annotations
