@@ -37,9 +37,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Takes some seconds for `talk`."""
+    """Takes five seconds for `talk`: its progress, stored once a second, is seen."""
     database = tmp_path_factory.mktemp("jobs") / "jobs.db"
-    slow = {"WORKERS": "1", "MODEL_ID": "scripted@20ms"}
+    slow = {"WORKERS": "1", "MODEL_ID": "scripted@60ms"}
     with RunningServer(ASR_BACKEND="scripted", JOBS_DB=str(database), **slow, **KEYS) as server:
         yield server
 

@@ -35,8 +35,8 @@ def talk(fixtures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def slow(database: Path, **more: str) -> RunningServer:
-    """Takes some seconds for `talk`."""
-    one_slot = {"WORKERS": "1", "MODEL_ID": "scripted@20ms"}
+    """Takes five seconds for `talk`: its progress, stored once a second, is seen."""
+    one_slot = {"WORKERS": "1", "MODEL_ID": "scripted@60ms"}
     return RunningServer(ASR_BACKEND="scripted", JOBS_DB=str(database), **one_slot, **more)
 
 
