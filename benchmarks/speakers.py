@@ -1,12 +1,15 @@
 """How well speakers of recordings are told apart, and at what cost.
 
-    python -m benchmarks.speakers [--quick] [--tune] [--voices FOLDER] [--json out/speakers.json]
+    python -m benchmarks.speakers [--quick] [--tune] [--voices FOLDER] [--rttm FOLDER] [--json out/speakers.json]
 
 Conversations of 2 to 6 speakers are put together (`conversing`) from recordings in Moonshine's wheel and flite's voices
 (`apt install libflite1`), and diarized as the server does it: VAD, embeddings, clusters, turns. Errors are counted by
 pyannote.metrics with a collar of 0.25 s, overlapping speech included. Thresholds were chosen with `--tune`, which has
 other voices. In recordings, which have no word times, the reference is where the VAD hears speech when they are played
 alone: what it misses there is not counted. flite says when its words are spoken.
+
+`--rttm` has real conversations: RTTM files, each beside the recordings that it names. pyannote.audio's source archive on PyPI
+(`tests/data`, `src/pyannote/audio/sample`) has a telephone call and far-field meetings (AMI), of 30 s each.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from pyannote.database.util import load_rttm
 
 from benchmarks.conversing.conversations import Conversation, conversation
-from benchmarks.conversing.scoring import Score, score
+from benchmarks.conversing.scoring import Score, compared, score
 from benchmarks.conversing.voices import (
     TWO_IN_ONE,
     Utterance,
@@ -36,7 +41,7 @@ from benchmarks.conversing.voices import (
 )
 from benchmarks.harness import Report, parser
 from steno.speakers.diarizer import Diarization, Diarizer
-from steno.speakers.dvector import DvectorEmbedder
+from steno.speakers.campplus import CampplusEmbedder
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.types import SAMPLE_RATE
 
@@ -51,8 +56,9 @@ def main() -> None:
     report = Report("speakers", options)
     voices = tuning_voices() if options.tune else measured_voices(options.voices)
     report.note(f"voices, with seconds of speech: {seconds_of(voices)}")
-    embedder = DvectorEmbedder()
-    _diarized(conversation({name: voices[name] for name in list(voices)[:2]}, 10, random.Random(0)), embedder, None)
+    embedder = CampplusEmbedder()
+    first = conversation({name: voices[name] for name in list(voices)[:2]}, 10, random.Random(0))
+    _diarized(first.audio, embedder, None)
     measured: defaultdict[str, list[float]] = defaultdict(list)
     numbers, lengths_s = (QUICK_NUMBERS, LENGTHS_S[:1]) if options.quick else (NUMBERS, LENGTHS_S)
     for made in _conversations(voices, numbers, lengths_s, options.seed):
@@ -62,6 +68,8 @@ def main() -> None:
         report.add(name, statistics.mean(values))  # a median would hide the conversations that go wrong
     if not options.tune:
         _real_pair(embedder, report)
+    if options.rttm is not None:
+        _real_conversations(options.rttm, embedder, report)
     report.finish(TARGETS)
 
 
@@ -69,6 +77,7 @@ def _options() -> Namespace:
     made = parser(__doc__)
     made.add_argument("--tune", action="store_true", help="the voices that thresholds are chosen with")
     made.add_argument("--voices", type=Path, metavar="FOLDER", help="more voices: a recording of each speaker")
+    made.add_argument("--rttm", type=Path, metavar="FOLDER", help="real conversations: RTTM files beside recordings")
     made.add_argument("--seed", type=int, default=1)
     return made.parse_args()
 
@@ -87,12 +96,12 @@ def _conversations(
     return made
 
 
-def _measure(made: Conversation, embedder: DvectorEmbedder) -> dict[str, float]:
+def _measure(made: Conversation, embedder: CampplusEmbedder) -> dict[str, float]:
     began = time.process_time()
-    found = _diarized(made, embedder, None)
+    found = _diarized(made.audio, embedder, None)
     took_s = time.process_time() - began
     reached = score(made, found)
-    told = score(made, _diarized(made, embedder, made.speakers))
+    told = score(made, _diarized(made.audio, embedder, made.speakers))
     _show(made, reached)
     return {
         "rtf": took_s / (len(made.audio) / SAMPLE_RATE),
@@ -107,18 +116,15 @@ def _measure(made: Conversation, embedder: DvectorEmbedder) -> dict[str, float]:
     }
 
 
-def _diarized(made: Conversation, embedder: DvectorEmbedder, number: int | None) -> Diarization:
+def _diarized(audio: NDArray[np.float32], embedder: CampplusEmbedder, number: int | None) -> Diarization:
     diarizer = Diarizer(embedder)
-    diarizer.add(made.audio, 0.0, detected(made.audio))
+    diarizer.add(audio, 0.0, detected(audio))
     return diarizer.finish(SpeakerCount(number, number) if number else SpeakerCount())
 
 
-def _real_pair(embedder: DvectorEmbedder, report: Report) -> None:
+def _real_pair(embedder: CampplusEmbedder, report: Report) -> None:
     """A recording of two actors as it is; its turns are known by ear, to a few tenths of a second."""
-    audio = loaded(assets_folder() / "endgame_nagg_nell.wav")
-    diarizer = Diarizer(embedder)
-    diarizer.add(audio, 0.0, detected(audio))
-    found = diarizer.finish(SpeakerCount(2, 2))
+    found = _diarized(loaded(assets_folder() / "endgame_nagg_nell.wav"), embedder, 2)
     shares = {
         name: np.bincount(
             [turn.speaker for turn in found.turns for start, end in spans
@@ -131,9 +137,32 @@ def _real_pair(embedder: DvectorEmbedder, report: Report) -> None:
     report.add("endgame_right", max(nagg[0] + nell[1], nagg[1] + nell[0]) / (nagg.sum() + nell.sum()))
 
 
+def _real_conversations(folder: Path, embedder: CampplusEmbedder, report: Report) -> None:
+    scores: list[Score] = []
+    counts: list[bool] = []
+    for path in sorted(folder.rglob("*.rttm")):
+        for name, expected in load_rttm(path).items():
+            recording = path.parent / f"{name}.wav"
+            if not recording.is_file():
+                print(f"{path.name} names {name}, which is not beside it")
+                continue
+            found = _diarized(loaded(recording), embedder, None)
+            scores.append(compared(expected, found)[0])
+            counts.append(scores[-1].found == len(expected.labels()))
+            _print(name, len(expected.labels()), scores[-1])
+    report.add("real_conversations", len(scores))
+    for part in ("error", "missed", "false_alarm", "confusion"):
+        report.add(f"real_{part}", statistics.mean(getattr(each, part) for each in scores))
+    report.add("real_right_count", statistics.mean(counts))
+
+
 def _show(made: Conversation, reached: Score) -> None:
+    _print(f"{len(made.audio) / SAMPLE_RATE:4.0f} s", made.speakers, reached)
+
+
+def _print(name: str, speakers: int, reached: Score) -> None:
     print(
-        f"{made.speakers} speakers, {len(made.audio) / SAMPLE_RATE:4.0f} s: found {reached.found}, "
+        f"{name}, {speakers} speakers: found {reached.found}, "
         f"DER {reached.error:.3f} (missed {reached.missed:.3f}, false {reached.false_alarm:.3f}, "
         f"confused {reached.confusion:.3f}), right words {reached.right_words:.3f}",
         flush=True,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyannote.core import Annotation, Segment
 from pyannote.metrics.diarization import DiarizationErrorRate
@@ -34,22 +35,22 @@ class Score:
 
 
 def score(conversation: Conversation, found: Diarization) -> Score:
-    hypothesis = [(turn.start_s, turn.end_s, found.names[turn.speaker]) for turn in found.turns]
+    scored, names = compared(_annotation(reference_turns(conversation)), found)
+    return replace(scored, right_words=_right_words(conversation, found, names))
+
+
+def compared(expected: Annotation, found: Diarization) -> tuple[Score, dict[str, str]]:
+    """The score, but of words, and the reference's name of each speaker found."""
+    hypothesis = [(turn.start_s, turn.end_s, found.names[turn.speaker]) for turn in (*found.turns, *found.overlaps)]
     metric = DiarizationErrorRate(collar=2 * COLLAR_S, skip_overlap=False)
-    expected, given = _annotation(reference_turns(conversation)), _annotation(hypothesis)
+    given = _annotation(hypothesis)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that the scored region is approximated by both extents
         parts = metric(expected, given, detailed=True)
         names = metric.optimal_mapping(expected, given)
     total = parts["total"]
-    return Score(
-        parts["diarization error rate"],
-        parts["missed detection"] / total,
-        parts["false alarm"] / total,
-        parts["confusion"] / total,
-        _right_words(conversation, found, names),
-        len(found.names),
-    )
+    shares = [parts[part] / total for part in ("missed detection", "false alarm", "confusion")]
+    return Score(parts["diarization error rate"], *shares, math.nan, len(found.names)), names
 
 
 def reference_turns(conversation: Conversation) -> list[tuple[float, float, str]]:

@@ -32,6 +32,8 @@ class Word:
     """Who says it; None if speakers were not asked for."""
     speaker_confidence: float | None = None
     """How clearly it is this speaker's voice, in (0, 1]; not a calibrated probability."""
+    other_speaker: str | None = None
+    """Who speaks at the same time, if overlapping speech was detected."""
 
 
 class Score(NamedTuple):

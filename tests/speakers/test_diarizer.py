@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,14 @@ from numpy.typing import NDArray
 
 from steno.audio.decode import decode
 from steno.speakers.diarizer import Diarization, Diarizer, voice_of
-from steno.speakers.dvector import DvectorEmbedder
+from steno.speakers.campplus import CampplusEmbedder
 from steno.speakers.speaker_turns import SpeakerTurn
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.types import SAMPLE_RATE
 
 Audio = NDArray[np.float32]
 FIXTURES = Path(__file__).parent.parent / "fixtures"
-EMBEDDER = DvectorEmbedder()
+EMBEDDER = CampplusEmbedder()
 PAUSE_S = 0.4
 
 
@@ -38,11 +39,16 @@ def conversation(*names: str) -> tuple[Audio, list[tuple[float, float]]]:
     return np.concatenate(parts), spans
 
 
-def diarized(*names: str, count: SpeakerCount | None = None) -> tuple[Diarization, list[tuple[float, float]]]:
+@cache
+def diarizer_of(*names: str) -> Diarizer:
     audio, spans = conversation(*names)
     diarizer = Diarizer(EMBEDDER)
     diarizer.add(audio, 0.0, spans)
-    return diarizer.finish(count or SpeakerCount()), spans
+    return diarizer
+
+
+def diarized(*names: str, count: SpeakerCount | None = None) -> tuple[Diarization, list[tuple[float, float]]]:
+    return diarizer_of(*names).finish(count or SpeakerCount()), conversation(*names)[1]
 
 
 def speakers_in(turns: tuple[SpeakerTurn, ...], span: tuple[float, float]) -> set[int]:
@@ -92,26 +98,22 @@ def test_limits_bound_the_number_of_speakers() -> None:
 
 
 def test_a_speaker_with_an_enrolled_voice_has_its_name() -> None:
-    audio, spans = conversation(*TWO)
-    diarizer = Diarizer(EMBEDDER)
-    diarizer.add(audio, 0.0, spans)
     sample = np.concatenate(list(decode(FIXTURES / "address.opus", max_seconds=None)))
     train = said("train")
     known = {
         "Ada": voice_of(EMBEDDER, sample, [(1.0, 5.0)]),  # the same woman, in another recording
         "Bo": voice_of(EMBEDDER, train, [(0, len(train) / SAMPLE_RATE)]),  # neither of the two
     }
-    assert diarizer.finish(SpeakerCount(), known).names == ("Ada", "A")
+    assert diarizer_of(*TWO).finish(SpeakerCount(), known).names == ("Ada", "A")
 
 
 def test_pieces_give_what_the_whole_gives() -> None:
     audio, spans = conversation(*TWO)
-    whole, pieces = Diarizer(EMBEDDER), Diarizer(EMBEDDER)
-    whole.add(audio, 0.0, spans)
+    pieces = Diarizer(EMBEDDER)
     for start_s, end_s in spans:
         part = audio[round(start_s * SAMPLE_RATE) : round(end_s * SAMPLE_RATE)]
         pieces.add(part, start_s, [(start_s, end_s)])
-    one, other = whole.finish(SpeakerCount()).turns, pieces.finish(SpeakerCount()).turns
+    one, other = diarizer_of(*TWO).finish(SpeakerCount()).turns, pieces.finish(SpeakerCount()).turns
     assert [turn.speaker for turn in one] == [turn.speaker for turn in other]
     np.testing.assert_allclose([turn.end_s for turn in one], [turn.end_s for turn in other], atol=1e-2)
 

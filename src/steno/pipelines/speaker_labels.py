@@ -44,10 +44,12 @@ class _Labeller:
         self._turns = found.turns
         self._names = found.names
         self._ends = [turn.end_s for turn in found.turns]
+        self._overlaps = found.overlaps
+        self._overlap_ends = [turn.end_s for turn in found.overlaps]
 
     def label(self, word: Word) -> Word:
         name, confidence = self.at(word.start_s, word.end_s)
-        return replace(word, speaker=name, speaker_confidence=confidence)
+        return _with_speakers(word, name, confidence, self._other_at(word.start_s, word.end_s))
 
     def at(self, start_s: float, end_s: float) -> tuple[str | None, float | None]:
         """Who speaks most of this time, and how surely; in silence the nearest speaker."""
@@ -68,9 +70,25 @@ class _Labeller:
         speaker = max(shares, key=lambda each: shares[each])
         return self._names[speaker], sure[speaker]
 
+    def _other_at(self, start_s: float, end_s: float) -> str | None:
+        """The second speaker, if there is one for half of this time."""
+        for n in range(bisect_left(self._overlap_ends, start_s), len(self._overlaps)):
+            turn = self._overlaps[n]
+            if turn.start_s >= end_s:
+                break
+            if min(end_s, turn.end_s) - max(start_s, turn.start_s) >= (end_s - start_s) / 2:
+                return self._names[turn.speaker]
+        return None
+
     def _nearest(self, following: int, start_s: float, end_s: float) -> SpeakerTurn:
         near = self._turns[max(0, following - 1) : following + 1]
         return min(near, key=lambda turn: max(start_s - turn.end_s, turn.start_s - end_s))
+
+
+def _with_speakers(word: Word, speaker: str | None, confidence: float | None, other: str | None) -> Word:
+    return replace(
+        word, speaker=speaker, speaker_confidence=confidence, other_speaker=other if other != speaker else None
+    )
 
 
 def _without_islands(words: Sequence[Word]) -> list[Word]:
@@ -80,10 +98,8 @@ def _without_islands(words: Sequence[Word]) -> list[Word]:
         is_inside = not before[-1].text.endswith(SENTENCE_END) and not run[-1].text.endswith(SENTENCE_END)
         is_short = run[-1].end_s - run[0].start_s < ISLAND_S
         if is_inside and is_short and before[-1].speaker == after[0].speaker:
-            run[:] = [
-                replace(word, speaker=before[-1].speaker, speaker_confidence=before[-1].speaker_confidence)
-                for word in run
-            ]
+            last = before[-1]
+            run[:] = [_with_speakers(word, last.speaker, last.speaker_confidence, word.other_speaker) for word in run]
     return [word for run in runs for word in run]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steno.speakers.embedder import SpeakerEmbedder
+from steno.speakers.embedder import SpeakerEmbedder, unit_rows
+from steno.speakers.overlap_detector import overlap_detector
+from steno.speakers.second_speakers import second_turns
 from steno.speakers.speaker_turns import SpeakerTurn, turns_of
 from steno.speakers.voice_clusters import SpeakerCount, centroids_of
 from steno.speakers.voice_windows import WINDOW_S, voiced_regions, windows_of
@@ -18,15 +20,19 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 WHOLE_SHARE = 0.6
-"""A window with less speech than this has no part in finding the speakers."""
+"""A window with less speech than this, or with less of one speaker alone, has no part in finding the speakers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diarization:
-    """Who spoke when. `names`: of the speakers, by index, in the order in which they first speak."""
+    """Who spoke when."""
 
     turns: tuple[SpeakerTurn, ...]
+    """One speaker at a time, in order."""
     names: tuple[str, ...]
+    """Of the speakers, by index, in the order in which they first speak."""
+    overlaps: tuple[SpeakerTurn, ...] = ()
+    """Turns of a second speaker, within `turns`, in order: where two speak at once."""
 
 
 class Diarizer:
@@ -37,6 +43,7 @@ class Diarizer:
         self._regions: list[tuple[float, float]] = []
         self._extents: list[NDArray[np.float64]] = []
         self._embeddings: list[NDArray[np.float16]] = []
+        self._overlaps: list[tuple[float, float]] = []
 
     def add(self, audio: Audio, start_s: float, voiced: Sequence[tuple[float, float]]) -> None:
         """Embed the speech of the next piece of audio. `voiced`: where it is, in seconds of the recording."""
@@ -46,6 +53,8 @@ class Diarizer:
             self._regions += regions
             self._extents.append(extents)
             self._embeddings.append(self._embedder.embed(windows).astype(np.float16))
+            overlaps = overlap_detector().overlaps(audio)
+            self._overlaps += [(start_s + begin_s, start_s + end_s) for begin_s, end_s in overlaps]
 
     def finish(self, count: SpeakerCount, known: Mapping[str, NDArray[np.float32]] | None = None) -> Diarization:
         """Find the speakers and their turns. `known`: enrolled voices by name, from `voice_of`."""
@@ -53,14 +62,28 @@ class Diarizer:
             return Diarization((), ())
         extents = np.concatenate(self._extents)
         embeddings = np.concatenate(self._embeddings).astype(np.float32)
-        is_whole = extents[:, 1] - extents[:, 0] >= WHOLE_SHARE * WINDOW_S
         speech_s = sum(end_s - start_s for start_s, end_s in self._regions)
         thresholds = self._embedder.thresholds
-        centroids = centroids_of(embeddings, is_whole, speech_s, count, thresholds)
-        turns = turns_of(self._regions, extents, embeddings, centroids, thresholds.sharpness)
+        centroids = centroids_of(embeddings, self._is_whole(extents), speech_s, count, thresholds)
+        cosines = embeddings @ centroids.T
+        turns = turns_of(self._regions, extents, cosines, thresholds.sharpness)
+        overlaps = second_turns(self._overlaps, turns, extents, cosines, thresholds.sharpness)
         order = list(dict.fromkeys(turn.speaker for turn in turns))
-        numbered = [SpeakerTurn(turn.start_s, turn.end_s, order.index(turn.speaker), turn.confidence) for turn in turns]
-        return Diarization(tuple(numbered), _names(centroids[order], known or {}, thresholds.known_voice))
+        order += sorted({turn.speaker for turn in overlaps} - set(order))
+        names = _names(centroids[order], known or {}, thresholds.known_voice)
+        return Diarization(_renumbered(turns, order), names, _renumbered(overlaps, order))
+
+    def _is_whole(self, extents: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which windows are full enough of one speaker's speech to found a speaker; without overlapping speech, if
+        enough are left."""
+        alone_s = extents[:, 1] - extents[:, 0]
+        is_whole: NDArray[np.bool_] = alone_s >= WHOLE_SHARE * WINDOW_S
+        for start_s, end_s in self._overlaps:
+            first, last = np.searchsorted(extents[:, 1], start_s), np.searchsorted(extents[:, 0], end_s)
+            near = extents[first:last]
+            alone_s[first:last] -= np.clip(np.minimum(near[:, 1], end_s) - np.maximum(near[:, 0], start_s), 0.0, None)
+        is_alone = is_whole & (alone_s >= WHOLE_SHARE * WINDOW_S)
+        return is_alone if is_alone.sum() >= 2 else is_whole
 
 
 def voice_of(embedder: SpeakerEmbedder, audio: Audio, voiced: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
@@ -68,9 +91,11 @@ def voice_of(embedder: SpeakerEmbedder, audio: Audio, voiced: Sequence[tuple[flo
     windows, _ = windows_of(audio, 0.0, voiced_regions(voiced))
     if not len(windows):
         raise ValueError("no speech was found")
-    mean = embedder.embed(windows).mean(axis=0)
-    result: NDArray[np.float32] = (mean / np.linalg.norm(mean)).astype(np.float32)
-    return result
+    return unit_rows(embedder.embed(windows).mean(axis=0))
+
+
+def _renumbered(turns: Sequence[SpeakerTurn], order: Sequence[int]) -> tuple[SpeakerTurn, ...]:
+    return tuple(replace(turn, speaker=order.index(turn.speaker)) for turn in turns)
 
 
 def _names(

@@ -27,9 +27,9 @@ def check_speaker_model(model_id: str | None) -> None:
 def load_embedder(model_id: str | None) -> SpeakerEmbedder:
     """The embedder; None = the one that steno ships. Takes up to seconds. Raises ModelLoadError."""
     if model_id is None:
-        from steno.speakers.dvector import DvectorEmbedder
+        from steno.speakers.campplus import CampplusEmbedder
 
-        return DvectorEmbedder()
+        return CampplusEmbedder()
     if model_id.startswith(PYANNOTE):
         from steno.speakers.pyannote_embedder import PyannoteEmbedder
 

@@ -9,28 +9,26 @@ The first output of rank 2 is the embedding. Files that want anything else are r
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from steno.errors import ModelLoadError
 from steno.onnx_session import open_session
-from steno.speakers.embedder import WIDE_SCALE
+from steno.speakers.embedder import MARGIN_SCALE, unit_rows
+from steno.speakers.filter_banks import BANDS, filter_banks
 from steno.types import SAMPLE_RATE
 
 WINDOWS_PER_CALL = 32
-BANDS, FRAME, HOP, FFT = 80, 400, 160, 512
-LOW_HZ = 20.0
+INT16_SCALE = 32768.0
 
 
 class OnnxEmbedder:
     """A `SpeakerEmbedder` from a file. Raises ModelLoadError: it cannot be read, or takes inputs that we don't make."""
 
-    thresholds = WIDE_SCALE
+    thresholds = MARGIN_SCALE
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -50,12 +48,9 @@ class OnnxEmbedder:
         return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
 
     def _embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        values = filter_banks(windows) if self._takes_banks else windows
+        values = filter_banks(windows * np.float32(INT16_SCALE)) if self._takes_banks else windows
         found = self._session.run([self._output], {self._input: np.ascontiguousarray(values)})[0]
-        result: NDArray[np.float32] = (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)).astype(
-            np.float32
-        )
-        return result
+        return unit_rows(found)
 
 
 def _input_of(session: Any, name: str) -> tuple[str, bool]:
@@ -72,31 +67,3 @@ def _input_of(session: Any, name: str) -> tuple[str, bool]:
         f"SPEAKER_MODEL_ID: {name} takes {takes}; supported is one float input, [windows, samples] or "
         f"[windows, frames, {BANDS}]"
     )
-
-
-def filter_banks(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`torchaudio.compliance.kaldi.fbank` without dither, mean-normalised: [windows, frames, 80]."""
-    frames = sliding_window_view(windows * 32768.0, FRAME, axis=1)[:, ::HOP]
-    frames = frames - frames.mean(axis=2, keepdims=True)
-    before = np.concatenate([frames[..., :1], frames[..., :-1]], axis=2)
-    spectrum = np.fft.rfft((frames - 0.97 * before) * np.hamming(FRAME), FFT, axis=2)
-    power = np.square(np.abs(spectrum))[..., : FFT // 2]
-    banks = np.log(np.maximum(power @ _kaldi_filters().T, np.finfo(np.float32).eps))
-    result: NDArray[np.float32] = (banks - banks.mean(axis=1, keepdims=True)).astype(np.float32)
-    return result
-
-
-@cache
-def _kaldi_filters() -> NDArray[np.float64]:
-    """Triangles that are straight in mels, from 20 Hz to 8 kHz, shape [80, 256]."""
-
-    def mel(hz: Any) -> Any:
-        return 1127.0 * np.log(1.0 + hz / 700.0)
-
-    bins = mel(np.arange(FFT // 2) * SAMPLE_RATE / FFT)
-    edges = np.linspace(mel(LOW_HZ), mel(SAMPLE_RATE / 2), BANDS + 2)
-    width = edges[1] - edges[0]
-    rising = (bins[None] - edges[:-2, None]) / width
-    falling = (edges[2:, None] - bins[None]) / width
-    filters: NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
-    return filters

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steno.errors import ModelLoadError
-from steno.speakers.embedder import WIDE_SCALE
+from steno.speakers.embedder import MARGIN_SCALE, unit_rows
 
 WINDOWS_PER_CALL = 32
 
@@ -25,7 +25,7 @@ class PyannoteEmbedder:
         ModelLoadError: the package is missing, or the model cannot be loaded.
     """
 
-    thresholds = WIDE_SCALE
+    thresholds = MARGIN_SCALE
 
     def __init__(self, model_id: str) -> None:
         if missing := pyannote_missing():
@@ -48,10 +48,7 @@ class PyannoteEmbedder:
             for at in range(0, len(windows), WINDOWS_PER_CALL)
         ]
         found = np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
-        result: NDArray[np.float32] = (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)).astype(
-            np.float32
-        )
-        return result
+        return unit_rows(found)
 
 
 def pyannote_missing() -> str | None:

@@ -31,8 +31,7 @@ class SpeakerTurn:
 def turns_of(
     regions: Sequence[tuple[float, float]],
     extents: NDArray[np.float64],
-    embeddings: NDArray[np.float32],
-    centroids: NDArray[np.float32],
+    cosines: NDArray[np.float32],
     sharpness: float,
 ) -> list[SpeakerTurn]:
     """The turns of all regions, in order.
@@ -40,13 +39,11 @@ def turns_of(
     Args:
         regions: where there is speech, in order.
         extents: start and end of each window, shape [windows, 2], in order.
-        embeddings: shape [windows, dimension].
-        centroids: shape [speakers, dimension].
+        cosines: of each window and each speaker, shape [windows, speakers].
         sharpness: as in `VoiceThresholds`.
     """
-    if not len(centroids) or not len(embeddings):
+    if not cosines.size:
         return []
-    cosines = embeddings @ centroids.T
     steps: list[tuple[float, float]] = []
     scores: list[NDArray[np.float32]] = []
     for start_s, end_s in regions:
@@ -56,6 +53,13 @@ def turns_of(
             steps += pairwise(edges)
             scores.append(_scores(np.array(edges), extents[first:last].mean(axis=1), cosines[first:last]))
     return _joined(steps, np.concatenate(scores), sharpness) if steps else []
+
+
+def confidence_of(cosines: NDArray[np.float32], sharpness: float) -> NDArray[np.float32]:
+    """How clearly each row is each speaker's voice: a softmax, shape [rows, speakers]."""
+    clearness = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / sharpness)
+    result: NDArray[np.float32] = clearness / clearness.sum(axis=1, keepdims=True)
+    return result
 
 
 def _scores(
@@ -70,8 +74,7 @@ def _scores(
 
 def _joined(steps: Sequence[tuple[float, float]], scores: NDArray[np.float32], sharpness: float) -> list[SpeakerTurn]:
     path = _best_path(steps, scores)
-    clearness = np.exp((scores - scores.max(axis=1, keepdims=True)) / sharpness)
-    clearness /= clearness.sum(axis=1, keepdims=True)
+    clearness = confidence_of(scores, sharpness)
     turns: list[SpeakerTurn] = []
     begin = 0
     for n in range(1, len(path) + 1):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steno.speakers.embedder import VoiceThresholds
+from steno.speakers.embedder import VoiceThresholds, unit_rows
 from steno.speakers.voice_windows import HOP_S
 
 MIN_SPEECH_S, MIN_SPEECH_SHARE, LEAST_SPEECH_S = 4.0, 0.05, 1.5
@@ -80,8 +80,7 @@ def _exactly(embeddings: NDArray[np.float32], number: int) -> NDArray[np.float32
     """A known number of speakers; fewer if there are fewer windows."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    centred = embeddings - embeddings.mean(axis=0)
-    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    centred = unit_rows(embeddings - embeddings.mean(axis=0))
     labels = fcluster(linkage(centred.astype(np.float64), "ward"), number, "maxclust")
     centroids = np.stack([_centroid(embeddings[labels == n]) for n in np.unique(labels)])
     for _ in range(MAX_ROUNDS):
@@ -137,16 +136,11 @@ def _merged(centroids: NDArray[np.float32], sizes: NDArray[np.int64], same_voice
         first, second = sorted(int(n) for n in np.unravel_index(likeness.argmax(), likeness.shape))
         if likeness[first, second] < same_voice:
             break
-        joined = _unit(parts[first] * weights[first] + parts[second] * weights[second])
+        joined = unit_rows(parts[first] * weights[first] + parts[second] * weights[second])
         parts[first], weights[first] = joined, weights[first] + weights[second]
         del parts[second], weights[second]
     return np.stack(parts)
 
 
 def _centroid(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _unit(embeddings.mean(axis=0))
-
-
-def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    result: NDArray[np.float32] = (vector / max(float(np.linalg.norm(vector)), 1e-9)).astype(np.float32)
-    return result
+    return unit_rows(embeddings.mean(axis=0))

@@ -64,6 +64,8 @@ class WireWord(BaseModel):
 class TranscriptWord(WireWord):
     speaker: str | None = None
     """With `diarize=true`."""
+    other_speaker: str | None = None
+    """With `diarize=true`: who speaks at the same time."""
 
 
 class WireSegment(BaseModel):
@@ -187,7 +189,7 @@ def wire_word(word: Word) -> WireWord:
 
 
 def _spoken_word(word: Word) -> TranscriptWord:
-    return TranscriptWord(**wire_word(word).model_dump(), speaker=word.speaker)
+    return TranscriptWord(**wire_word(word).model_dump(), speaker=word.speaker, other_speaker=word.other_speaker)
 
 
 def wire_segment(segment: Segment) -> WireSegment:

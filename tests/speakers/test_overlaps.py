@@ -1,0 +1,76 @@
+"""Overlapping speech: found by the shipped network, and told as a second speaker."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from speakers.speaker_graphs import DATA, REFERENCE, SEGMENTATION, audio_of, two_at_once
+from steno.onnx_session import open_session
+from steno.speakers.campplus import CampplusEmbedder
+from steno.speakers.diarizer import Diarizer
+from steno.speakers.overlap_detector import CHUNK, overlap_detector
+from steno.speakers.second_speakers import second_turns
+from steno.speakers.speaker_turns import SpeakerTurn
+from steno.speakers.voice_clusters import SpeakerCount
+from steno.types import SAMPLE_RATE
+
+
+def test_the_network_gives_the_classes_of_the_original() -> None:
+    found = open_session(SEGMENTATION).run(None, {"audio": two_at_once()[None]})[0][0]
+    np.testing.assert_allclose(found, np.load(REFERENCE)["classes"], atol=2e-2)
+
+
+def test_the_checksum_in_the_readme_is_the_files() -> None:
+    readme = (DATA / "README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(SEGMENTATION.read_bytes()).hexdigest() in readme
+
+
+def test_overlapping_speech_is_found_where_it_is() -> None:
+    end_s = len(audio_of("letter")) / SAMPLE_RATE
+    found = overlap_detector().overlaps(two_at_once())
+    inside_s = sum(min(end, end_s) - max(start, 1.5) for start, end in found if end > 1.5 and start < end_s)
+    assert inside_s > 0.6 * (end_s - 1.5)
+    assert sum(end - start for start, end in found) < inside_s + 0.3
+
+
+def test_one_speaker_does_not_overlap_and_long_audio_is_read_in_chunks() -> None:
+    alone = np.tile(audio_of("letter"), 5)
+    assert overlap_detector().overlaps(alone) == []
+    later = np.concatenate([alone[: CHUNK + 16_000], two_at_once()])
+    (start_s, _), *_ = overlap_detector().overlaps(later)
+    assert start_s == pytest.approx((CHUNK + 16_000) / SAMPLE_RATE + 1.5, abs=0.5)
+
+
+@pytest.mark.parametrize("samples", [0, 100, 8_000])
+def test_short_audio_has_no_overlap(samples: int) -> None:
+    assert overlap_detector().overlaps(np.zeros(samples, np.float32)) == []
+
+
+def test_the_second_speaker_is_the_other_voice() -> None:
+    """One speaks alone, then both, then the other alone."""
+    first, second = np.tile(audio_of("letter"), 2), np.tile(audio_of("meeting"), 2)
+    joint = 2 * SAMPLE_RATE
+    audio = np.concatenate([first, second[joint:]])
+    audio[len(first) - joint : len(first)] += second[:joint]
+    diarizer = Diarizer(CampplusEmbedder())
+    diarizer.add(audio, 0.0, [(0.0, len(audio) / SAMPLE_RATE)])
+    found = diarizer.finish(SpeakerCount())
+    assert found.names == ("A", "B")
+    starts = (len(first) - joint) / SAMPLE_RATE
+    assert found.overlaps
+    for turn in found.overlaps:
+        assert starts - 0.3 < turn.start_s < turn.end_s < starts + 2.3
+        main = next(each for each in found.turns if each.start_s <= turn.start_s < each.end_s)
+        assert {main.speaker, turn.speaker} == {0, 1}
+
+
+def test_parts_of_an_overlap_get_the_other_speaker_of_each_turn() -> None:
+    turns = [SpeakerTurn(0.0, 2.0, 0, 1.0), SpeakerTurn(2.0, 4.0, 1, 1.0)]
+    extents = np.array([(0.0, 1.5), (1.0, 2.5), (1.5, 3.0), (2.5, 4.0)])
+    cosines = np.array([(0.8, 0.3, 0.1), (0.6, 0.5, 0.1), (0.5, 0.6, 0.1), (0.3, 0.8, 0.1)], np.float32)
+    found = second_turns([(1.5, 2.5), (5.0, 6.0)], turns, extents, cosines, 0.1)
+    assert [(turn.start_s, turn.end_s, turn.speaker) for turn in found] == [(1.5, 2.0, 1), (2.0, 2.5, 0)]
+    assert second_turns([(1.5, 2.5)], turns, extents, cosines[:, :1], 0.1) == []
