@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from steno.archive.manifest import FileRecord, RecordingManifest, StageName
 from steno.errors import ArchiveError, ManifestError
@@ -29,6 +29,10 @@ class ArchiveOptions(BaseModel):
 
     language: str | None = None
     track: str | None = None
+    diarize: bool = False
+    """Whether the speakers are told apart."""
+    num_speakers: int | None = Field(None, ge=1, le=20)
+    """How many each recording has; None = unknown."""
 
 
 class ArchiveFile(BaseModel):

@@ -44,17 +44,18 @@ class ArchiveReview:
             except ManifestError as error:
                 logger.warning("{}", error.message)
                 continue
-            if manifest.consistent("words") is not None:
+            if manifest.transcript_stage is not None:
                 found.append(manifest)
         return found
 
     def recording(self, recording: str) -> ReviewedRecording:
         """Raises UnknownRecordingError, ArchiveError."""
         manifest = self._manifest(recording)
-        words = self._archive.result_file(manifest, "words")
-        if words is None or manifest.consistent("words") is None:
+        stage = manifest.transcript_stage
+        path = self._archive.result_file(manifest, stage) if stage is not None else None
+        if path is None:
             raise UnknownRecordingError(f"{recording} has no transcript yet; use steno archive run")
-        transcript = load(TimedTranscript, words)
+        transcript = load(TimedTranscript, path)
         chat = self._archive.result_file(manifest, "chat") if manifest.consistent("chat") is not None else None
         return ReviewedRecording(manifest, transcript, load(ChatMessages, chat) if chat is not None else None)
 

@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-StageName = Literal["probe", "audio", "pieces", "transcript", "words", "chat", "aligned"]
-STAGES: tuple[StageName, ...] = ("probe", "audio", "pieces", "transcript", "words", "chat", "aligned")
+StageName = Literal["probe", "audio", "pieces", "transcript", "words", "speakers", "chat", "aligned"]
+STAGES: tuple[StageName, ...] = (
+    "probe", "audio", "pieces", "transcript", "words", "speakers", "chat", "aligned",
+)  # fmt: skip
 
 MANIFEST_VERSION = 1
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -184,7 +186,8 @@ class RecordingManifest(ManifestPart):
         return self.made(stage, self.current.get(stage, ""))
 
     def consistent(self, stage: StageName) -> StageResult | None:
-        """The stage's result that is in use; None if it was made from an audio or a chat log that is not in use."""
+        """The stage's result that is in use; None if it was made from an audio or a chat log that is not in use, or has
+        the speakers of other words."""
         result = self.result(stage)
         if result is None:
             return None
@@ -194,7 +197,15 @@ class RecordingManifest(ManifestPart):
         if "chat" in result.inputs:
             log = self.chat_raw.sha256 if self.chat_raw is not None else None
             in_use["chat"] = log if stage == "chat" else self._checksum("chat")
+        if stage == "speakers":
+            in_use["words"] = self._checksum("words")
         return result if all(result.inputs[role] == known for role, known in in_use.items()) else None
+
+    @property
+    def transcript_stage(self) -> StageName | None:
+        """The stage whose result is the transcript in use, with speakers if they are known; None = there is none."""
+        stages: tuple[StageName, ...] = ("speakers", "words")
+        return next((stage for stage in stages if self.consistent(stage) is not None), None)
 
     def made(self, stage: StageName, key: str) -> StageResult | None:
         """The stage's last result of this key, in use or not."""

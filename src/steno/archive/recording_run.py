@@ -18,7 +18,8 @@ from steno.archive.stages.stage import Stage, StageJob, StageOutcome, StagePlan,
 from steno.errors import StenoError
 
 SHARES: dict[StageName, float] = {
-    "probe": 0.01, "audio": 0.08, "pieces": 0.06, "transcript": 0.7, "words": 0.13, "chat": 0.01, "aligned": 0.01,
+    "probe": 0.01, "audio": 0.08, "pieces": 0.06, "transcript": 0.65, "words": 0.13, "speakers": 0.05, "chat": 0.01,
+    "aligned": 0.01,
 }  # fmt: skip
 """Of a recording's time, for progress bars."""
 
@@ -61,6 +62,8 @@ class RecordingRun:
             plan = stage.plan(manifest, self._tools)
             if plan is not None:
                 manifest = await self._one(stage, plan, manifest, outcome, _scaled(report, stage.name, done, total))
+            elif stage.name in manifest.current:
+                manifest = await asyncio.to_thread(self._retire, stage.name, recording)
             done += SHARES[stage.name]
         report(1.0, "")
         outcome.duration_s = manifest.duration_s or 0.0
@@ -107,6 +110,14 @@ class RecordingRun:
     def _is_there(self, recording: str, result: StageResult) -> bool:
         paths = [(self._archive.path_of(recording, file), file.bytes) for file in result.files]
         return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+    def _retire(self, stage: StageName, recording: str) -> RecordingManifest:
+        """The stage's result is no longer in use; it is kept."""
+
+        def change(now: RecordingManifest) -> RecordingManifest:
+            return now.model_copy(update={"current": {each: key for each, key in now.current.items() if each != stage}})
+
+        return self._archive.update(recording, change)
 
     def _record(self, stage: Stage, recording: str, result: StageResult) -> RecordingManifest:
         files = [self._archive.path_of(recording, file) for file in result.files]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 @click.option("--only", type=click.Choice(STAGES), help="Run this stage alone.")
 @click.option("--language", "-l", metavar="LANG", help="Code (en) or name (English); auto = detect, the default.")
 @click.option("--track", metavar="N|LANG", help="Audio track of files with several: number (from 1) or language.")
+@click.option("--diarize/--no-diarize", default=None, help="Tell the speakers apart, in a stage after the words.")
+@click.option(
+    "--num-speakers", type=click.IntRange(0, 20), metavar="N", help="Speakers of each recording; 0 = unknown."
+)
 @archive_option
 @click.option("--url", envvar="STENO_URL", metavar="URL", help="Recognise on this server. [STENO_URL]")
 @click.option("--api-key", envvar="STENO_API_KEY", metavar="KEY", help="Key for --url. [STENO_API_KEY]")
@@ -42,6 +46,8 @@ def run(
     only: StageName | None,
     language: str | None,
     track: str | None,
+    diarize: bool | None,
+    num_speakers: int | None,
     folder: Path,
     url: str | None,
     api_key: str | None,
@@ -52,8 +58,9 @@ def run(
     """Compute what is missing in an archive, or out of date.
 
     A stage runs if its inputs, its options or its model have changed since its result was made; earlier results are
-    kept. --language and --track become the archive's, so that later runs need not repeat them. The recogniser is chosen
-    by the same environment variables as for `steno serve`.
+    kept. --language, --track, --diarize and --num-speakers become the archive's, so that later runs need not repeat
+    them. The recogniser is chosen by the same environment variables as for `steno serve`. Speakers are told apart by
+    this process, also with --url.
 
     A recording that fails does not stop the others; the exit code is then 1, and the next run tries it again. After
     Ctrl-C or a crash, repeat the command: it continues with the piece of audio where it was.
@@ -61,6 +68,7 @@ def run(
     \b
     steno archive run --jobs 4
     steno archive run --url http://gpu-box:8000 --jobs 16
+    steno archive run --diarize --num-speakers 2
     steno archive run --only audio               # decodes everything; the rest later
     steno archive run --ray auto --jobs 32 --gpus 0.25
     """
@@ -75,7 +83,9 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with archive.exclusive(), ArchiveProgress(archive, quiet=quiet) as progress:
-            options = _options(archive, language, track)
+            options = _options(
+                archive, {"language": language, "track": track, "diarize": diarize, "num_speakers": num_speakers}
+            )
             if cluster is not None:
                 _on_ray(archive, config, options, only, progress, (cluster, jobs, gpus))
             else:
@@ -87,10 +97,13 @@ def run(
     return EXIT_FAILED if progress.failures else 0
 
 
-def _options(archive: ArchiveFolder, language: str | None, track: str | None) -> ArchiveOptions:
-    """The archive's options, with those of this run. They are not saved yet: a language may be invalid."""
-    given = {name: value for name, value in (("language", language), ("track", track)) if value is not None}
-    changes = {name: None if value == "auto" else value for name, value in given.items()}
+def _options(archive: ArchiveFolder, given: Mapping[str, str | int | None]) -> ArchiveOptions:
+    """The archive's options, with those of this run that are not None; `auto` and a number of 0 take one back. They are
+    not saved yet: a language may be invalid."""
+    changes: dict[str, str | int | None] = {name: value for name, value in given.items() if value is not None}
+    for name, nothing in (("language", "auto"), ("track", "auto"), ("num_speakers", 0)):
+        if changes.get(name) == nothing:
+            changes[name] = None
     return archive.options().model_copy(update=changes)
 
 

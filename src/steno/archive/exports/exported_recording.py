@@ -28,6 +28,10 @@ class ExportedRecording:
     def id(self) -> str:
         return self.manifest.id
 
+    def speaker_of(self, segment: Segment) -> str | None:
+        """The segment's speaker, by a name that no other recording uses; None if the speakers are not known."""
+        return f"{self.id}-{segment.speaker}" if segment.speaker is not None else None
+
     @property
     def samples(self) -> int:
         return round((self.manifest.duration_s or 0.0) * SAMPLE_RATE)
@@ -69,11 +73,12 @@ def exported_recording(
     archive: ArchiveFolder, manifest: RecordingManifest, min_confidence: float, report: ExportReport
 ) -> ExportedRecording | None:
     """One recording, as `exported_recordings`; None if the audio in use has no transcript. Adds to `report`."""
-    words, audio = archive.result_file(manifest, "words"), archive.result_file(manifest, "audio")
-    if words is None or audio is None or manifest.consistent("words") is None:
+    stage, audio = manifest.transcript_stage, archive.result_file(manifest, "audio")
+    path = archive.result_file(manifest, stage) if stage is not None else None
+    if path is None or audio is None:
         report.incomplete.append(manifest.id)
         return None
-    transcript = load(TimedTranscript, words)
+    transcript = load(TimedTranscript, path)
     kept = tuple(each for each in transcript.segments if _is_kept(each, manifest, min_confidence, report))
     report.recordings += 1
     report.segments += len(kept)

@@ -55,6 +55,7 @@ def _supervision(recording: ExportedRecording, segment: Segment) -> dict[str, An
         "duration": _rounded(end_s - segment.start_s),
         "channel": 0,
         "text": segment.text,
+        **({"speaker": recording.speaker_of(segment)} if segment.speaker else {}),
         **({"language": segment.language} if segment.language else {}),
         **({"alignment": {"word": [_word(*word) for word in words]}} if words else {}),
         **({"custom": {"confidence": _rounded(segment.confidence)}} if segment.confidence is not None else {}),

@@ -21,6 +21,7 @@ def export_nemo(recordings: Iterable[ExportedRecording], output: Path, style: Cu
                     "offset": round(segment.start_s, 4),
                     "duration": round(segment.end_s - segment.start_s, 4),
                     "text": segment.text,
+                    **({"speaker": recording.speaker_of(segment)} if segment.speaker else {}),
                     **({"lang": segment.language} if segment.language else {}),
                 }
                 file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")

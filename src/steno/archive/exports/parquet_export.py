@@ -31,6 +31,7 @@ FEATURES = {
     "recording": {"dtype": "string", "_type": "Value"},
     "start_s": {"dtype": "float64", "_type": "Value"},
     "end_s": {"dtype": "float64", "_type": "Value"},
+    "speaker": {"dtype": "string", "_type": "Value"},
     "text": {"dtype": "string", "_type": "Value"},
     "language": {"dtype": "string", "_type": "Value"},
     "confidence": {"dtype": "float64", "_type": "Value"},
@@ -72,7 +73,7 @@ def export_parquet(recordings: Iterable[ExportedRecording], output: Path, style:
 
 def _schema(pa: Any) -> pa.Schema:
     word = [("text", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64()), ("confidence", pa.float64())]
-    texts, numbers = ("id", "recording", "text", "language"), ("start_s", "end_s", "confidence")
+    texts, numbers = ("id", "recording", "speaker", "text", "language"), ("start_s", "end_s", "confidence")
     types = {
         **dict.fromkeys(texts, pa.string()),
         **dict.fromkeys(numbers, pa.float64()),
@@ -115,6 +116,7 @@ def _row(recording: ExportedRecording, segment: Segment, audio: Audio) -> dict[s
         "recording": recording.id,
         "start_s": segment.start_s,
         "end_s": segment.end_s,
+        "speaker": recording.speaker_of(segment),
         "text": segment.text,
         "language": segment.language,
         "confidence": segment.confidence,

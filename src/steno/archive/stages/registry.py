@@ -7,6 +7,7 @@ from steno.archive.stages.audio_stage import AudioStage
 from steno.archive.stages.chat_stage import ChatStage
 from steno.archive.stages.pieces_stage import PiecesStage
 from steno.archive.stages.probe_stage import ProbeStage
+from steno.archive.stages.speakers_stage import SpeakersStage
 from steno.archive.stages.stage import Stage
 from steno.archive.stages.transcript_stage import TranscriptStage
 from steno.archive.stages.words_stage import WordsStage
@@ -17,6 +18,7 @@ ALL_STAGES: tuple[Stage, ...] = (
     PiecesStage(),
     TranscriptStage(),
     WordsStage(),
+    SpeakersStage(),
     ChatStage(),
     AlignedStage(),
 )

@@ -32,6 +32,7 @@ class ReviewSegment(BaseModel):
     start_s: float
     end_s: float
     text: str
+    speaker: str | None
     confidence: float | None
     verdict: Literal["accepted", "rejected"] | None
 
@@ -107,6 +108,7 @@ def review_json(found: ReviewedRecording, audio_url: str) -> ReviewJson:
                 start_s=segment.start_s,
                 end_s=segment.end_s,
                 text=segment.text,
+                speaker=segment.speaker,
                 confidence=segment.confidence,
                 verdict=verdicts.get(round(segment.start_s, 2)),
             )

@@ -4,7 +4,7 @@
  * @typedef {{start_s: number, offset_s: number, drift_ppm: number}} ClockSegment
  * @typedef {{chat_s: number, recording_s: number, by?: string}} Anchor
  * @typedef {{segments: ClockSegment[], confidence: number, method: string, problem: string | null, anchors: Anchor[], confirmed_by: string | null}} Clock
- * @typedef {{start_s: number, end_s: number, text: string, confidence: number | null, verdict: string | null}} Segment
+ * @typedef {{start_s: number, end_s: number, text: string, speaker: string | null, confidence: number | null, verdict: string | null}} Segment
  * @typedef {{time_s: number, author: string, text: string}} Message
  * @typedef {{id: string, duration_s: number, audio_url: string, segments: Segment[], messages: Message[], clock: Clock | null, has_curve: boolean}} Review
  */

@@ -33,10 +33,11 @@ export function ordered(segments, byConfidence) {
  */
 export function segmentRow(segment, choose) {
   const sure = segment.confidence === null ? "" : ` · ${Math.round(segment.confidence * 100)} %`;
+  const speaker = segment.speaker === null ? "" : ` · ${segment.speaker}`;
   const row = make(
     "li",
     {},
-    make("span", { className: "time", textContent: `${clockText(segment.start_s)}${sure}` }),
+    make("span", { className: "time", textContent: `${clockText(segment.start_s)}${sure}${speaker}` }),
     make("button", { type: "button", textContent: segment.text, onclick: choose }),
     make("span", { className: "verdict" }),
   );
