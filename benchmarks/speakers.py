@@ -8,8 +8,8 @@ pyannote.metrics with a collar of 0.25 s, overlapping speech included. Threshold
 other voices. In recordings, which have no word times, the reference is where the VAD hears speech when they are played
 alone: what it misses there is not counted. flite says when its words are spoken.
 
-`--rttm` has real conversations: RTTM files, each beside the recordings that it names. pyannote.audio's source archive on PyPI
-(`tests/data`, `src/pyannote/audio/sample`) has a telephone call and far-field meetings (AMI), of 30 s each.
+`--rttm` has real conversations: RTTM files, each beside the recordings that it names. pyannote.audio's source archive on
+PyPI (`tests/data`, `src/pyannote/audio/sample`) has a telephone call and far-field meetings (AMI), of 30 s each.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from benchmarks.conversing.voices import (
     tuning_voices,
 )
 from benchmarks.harness import Report, parser
-from steno.speakers.diarizer import Diarization, Diarizer
 from steno.speakers.campplus import CampplusEmbedder
+from steno.speakers.diarizer import Diarization, Diarizer
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.types import SAMPLE_RATE
 

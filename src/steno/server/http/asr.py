@@ -19,13 +19,14 @@ from steno.audio.wav_header import RawFormat
 from steno.errors import InvalidRequestError, UnsupportedFeatureError
 from steno.languages import name_of
 from steno.pipelines.file import FileOptions, FileTranscription
+from steno.pipelines.recording_speakers import MAX_SPEAKERS, SpeakerOptions
 from steno.pipelines.request_checks import check_language
 from steno.pipelines.subtitle import subtitles_of, words_of
 from steno.server.http import upload
 from steno.server.http.caption_answer import caption_answer
 from steno.server.http.error_response import documented
 from steno.server.http.form_fields import FormRoute
-from steno.server.http.forms import MAX_CONTEXT, TranslationForm
+from steno.server.http.forms import MAX_CONTEXT, SpeakerForm, TranslationForm
 from steno.server.http.headered_samples import HeaderedSamples
 from steno.server.http.openapi import CAPTIONS, REFUSALS
 from steno.server.http.transcript_json import wire_segment
@@ -37,6 +38,7 @@ router = APIRouter(tags=["audio"], route_class=FormRoute)
 With = Annotated[Services, Depends(services_of)]
 Recording = Annotated[UploadFile, File(description="The recording, or with `encode=false` 16 kHz PCM16 samples.")]
 Encode = Annotated[bool, Query(description="`false`: the file holds raw samples (16 kHz, mono, 16 bits).")]
+SpeakerLimit = Annotated[int | None, Query(ge=1, le=MAX_SPEAKERS)]
 Output = Literal["txt", "vtt", "srt", "tsv", "json"]
 
 JSON = TypeAdapter(dict[str, Any])
@@ -62,6 +64,15 @@ class AsrQuery:
     word_timestamps: bool = False
     output: Output = "txt"
     diarize: bool = False
+    min_speakers: SpeakerLimit = None
+    max_speakers: SpeakerLimit = None
+
+    def speakers(self) -> SpeakerOptions | None:
+        """Raises InvalidRequestError: fields contradict each other."""
+        if self.diarize and (self.output == "txt" or self.task == "translate"):
+            text = "diarize goes with task=transcribe and another output than txt, which shows no speakers"
+            raise InvalidRequestError(text, param="diarize")
+        return SpeakerForm(min_speakers=self.min_speakers, max_speakers=self.max_speakers).speakers(wanted=self.diarize)
 
 
 @router.post("/asr", response_class=Response, responses={**CAPTIONS, **REFUSALS, **documented(414)})
@@ -69,8 +80,7 @@ async def asr(
     request: Request, audio_file: Recording, query: Annotated[AsrQuery, Depends()], services: With
 ) -> Response:
     """Transcribe a recording, or translate it into English."""
-    if query.diarize:
-        raise UnsupportedFeatureError("diarize: speakers are not told apart here; leave it out", param="diarize")
+    speakers = query.speakers()
     await upload.check_single(request, "audio_file")
     file = await _readable(audio_file, encode=query.encode)
     if query.task == "translate":
@@ -78,7 +88,7 @@ async def asr(
     engine = services.engine
     language = check_language(query.language, engine.capabilities, engine.backend.name)
     context = query.initial_prompt if engine.capabilities.context else ""
-    options = FileOptions(language, context, words=query.output != "txt")
+    options = FileOptions(language, context, words=query.output != "txt", speakers=speakers)
     times = services.stage_times()
     transcript = await (await upload.begin(request, file.file, options, services)).transcript()
     times.add_all(transcript.timings_s)
@@ -157,8 +167,8 @@ def _answer(
     if query.output == "json":
         body = JSON.dump_json(_whisper_json(transcript, words=query.word_timestamps))
         return Response(body, media_type="application/json", headers=headers)
-    made = subtitles_of(transcript, services.style(LINE_CHARS, LINES), "accurate")
-    answer = caption_answer(made.cues, query.output, made.timing, headers, language=transcript.language)
+    made = subtitles_of(transcript, services.style(LINE_CHARS, LINES), "accurate", "dash")
+    answer = caption_answer(made.cues, query.output, made.timing, headers, language=transcript.language, labels="dash")
     return answer.response({}, name)
 
 
@@ -177,6 +187,7 @@ def _words(segment: Segment) -> list[dict[str, Any]]:
             "start": round(word.start_s, 3),
             "end": round(word.end_s, 3),
             "probability": 1.0 if word.confidence is None else round(word.confidence, 4),
+            **({"speaker": word.speaker} if word.speaker is not None else {}),
         }
         for word in words_of([segment])
     ]
