@@ -8,7 +8,7 @@ pyannote.metrics with a collar of 0.25 s, overlapping speech included. Threshold
 other voices. In recordings, which have no word times, the reference is where the VAD hears speech when they are played
 alone: what it misses there is not counted. flite says when its words are spoken.
 
-`--rttm` has real conversations: RTTM files, each beside the recordings that it names. pyannote.audio's source archive on
+`--rttm` has real conversations: RTTM files, each beside the recordings that it names. pyannote.audio's sources on
 PyPI (`tests/data`, `src/pyannote/audio/sample`) has a telephone call and far-field meetings (AMI), of 30 s each.
 """
 
