@@ -21,8 +21,9 @@ from steno.backends.base import Recognize
 from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
 from steno.errors import AudioError, BackendError, RetryableError, StenoError, SupersededError
-from steno.pipelines.align import with_words
+from steno.pipelines.live.final_details import FinalDetails
 from steno.pipelines.live.finals import Finals
+from steno.pipelines.live.held_events import Completion, HeldEvents
 from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of, turns_of
 from steno.pipelines.live.live_options import LiveOptions
@@ -31,7 +32,6 @@ from steno.pipelines.live.notices import Failed
 from steno.pipelines.live.outbox import Outbox
 from steno.pipelines.live.silence_watch import SilenceWatch
 from steno.pipelines.live.step_tasks import StepTasks
-from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise
 from steno.streaming.events import Event, Final, Partial, SpeechEnded
 from steno.streaming.session import Session
@@ -50,8 +50,6 @@ MAX_WAITING = 64
 back-pressured. It is reached by a client that flushes repeatedly."""
 PARTIAL_TIMEOUT_S = 10.0
 """Time limit of a partial. A final has the engine's request timeout."""
-ALIGNMENT_TIMEOUT_S = 3.0
-"""A final whose word times take longer is emitted with guessed ones. Later events of the stream wait behind it."""
 SPECULATION_S = 0.5
 """Finals are recognised in advance only while partials take less than this: under load every step counts."""
 QUIET_S = 1.0
@@ -72,9 +70,8 @@ class LiveStream:
         self._vad_stream = context.vad_stage.open_stream()
         self.outbox = Outbox()
         self._finals = Finals(self._emit, context.style, context.translator)
-        self._timing = WordTiming(self._forward, self._aligned)
-        self._to_align: dict[int, Audio] = {}
-        """Audio to align with finals that are about to be applied, by segment."""
+        self._details = FinalDetails(ticket)
+        self._held = HeldEvents(self._forward)
         self._due_at: dict[int, float] = {}
         """Event loop time at which a segment's final was due."""
         self._finals_in_order = asyncio.Lock()
@@ -137,7 +134,7 @@ class LiveStream:
         self._take(self._session.finish())
         while not self._session.settled:
             await self._wait_for_progress()
-        await self._timing.done()
+        await self._held.done()
         await self._finals.done()
 
     async def utterance_over(self) -> None:
@@ -159,7 +156,7 @@ class LiveStream:
             await asyncio.wait([self._loading])
             await self._steps.aclose()
             self._vad_stream.close()
-            await self._timing.aclose()
+            await self._held.aclose()
             await self._finals.aclose()
             await self._intake.aclose()
         finally:
@@ -199,7 +196,7 @@ class LiveStream:
 
     @property
     def _is_far_behind(self) -> bool:
-        waiting = self._session.waiting + self._timing.waiting + self._finals.waiting
+        waiting = self._session.waiting + self._held.waiting + self._finals.waiting
         return self._session.behind_s > MAX_BEHIND_S or waiting > MAX_WAITING
 
     def _emit(self, event: Event) -> None:
@@ -209,14 +206,14 @@ class LiveStream:
     def _take(self, events: Iterable[Event]) -> None:
         """Emit events, and start the steps that are due."""
         for event in events:
-            audio = None
+            completion: Completion | None = None
             if isinstance(event, Final):
                 self.finals += 1
-                audio = self._to_align.pop(event.segment_id, None)
+                completion = self._details.completion(event)
                 self._steps.release_ended(event.segment_id)
             elif isinstance(event, SpeechEnded):
                 self._due_at[event.segment_id] = asyncio.get_running_loop().time()
-            self._timing.take(event, self._options, audio)
+            self._held.take(event, self._options, completion)
         self._steps.cancel_unwanted()
         if self._is_loaded:
             for step in self._session.due(self._step_s(), speculates=self._turnaround_s < SPECULATION_S):
@@ -280,7 +277,7 @@ class LiveStream:
                 self._due_at[step.segment_id] = asyncio.get_running_loop().time()
             hypothesis = self._without_noise(await self._recognise_final(work), step)
             if wants_words and hypothesis.text and self._context.engine.aligns(hypothesis.language):
-                self._to_align[step.segment_id] = step.audio
+                self._details.align(step.segment_id, step.audio)
         else:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_PARTIAL, PARTIAL_TIMEOUT_S)
             hypothesis = self._without_noise(hypothesis, step)
@@ -292,19 +289,6 @@ class LiveStream:
             return await self._ticket.recognize(work, Priority.LIVE_FINAL)
         async with self._finals_in_order:
             return await self._ticket.recognize(work, Priority.LIVE_FINAL)
-
-    async def _aligned(self, final: Final, audio: Audio) -> Final:
-        """`final` with word times on the stream's clock; unchanged if the aligner finds none."""
-        text = Hypothesis(final.text, final.language, scores=final.scores)
-        timed = await with_words(self._ticket, text, audio, Priority.LIVE_FINAL, ALIGNMENT_TIMEOUT_S)
-        if not timed.words:
-            return final
-        start_s, end_s = final.start_s, final.end_s
-        words = (
-            replace(word, start_s=min(start_s + word.start_s, end_s), end_s=min(start_s + word.end_s, end_s))
-            for word in timed.words
-        )
-        return replace(final, words=tuple(words))
 
     def _forward(self, event: Event, options: LiveOptions) -> None:
         """Forward an event whose turn it is."""
