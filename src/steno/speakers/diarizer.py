@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steno.speakers.embedder import SpeakerEmbedder
+from steno.speakers.speaker_names import letters
 from steno.speakers.speaker_turns import SpeakerTurn, turns_of
 from steno.speakers.voice_clusters import SpeakerCount, centroids_of
-from steno.speakers.voice_windows import WINDOW_S, voiced_regions, windows_of
+from steno.speakers.voice_windows import WHOLE_SHARE, WINDOW_S, voiced_regions, windows_of
 
 if TYPE_CHECKING:
     from steno.types import Audio
-
-WHOLE_SHARE = 0.6
-"""A window with less speech than this has no part in finding the speakers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,14 @@ class Diarization:
 
     turns: tuple[SpeakerTurn, ...]
     names: tuple[str, ...]
+
+    @property
+    def main_speaker(self) -> str | None:
+        """Who speaks most; None without turns."""
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for turn in self.turns:
+            seconds[self.names[turn.speaker]] += turn.end_s - turn.start_s
+        return max(seconds, key=lambda name: seconds[name], default=None)
 
 
 class Diarizer:
@@ -84,10 +91,5 @@ def _names(
             speaker, voice = (int(n) for n in np.unravel_index(likeness.argmax(), likeness.shape))
             names[speaker] = list(known)[voice]
             likeness[speaker, :] = likeness[:, voice] = -1.0
-    letters = (letter for letter in _letters() if letter not in known)
-    return tuple(names.get(n) or next(letters) for n in range(len(centroids)))
-
-
-def _letters() -> Sequence[str]:
-    alphabet = [chr(ord("A") + n) for n in range(26)]
-    return [*alphabet, *(first + second for first in alphabet for second in alphabet)]
+    free = (letter for letter in letters() if letter not in known)
+    return tuple(names.get(n) or next(free) for n in range(len(centroids)))
