@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.notices import SpeakersChanged
 from steno.streaming.events import AssumedSilence, AudioProgress, Event, Final, Partial, SpeechEnded, SpeechStarted
 
 Completion: TypeAlias = Coroutine[Any, Any, Final]
@@ -17,7 +18,7 @@ Completion: TypeAlias = Coroutine[Any, Any, Final]
 
 @dataclass(slots=True, eq=False)
 class _Held:
-    event: Event
+    event: Event | SpeakersChanged
     options: LiveOptions
     completing: asyncio.Task[Final] | None = None
 
@@ -35,7 +36,7 @@ class HeldEvents:
         forward: takes each event with its options.
     """
 
-    def __init__(self, forward: Callable[[Event, LiveOptions], None]) -> None:
+    def __init__(self, forward: Callable[[Event | SpeakersChanged, LiveOptions], None]) -> None:
         self._forward = forward
         self._held: deque[_Held] = deque()
 
@@ -44,7 +45,7 @@ class HeldEvents:
         """Number of held events."""
         return len(self._held)
 
-    def take(self, event: Event, options: LiveOptions, completion: Completion | None = None) -> None:
+    def take(self, event: Event | SpeakersChanged, options: LiveOptions, completion: Completion | None = None) -> None:
         """Forward `event` in order; a final once its `completion` has ended."""
         overtakes = isinstance(event, SpeechStarted | SpeechEnded)
         if overtakes or (completion is None and not self._held):
@@ -81,7 +82,7 @@ class HeldEvents:
             is_complete = completing is not None and not completing.cancelled() and completing.exception() is None
             self._forward(completing.result() if completing is not None and is_complete else held.event, held.options)
 
-    def _drop_older(self, kind: type[Event]) -> None:
+    def _drop_older(self, kind: type[Partial | AudioProgress | AssumedSilence]) -> None:
         """Drop the held event of the kind that a newer one replaces. Events before the last held final stay."""
         for held in reversed(self._held):
             if isinstance(held.event, Final):

@@ -3,6 +3,7 @@
     bytes → Intake (decode, resample) → Session (sans-IO) → VadStage (VAD, batched over all streams) → Session
     Session → steps → engine → hypotheses → Session → events → Outbox
     Session → pauses → TurnStage (turn detection, if asked for) → Session
+    frames, probabilities → SpeakerStage (speakers, if asked for) → finals
 
 Feeding is back-pressured while recognition is far behind or the events are not read, so that memory stays bounded.
 """
@@ -10,7 +11,7 @@ Feeding is back-pressured while recognition is far behind or the events are not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of, turns_of
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.model_loading import until_loaded
-from steno.pipelines.live.notices import Failed
+from steno.pipelines.live.notices import Failed, SpeakersChanged
 from steno.pipelines.live.outbox import Outbox
 from steno.pipelines.live.silence_watch import SilenceWatch
 from steno.pipelines.live.step_tasks import StepTasks
@@ -70,7 +71,7 @@ class LiveStream:
         self._vad_stream = context.vad_stage.open_stream()
         self.outbox = Outbox()
         self._finals = Finals(self._emit, context.style, context.translator)
-        self._details = FinalDetails(ticket)
+        self._details = FinalDetails(ticket, context.speaker_stage, self._change_speakers)
         self._held = HeldEvents(self._forward)
         self._due_at: dict[int, float] = {}
         """Event loop time at which a segment's final was due."""
@@ -157,6 +158,7 @@ class LiveStream:
             await self._steps.aclose()
             self._vad_stream.close()
             await self._held.aclose()
+            await self._details.aclose()
             await self._finals.aclose()
             await self._intake.aclose()
         finally:
@@ -169,7 +171,10 @@ class LiveStream:
         while self._is_far_behind:
             await self._wait_for_progress()
         frames = self._session.feed(audio)
-        self._take(self._session.observe(*await self._vad_stream.detect(frames)))
+        probabilities, levels = await self._vad_stream.detect(frames)
+        if self._details.hears_speakers:
+            await self._details.hear(frames, probabilities, self._session.framed)
+        self._take(self._session.observe(probabilities, levels))
         while (pause := self._session.pause) is not None:
             threshold = self._turns.threshold
             probability = await self._context.turn_stage.judge(pause.audio, threshold)
@@ -199,7 +204,7 @@ class LiveStream:
         waiting = self._session.waiting + self._held.waiting + self._finals.waiting
         return self._session.behind_s > MAX_BEHIND_S or waiting > MAX_WAITING
 
-    def _emit(self, event: Event) -> None:
+    def _emit(self, event: Event | SpeakersChanged) -> None:
         self.outbox.put(event)
         self._progress.set()
 
@@ -209,7 +214,7 @@ class LiveStream:
             completion: Completion | None = None
             if isinstance(event, Final):
                 self.finals += 1
-                completion = self._details.completion(event)
+                completion = self._details.completion(event, self._options)
                 self._steps.release_ended(event.segment_id)
             elif isinstance(event, SpeechEnded):
                 self._due_at[event.segment_id] = asyncio.get_running_loop().time()
@@ -290,14 +295,20 @@ class LiveStream:
         async with self._finals_in_order:
             return await self._ticket.recognize(work, Priority.LIVE_FINAL)
 
-    def _forward(self, event: Event, options: LiveOptions) -> None:
+    def _forward(self, event: Event | SpeakersChanged, options: LiveOptions) -> None:
         """Forward an event whose turn it is."""
         if isinstance(event, Final):
             self._measure_final(event)
             self._finals.take(event, options)
+        elif isinstance(event, SpeakersChanged):
+            self._finals.take_after(event)
         else:
             self.outbox.put(event)
         self._progress.set()
+
+    def _change_speakers(self, speakers: Mapping[int, str]) -> None:
+        if self._options.speaker_updates:
+            self._held.take(SpeakersChanged(speakers), self._options)
 
     def _without_noise(self, hypothesis: Hypothesis, step: StepRequest) -> Hypothesis:
         if step.stable:
@@ -311,6 +322,7 @@ class LiveStream:
     def _prepare(self) -> None:
         """Start loading what the options need, and decide how turns end. After each change of the options."""
         self._turns = turns_of(self._options, self._context.settings)
+        self._details.prepare(self._options, self._context.settings.segmenter.threshold)
         if self._turns.detection == "smart":
             self._context.turn_stage.prepare()
         if self._wants_words and self._context.engine.aligns(self._options.language):
