@@ -34,6 +34,8 @@ MAX_PENDING_S = 3.0
 STALL_S = 2.0
 """A client that has waited so long without progress waits no more: audio is left out until there is some."""
 
+RELOAD_S = 10.0
+"""An embedder that could not be loaded is tried again after so long."""
 MAX_QUESTIONS = 64
 """Finals of a stream that wait; the speakers of further ones are not told apart."""
 
@@ -80,6 +82,8 @@ class SpeakerStage:
         size = max(1, (os.cpu_count() or 1) // 2)
         self.threads = threads or ThreadPoolExecutor(size, thread_name_prefix="live speakers")
         self._loading: asyncio.Future[SpeakerEmbedder] | None = None
+        self._loaded_at = 0.0
+        """Event loop time at which loading began."""
 
     def open_stream(
         self, count: SpeakerCount, offset_s: float, on_changes: Callable[[Mapping[int, str]], None]
@@ -108,8 +112,11 @@ class SpeakerStage:
         self.threads.shutdown(wait=False, cancel_futures=True)
 
     def _start_loading(self) -> asyncio.Future[SpeakerEmbedder]:
-        if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
-            self._loading = asyncio.get_running_loop().run_in_executor(self.threads, self._prepared)
+        loop = asyncio.get_running_loop()
+        has_failed = self._loading is not None and self._loading.done() and self._loading.exception() is not None
+        if self._loading is None or (has_failed and loop.time() >= self._loaded_at + RELOAD_S):
+            self._loaded_at = loop.time()
+            self._loading = loop.run_in_executor(self.threads, self._prepared)
             self._loading.add_done_callback(_report_failure)
         return self._loading
 
