@@ -101,7 +101,9 @@ def test_silence_and_a_blip_have_no_speaker() -> None:
 def voices(*similarities: float, seed: int = 0) -> list[NDArray[np.float32]]:
     """Unit vectors with these cosines to the first."""
     first, *others = np.linalg.qr(np.random.default_rng(seed).normal(size=(256, len(similarities) + 1)))[0].T
-    mixed = [cosine * first + np.sqrt(1 - cosine**2) * other for cosine, other in zip(similarities, others, strict=True)]
+    mixed = [
+        cosine * first + np.sqrt(1 - cosine**2) * other for cosine, other in zip(similarities, others, strict=True)
+    ]
     return [np.float32(first), *(np.float32(each) for each in mixed)]
 
 

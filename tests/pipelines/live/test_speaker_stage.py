@@ -7,7 +7,6 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from steno.pipelines.live.speaker_stage import (
     RELOAD_S,
     STALL_S,
     TIMEOUT_S,
+    RunInThread,
     SpeakerStage,
     SpeakerStream,
 )
@@ -76,23 +76,27 @@ class Outcomes(list[str]):
         self.append(outcome)
 
 
-class Later(AtOnce):
-    """In virtual time: what it runs has its result after `seconds`."""
+def after(seconds: float) -> RunInThread:
+    """In virtual time: a call takes so long."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    async def call_later(call: Callable[[], Any]) -> Any:
+        await asyncio.sleep(seconds)
+        return call()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done, later = super().submit(fn, *args, **kwargs), Future[Any]()
-        asyncio.get_running_loop().call_later(self.seconds, lambda: later.set_result(done.result()))
-        return later
+    return call_later
+
+
+AT_ONCE = after(0.0)
 
 
 @asynccontextmanager
-async def diarizing(threads: Executor, voice: Voice, options: LiveOptions = DIARIZE) -> Any:
+async def diarizing(run_in_thread: RunInThread, voice: Voice, options: LiveOptions = DIARIZE) -> Any:
     outcomes = Outcomes()
     async with offline_engine(OfflineBackend(rtf=0.05)) as engine:
-        vad, speakers = VadStage(load=LoudnessVad, thread=AtOnce()), SpeakerStage(outcomes, lambda: voice, threads)
+        vad, speakers = (
+            VadStage(load=LoudnessVad, thread=AtOnce()),
+            SpeakerStage(outcomes, lambda: voice, run_in_thread),
+        )
         service = LiveService(LiveContext(engine, vad, LiveSettings(), CueStyle(), speaker_stage=speakers))
         async with service.open("a", service.check(options)) as stream:
             listener = Listener(stream)
@@ -104,8 +108,8 @@ def finals_of(listener: Listener) -> list[tuple[float, Final]]:
     return [(at, event) for at, event in listener.heard if isinstance(event, Final)]
 
 
-async def talk(threads: Executor, voice: Voice, options: LiveOptions = DIARIZE) -> tuple[Listener, Outcomes]:
-    async with diarizing(threads, voice, options) as (stream, listener, outcomes):
+async def talk(run_in_thread: RunInThread, voice: Voice, options: LiveOptions = DIARIZE) -> tuple[Listener, Outcomes]:
+    async with diarizing(run_in_thread, voice, options) as (stream, listener, outcomes):
         await speak(stream, TALK)
         await stream.finish()
         await asyncio.sleep(3)
@@ -114,7 +118,7 @@ async def talk(threads: Executor, voice: Voice, options: LiveOptions = DIARIZE) 
 
 def test_finals_and_their_words_have_speakers() -> None:
     async def main() -> None:
-        listener, outcomes = await talk(AtOnce(), Voice())
+        listener, outcomes = await talk(AT_ONCE, Voice())
         assert [final.speaker for final in listener.finals] == ["A", "A"]
         assert {word.speaker for final in listener.finals for word in final.words} == {"A"}
         assert outcomes == ["labelled", "labelled"]
@@ -125,7 +129,7 @@ def test_finals_and_their_words_have_speakers() -> None:
 def test_streams_that_do_not_ask_load_nothing() -> None:
     async def main() -> None:
         voice = Voice()
-        listener, outcomes = await talk(AtOnce(), voice, LiveOptions(words=True))
+        listener, outcomes = await talk(AT_ONCE, voice, LiveOptions(words=True))
         assert [final.speaker for final in listener.finals] == [None, None]
         assert (voice.calls, outcomes) == (0, [])
 
@@ -136,9 +140,9 @@ def test_streams_that_do_not_ask_load_nothing() -> None:
 def test_a_late_embedder_costs_a_second_and_no_text_and_the_label_follows(words: bool) -> None:
     async def main() -> None:
         options = LiveOptions(diarize=True, words=words, speaker_updates=True)
-        prompt, _ = await talk(AtOnce(), Voice(), options)
+        prompt, _ = await talk(AT_ONCE, Voice(), options)
         began = now()
-        late, outcomes = await talk(Later(1.4), Voice(), options)
+        late, outcomes = await talk(after(1.4), Voice(), options)
         assert outcomes == ["late", "late"]
         assert [final.text for final in late.finals] == [final.text for final in prompt.finals]
         assert [final.speaker for final in late.finals] == [None, None]
@@ -155,7 +159,7 @@ def test_a_late_embedder_costs_a_second_and_no_text_and_the_label_follows(words:
 
 def test_updates_come_only_to_those_who_ask() -> None:
     async def main() -> None:
-        late, _ = await talk(Later(1.4), Voice(), LiveOptions(diarize=True))
+        late, _ = await talk(after(1.4), Voice(), LiveOptions(diarize=True))
         assert not [event for _, event in late.heard if isinstance(event, SpeakersChanged)]
 
     run(main())
@@ -163,7 +167,7 @@ def test_updates_come_only_to_those_who_ask() -> None:
 
 def test_a_failing_embedder_costs_the_labels_and_nothing_else(logs: list[str]) -> None:
     async def main() -> None:
-        listener, outcomes = await talk(AtOnce(), Voice(error=ValueError("broken")))
+        listener, outcomes = await talk(AT_ONCE, Voice(error=ValueError("broken")))
         assert [final.text for final in listener.finals] == ["w0 w1 w2 w3 w4 w5 w6"] * 2
         assert [final.speaker for final in listener.finals] == [None, None]
         assert outcomes == ["failed", "failed"]
@@ -203,7 +207,7 @@ def test_a_network_that_could_not_be_loaded_is_loaded_again_after_a_while() -> N
             return Voice()
 
         outcomes = Outcomes()
-        stream = opened(SpeakerStage(outcomes, load, AtOnce()))
+        stream = opened(SpeakerStage(outcomes, load, AT_ONCE))
         assert await stream.label(0, 0.0, 1.0) is None
         await asyncio.sleep(RELOAD_S)
         await stream.hear(*voiced(2.0))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from loguru import logger
@@ -39,6 +40,7 @@ RELOAD_S = 10.0
 MAX_QUESTIONS = 64
 """Finals of a stream that wait; the speakers of further ones are not told apart."""
 
+RunInThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 SpeakerOutcome: TypeAlias = Literal["labelled", "unknown", "late", "failed"]
 
 
@@ -68,20 +70,21 @@ class SpeakerStage:
 
     Args:
         load: makes the embedder, in a thread.
-        threads: run it; by default one for each two cores. Tests in virtual time replace them.
+        run_in_thread: runs a call; by default in one of as many threads as half the cores. Tests in virtual time
+            replace it.
     """
 
     def __init__(
         self,
         telemetry: SpeakerTelemetry | None = None,
         load: Callable[[], SpeakerEmbedder] | None = None,
-        threads: Executor | None = None,
+        run_in_thread: RunInThread | None = None,
     ) -> None:
         self.telemetry = telemetry
         self._load = load or _load
-        size = max(1, (os.cpu_count() or 1) // 2)
-        self.threads = threads or ThreadPoolExecutor(size, thread_name_prefix="live speakers")
-        self._loading: asyncio.Future[SpeakerEmbedder] | None = None
+        self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="live speakers")
+        self.run_in_thread = run_in_thread or self._run_in_thread
+        self._loading: asyncio.Task[SpeakerEmbedder] | None = None
         self._loaded_at = 0.0
         """Event loop time at which loading began."""
 
@@ -109,16 +112,25 @@ class SpeakerStage:
 
     async def aclose(self) -> None:
         """End the threads, without waiting for what they do."""
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        if self._loading is not None:
+            self._loading.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _start_loading(self) -> asyncio.Future[SpeakerEmbedder]:
+    async def _run_in_thread(self, call: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    def _start_loading(self) -> asyncio.Task[SpeakerEmbedder]:
         loop = asyncio.get_running_loop()
         has_failed = self._loading is not None and self._loading.done() and self._loading.exception() is not None
         if self._loading is None or (has_failed and loop.time() >= self._loaded_at + RELOAD_S):
             self._loaded_at = loop.time()
-            self._loading = loop.run_in_executor(self.threads, self._prepared)
+            self._loading = asyncio.create_task(self._load_in_thread(), name="load speaker embedder")
             self._loading.add_done_callback(_report_failure)
         return self._loading
+
+    async def _load_in_thread(self) -> SpeakerEmbedder:
+        embedder: SpeakerEmbedder = await self.run_in_thread(self._prepared)
+        return embedder
 
     def _prepared(self) -> SpeakerEmbedder:
         """The embedder. What clustering imports takes 0.3 s, in which the first final would be late."""
@@ -233,8 +245,7 @@ class SpeakerStream:
 
     async def _turn(self, heard: list[_Heard], question: _Question | None) -> None:
         embedder = await self._stage.embedder()
-        loop = asyncio.get_running_loop()
-        found, changes = await loop.run_in_executor(self._stage.threads, self._run, embedder, heard, question)
+        found, changes = await self._stage.run_in_thread(partial(self._run, embedder, heard, question))
         if question is None or question.answer is None or found is None:
             return
         if not question.answer.done():
@@ -263,7 +274,7 @@ class SpeakerStream:
         return found, self._diarizer.changes()
 
 
-def _report_failure(loading: asyncio.Future[SpeakerEmbedder]) -> None:
+def _report_failure(loading: asyncio.Task[SpeakerEmbedder]) -> None:
     if not loading.cancelled() and (error := loading.exception()) is not None:
         logger.opt(exception=error).error("the speaker embedder could not be loaded: {}", error)
 
