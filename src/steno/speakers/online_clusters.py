@@ -29,6 +29,10 @@ MAX_TOLD = 256
 """Segments whose label may change."""
 NUMBER_AFTER_S = 30.0
 """Speech for each speaker that a stream is said to have, before that many are looked for: before, fewer may speak."""
+LEAST_STREAM_SPEECH_S = 0.75
+"""What a new voice says at least at the start of a stream, two windows; after half a minute it is as in a recording.
+Labels are told early here: with the 1.5 s of recordings, the first turns of two speakers got one (`benchmarks.speakers`,
+voices of `--tune`: error of short conversations 0.014 with 1.5 s, 0.009 with 0.75)."""
 CLEAR_SHARE = 0.8
 """Share of a segment's windows that must have another voice before its label is said to change."""
 UNTOLD = -1
@@ -84,7 +88,9 @@ class OnlineClusters:
         vectors = self._vectors.astype(np.float32)
         least, most = self._count.least, self._count.most
         count = SpeakerCount(least if self._speech_s >= NUMBER_AFTER_S * least else 1, most)
-        self.centroids = centroids_of(vectors, self._is_whole, self._speech_s, count, self._thresholds)
+        self.centroids = centroids_of(
+            vectors, self._is_whole, self._speech_s, count, self._thresholds, LEAST_STREAM_SPEECH_S
+        )
         self._voices = self._matched((vectors @ self.centroids.T).argmax(axis=1))
 
     def tell(self, segment_id: int, start_s: float, end_s: float) -> None:
