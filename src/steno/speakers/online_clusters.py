@@ -31,8 +31,8 @@ NUMBER_AFTER_S = 30.0
 """Speech for each speaker that a stream is said to have, before that many are looked for: before, fewer may speak."""
 LEAST_STREAM_SPEECH_S = 0.75
 """What a new voice says at least at the start of a stream, two windows; after half a minute it is as in a recording.
-Labels are told early here: with the 1.5 s of recordings, the first turns of two speakers got one (`benchmarks.speakers`,
-voices of `--tune`: error of short conversations 0.014 with 1.5 s, 0.009 with 0.75)."""
+Labels are told early here: with the 1.5 s of recordings, the first turns of two speakers got one label. Chosen on the
+voices of `benchmarks.speakers --tune`."""
 CLEAR_SHARE = 0.8
 """Share of a segment's windows that must have another voice before its label is said to change."""
 UNTOLD = -1

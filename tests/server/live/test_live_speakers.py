@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 import time
 from collections.abc import Iterator
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import openai
 import pytest
 import soxr
@@ -17,10 +19,11 @@ import websockets
 
 from deepgram_clients import SdkConversation, client_of, saying
 from recordings import conversation
-from running import RunningServer, until
+from running import PATIENCE_S, RunningServer, until
+from server.live.test_asyncapi import MESSAGES
 from steno.audio.pcm import PcmDecoder, to_s16le
 from steno.client import Client, Final, SpeakersChanged
-from talking import BYTES_PER_S, said, talk
+from talking import BYTES_PER_S, Talk, said, talk
 
 SEGMENT = "conversation.item.input_audio_transcription.segment"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
@@ -60,6 +63,56 @@ async def test_speakers_need_no_words_and_change_no_text(server: RunningServer, 
     assert [final.get("speaker") for final in told.finals if final["text"]] == ["A", "B", "A"]
     assert [{**final, "speaker": 0} for final in told.finals] == [{**final, "speaker": 0} for final in plain.finals]
     assert not any("speaker" in final for final in plain.finals)
+
+
+@pytest.fixture(scope="module")
+def interjection(fixtures: Path) -> tuple[bytes, bytes]:
+    """A woman and a word of a man, which is too short to know a new voice by; and more of him."""
+    silence = bytes(BYTES_PER_S)
+    woman, man = (conversation(fixtures, name)[44:] for name in ("weather", "market"))
+    return woman + silence + man[: round(0.8 * BYTES_PER_S)] + silence, man + silence
+
+
+async def test_a_label_that_turns_out_to_be_another_is_told_apart_from_finals(
+    server: RunningServer, interjection: tuple[bytes, bytes]
+) -> None:
+    async def conversation(**query: str) -> Talk:
+        async with talk(server, diarize="true", **query) as session:
+            await session.say(interjection[0])
+            await session.next(is_final=True, segment_id=1)
+            await session.say(interjection[1])
+            await session.close()
+        return session
+
+    told = await conversation(speaker_updates="true")
+    assert [final["speaker"] for final in told.finals if final["text"]] == ["A", "A", "B"]
+    (update,) = [message for message in told.messages if message.get("status") == "speakers"]
+    assert update == {"status": "speakers", "segments": [{"segment_id": 1, "speaker": "B"}]}
+    assert told.messages.index(update) > told.messages.index(told.finals[-1])
+    check = jsonschema.Draft202012Validator(MESSAGES["speakers"]["payload"])
+    assert check.is_valid(update)
+    plain = await conversation()
+    assert plain.finals == told.finals
+    assert not any(message.get("status") == "speakers" for message in plain.messages)
+
+
+def test_the_client_gets_updates_that_it_asks_for(server: RunningServer, interjection: tuple[bytes, bytes]) -> None:
+    goes_on = threading.Event()
+
+    def audio() -> Iterator[bytes]:
+        yield interjection[0]
+        assert goes_on.wait(PATIENCE_S)
+        yield interjection[1]
+
+    events = []
+    with Client(server.url) as client:
+        for event in client.stream(audio(), diarize=True, speaker_updates=True):
+            events.append(event)
+            if isinstance(event, Final) and event.segment_id == 1:
+                goes_on.set()
+    finals = [event for event in events if isinstance(event, Final) and event.text]
+    assert [final.speaker for final in finals] == ["A", "A", "B"]
+    assert [event.speakers for event in events if isinstance(event, SpeakersChanged)] == [{finals[1].segment_id: "B"}]
 
 
 async def test_at_most_so_many_speakers_are_told_apart(server: RunningServer, speech: bytes) -> None:
