@@ -10,10 +10,17 @@ alone: what it misses there is not counted. flite says when its words are spoken
 
 `--rttm` has real conversations: RTTM files, each beside the recordings that it names. pyannote.audio's sources on
 PyPI (`tests/data`, `src/pyannote/audio/sample`) has a telephone call and far-field meetings (AMI), of 30 s each.
+
+`live_…` and `der_live…`: the same conversations as live streams, through the real stages with a recogniser that takes
+no time, faster than real time, as their finals tell it (`conversing.live_diarization`). `live_over_offline` is
+`der_live` divided by `der`; `live_labels_changed` counts segments whose label is not that of their only final,
+`live_updates` is the share of segments that were told anew in a separate message, and `der_live_revised` the error with
+these.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 import statistics
 import time
@@ -27,6 +34,7 @@ from numpy.typing import NDArray
 from pyannote.database.util import load_rttm
 
 from benchmarks.conversing.conversations import Conversation, conversation
+from benchmarks.conversing.live_diarization import live_diarization
 from benchmarks.conversing.scoring import Score, compared, score
 from benchmarks.conversing.voices import (
     TWO_IN_ONE,
@@ -45,7 +53,14 @@ from steno.speakers.diarizer import Diarization, Diarizer
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.types import SAMPLE_RATE
 
-TARGETS = {"der_2": 0.08, "der_4": 0.15, "rtf": 0.1, "wrong_count": 0.1}
+TARGETS = {
+    "der_2": 0.08,
+    "der_4": 0.15,
+    "rtf": 0.1,
+    "wrong_count": 0.1,
+    "live_over_offline": 1.5,
+    "live_labels_changed": 0.0,
+}
 NUMBERS = (1, *[2] * 8, *[3] * 4, *[4] * 8, *[5] * 3, *[6] * 3)
 QUICK_NUMBERS = (2, 2, 4)
 LENGTHS_S = (60.0, 120.0, 240.0)
@@ -62,10 +77,13 @@ def main() -> None:
     measured: defaultdict[str, list[float]] = defaultdict(list)
     numbers, lengths_s = (QUICK_NUMBERS, LENGTHS_S[:1]) if options.quick else (NUMBERS, LENGTHS_S)
     for made in _conversations(voices, numbers, lengths_s, options.seed):
-        for name, value in _measure(made, embedder).items():
+        offline = _measure(made, embedder)
+        for name, value in {**offline, **_measure_live(made, embedder)}.items():
             measured[name].append(value)
     for name, values in sorted(measured.items()):
         report.add(name, statistics.mean(values))  # a median would hide the conversations that go wrong
+    if error := statistics.mean(measured["der"]):
+        report.add("live_over_offline", statistics.mean(measured["der_live"]) / error)
     if not options.tune:
         _real_pair(embedder, report)
     if options.rttm is not None:
@@ -113,6 +131,26 @@ def _measure(made: Conversation, embedder: CampplusEmbedder) -> dict[str, float]
         "der_number_known": told.error,
         "right_words": reached.right_words,
         "wrong_count": float(reached.found != made.speakers),
+    }
+
+
+def _measure_live(made: Conversation, embedder: CampplusEmbedder) -> dict[str, float]:
+    live = asyncio.run(live_diarization(made, embedder, None))
+    told = asyncio.run(live_diarization(made, embedder, made.speakers))
+    reached = score(made, live.told())
+    print("live: ", end="")
+    _show(made, reached)
+    return {
+        f"der_live_{made.speakers}": reached.error,
+        "der_live": reached.error,
+        "der_live_number_known": score(made, told.told()).error,
+        "der_live_revised": score(made, live.revised()).error,
+        "live_right_words": reached.right_words,
+        "live_wrong_count": float(reached.found != made.speakers),
+        "live_labels_changed": float(live.changed + told.changed),
+        "live_updates": len(live.updates) / len(live.finals),
+        "live_late": live.late / len(live.finals),
+        "live_wait_ms": 1000 * statistics.mean(live.waits_s),
     }
 
 

@@ -41,6 +41,7 @@ SAME_ROLE_IN_SIBLINGS = {
 SAME_MEANING = {
     "Final": "an event of the session, and the client's form of it",
     "Partial": "an event of the session, and the client's form of it",
+    "SpeakersChanged": "an event of the live stream, and the client's form of it",
 }
 """Classes that may share a name."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
@@ -21,13 +22,14 @@ from steno.engine.telemetry import Telemetry
 from steno.errors import SettingsError
 from steno.pipelines.live.live_context import LiveContext, LiveSettings, LiveTelemetry
 from steno.pipelines.live.service import LiveService
+from steno.pipelines.live.speaker_stage import SpeakerStage, SpeakerTelemetry
 from steno.pipelines.live.turn_options import TurnSettings
 from steno.pipelines.live.turn_stage import TurnStage, TurnTelemetry
 from steno.pipelines.live.vad_stage import VadStage, VadTelemetry
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
 from steno.pipelines.speaker_model import SpeakerModel
 from steno.settings import Settings
-from steno.speakers.embedder_choice import check_speaker_model
+from steno.speakers.embedder_choice import check_speaker_model, load_embedder
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
@@ -60,8 +62,8 @@ DECODERS_PER_CORE, LEAST_DECODERS = 4, 8
 """More than one decoder per core, because a decoder mostly waits for its recording's recognition."""
 
 
-class StreamTelemetry(LiveTelemetry, VadTelemetry, TurnTelemetry, Protocol):
-    """Telemetry of live streams, their VAD and their turn detection."""
+class StreamTelemetry(LiveTelemetry, VadTelemetry, TurnTelemetry, SpeakerTelemetry, Protocol):
+    """Telemetry of live streams, their VAD, their turn detection and their speakers."""
 
 
 def engine_of(settings: Settings, telemetry: Telemetry | None = None) -> Engine:
@@ -222,8 +224,12 @@ def live_of(
     decoders = DecoderPool(
         _front_share(settings, settings.max_live_decoders), _decoder_limits_of(settings, LIVE_NICENESS)
     )
+    check_speaker_model(settings.speaker_model_id)
+    speakers = SpeakerStage(telemetry, partial(load_embedder, settings.speaker_model_id))
     stages = VadStage(telemetry), TurnStage(telemetry)
-    return LiveService(LiveContext(engine, stages[0], live, style, translator, telemetry, decoders, stages[1]))
+    return LiveService(
+        LiveContext(engine, stages[0], live, style, translator, telemetry, decoders, stages[1], speakers)
+    )
 
 
 def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:

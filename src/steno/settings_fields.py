@@ -30,6 +30,7 @@ Group: TypeAlias = Literal[
 DEFAULT_ALIASES = (
     "whisper-1",
     "gpt-4o-transcribe",
+    "gpt-4o-transcribe-diarize",
     "gpt-4o-mini-transcribe",
     "gpt-transcribe",
     "gpt-live-transcribe",

@@ -1,4 +1,4 @@
-"""`steno transcribe --diarize`, in this process and on a server."""
+"""`steno transcribe --diarize` and `steno live --diarize`, in this process and on a server."""
 
 from __future__ import annotations
 
@@ -60,6 +60,27 @@ def test_a_server_tells_them_to_the_command_and_to_the_client(conversation: Path
         with Client(server.url) as client:
             transcript = client.transcribe(conversation, diarize=True, max_speakers=1)
     assert {word.speaker for word in transcript.words} == {segment.speaker for segment in transcript.segments} == {"A"}
+
+
+def test_live_lines_begin_with_their_speaker_and_json_has_it(conversation: Path) -> None:
+    ended = run_command("live", conversation, "--fast", "--diarize", "--max-speakers", "2", environment=ENVIRONMENT)
+    assert ended.returncode == 0, ended.stderr
+    assert runs([line[:3] for line in ended.stdout.splitlines()]) == ["A: ", "B: ", "A: "]
+    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
+        options = ("--url", server.url, "--fast", "--diarize", "--json", "--words")
+        told = run_command("live", conversation, *options, environment=ENVIRONMENT).stdout.splitlines()
+    finals = [message for message in map(json.loads, told) if message["is_final"] and message["text"]]
+    assert runs([final["speaker"] for final in finals]) == ["A", "B", "A"]
+    assert runs([word["speaker"] for final in finals for word in final["words"]]) == ["A", "B", "A"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--num-speakers", "2"), ("--diarize", "--num-speakers", "2", "--max-speakers", "3")]
+)
+def test_live_options_that_contradict_each_other_are_refused(fixtures: Path, options: tuple[str, ...]) -> None:
+    ended = run_command("live", fixtures / "letter.flac", *options, environment=ENVIRONMENT)
+    assert ended.returncode == 2
+    assert "speakers" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from steno.client.exceptions import ConnectionLostError, ServerError
-from steno.client.messages import Final, Partial
+from steno.client.messages import Final, Partial, SpeakersChanged
 from steno.client.replay_buffer import KEPT_S, STEP_S, ReplayBuffer
 from steno.client.stream_options import StreamOptions
 from steno.errors import BackendError, DrainingError
@@ -52,6 +52,25 @@ def test_a_connection_begins_where_the_last_final_ended_and_says_so() -> None:
     query = parse_qs(buffer.begin_connection())
     assert query["offset_s"] == ["104.5"]
     assert resent(buffer) == 5.5
+
+
+def test_speakers_of_another_connection_never_get_a_name_that_is_taken() -> None:
+    buffer = buffer_with(10)
+    word = {"word": "a", "start_s": 0, "end_s": 1, "confidence": None}
+
+    def told(segment_id: int, speaker: str | None, *words: str) -> tuple[str | None, list[str | None]]:
+        message = final(segment_id, 0, 1, speaker=speaker, words=[{**word, "speaker": each} for each in words])
+        event = buffer.handle(message, now=0)
+        assert isinstance(event, Final)
+        return event.speaker, [each.speaker for each in event.words]
+
+    assert told(0, "A", "A") == ("A", ["A"])
+    assert told(1, "B", "B", "A") == ("B", ["B", "A"])
+    assert told(2, None) == (None, [])
+    buffer.begin_connection()
+    assert told(0, "A", "A", "B") == ("C", ["C", "D"])
+    changed = {"status": "speakers", "segments": [{"segment_id": 0, "speaker": "B"}]}
+    assert buffer.handle(changed, now=0) == SpeakersChanged({3: "D"})
 
 
 def test_ids_go_on_and_a_segment_that_was_under_way_keeps_its_own() -> None:

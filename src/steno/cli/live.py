@@ -20,10 +20,11 @@ from steno.cli.live_captions import CaptionFile
 from steno.cli.live_request import LiveRequest
 from steno.cli.live_view import View, clock_of, view_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
+from steno.cli.options import SPEAKER_COUNT, SpeakerRequest
 from steno.errors import StenoError
 
 if TYPE_CHECKING:
-    from steno.client import Event
+    from steno.client import SegmentEvent
     from steno.settings import Settings
 
 ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4")
@@ -43,6 +44,9 @@ ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4")
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print partials and finals, one JSON object per line.")
 @click.option("--words", is_flag=True, help="With --json: finals include word times.")
+@click.option("--diarize", is_flag=True, help="Tell the speakers apart: each line has its speaker; not in subtitles.")
+@click.option("--num-speakers", type=SPEAKER_COUNT, help="How many speakers there are, if that is known.")
+@click.option("--max-speakers", type=SPEAKER_COUNT, help="At most so many speakers.")
 @click.option(
     "--turn-detection", type=click.Choice(["silence", "smart"]),
     help="What ends an utterance: silence, or a judgement of pauses. Default: TURN_DETECTION, or the server's.",
@@ -74,6 +78,9 @@ def command(
     translate_to: str | None,
     as_json: bool,
     words: bool,
+    diarize: bool,
+    num_speakers: int | None,
+    max_speakers: int | None,
     turn_detection: Literal["silence", "smart"] | None,
     encoding: str,
     sample_rate: int,
@@ -101,8 +108,14 @@ def command(
         raise click.UsageError("--device needs --mic")
     if words and not as_json:
         raise click.UsageError("--words needs --json")
+    if (num_speakers or max_speakers) and not diarize:
+        raise click.UsageError("--num-speakers and --max-speakers need --diarize")
+    if num_speakers and max_speakers:
+        raise click.UsageError("--num-speakers excludes --max-speakers")
     source = _source(file, mic, device, fast, encoding, sample_rate)
-    request = LiveRequest(language, words or bool(srt or vtt), translate_to, url, api_key, turn_detection)
+    speakers = SpeakerRequest(num_speakers, most=max_speakers) if diarize else None
+    wants_words = words or bool(srt or vtt) or diarize
+    request = LiveRequest(language, wants_words, translate_to, url, api_key, turn_detection, speakers)
     config = settings.load()
     with _ends_on_broken_pipe(), ExitStack() as stack:
         files = [
@@ -158,7 +171,7 @@ class _LiveCommand:
         if self._source.in_real_time:
             self._view.note(f"{behind_s:.1f} s behind")
 
-    def _show_event(self, event: Event) -> None:
+    def _show_event(self, event: SegmentEvent) -> None:
         from steno.client import Final
 
         self._view.show(event)

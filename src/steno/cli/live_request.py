@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from steno.cli.options import SpeakerRequest
+
 
 @dataclass(frozen=True, slots=True)
 class LiveRequest:
@@ -18,6 +20,9 @@ class LiveRequest:
     api_key: str | None
     turn_detection: Literal["silence", "smart"] | None = None
     """None = the server's default, or that of `TURN_DETECTION`."""
+
+    speakers: SpeakerRequest | None = None
+    """None = they are not told apart."""
 
     @property
     def servers(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from steno import client, compose
 from steno.pipelines.live.live_options import LiveOptions
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from steno.pipelines.live.notices import LiveEvent, Notice
     from steno.settings import Settings
 
-OnEvent = Callable[[client.Event], None]
+OnEvent = Callable[[client.SegmentEvent], None]
 
 
 async def caption_remotely(
@@ -39,12 +39,25 @@ async def caption_remotely(
                 words=request.words,
                 translate_to=request.translate_to,
                 turn_detection=request.turn_detection,
+                **_speaker_options(request),
                 fallback_urls=fallback_urls,
             )
         ) as events,
     ):
         async for event in events:
-            on_event(event)
+            if not isinstance(event, client.SpeakersChanged):
+                on_event(event)
+
+
+class _SpeakerArguments(TypedDict, total=False):
+    diarize: bool
+    num_speakers: int | None
+    max_speakers: int | None
+
+
+def _speaker_options(request: LiveRequest) -> _SpeakerArguments:
+    asked = request.speakers
+    return {} if asked is None else {"diarize": True, "num_speakers": asked.number, "max_speakers": asked.most}
 
 
 async def caption_locally(
@@ -70,6 +83,7 @@ async def caption_locally(
         words=request.words,
         translate_to=request.translate_to,
         turn_detection=request.turn_detection,
+        **_speaker_options(request),
     )
     try:
         async with aclosing(audio), engine, live.open("live", live.check(options)) as stream:
@@ -110,7 +124,7 @@ async def _feed(stream: LiveStream, audio: AsyncGenerator[bytes, None]) -> None:
         stream.outbox.close()
 
 
-def _event_of(item: LiveEvent | Notice) -> client.Event | None:
+def _event_of(item: LiveEvent | Notice) -> client.SegmentEvent | None:
     match item:
         case Partial():
             return client.Partial(item.segment_id, item.start_s, item.end_s, item.stable, item.draft, item.language)
@@ -126,6 +140,7 @@ def _event_of(item: LiveEvent | Notice) -> client.Event | None:
                 item.translation,
                 item.caption,
                 item.error,
+                item.speaker,
             )
         case _:
             return None
@@ -141,3 +156,5 @@ class _NoTelemetry:
     def vad_ran(self, streams: int, frames: int, busy_s: float) -> None: ...
 
     def turn_judged(self, judgement: str, took_s: float) -> None: ...
+
+    def speakers_labelled(self, outcome: str, waited_s: float) -> None: ...

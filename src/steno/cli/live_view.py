@@ -12,11 +12,11 @@ import click
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from steno.client import Event, Final
+    from steno.client import Final, SegmentEvent
 
 
 class View(AbstractContextManager["View"], Protocol):
-    def show(self, event: Event) -> None: ...
+    def show(self, event: SegmentEvent) -> None: ...
 
     def note(self, text: str) -> None:
         """Show a message about the run."""
@@ -41,7 +41,7 @@ class LineView:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, event: Event) -> None:
+    def show(self, event: SegmentEvent) -> None:
         if line := self._line_of(event):
             click.echo(line)
 
@@ -73,7 +73,7 @@ class ScreenView:
         self._live.update("", refresh=True)
         self._live.stop()
 
-    def show(self, event: Event) -> None:
+    def show(self, event: SegmentEvent) -> None:
         from rich.text import Text
 
         from steno.client import Partial
@@ -84,8 +84,9 @@ class ScreenView:
             self._live.update(text[-max(columns * (rows - 2), columns) :], refresh=True)
             return
         self._live.update("", refresh=True)
-        if event.text:
-            self._print(Text.assemble((clock_of(event.start_s), "dim"), "  ", event.text))
+        for speaker, spoken in _spoken(event):
+            shown = (f"{speaker}: " if speaker else "", "magenta")
+            self._print(Text.assemble((clock_of(event.start_s), "dim"), "  ", shown, spoken))
         if event.translation:
             self._print(Text(f"{' ' * len(clock_of(event.start_s))}  {event.translation}", "cyan"))
 
@@ -108,7 +109,7 @@ def clock_of(seconds: float) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
 
 
-def json_of(event: Event, *, words: bool) -> str:
+def json_of(event: SegmentEvent, *, words: bool) -> str:
     """The event as a message of the server's native dialect."""
     from steno.client import Partial
 
@@ -131,9 +132,16 @@ def _details_of(final: Final, *, words: bool) -> dict[str, Any]:
     details: dict[str, Any] = {"confidence": None if final.confidence is None else round(final.confidence, 4)}
     if words:
         details["words"] = [
-            {"word": word.text, "start_s": round(word.start_s, 4), "end_s": round(word.end_s, 4)}
+            {
+                "word": word.text,
+                "start_s": round(word.start_s, 4),
+                "end_s": round(word.end_s, 4),
+                **({} if word.speaker is None else {"speaker": word.speaker}),
+            }
             for word in final.words
         ]
+    if final.speaker is not None:
+        details["speaker"] = final.speaker
     if final.translation is not None:
         details["translation"] = final.translation
     if final.error is not None:
@@ -141,9 +149,20 @@ def _details_of(final: Final, *, words: bool) -> dict[str, Any]:
     return details
 
 
-def _text_of(event: Event) -> str:
+def _text_of(event: SegmentEvent) -> str:
     from steno.client import Partial
 
     if isinstance(event, Partial) or not event.text:
         return ""
-    return f"{event.text}\n  {event.translation}" if event.translation else event.text
+    text = "\n".join(f"{speaker}: {part}" if speaker else part for speaker, part in _spoken(event))
+    return f"{text}\n  {event.translation}" if event.translation else text
+
+
+def _spoken(final: Final) -> list[tuple[str | None, str]]:
+    """The parts of a final's text with their speakers."""
+    from steno.pipelines.speaker_labels import speaker_runs
+
+    if final.speaker is None:
+        return [(None, final.text)] if final.text else []
+    runs = speaker_runs(final.text, final.words)
+    return [(run.speaker, run.text) for run in runs] or [(final.speaker, final.text)]

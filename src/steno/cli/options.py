@@ -57,6 +57,10 @@ def check_format(name: str) -> str:
     return name
 
 
+SPEAKER_COUNT = click.IntRange(1, 20)
+"""Values of `--num-speakers` and the like."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutputRequest:
     """One file to make: its format, and the target language of its translation, if any."""

@@ -16,7 +16,7 @@ from loguru import logger
 from steno.cli.flame_graph import flame_graph
 from steno.cli.inputs import Recording, recordings_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
-from steno.cli.options import CommaList, SpeakerRequest, TranscribeOptions, check_format
+from steno.cli.options import SPEAKER_COUNT, CommaList, SpeakerRequest, TranscribeOptions, check_format
 from steno.cli.progress import RunProgress
 from steno.cli.render import Renderer
 from steno.cli.sinks import RECORD, FileSink, FolderSink, Sink, TerminalSink
@@ -28,9 +28,6 @@ from steno.stage_times import StageTimes
 if TYPE_CHECKING:
     from steno.captions.speaker_cues import SpeakerLabels
     from steno.pipelines.request_checks import TimingMode
-
-
-SPEAKER_COUNT = click.IntRange(1, 20)
 
 
 def _check_target(name: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from steno.client.aio import AsyncClient
 from steno.client.exceptions import BacklogError, ConnectionLostError, ServerError
 from steno.client.job_status import JobOutput, JobStatus
-from steno.client.messages import Event, Final, Partial
+from steno.client.messages import Event, Final, Partial, SegmentEvent, SpeakersChanged
 from steno.client.stream_options import StreamArguments, StreamOptions
 from steno.client.sync import Client
 from steno.types import Segment, Transcript, Word
@@ -27,7 +27,9 @@ __all__ = [
     "JobStatus",
     "Partial",
     "Segment",
+    "SegmentEvent",
     "ServerError",
+    "SpeakersChanged",
     "StreamArguments",
     "StreamOptions",
     "Transcript",

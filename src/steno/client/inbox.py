@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from steno.client.messages import Event, Partial
+from steno.client.messages import Event, Final, Partial
 
 
 class Inbox:
@@ -21,7 +21,7 @@ class Inbox:
 
     def put(self, event: Event) -> None:
         last = self._events[-1] if self._events else None
-        if isinstance(last, Partial) and last.segment_id == event.segment_id:
+        if isinstance(last, Partial) and isinstance(event, Partial | Final) and last.segment_id == event.segment_id:
             self._events.pop()
         self._events.append(event)
         self._changed.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -50,9 +50,20 @@ class Final:
     """The next cues of a subtitle file, if requested. All captions of a stream, joined, are the file."""
     error: StenoError | None = None
     """Why recognition failed; `text` then is only the stable text."""
+    speaker: str | None = None
+    """Who says most of it, with `diarize`; None if that could not be told in time."""
 
 
-Event: TypeAlias = Partial | Final
+@dataclass(frozen=True, slots=True)
+class SpeakersChanged:
+    """Segments that turn out to have another speaker than their `Final`: labels by segment id."""
+
+    speakers: Mapping[int, str]
+
+
+SegmentEvent: TypeAlias = Partial | Final
+Event: TypeAlias = SegmentEvent | SpeakersChanged
+"""`SpeakersChanged` comes with `speaker_updates` only."""
 
 
 def partial_of(message: Mapping[str, Any], first_id: int) -> Partial:
@@ -67,8 +78,9 @@ def partial_of(message: Mapping[str, Any], first_id: int) -> Partial:
     )
 
 
-def final_of(message: Mapping[str, Any], first_id: int, error: StenoError | None) -> Final:
-    """Parse a server's message; ids are offset by `first_id`."""
+def final_of(message: Mapping[str, Any], first_id: int, error: StenoError | None, name: Callable[[str], str]) -> Final:
+    """Parse a server's message; ids are offset by `first_id`, `name` gives the name of a speaker's label."""
+    speaker = message.get("speaker")
     return Final(
         segment_id=first_id + message["segment_id"],
         start_s=message["start_s"],
@@ -76,12 +88,22 @@ def final_of(message: Mapping[str, Any], first_id: int, error: StenoError | None
         text=message["text"],
         language=message.get("language"),
         confidence=message.get("confidence"),
-        words=tuple(_word(word) for word in message.get("words") or ()),
+        words=tuple(_word(word, name) for word in message.get("words") or ()),
         translation=message.get("translation"),
         caption=message.get("caption"),
+        speaker=None if speaker is None else name(speaker),
         error=error,
     )
 
 
-def _word(word: Mapping[str, Any]) -> Word:
-    return Word(word["word"], word["start_s"], word["end_s"], word.get("confidence"))
+def changes_of(message: Mapping[str, Any], first_id: int, name: Callable[[str], str]) -> SpeakersChanged:
+    """As `final_of`."""
+    return SpeakersChanged(
+        {first_id + segment["segment_id"]: name(segment["speaker"]) for segment in message["segments"]}
+    )
+
+
+def _word(word: Mapping[str, Any], name: Callable[[str], str]) -> Word:
+    speaker = word.get("speaker")
+    named = None if speaker is None else name(speaker)
+    return Word(word["word"], word["start_s"], word["end_s"], word.get("confidence"), named)

@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from steno.client.connection_speakers import ConnectionSpeakers
 from steno.client.exceptions import ConnectionLostError, ServerError, error_of
-from steno.client.messages import Event, Final, Partial, final_of, partial_of
+from steno.client.messages import Event, Final, Partial, changes_of, final_of, partial_of
 from steno.client.stream_options import StreamOptions
 from steno.errors import StenoError
 
@@ -52,6 +53,7 @@ class ReplayBuffer:
         """Start positions of segments with partials and no final."""
         self._shown: Partial | None = None
         self._errors: dict[int, StenoError] = {}
+        self._speakers = ConnectionSpeakers()
         self._first_id = self._next_id = 0
         self._cues = 0
         self.ended = False
@@ -111,6 +113,7 @@ class ReplayBuffer:
         self._errors.clear()
         self._lag_at = float("-inf")
         self._first_id = self._next_id
+        self._speakers.begin_connection()
         offset_s = self._options.offset_s + self._sent // width / self._options.sample_rate
         return self._options.query(offset_s, self._cues + 1)
 
@@ -125,7 +128,9 @@ class ReplayBuffer:
                 return self._partial(partial_of(message, self._first_id))
             if message.get("is_final"):
                 error = self._errors.pop(message["segment_id"], None)
-                return self._final(final_of(message, self._first_id, error))
+                return self._final(final_of(message, self._first_id, error, self._speakers.name))
+            if message.get("status") == "speakers":
+                return changes_of(message, self._first_id, self._speakers.name)
             self._handle_status(message, now)
         except (KeyError, TypeError, AttributeError):
             raise ServerError("invalid message; expected one of steno's live protocol") from None

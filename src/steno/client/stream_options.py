@@ -23,6 +23,10 @@ class StreamArguments(TypedDict, total=False):
     sample_rate: int
     language: str | None
     words: bool
+    diarize: bool
+    num_speakers: int | None
+    max_speakers: int | None
+    speaker_updates: bool
     translate_to: str | None
     captions: Literal["srt", "vtt"] | None
     prompt: str
@@ -48,6 +52,15 @@ class StreamOptions:
     """Code (`en`) or name (`English`) of the spoken language; None = detect."""
     words: bool = False
     """Whether finals include word times."""
+    diarize: bool = False
+    """Whether finals and their words have a `speaker`: A, B, … in the order in which they first speak. After a lost
+    connection speakers get new labels, because the server has forgotten their voices."""
+    num_speakers: int | None = None
+    """With `diarize`: how many speakers there are."""
+    max_speakers: int | None = None
+    """With `diarize`: how many there are at most."""
+    speaker_updates: bool = False
+    """With `diarize`: whether labels that turn out to be others are told in `SpeakersChanged`. Finals never change."""
     translate_to: str | None = None
     """Target language: finals include a translation, if the server has an LLM."""
     captions: Literal["srt", "vtt"] | None = None
@@ -96,6 +109,10 @@ class StreamOptions:
             "sample_rate": self.sample_rate,
             "language": self.language,
             "words": "true" if self.words else None,
+            "diarize": "true" if self.diarize else None,
+            "num_speakers": self.num_speakers,
+            "max_speakers": self.max_speakers,
+            "speaker_updates": "true" if self.speaker_updates else None,
             "translate_to": self.translate_to,
             "captions": self.captions,
             **({} if self.first_message else self._context),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from steno.pipelines.segments import SENTENCE_END, texts_of
@@ -37,6 +37,32 @@ def labelled(segments: Sequence[Segment], found: Diarization) -> list[Segment]:
         for group, text in zip(groups, texts_of(segment.text, groups), strict=True):
             result.append(_part(segment, len(result), group, text, is_whole=len(groups) == 1))
     return result
+
+
+def labelled_words(words: Sequence[Word], found: Diarization) -> list[Word]:
+    """The words of one segment with their speakers."""
+    labeller = _Labeller(found)
+    return _without_islands([labeller.label(word) for word in words])
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerRun:
+    """Consecutive words of one speaker."""
+
+    speaker: str | None
+    text: str
+    start_s: float
+    end_s: float
+
+
+def speaker_runs(text: str, words: Sequence[Word]) -> list[SpeakerRun]:
+    """The parts of a text, divided where the speaker of its words changes; none without words."""
+    groups = list(_runs(words))
+    texts = texts_of(text, groups) if groups else []
+    return [
+        SpeakerRun(group[0].speaker, part, group[0].start_s, group[-1].end_s)
+        for group, part in zip(groups, texts, strict=True)
+    ]
 
 
 class _Labeller:

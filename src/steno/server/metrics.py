@@ -126,6 +126,10 @@ class Metrics:
             "steno_turn_judgement_seconds", "Time in which a pause was judged, or given up.", ["judgement"],
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
+        self._speakers = Histogram(
+            "steno_speaker_label_seconds", "Time that a live final waited for its speakers, by outcome.", ["outcome"],
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
         self._vad_busy = Counter("steno_vad_busy_seconds", "Time that the live VAD ran.", registry=registry)
         self._vad_frames = Counter("steno_vad_frames", "32 ms frames that the live VAD processed.", registry=registry)
         self._stages = Counter(
@@ -203,6 +207,10 @@ class Metrics:
     def turn_judged(self, judgement: str, took_s: float) -> None:
         """Telemetry of turn detection."""
         self._turns.labels(judgement).observe(took_s)
+
+    def speakers_labelled(self, outcome: str, waited_s: float) -> None:
+        """Telemetry of speakers in live streams."""
+        self._speakers.labels(outcome).observe(waited_s)
 
     def vad_ran(self, streams: int, frames: int, busy_s: float) -> None:
         self._vad_batch.observe(streams)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,15 +13,13 @@ from numpy.typing import NDArray
 from steno.speakers.embedder import SpeakerEmbedder, unit_rows
 from steno.speakers.overlap_detector import overlap_detector
 from steno.speakers.second_speakers import second_turns
+from steno.speakers.speaker_names import letters
 from steno.speakers.speaker_turns import SpeakerTurn, turns_of
 from steno.speakers.voice_clusters import SpeakerCount, centroids_of
-from steno.speakers.voice_windows import WINDOW_S, voiced_regions, windows_of
+from steno.speakers.voice_windows import WHOLE_SHARE, WINDOW_S, voiced_regions, windows_of
 
 if TYPE_CHECKING:
     from steno.types import Audio
-
-WHOLE_SHARE = 0.6
-"""A window with less speech than this, or with less of one speaker alone, has no part in finding the speakers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,17 @@ class Diarization:
     overlaps: tuple[SpeakerTurn, ...] = ()
     """Turns of a second speaker, within `turns`, in order: where two speak at once."""
 
+    @property
+    def main_speaker(self) -> str | None:
+        """Who speaks most; None without turns."""
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for turn in self.turns:
+            seconds[self.names[turn.speaker]] += turn.end_s - turn.start_s
+        return max(seconds, key=lambda name: seconds[name], default=None)
+
 
 class Diarizer:
-    """Collects a recording's embeddings, as half precision: 80 kB for a minute of speech. One thread at a time."""
+    """Collects a recording's embeddings, as half precision: 60 kB for a minute of speech. One thread at a time."""
 
     def __init__(self, embedder: SpeakerEmbedder) -> None:
         self._embedder = embedder
@@ -109,10 +116,5 @@ def _names(
             speaker, voice = (int(n) for n in np.unravel_index(likeness.argmax(), likeness.shape))
             names[speaker] = list(known)[voice]
             likeness[speaker, :] = likeness[:, voice] = -1.0
-    letters = (letter for letter in _letters() if letter not in known)
-    return tuple(names.get(n) or next(letters) for n in range(len(centroids)))
-
-
-def _letters() -> Sequence[str]:
-    alphabet = [chr(ord("A") + n) for n in range(26)]
-    return [*alphabet, *(first + second for first in alphabet for second in alphabet)]
+    free = (letter for letter in letters() if letter not in known)
+    return tuple(names.get(n) or next(free) for n in range(len(centroids)))

@@ -46,6 +46,7 @@ def centroids_of(
     speech_s: float,
     count: SpeakerCount,
     thresholds: VoiceThresholds,
+    least_speech_s: float = LEAST_SPEECH_S,
 ) -> NDArray[np.float32]:
     """One unit vector for each speaker, shape [speakers, dimension]; none without windows.
 
@@ -53,11 +54,12 @@ def centroids_of(
         embeddings: shape [windows, dimension], in order of time.
         is_whole: which windows are full enough of speech to found a speaker.
         speech_s: seconds of speech in all.
+        least_speech_s: what a speaker of a short recording says at least.
     """
     sure = embeddings[is_whole] if is_whole.sum() >= 2 else embeddings
     if len(sure) < 2:
         return sure.copy()
-    share_s = min(MIN_SPEECH_S, max(LEAST_SPEECH_S, MIN_SPEECH_SHARE * speech_s))
+    share_s = min(MIN_SPEECH_S, max(least_speech_s, MIN_SPEECH_SHARE * speech_s))
     min_windows = share_s / HOP_S
     every = -(-len(sure) // MAX_CLUSTERED)
     centroids = _cut(sure[::every], thresholds.cut_distance, min_windows / every)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WINDOW_S, HOP_S = 1.5, 0.375
 """A window long enough to know a voice by, and short enough to lie in one turn; four windows hear each moment."""
+WHOLE_SHARE = 0.6
+"""A window with less speech than this, or less of one speaker alone, has no part in finding the speakers."""
 MAX_GAP_S = 0.3
 """A shorter pause does not divide speech: windows reach across it."""
 

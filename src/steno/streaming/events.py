@@ -99,6 +99,8 @@ class Final:
     timing: Literal["accurate", "fast"] | None = None
     """Where the times of `words` come from: `accurate` = recogniser or aligner, `fast` = word lengths; None = no words
     requested."""
+    speaker: str | None = None
+    """Who says most of it; None if speakers were not asked for, or could not be told in time."""
     translation: str | None = None
     caption: str | None = None
     """The next cues of a subtitle file: those of all finals, joined, are the file."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from steno.errors import StenoError
 from steno.streaming.event_queue import OpenSegment
-from steno.streaming.events import Final, Partial
+from steno.streaming.events import Final, Partial, Reason
 from steno.streaming.hypothesis import StableHypothesis
 from steno.types import SAMPLE_RATE, Hypothesis, Word
+from steno.vad.segmenter import ClosedSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,13 @@ def failed_final_of(segment: OpenSegment, error: StenoError, clock: StreamClock)
     assert segment.reason is not None
     start_s, end_s = clock(segment.start), clock(segment.end)
     return Final(segment.id, start_s, end_s, segment.agreement.stable, segment.reason, error=error)
+
+
+def reason_of(span: ClosedSpan, flush_reason: Reason) -> Reason:
+    """Why the segment of this span ended. `flush_reason`: of a span that was flushed."""
+    if span.reason == "flush":
+        return flush_reason
+    return "endpoint" if span.reason == "endpoint" else "cut"
 
 
 def _words(stable: StableHypothesis, segment: OpenSegment, end: int, clock: StreamClock) -> tuple[Word, ...]:

@@ -37,7 +37,7 @@ from steno.streaming.events import (
 )
 from steno.streaming.hypothesis import LocalAgreement
 from steno.streaming.pending_frames import PendingFrames
-from steno.streaming.segment_text import StreamClock, failed_final_of, final_of, partial_of
+from steno.streaming.segment_text import StreamClock, failed_final_of, final_of, partial_of, reason_of
 from steno.streaming.session_config import SessionConfig
 from steno.streaming.step_request import Pause, StepRequest
 from steno.types import SAMPLE_RATE, Hypothesis
@@ -75,6 +75,11 @@ class Session:
     def received_s(self) -> float:
         """Seconds of audio received."""
         return self._buffer.end / SAMPLE_RATE
+
+    @property
+    def framed(self) -> int:
+        """End of the last frame that `feed` returned, in samples."""
+        return self._framed
 
     @property
     def behind_s(self) -> float:
@@ -274,7 +279,7 @@ class Session:
             if isinstance(item, vad.SpeechOnset):
                 self._begin(item, events)
             elif item.kind == "speech":
-                self._end(item, _reason(item, flush_reason), events)
+                self._end(item, reason_of(item, flush_reason), events)
             else:
                 self._queue.append(Silence(self._clock(item.start), self._clock(item.end)))
         self._queue.emit(events)
@@ -342,9 +347,3 @@ class Session:
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id - 1
-
-
-def _reason(span: vad.ClosedSpan, flush_reason: Reason) -> Reason:
-    if span.reason == "flush":
-        return flush_reason
-    return "endpoint" if span.reason == "endpoint" else "cut"

@@ -13,6 +13,7 @@ from engine.virtual import now, run
 from steno.captions.cues import CueStyle
 from steno.pipelines.live.finals import MAX_WAITING, TRANSLATION_S, Finals
 from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.notices import SpeakersChanged
 from steno.streaming.events import Final, Partial
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import LanguagePair, TranslatedLine, Translator
@@ -41,9 +42,23 @@ def final(n: int, text: str, **changes: Any) -> Final:
     return replace(Final(n, float(n), n + 1.0, text, "endpoint", (n + 0.1, n + 0.9), "en"), **changes)
 
 
-def finals_of(translator: Translator | None) -> tuple[Finals, list[tuple[float, Final | Partial]]]:
-    told: list[tuple[float, Final | Partial]] = []
+def finals_of(translator: Translator | None) -> tuple[Finals, list[tuple[float, Final | Partial | SpeakersChanged]]]:
+    told: list[tuple[float, Final | Partial | SpeakersChanged]] = []
     return Finals(lambda event: told.append((now(), event)), CueStyle(), translator), told
+
+
+def test_a_changed_speaker_is_told_after_the_final_that_it_concerns() -> None:
+    async def main() -> None:
+        finals, told = finals_of(SlowTranslator(slow=5))
+        finals.take_after(SpeakersChanged({7: "A"}))
+        finals.take(final(0, "slow"), FRENCH)
+        finals.take_after(SpeakersChanged({0: "B"}))
+        await finals.done()
+        done = [(at, event) for at, event in told if not isinstance(event, Partial)]
+        translated = final(0, "slow", translation="slow en fr")
+        assert done == [(0, SpeakersChanged({7: "A"})), (5, translated), (5, SpeakersChanged({0: "B"}))]
+
+    run(main())
 
 
 def test_translations_that_come_out_of_order_are_told_in_order() -> None:

@@ -15,7 +15,7 @@ from steno.backends.aligners.base import Align, Alignment
 from steno.backends.base import Progress, Recognize
 from steno.engine.admission import AdmissionLimits
 from steno.pipelines.file import FileOptions, FileTranscription
-from steno.pipelines.live.word_timing import WordTiming
+from steno.pipelines.live.held_events import HeldEvents
 from steno.pipelines.recording_reader import RecordingPiece
 from steno.streaming.events import AudioProgress, Final, Partial
 from steno.types import SAMPLE_RATE, Hypothesis, Word
@@ -104,19 +104,19 @@ async def test_of_what_is_held_only_the_newest_partial_and_the_newest_heard_stay
     passed: list[object] = []
     gate = asyncio.Event()
 
-    async def align(final: Final, audio: object) -> Final:
+    async def aligned(final: Final) -> Final:
         await gate.wait()
         return final
 
-    timing = WordTiming(lambda event, _: passed.append(event), align)
+    held = HeldEvents(lambda event, _: passed.append(event))
     final = Final(0, 0.0, 1.0, "w0", "endpoint")
-    timing.take(final, LiveOptions(), np.zeros(16_000, np.float32))
+    held.take(final, LiveOptions(), aligned(final))
     for n in range(20):
-        timing.take(Partial(1, 1.0, 2.0 + n, "", "w1"), LiveOptions())
-        timing.take(AudioProgress(2.0 + n), LiveOptions())
-    assert timing.waiting == 3
+        held.take(Partial(1, 1.0, 2.0 + n, "", "w1"), LiveOptions())
+        held.take(AudioProgress(2.0 + n), LiveOptions())
+    assert held.waiting == 3
     gate.set()
-    await timing.done()
+    await held.done()
     assert passed == [final, Partial(1, 1.0, 21.0, "", "w1"), AudioProgress(21.0)]
 
 

@@ -22,8 +22,8 @@ from talking import BYTES_PER_S, pcm_file
 
 DOCUMENT = yaml.safe_load((Path(__file__).parents[3] / "docs" / "asyncapi.yaml").read_text(encoding="utf-8"))
 MESSAGES = DOCUMENT["components"]["messages"]
-NOT_PROVOKED = {"lag", "openaiFailed", "audio"}
-"""Needs a server that cannot keep up, or one that fails."""
+NOT_PROVOKED = {"lag", "openaiFailed", "audio", "speakers"}
+"""Needs a server that cannot keep up, or one that fails. `test_live_speakers` provokes `speakers`."""
 
 
 def schemas_of(channel: str, action: str) -> Mapping[str, Any]:
@@ -77,20 +77,23 @@ def server() -> Iterator[RunningServer]:
 
 def test_the_native_dialect_sends_what_is_described(server: RunningServer, speech: list[bytes]) -> None:
     before = [{"action": "ping"}, {"action": "reset"}, {"action": "config", "language": "en"}, {"action": "no"}]
-    path = "/ws/transcribe?words=true"
+    path = "/ws/transcribe?words=true&diarize=true"
     closed = asyncio.run(conversation(server, path + "&captions=srt", [*before, *speech, {"action": "close"}]))
     check("native", closed + asyncio.run(conversation(server, path, speech, stop=True)))
 
 
 def test_the_openai_dialect_sends_what_is_described(server: RunningServer, speech: list[bytes]) -> None:
     appended = [{"type": "input_audio_buffer.append", "audio": base64.b64encode(part).decode()} for part in speech]
-    update = {"type": "session.update", "session": {"type": "transcription"}}
+    transcription = {"model": "gpt-4o-transcribe-diarize"}
+    session = {"type": "transcription", "audio": {"input": {"transcription": transcription}}}
+    update = {"type": "session.update", "session": session}
     frames = [update, {"type": "response.create"}, {"type": "input_audio_buffer.clear"}, *appended]
     check("openai", asyncio.run(conversation(server, "/v1/realtime?intent=transcription", frames, stop=True)))
 
 
 def test_the_deepgram_dialect_sends_what_is_described(server: RunningServer, speech: list[bytes]) -> None:
     path = "/v1/listen?encoding=linear16&sample_rate=16000&interim_results=true&vad_events=true&utterance_end_ms=1000"
+    path += "&diarize=true"
     before = [{"type": "Configure", "keyterms": []}, {"type": "no"}]
     closed = asyncio.run(conversation(server, path, [*before, *speech, {"type": "CloseStream"}]))
     check("deepgram", closed + asyncio.run(conversation(server, path, speech, stop=True)))

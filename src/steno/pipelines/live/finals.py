@@ -12,10 +12,10 @@ from steno.alignment.heuristic import spread
 from steno.captions.cues import CueStyle
 from steno.captions.incremental import IncrementalCaptions
 from steno.pipelines.live.live_options import LiveOptions
-from steno.pipelines.request_checks import TimingMode
+from steno.pipelines.live.notices import SpeakersChanged
 from steno.streaming.events import Final, Partial
 from steno.translation.translator import LanguagePair, Translator
-from steno.types import Segment, Word
+from steno.types import Segment
 
 TRANSLATION_S = 10.0
 """Time limit of a live translation. After it the final is emitted without a translation."""
@@ -26,12 +26,14 @@ MAX_WAITING = 16
 class Finals:
     """Completes the finals of one stream and emits them in the order in which they came."""
 
-    def __init__(self, emit: Callable[[Final | Partial], None], style: CueStyle, translator: Translator | None) -> None:
+    def __init__(
+        self, emit: Callable[[Final | Partial | SpeakersChanged], None], style: CueStyle, translator: Translator | None
+    ) -> None:
         self._emit = emit
         self._style = style
         self._translator = translator
         self._captions: IncrementalCaptions | None = None
-        self._waiting: deque[tuple[Final, asyncio.Task[str | None]]] = deque()
+        self._waiting: deque[tuple[Final | SpeakersChanged, asyncio.Task[str | None]]] = deque()
 
     @property
     def waiting(self) -> int:
@@ -58,6 +60,15 @@ class Finals:
         self._waiting.append((final, task))
         task.add_done_callback(lambda _: self._release())
 
+    def take_after(self, event: SpeakersChanged) -> None:
+        """Emit `event` after the finals that it may concern."""
+        if not self._waiting:
+            self._emit(event)
+            return
+        task = asyncio.create_task(_no_translation(), name="speakers changed")
+        self._waiting.append((event, task))
+        task.add_done_callback(lambda _: self._release())
+
     async def aclose(self) -> None:
         tasks = [task for _, task in self._waiting]
         self._waiting.clear()
@@ -68,9 +79,9 @@ class Finals:
 
     def _release(self) -> None:
         while self._waiting and self._waiting[0][1].done():
-            final, task = self._waiting.popleft()
+            event, task = self._waiting.popleft()
             translation = None if task.cancelled() or task.exception() else task.result()
-            self._emit(replace(final, translation=translation))
+            self._emit(replace(event, translation=translation) if isinstance(event, Final) else event)
 
     async def _translate(self, final: Final, options: LiveOptions) -> str | None:
         assert self._translator is not None
@@ -83,8 +94,7 @@ class Finals:
         if not final.text:
             return final
         if options.words or options.captions:
-            timing: TimingMode = "accurate" if final.words else "fast"
-            final = replace(final, words=final.words or _guessed(final), timing=timing)
+            final = with_timed_words(final)
         if options.captions:
             self._captions = self._captions or IncrementalCaptions(
                 options.captions, self._style, first=options.first_cue
@@ -96,9 +106,14 @@ class Finals:
         return final
 
 
-def _guessed(final: Final) -> tuple[Word, ...]:
+def with_timed_words(final: Final) -> Final:
+    """The final with words; where there are none, their times are estimated from their length."""
+    if final.timing is not None:
+        return final
+    if final.words:
+        return replace(final, timing="accurate")
     words = spread(final.text, *(final.spoken or (final.start_s, final.end_s)), final.language)
-    return scored(words, final.text, final.scores)
+    return replace(final, words=scored(words, final.text, final.scores), timing="fast")
 
 
 def _whole_text_partial(final: Final) -> Partial:

@@ -10,6 +10,7 @@ from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.captions.cues import CueStyle
 from steno.engine.front import Engine
 from steno.pipelines.live.live_options import LiveOptions
+from steno.pipelines.live.speaker_stage import SpeakerStage
 from steno.pipelines.live.turn_options import CHECKS_MS, SPECULATE_MS, TurnSettings
 from steno.pipelines.live.turn_stage import TurnStage
 from steno.pipelines.live.vad_stage import VadStage
@@ -54,6 +55,7 @@ class LiveContext:
     decoders: DecoderPool = field(default_factory=DecoderPool)
     """Decode containers; raw audio needs none."""
     turn_stage: TurnStage = field(default_factory=TurnStage)
+    speaker_stage: SpeakerStage = field(default_factory=SpeakerStage)
 
 
 def intake_of(options: LiveOptions, decoders: DecoderPool) -> Intake:

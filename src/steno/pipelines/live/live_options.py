@@ -15,6 +15,7 @@ from steno.errors import (
     UnsupportedSampleRateError,
 )
 from steno.pipelines.live.turn_options import TURN_DETECTIONS, TurnDetection
+from steno.pipelines.recording_speakers import MAX_SPEAKERS
 from steno.pipelines.request_checks import check_language, check_target
 
 LiveEncoding: TypeAlias = Encoding | Container
@@ -53,6 +54,14 @@ class LiveOptions:
     pre_roll_ms: float | None = None
     translate_to: str | None = None
     captions: RunningFormat | None = None
+    diarize: bool = False
+    """Whether finals and their words have a speaker."""
+    num_speakers: int | None = None
+    """With `diarize`: how many speakers there are; no more are told apart, and after a while no fewer."""
+    max_speakers: int | None = None
+    """With `diarize`: how many there are at most."""
+    speaker_updates: bool = False
+    """With `diarize`: whether labels that turn out to be others are told in `SpeakersChanged`."""
     first_cue: int = 1
     """Number of the first cue. Above 1, the caption file continues an earlier one."""
     offset_s: float = 0.0
@@ -72,6 +81,7 @@ def check(options: LiveOptions, capabilities: Capabilities, backend: str, *, can
     """
     _check_audio(options)
     _check_numbers(options)
+    _check_speakers(options)
     if options.captions is not None and options.captions not in RUNNING_FORMATS:
         raise InvalidRequestError(f"captions must be one of {', '.join(RUNNING_FORMATS)}", param="captions")
     if options.turn_detection not in (None, *TURN_DETECTIONS):
@@ -105,6 +115,14 @@ def _check_audio(options: LiveOptions) -> None:
         raise UnsupportedSampleRateError(text, param="sample_rate")
 
 
+def _check_speakers(options: LiveOptions) -> None:
+    for name in ("num_speakers", "max_speakers", "speaker_updates"):
+        if getattr(options, name) and not options.diarize:
+            raise InvalidRequestError(f"{name} needs diarize=true", param=name)
+    if options.num_speakers is not None and options.max_speakers is not None:
+        raise InvalidRequestError("num_speakers excludes max_speakers", param="max_speakers")
+
+
 def _check_numbers(options: LiveOptions) -> None:
     ranges: dict[str, tuple[float | None, float, float]] = {
         "silence_ms": (options.silence_ms, MIN_SILENCE_MS, MAX_SILENCE_MS),
@@ -114,6 +132,8 @@ def _check_numbers(options: LiveOptions) -> None:
         "pre_roll_ms": (options.pre_roll_ms, 0, 5_000),
         "offset_s": (options.offset_s, 0, MAX_OFFSET_S),
         "first_cue": (options.first_cue, 1, 10**9),
+        "num_speakers": (options.num_speakers, 1, MAX_SPEAKERS),
+        "max_speakers": (options.max_speakers, 1, MAX_SPEAKERS),
     }
     for name, (value, least, most) in ranges.items():
         if value is not None and not least <= value <= most:

@@ -3,6 +3,7 @@
     bytes → Intake (decode, resample) → Session (sans-IO) → VadStage (VAD, batched over all streams) → Session
     Session → steps → engine → hypotheses → Session → events → Outbox
     Session → pauses → TurnStage (turn detection, if asked for) → Session
+    frames, probabilities → SpeakerStage (speakers, if asked for) → finals
 
 Feeding is back-pressured while recognition is far behind or the events are not read, so that memory stays bounded.
 """
@@ -10,7 +11,7 @@ Feeding is back-pressured while recognition is far behind or the events are not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,17 +22,17 @@ from steno.backends.base import Recognize
 from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
 from steno.errors import AudioError, BackendError, RetryableError, StenoError, SupersededError
-from steno.pipelines.align import with_words
+from steno.pipelines.live.final_details import FinalDetails
 from steno.pipelines.live.finals import Finals
+from steno.pipelines.live.held_events import Completion, HeldEvents
 from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of, turns_of
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.model_loading import until_loaded
-from steno.pipelines.live.notices import Failed
+from steno.pipelines.live.notices import Failed, SpeakersChanged
 from steno.pipelines.live.outbox import Outbox
 from steno.pipelines.live.silence_watch import SilenceWatch
 from steno.pipelines.live.step_tasks import StepTasks
-from steno.pipelines.live.word_timing import WordTiming
 from steno.pipelines.noise import without_noise
 from steno.streaming.events import Event, Final, Partial, SpeechEnded
 from steno.streaming.session import Session
@@ -50,8 +51,6 @@ MAX_WAITING = 64
 back-pressured. It is reached by a client that flushes repeatedly."""
 PARTIAL_TIMEOUT_S = 10.0
 """Time limit of a partial. A final has the engine's request timeout."""
-ALIGNMENT_TIMEOUT_S = 3.0
-"""A final whose word times take longer is emitted with guessed ones. Later events of the stream wait behind it."""
 SPECULATION_S = 0.5
 """Finals are recognised in advance only while partials take less than this: under load every step counts."""
 QUIET_S = 1.0
@@ -72,9 +71,8 @@ class LiveStream:
         self._vad_stream = context.vad_stage.open_stream()
         self.outbox = Outbox()
         self._finals = Finals(self._emit, context.style, context.translator)
-        self._timing = WordTiming(self._forward, self._aligned)
-        self._to_align: dict[int, Audio] = {}
-        """Audio to align with finals that are about to be applied, by segment."""
+        self._details = FinalDetails(ticket, context.speaker_stage, self._change_speakers)
+        self._held = HeldEvents(self._forward)
         self._due_at: dict[int, float] = {}
         """Event loop time at which a segment's final was due."""
         self._finals_in_order = asyncio.Lock()
@@ -137,7 +135,7 @@ class LiveStream:
         self._take(self._session.finish())
         while not self._session.settled:
             await self._wait_for_progress()
-        await self._timing.done()
+        await self._held.done()
         await self._finals.done()
 
     async def utterance_over(self) -> None:
@@ -159,7 +157,8 @@ class LiveStream:
             await asyncio.wait([self._loading])
             await self._steps.aclose()
             self._vad_stream.close()
-            await self._timing.aclose()
+            await self._held.aclose()
+            await self._details.aclose()
             await self._finals.aclose()
             await self._intake.aclose()
         finally:
@@ -172,7 +171,10 @@ class LiveStream:
         while self._is_far_behind:
             await self._wait_for_progress()
         frames = self._session.feed(audio)
-        self._take(self._session.observe(*await self._vad_stream.detect(frames)))
+        probabilities, levels = await self._vad_stream.detect(frames)
+        if self._details.hears_speakers:
+            await self._details.hear(frames, probabilities, self._session.framed)
+        self._take(self._session.observe(probabilities, levels))
         while (pause := self._session.pause) is not None:
             threshold = self._turns.threshold
             probability = await self._context.turn_stage.judge(pause.audio, threshold)
@@ -199,24 +201,24 @@ class LiveStream:
 
     @property
     def _is_far_behind(self) -> bool:
-        waiting = self._session.waiting + self._timing.waiting + self._finals.waiting
+        waiting = self._session.waiting + self._held.waiting + self._finals.waiting
         return self._session.behind_s > MAX_BEHIND_S or waiting > MAX_WAITING
 
-    def _emit(self, event: Event) -> None:
+    def _emit(self, event: Event | SpeakersChanged) -> None:
         self.outbox.put(event)
         self._progress.set()
 
     def _take(self, events: Iterable[Event]) -> None:
         """Emit events, and start the steps that are due."""
         for event in events:
-            audio = None
+            completion: Completion | None = None
             if isinstance(event, Final):
                 self.finals += 1
-                audio = self._to_align.pop(event.segment_id, None)
+                completion = self._details.completion(event, self._options)
                 self._steps.release_ended(event.segment_id)
             elif isinstance(event, SpeechEnded):
                 self._due_at[event.segment_id] = asyncio.get_running_loop().time()
-            self._timing.take(event, self._options, audio)
+            self._held.take(event, self._options, completion)
         self._steps.cancel_unwanted()
         if self._is_loaded:
             for step in self._session.due(self._step_s(), speculates=self._turnaround_s < SPECULATION_S):
@@ -280,7 +282,7 @@ class LiveStream:
                 self._due_at[step.segment_id] = asyncio.get_running_loop().time()
             hypothesis = self._without_noise(await self._recognise_final(work), step)
             if wants_words and hypothesis.text and self._context.engine.aligns(hypothesis.language):
-                self._to_align[step.segment_id] = step.audio
+                self._details.align(step.segment_id, step.audio)
         else:
             hypothesis = await self._ticket.recognize(work, Priority.LIVE_PARTIAL, PARTIAL_TIMEOUT_S)
             hypothesis = self._without_noise(hypothesis, step)
@@ -293,27 +295,20 @@ class LiveStream:
         async with self._finals_in_order:
             return await self._ticket.recognize(work, Priority.LIVE_FINAL)
 
-    async def _aligned(self, final: Final, audio: Audio) -> Final:
-        """`final` with word times on the stream's clock; unchanged if the aligner finds none."""
-        text = Hypothesis(final.text, final.language, scores=final.scores)
-        timed = await with_words(self._ticket, text, audio, Priority.LIVE_FINAL, ALIGNMENT_TIMEOUT_S)
-        if not timed.words:
-            return final
-        start_s, end_s = final.start_s, final.end_s
-        words = (
-            replace(word, start_s=min(start_s + word.start_s, end_s), end_s=min(start_s + word.end_s, end_s))
-            for word in timed.words
-        )
-        return replace(final, words=tuple(words))
-
-    def _forward(self, event: Event, options: LiveOptions) -> None:
+    def _forward(self, event: Event | SpeakersChanged, options: LiveOptions) -> None:
         """Forward an event whose turn it is."""
         if isinstance(event, Final):
             self._measure_final(event)
             self._finals.take(event, options)
+        elif isinstance(event, SpeakersChanged):
+            self._finals.take_after(event)
         else:
             self.outbox.put(event)
         self._progress.set()
+
+    def _change_speakers(self, speakers: Mapping[int, str]) -> None:
+        if self._options.speaker_updates:
+            self._held.take(SpeakersChanged(speakers), self._options)
 
     def _without_noise(self, hypothesis: Hypothesis, step: StepRequest) -> Hypothesis:
         if step.stable:
@@ -327,6 +322,7 @@ class LiveStream:
     def _prepare(self) -> None:
         """Start loading what the options need, and decide how turns end. After each change of the options."""
         self._turns = turns_of(self._options, self._context.settings)
+        self._details.prepare(self._options, self._context.settings.segmenter.threshold)
         if self._turns.detection == "smart":
             self._context.turn_stage.prepare()
         if self._wants_words and self._context.engine.aligns(self._options.language):

@@ -41,10 +41,17 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeakersChanged:
+    """Segments whose final has been emitted turn out to have another speaker: labels by segment id."""
+
+    speakers: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """A message of the server's own, sent in order with the events."""
 
     message: Mapping[str, Any]
 
 
-LiveEvent: TypeAlias = Event | Lagging | Loading | Failed | Draining
+LiveEvent: TypeAlias = Event | Lagging | Loading | Failed | Draining | SpeakersChanged

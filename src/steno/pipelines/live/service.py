@@ -53,4 +53,5 @@ class LiveService:
         """Close the shared resources. No stream can be opened afterwards."""
         await self._context.vad_stage.aclose()
         await self._context.turn_stage.aclose()
+        await self._context.speaker_stage.aclose()
         await asyncio.to_thread(self._context.decoders.close)

@@ -18,11 +18,11 @@ from steno.pipelines.live.live_options import MAX_PROMPT
 from steno.pipelines.recording_speakers import SpeakerOptions
 from steno.pipelines.request_checks import check_language
 from steno.server.live.dialects import deepgram_options as live
-from steno.server.live.dialects.deepgram_options import flag, keyword, lacking, number, terms, wrong
+from steno.server.live.dialects.deepgram_options import flag, keyword, lacking, number, terms, wants_speakers, wrong
 
 AS_WRITTEN = (*live.AS_WRITTEN, "measurements")
 LACKING = (
-    *(name for name in live.LACKING if name != "diarize"),
+    *live.LACKING,
     "custom_intent",
     "custom_intent_mode",
     "custom_topic",
@@ -37,6 +37,7 @@ KNOWN = (
     "channels",
     "detect_language",
     "diarize",
+    "diarize_model",
     "encoding",
     "extra",
     "keyterm",
@@ -103,7 +104,7 @@ def listen_options(
             spoken,
             context if takes_hints else "",
             words=True,
-            speakers=SpeakerOptions() if flag(single, "diarize") else None,
+            speakers=SpeakerOptions() if wants_speakers(single, (*live.DIARIZE_MODELS, "v2")) else None,
         ),
         raw=_raw_format(single),
         detects_language=detects,

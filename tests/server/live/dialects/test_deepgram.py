@@ -143,8 +143,6 @@ def test_what_is_wrong_is_refused_by_name(options: dict[str, str], param: str) -
     [
         ("callback", "https://example.org"),
         ("detect_entities", "true"),
-        ("diarize", "true"),
-        ("diarize_model", "latest"),
         ("dictation", "true"),
         ("language_hint", "en"),
         ("multichannel", "true"),

@@ -294,7 +294,7 @@ def test_key_terms_that_a_backend_cannot_use_are_ignored_by_name(embedded: Runni
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({**RAW, "diarize": True}, "diarize"),
+        ({**RAW, "diarize_model": "v2"}, "diarize_model"),
         ({**RAW, "redact": ["pci", "ssn"]}, "redact"),
         ({"model": "nova-3", "encoding": "linear16"}, "sample_rate"),
         ({**RAW, "model": "nova-9"}, "nova-9"),
@@ -332,7 +332,7 @@ async def test_the_asynchronous_client_listens_with_handlers(scripted: RunningSe
     assert {type(message) for message in messages} == {ListenV1Results, ListenV1Metadata}
 
 
-@pytest.mark.parametrize(("key", "options", "status"), [("right", {"diarize": "true"}, 400), ("wrong", {}, 401)])
+@pytest.mark.parametrize(("key", "options", "status"), [("right", {"numerals": "true"}, 400), ("wrong", {}, 401)])
 async def test_the_asynchronous_client_raises_its_own_error_when_refused(
     scripted: RunningServer, key: str, options: dict[str, str], status: int
 ) -> None:
@@ -363,7 +363,7 @@ async def test_a_browser_offers_its_key_among_the_subprotocols_and_it_is_not_ech
 
 async def test_a_refused_handshake_says_why_in_its_headers(scripted: RunningServer) -> None:
     url = scripted.url.replace("http", "ws") + "/v1/listen"
-    for path, key, told in (("", "wrong", "API key"), ("?diarize=true", "right", "diarize")):
+    for path, key, told in (("", "wrong", "API key"), ("?numerals=true", "right", "numerals")):
         with pytest.raises(InvalidStatus) as refused:
             async with connect(url + path, additional_headers={"Authorization": f"Token {key}"}):
                 pass

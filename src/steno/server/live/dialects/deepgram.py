@@ -33,11 +33,14 @@ from steno.server.live.dialects.deepgram_handshake import DeepgramHandshake
 from steno.server.live.dialects.deepgram_options import DeepgramOptions, check_model, checked, new_terms, wishes_of
 from steno.server.live.dialects.event_words import words_of_event
 from steno.server.live.dialects.frames import object_of, rounded
+from steno.speakers.speaker_names import letters
 from steno.streaming.events import AssumedSilence, AudioProgress, Final, Partial, Silence, SpeechStarted
 from steno.types import Word
 
 CHANNEL = [0, 1]
 """The first of one."""
+NUMBERS = {name: number for number, name in enumerate(letters())}
+"""Deepgram's speakers are numbers."""
 MAX_ECHO = 200
 """Max characters of an invalid message that are quoted in the response."""
 
@@ -272,4 +275,5 @@ def _error(error: StenoError, message: str | None = None) -> Message:
 
 
 def _word(word: Word, confidence: float, language: str | None) -> Message:
-    return {**wire_word(word, confidence), **({"language": language} if language else {})}
+    speaker = {} if word.speaker is None else {"speaker": NUMBERS[word.speaker]}
+    return {**wire_word(word, confidence), **speaker, **({"language": language} if language else {})}

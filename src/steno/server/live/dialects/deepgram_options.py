@@ -28,13 +28,13 @@ SNIFFED: LiveEncoding = "webm"
 MIN_UTTERANCE_END_MS = 1_000
 """Deepgram's limit."""
 
+DIARIZE_MODELS = ("latest", "v1")
+"""Deepgram's for streams. Each is the server's own."""
 AS_WRITTEN = ("punctuate", "smart_format", "filler_words")
 LACKING = (
     "callback",
     "callback_method",
     "detect_entities",
-    "diarize",
-    "diarize_model",
     "dictation",
     "language_hint",
     "multichannel",
@@ -47,6 +47,8 @@ LACKING = (
 REPEATED = ("keyterm", "keywords", "tag", "extra", *LACKING)
 KNOWN = (
     "channels",
+    "diarize",
+    "diarize_model",
     "encoding",
     "endpointing",
     "extra",  # book-keeping of the client's, as are `tag` and `mip_opt_out`: here nothing is kept
@@ -110,6 +112,7 @@ def wishes_of(query: Sequence[tuple[str, str]]) -> DeepgramOptions:
         words=True,
         endpointing=endpointing,
         silence_ms=silence_ms,
+        diarize=wants_speakers(single, DIARIZE_MODELS),
     )
     return DeepgramOptions(
         live,
@@ -176,6 +179,10 @@ def _check_features(features: object) -> None:
     if not isinstance(features, dict) or not all(isinstance(wanted, bool) for wanted in features.values()):
         raise InvalidRequestError("features must be an object of booleans", param="features")
     for name, wanted in features.items():
+        if name == "diarize":
+            if wanted:
+                raise UnsupportedFeatureError("diarize is fixed once a stream is open; connect anew", param=name)
+            continue
         if name not in (*AS_WRITTEN, *LACKING):
             known = ", ".join(AS_WRITTEN)
             raise InvalidRequestError(f"unknown feature {name[:50]!r}; there are: {known}", param=name[:50])
@@ -242,6 +249,14 @@ def _utterance_end_s(value: str | None, interim_results: bool) -> float | None:
     if not interim_results:
         raise InvalidRequestError("utterance_end_ms needs interim_results=true", param="utterance_end_ms")
     return gap_ms / 1000
+
+
+def wants_speakers(single: Mapping[str, str], models: Sequence[str]) -> bool:
+    """Whether `diarize` or `diarize_model` asks for speakers. `models`: the values of the latter."""
+    model = single.get("diarize_model")
+    if model is not None and model not in models:
+        raise wrong("diarize_model", model, " or ".join(models))
+    return flag(single, "diarize") or model is not None
 
 
 def keyword(value: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from steno.errors import InvalidRequestError, StenoError
 from steno.pipelines.live.live_options import LiveOptions, ignored
-from steno.pipelines.live.notices import Draining, Failed, Lagging, LiveEvent, Loading
+from steno.pipelines.live.notices import Draining, Failed, Lagging, LiveEvent, Loading, SpeakersChanged
 from steno.server.http.error_response import status_of
 from steno.server.live.dialects.base import (
     AudioInput,
@@ -37,7 +37,17 @@ SUBPROTOCOL = "steno"
 KEY_PREFIX = "steno-key."
 """A browser cannot set headers, but it can offer subprotocols: `["steno", "steno-key.KEY"]`."""
 ACTIONS = ("flush", "reset", "config", "ping", "close")
-FIXED = ("encoding", "sample_rate", "offset_s", "captions", "first_cue")
+FIXED = (
+    "encoding",
+    "sample_rate",
+    "offset_s",
+    "captions",
+    "first_cue",
+    "diarize",
+    "num_speakers",
+    "max_speakers",
+    "speaker_updates",
+)
 """Options that cannot change during a stream."""
 CODES = {
     "unsupported_sample_rate": "UNSUPPORTED_SAMPLE_RATE",
@@ -131,7 +141,10 @@ class NativeDialect:
                 return [_partial(event)]
             case Final():
                 failed = [error_message(event.error, event.segment_id)] if event.error else []
-                return [*failed, _final(event, words=self._options.words)]
+                return [*failed, _final(event, words=self._options.words, speakers=self._options.diarize)]
+            case SpeakersChanged():
+                segments = [{"segment_id": number, "speaker": name} for number, name in sorted(event.speakers.items())]
+                return [{"status": "speakers", "segments": segments}]
             case Lagging():
                 return [{"status": "lag", "behind_s": round(event.behind_s, 2), "rtf": round(event.rtf, 2)}]
             case Loading():
@@ -187,6 +200,7 @@ class NativeDialect:
             "turn_detection": options.turn_detection,
             "language": options.language,
             "words": options.words,
+            "diarize": options.diarize,
             "translate_to": options.translate_to,
             "captions": options.captions,
             **({"ignored": self.ignored} if self.ignored else {}),
@@ -224,7 +238,7 @@ def _partial(event: Partial) -> Message:
     }
 
 
-def _final(event: Final, *, words: bool) -> Message:
+def _final(event: Final, *, words: bool, speakers: bool) -> Message:
     message: Message = {
         "text": event.text,
         "is_partial": False,
@@ -236,8 +250,10 @@ def _final(event: Final, *, words: bool) -> Message:
         "confidence": None if event.confidence is None else round(event.confidence, 4),
     }
     if words:
-        message["words"] = [_word(word) for word in event.words]
+        message["words"] = [_word(word, speakers=speakers) for word in event.words]
         message["timing"] = event.timing
+    if speakers:
+        message["speaker"] = event.speaker
     if event.repetition:
         message["repetition"] = True
     if event.translation is not None:
@@ -247,6 +263,8 @@ def _final(event: Final, *, words: bool) -> Message:
     return message
 
 
-def _word(word: Word) -> Message:
+def _word(word: Word, *, speakers: bool) -> Message:
     confidence = None if word.confidence is None else round(word.confidence, 4)
-    return {"word": word.text, "start_s": rounded(word.start_s), "end_s": rounded(word.end_s), "confidence": confidence}
+    times = {"start_s": rounded(word.start_s), "end_s": rounded(word.end_s)}
+    speaker = {"speaker": word.speaker} if speakers else {}
+    return {"word": word.text, **times, "confidence": confidence, **speaker}

@@ -110,6 +110,7 @@ class OpenAiRealtimeDialect:
         self._settings = settings
         self._items = ConversationItems()
         self._items.is_beta = is_beta
+        self._items.speakers = settings.options.diarize
         self._uncommitted_s = 0.0
         """Seconds of audio since the last commit or clear."""
 
@@ -192,6 +193,7 @@ class OpenAiRealtimeDialect:
         self._items.is_manual = not options.endpointing
         self._items.is_live = self._settings.is_live
         self._items.logprobs = self._settings.logprobs
+        self._items.speakers = options.diarize
         self._items.silence_s = SILENCE_S if options.silence_ms is None else options.silence_ms / 1000
         return [Configure(options), Reply(self._session_event("updated"))]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from steno.errors import StenoError
+from steno.pipelines.speaker_labels import SpeakerRun
 from steno.types import Word
 
 
@@ -32,6 +33,8 @@ class ConversationItem:
     """Text already sent as deltas."""
     words: list[Word] = field(default_factory=list)
     """Words for log probabilities, if requested."""
+    runs: list[SpeakerRun] = field(default_factory=list)
+    """Its text by speakers, if requested."""
     error: StenoError | None = None
 
 

@@ -14,6 +14,7 @@ import math
 
 from steno.pipelines.live.notices import LiveEvent
 from steno.pipelines.segments import separator
+from steno.pipelines.speaker_labels import speaker_runs
 from steno.server.live.dialects.base import Message
 from steno.server.live.dialects.openai_commits import Commit, PendingCommits
 from steno.server.live.dialects.openai_item import ConversationItem, PendingSegment
@@ -27,6 +28,7 @@ from steno.server.live.dialects.openai_messages import (
     item_object,
     logprobs_of,
     new_id,
+    segment_of,
 )
 from steno.streaming.events import (
     AssumedSilence,
@@ -55,6 +57,7 @@ class ConversationItems:
         self.is_beta = False
         self.silence_s = SILENCE_S
         self.logprobs = False
+        self.speakers = False
         self._current: ConversationItem | None = None
         """The item of the next segment."""
         self._parts: dict[int, PendingSegment] = {}
@@ -241,6 +244,8 @@ class ConversationItems:
         item.error = item.error or final.error
         if self.logprobs:
             item.words += final.words
+        if self.speakers and final.text:
+            item.runs += speaker_runs(final.text, final.words)
 
     def _discarded(self, silence: Silence) -> list[Message]:
         """Drop what a clear discarded. An item with text already sent ends with that text."""
@@ -278,6 +283,7 @@ class ConversationItems:
             seconds = item.end_s - item.start_s if item.audio_s is None else item.audio_s
             usage = {"type": "duration", "seconds": round(seconds, 3)}
             logprobs = {"logprobs": logprobs_of(item.words)} if self.logprobs else {}
+            messages += [event(f"{TRANSCRIPTION}.segment", **where, **segment_of(run)) for run in item.runs]
             messages.append(event(f"{TRANSCRIPTION}.completed", **where, transcript=item.text, usage=usage, **logprobs))
         if not self.is_beta:
             described = item_object(item_id, None if item.error else item.text)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from steno.errors import InvalidRequestError, StenoError
+from steno.pipelines.speaker_labels import SpeakerRun
 from steno.server.http.error_response import body_of
-from steno.server.http.transcript_json import LogProb
+from steno.server.http.transcript_json import UNKNOWN_SPEAKER, LogProb
 from steno.server.live.dialects.base import Message
 from steno.types import Word
 
@@ -83,6 +84,12 @@ def item_object(item_id: str, transcript: str | None) -> Message:
     content = [{"type": "input_audio", "transcript": transcript}]
     item = {"id": item_id, "object": "realtime.item", "type": "message", "status": "completed", "role": "user"}
     return {**item, "content": content}
+
+
+def segment_of(run: SpeakerRun) -> Message:
+    """The fields of a `segment` event; times are seconds of the session's audio."""
+    times = {"start": round(run.start_s, 3), "end": round(run.end_s, 3)}
+    return {"id": new_id("seg"), "text": run.text, "speaker": run.speaker or UNKNOWN_SPEAKER, **times}
 
 
 def logprobs_of(words: Sequence[Word]) -> list[Message]:

@@ -39,6 +39,8 @@ BETA_PARTS = {
 NO_EFFECT = ("modalities", "client_secret")
 LIVE_MODELS = ("gpt-live-transcribe", "gpt-realtime-whisper")
 """Models whose text is sent while a turn is open, even if only the client ends it; others wait for the commit."""
+DIARIZE_MODELS = ("gpt-4o-transcribe-diarize",)
+"""Models that tell the speakers apart, in `segment` events."""
 LEAST_THRESHOLD, MOST_THRESHOLD = 0.01, 0.99
 
 
@@ -66,7 +68,8 @@ class RealtimeSettings:
 
 
 def default(model: str) -> RealtimeSettings:
-    return RealtimeSettings(LiveOptions(encoding="pcm_s16le", sample_rate=PCM_RATE), model)
+    options = LiveOptions(encoding="pcm_s16le", sample_rate=PCM_RATE)
+    return RealtimeSettings(_for_model(options, model, logprobs=False), model)
 
 
 def changed(settings: RealtimeSettings, session: object, opening: ServerFacts) -> RealtimeSettings:
@@ -208,7 +211,16 @@ def _transcription(settings: RealtimeSettings, value: object, path: str, opening
             opening.check_model(model)
         except InvalidRequestError as error:
             raise type(error)(error.message, param=f"{path}.model") from None
-    return replace(settings, model=model or settings.model, options=replace(settings.options, **changes))
+    options = replace(settings.options, **changes)
+    if model:
+        options = _for_model(options, model, logprobs=settings.logprobs)
+    return replace(settings, model=model or settings.model, options=options)
+
+
+def _for_model(options: LiveOptions, model: str, *, logprobs: bool) -> LiveOptions:
+    """The options with the speakers that the model's name asks for, which are those of words."""
+    diarize = model.startswith(DIARIZE_MODELS)
+    return replace(options, diarize=diarize, words=diarize or logprobs)
 
 
 def _turn_detection(settings: RealtimeSettings, value: object, path: str, _: ServerFacts) -> RealtimeSettings:
@@ -259,7 +271,8 @@ def _include(settings: RealtimeSettings, value: object, path: str, _: ServerFact
     wanted = [] if value is None else _strings(value, path)
     for name in wanted:
         _one_of(name, (LOGPROBS,), path)
-    return replace(settings, logprobs=bool(wanted), options=replace(settings.options, words=bool(wanted)))
+    words = bool(wanted) or settings.options.diarize
+    return replace(settings, logprobs=bool(wanted), options=replace(settings.options, words=words))
 
 
 def _object(value: object, path: str, *, known: Sequence[str] | None = None) -> Mapping[str, Any]:

@@ -1,0 +1,285 @@
+"""Tells the speakers of live streams apart: in threads, beside recognition, and within a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from loguru import logger
+from numpy.typing import NDArray
+
+from steno.types import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from steno.speakers.diarizer import Diarization
+    from steno.speakers.embedder import SpeakerEmbedder
+    from steno.speakers.online_diarizer import OnlineDiarizer
+    from steno.speakers.voice_clusters import SpeakerCount
+    from steno.types import Audio
+
+TIMEOUT_S = 1.0
+"""A final waits so long for its speakers; then it is emitted without them."""
+LOADING_TIMEOUT_S = 5.0
+"""The same while the embedder is being loaded, for the server's first stream with speakers. It takes 0.5 s."""
+BATCH_S = 0.75
+"""Audio that is embedded at once: two windows, which take 40 ms."""
+MAX_PENDING_S = 3.0
+"""Audio that waits to be embedded: eight windows, which take 150 ms. A client that sends faster is back-pressured."""
+STALL_S = 2.0
+"""A client that has waited so long without progress waits no more: audio is left out until there is some."""
+
+RELOAD_S = 10.0
+"""An embedder that could not be loaded is tried again after so long."""
+MAX_QUESTIONS = 64
+"""Finals of a stream that wait; the speakers of further ones are not told apart."""
+
+RunInThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
+SpeakerOutcome: TypeAlias = Literal["labelled", "unknown", "late", "failed"]
+
+
+class SpeakerTelemetry(Protocol):
+    def speakers_labelled(self, outcome: SpeakerOutcome, waited_s: float) -> None:
+        """A final waited `waited_s` seconds for its speakers. `unknown`: no speech was heard in it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    audio: Audio
+    begin: int
+    voiced: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Question:
+    """Who speaks in a segment; without a future, its audio is forgotten."""
+
+    segment_id: int
+    extent: tuple[float, float]
+    answer: asyncio.Future[Diarization] | None
+
+
+class SpeakerStage:
+    """Runs the embedder, which it loads when the first stream that uses it opens.
+
+    Args:
+        load: makes the embedder, in a thread.
+        run_in_thread: runs a call; by default in one of as many threads as half the cores. Tests in virtual time
+            replace it.
+    """
+
+    def __init__(
+        self,
+        telemetry: SpeakerTelemetry | None = None,
+        load: Callable[[], SpeakerEmbedder] | None = None,
+        run_in_thread: RunInThread | None = None,
+    ) -> None:
+        self.telemetry = telemetry
+        self._load = load or _load
+        self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="live speakers")
+        self.run_in_thread = run_in_thread or self._run_in_thread
+        self._loading: asyncio.Task[SpeakerEmbedder] | None = None
+        self._loaded_at = 0.0
+        """Event loop time at which loading began."""
+
+    def open_stream(
+        self, count: SpeakerCount, offset_s: float, on_changes: Callable[[Mapping[int, str]], None]
+    ) -> SpeakerStream:
+        """Start loading the embedder, and return the speakers of a stream. Never waits.
+
+        Args:
+            offset_s: time of the stream's first sample.
+            on_changes: takes the names of segments that turn out to be others than were told.
+        """
+        self._start_loading()
+        return SpeakerStream(self, count, offset_s, on_changes)
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a final waits."""
+        is_loading = self._loading is not None and not self._loading.done()
+        return LOADING_TIMEOUT_S if is_loading else TIMEOUT_S
+
+    async def embedder(self) -> SpeakerEmbedder:
+        """Raises what loading raises."""
+        return await asyncio.shield(self._start_loading())
+
+    async def aclose(self) -> None:
+        """End the threads, without waiting for what they do."""
+        if self._loading is not None:
+            self._loading.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run_in_thread(self, call: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    def _start_loading(self) -> asyncio.Task[SpeakerEmbedder]:
+        loop = asyncio.get_running_loop()
+        has_failed = self._loading is not None and self._loading.done() and self._loading.exception() is not None
+        if self._loading is None or (has_failed and loop.time() >= self._loaded_at + RELOAD_S):
+            self._loaded_at = loop.time()
+            self._loading = asyncio.create_task(self._load_in_thread(), name="load speaker embedder")
+            self._loading.add_done_callback(_report_failure)
+        return self._loading
+
+    async def _load_in_thread(self) -> SpeakerEmbedder:
+        embedder: SpeakerEmbedder = await self.run_in_thread(self._prepared)
+        return embedder
+
+    def _prepared(self) -> SpeakerEmbedder:
+        """The embedder. What clustering imports takes 0.3 s, in which the first final would be late."""
+        import scipy.cluster.hierarchy
+        import scipy.optimize  # noqa: F401
+
+        return self._load()
+
+
+class SpeakerStream:
+    """The speakers of one stream; made by `SpeakerStage.open_stream`. Close it."""
+
+    def __init__(
+        self,
+        stage: SpeakerStage,
+        count: SpeakerCount,
+        offset_s: float,
+        on_changes: Callable[[Mapping[int, str]], None],
+    ) -> None:
+        self._stage = stage
+        self._count = count
+        self._offset_s = offset_s
+        self._on_changes = on_changes
+        self._diarizer: OnlineDiarizer | None = None
+        self._pending: list[_Heard] = []
+        self._pending_s = 0.0
+        self._questions: deque[_Question] = deque()
+        self._working: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
+        self._is_stuck = False
+
+    async def hear(self, frames: NDArray[np.float32], voiced: NDArray[np.bool_], end: int) -> None:
+        """Take the stream's next frames, shape [n, samples], of which some are `voiced`; the last ends at sample
+        `end`. Waits while too much is pending, for `STALL_S` at most."""
+        if self._pending_s >= MAX_PENDING_S and not self._is_stuck:
+            await self._wait_for_progress()
+        if self._pending_s >= MAX_PENDING_S or not len(frames):
+            return
+        audio = frames.reshape(-1)
+        self._pending.append(_Heard(audio, end - len(audio), voiced))
+        self._pending_s += len(audio) / SAMPLE_RATE
+        if self._pending_s >= BATCH_S:
+            self._work_on()
+
+    async def label(self, segment_id: int, start_s: float, end_s: float) -> Diarization | None:
+        """Who speaks in a segment, whose audio was heard; None if that cannot be told in time. Segments come in
+        order."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        answer: asyncio.Future[Diarization] = loop.create_future()
+        found: Diarization | None = None
+        outcome: SpeakerOutcome
+        try:
+            self._ask(_Question(segment_id, (start_s, end_s), answer))
+            async with asyncio.timeout(self._stage.timeout_s):
+                found = await answer
+            outcome = "labelled" if found.turns else "unknown"
+        except TimeoutError:
+            outcome = "late"
+        except Exception:  # noqa: BLE001 - `_answer` has logged it; the final goes without speakers
+            outcome = "failed"
+        if self._stage.telemetry is not None:
+            self._stage.telemetry.speakers_labelled(outcome, loop.time() - began)
+        return found
+
+    def forget(self, segment_id: int, start_s: float, end_s: float) -> None:
+        """The segment turned out to be no speech."""
+        self._ask(_Question(segment_id, (start_s, end_s), None))
+
+    async def aclose(self) -> None:
+        """Drop what waits. What a thread does ends by itself, within milliseconds. Idempotent."""
+        if self._working is not None:
+            self._working.cancel()
+            await asyncio.wait([self._working])
+        self._pending.clear()
+        self._questions.clear()
+
+    def _ask(self, question: _Question) -> None:
+        """Raises TimeoutError: too many questions wait."""
+        if len(self._questions) >= MAX_QUESTIONS:
+            if question.answer is None:
+                return
+            raise TimeoutError
+        self._questions.append(question)
+        self._work_on()
+
+    async def _wait_for_progress(self) -> None:
+        self._progress.clear()
+        try:
+            async with asyncio.timeout(max(STALL_S, self._stage.timeout_s)):
+                await self._progress.wait()
+        except TimeoutError:
+            self._is_stuck = True
+
+    def _work_on(self) -> None:
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._work(), name="live speakers")
+
+    async def _work(self) -> None:
+        """Embed what was heard, and answer questions in order, until nothing is left."""
+        while self._questions or self._pending_s >= BATCH_S:
+            heard, self._pending, self._pending_s = self._pending, [], 0.0
+            question = self._questions.popleft() if self._questions else None
+            try:
+                await self._turn(heard, question)
+            except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, delivered to the final
+                logger.opt(exception=error).error("speakers were not told apart: {}", error)
+                if question is not None and question.answer is not None and not question.answer.done():
+                    question.answer.set_exception(error)
+            self._is_stuck = False
+            self._progress.set()
+
+    async def _turn(self, heard: list[_Heard], question: _Question | None) -> None:
+        embedder = await self._stage.embedder()
+        found, changes = await self._stage.run_in_thread(partial(self._run, embedder, heard, question))
+        if question is None or question.answer is None or found is None:
+            return
+        if not question.answer.done():
+            question.answer.set_result(found)
+        elif (speaker := found.main_speaker) is not None:  # its final went without
+            changes = {**changes, question.segment_id: speaker}
+        if changes:
+            self._on_changes(changes)
+
+    def _run(
+        self, embedder: SpeakerEmbedder, heard: list[_Heard], question: _Question | None
+    ) -> tuple[Diarization | None, dict[int, str]]:
+        """In a thread; one call at a time."""
+        from steno.speakers.online_diarizer import OnlineDiarizer
+
+        if self._diarizer is None:
+            self._diarizer = OnlineDiarizer(embedder, self._count, self._offset_s)
+        for each in heard:
+            self._diarizer.hear(each.audio, each.begin, each.voiced)
+        if question is None:
+            return None, {}
+        if question.answer is None:
+            self._diarizer.drop(*question.extent)
+            return None, {}
+        found = self._diarizer.label(question.segment_id, *question.extent)
+        return found, self._diarizer.changes()
+
+
+def _report_failure(loading: asyncio.Task[SpeakerEmbedder]) -> None:
+    if not loading.cancelled() and (error := loading.exception()) is not None:
+        logger.opt(exception=error).error("the speaker embedder could not be loaded: {}", error)
+
+
+def _load() -> SpeakerEmbedder:
+    from steno.speakers.embedder_choice import load_embedder
+
+    return load_embedder(None)

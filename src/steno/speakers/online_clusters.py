@@ -1,0 +1,168 @@
+"""The voices of a stream so far. Labels that were told stay: what is clustered anew later is matched with them.
+
+1. Each window's embedding is kept, up to `MAX_KEPT`; beyond it, the voice with most windows loses its oldest ones, so
+   that a voice that is rarely heard is not forgotten.
+2. Before a label is told, all kept embeddings are clustered as those of a recording are (`voice_clusters`): a new
+   voice is one that differs by the network's thresholds and has enough speech. This takes 15 ms at most.
+3. Clusters get the voices of the labels that most of their windows were told with (Hungarian assignment); one that has
+   no such windows is a new voice.
+4. Where a segment's windows are now nearer to another voice than that which was told, `changes` says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steno.speakers.embedder import VoiceThresholds
+from steno.speakers.voice_clusters import SpeakerCount, centroids_of
+from steno.speakers.voice_windows import HOP_S, WHOLE_SHARE, WINDOW_S
+
+MAX_KEPT = 480
+"""Windows: three minutes of speech, 250 kB at 256 dimensions."""
+DROPPED = 48
+"""Windows that are dropped at once when there are too many."""
+MAX_TOLD = 256
+"""Segments whose label may change."""
+NUMBER_AFTER_S = 30.0
+"""Speech for each speaker that a stream is said to have, before that many are looked for: before, fewer may speak."""
+LEAST_STREAM_SPEECH_S = 0.75
+"""What a new voice says at least at the start of a stream, two windows; after half a minute it is as in a recording.
+Labels are told early here: with the 1.5 s of recordings, the first turns of two speakers got one label. Chosen on the
+voices of `benchmarks.speakers --tune`."""
+CLEAR_SHARE = 0.8
+"""Share of a segment's windows that must have another voice before its label is said to change."""
+UNTOLD = -1
+
+
+@dataclass(slots=True)
+class _ToldSegment:
+    id: int
+    start_s: float
+    end_s: float
+    voice: int
+
+
+class OnlineClusters:
+    """See the module. `count`: how many voices there may be; the least number after a while. Not thread-safe."""
+
+    def __init__(self, thresholds: VoiceThresholds, dimension: int, count: SpeakerCount) -> None:
+        self._thresholds = thresholds
+        self._count = count
+        self._vectors = np.zeros((0, dimension), np.float16)
+        self._is_whole = np.zeros(0, np.bool_)
+        self._centres_s = np.zeros(0)
+        self._told = np.zeros(0, np.int16)
+        """Voice that each window was told with."""
+        self._segments: deque[_ToldSegment] = deque(maxlen=MAX_TOLD)
+        self._speech_s = 0.0
+        self._is_current = True
+        self._number = 0
+        """Voices that were told so far."""
+        self.centroids = np.zeros((0, dimension), np.float32)
+        """A unit vector for each cluster, shape [clusters, dimension]."""
+        self._voices: list[int] = []
+        """The voice of each cluster; `UNTOLD` for one that is new."""
+
+    def add(self, embeddings: NDArray[np.float32], extents: NDArray[np.float64]) -> None:
+        """Take the next windows: embeddings, shape [windows, dimension], and start and end of each."""
+        if not len(embeddings):
+            return
+        self._vectors = np.concatenate([self._vectors, embeddings.astype(np.float16)])
+        self._is_whole = np.append(self._is_whole, extents[:, 1] - extents[:, 0] >= WHOLE_SHARE * WINDOW_S)
+        self._centres_s = np.append(self._centres_s, extents.mean(axis=1))
+        self._told = np.append(self._told, np.full(len(embeddings), UNTOLD, np.int16))
+        self._speech_s += HOP_S * len(embeddings)
+        self._is_current = False
+        while len(self._vectors) > MAX_KEPT:
+            self._drop_oldest()
+
+    def cluster(self) -> None:
+        """Find the voices again, if windows have come."""
+        if self._is_current or not len(self._vectors):
+            return
+        self._is_current = True
+        vectors = self._vectors.astype(np.float32)
+        least, most = self._count.least, self._count.most
+        count = SpeakerCount(least if self._speech_s >= NUMBER_AFTER_S * least else 1, most)
+        self.centroids = centroids_of(
+            vectors, self._is_whole, self._speech_s, count, self._thresholds, LEAST_STREAM_SPEECH_S
+        )
+        self._voices = self._matched((vectors @ self.centroids.T).argmax(axis=1))
+
+    def tell(self, segment_id: int, start_s: float, end_s: float) -> None:
+        """The labels of this segment are told now: its windows keep their voices."""
+        inside = self._inside(start_s, end_s)
+        voices = self._nearest(inside)
+        self._told[inside] = voices
+        if len(voices) and (voice := _majority(voices)[0]) != UNTOLD:
+            self._segments.append(_ToldSegment(segment_id, start_s, end_s, voice))
+
+    def voice(self, cluster: int) -> int:
+        """The voice of a cluster, counted from 0; a new one gets the next number, because it is told now."""
+        if self._voices[cluster] == UNTOLD:
+            self._voices[cluster] = self._number
+            self._number += 1
+        return self._voices[cluster]
+
+    def changes(self) -> list[tuple[int, int]]:
+        """Segments whose voice is now another one than was told, here or in its final: id and voice."""
+        found: list[tuple[int, int]] = []
+        for segment in self._segments:
+            voices = self._nearest(self._inside(segment.start_s, segment.end_s))
+            voice, share = _majority(voices) if len(voices) else (UNTOLD, 0.0)
+            if voice not in (UNTOLD, segment.voice) and share >= CLEAR_SHARE:
+                segment.voice = voice
+                found.append((segment.id, voice))
+        return found
+
+    def drop(self, start_s: float, end_s: float) -> None:
+        """Forget the windows of what turned out to be no speech."""
+        self._keep(~self._inside(start_s, end_s))
+        self._is_current = False
+
+    def _inside(self, start_s: float, end_s: float) -> NDArray[np.bool_]:
+        inside: NDArray[np.bool_] = (self._centres_s >= start_s) & (self._centres_s < end_s)
+        return inside
+
+    def _nearest(self, windows: NDArray[np.bool_]) -> NDArray[np.int16]:
+        """The voices that these windows are nearest to."""
+        if not len(self.centroids) or not windows.any():
+            return np.zeros(0, np.int16)
+        clusters = (self._vectors[windows].astype(np.float32) @ self.centroids.T).argmax(axis=1)
+        voices: NDArray[np.int16] = np.array(self._voices, np.int16)[clusters]
+        return voices
+
+    def _matched(self, clusters: NDArray[np.int64]) -> list[int]:
+        """The voice of each cluster. `clusters`: that of each window. There are never more voices than may be."""
+        from scipy.optimize import linear_sum_assignment
+
+        scores = np.full((len(self.centroids), self._count.most), -0.5)  # no window was told with this voice
+        scores[:, self._number :] = 0.0  # a new voice is better than that
+        for cluster in range(len(self.centroids)):
+            told = self._told[(clusters == cluster) & (self._told != UNTOLD)]
+            numbers, votes = np.unique(told, return_counts=True)
+            scores[cluster, numbers] = votes
+        _, chosen = linear_sum_assignment(scores, maximize=True)
+        return [int(voice) if voice < self._number else UNTOLD for voice in chosen]
+
+    def _drop_oldest(self) -> None:
+        """Drop the oldest windows of the voice that has most."""
+        numbers, counts = np.unique(self._told, return_counts=True)
+        oldest = np.flatnonzero(self._told == numbers[counts.argmax()])[:DROPPED]
+        kept = np.ones(len(self._told), np.bool_)
+        kept[oldest] = False
+        self._keep(kept)
+
+    def _keep(self, kept: NDArray[np.bool_]) -> None:
+        self._vectors, self._is_whole = self._vectors[kept], self._is_whole[kept]
+        self._centres_s, self._told = self._centres_s[kept], self._told[kept]
+
+
+def _majority(voices: NDArray[np.int16]) -> tuple[int, float]:
+    """The commonest of these, and its share."""
+    numbers, counts = np.unique(voices, return_counts=True)
+    return int(numbers[counts.argmax()]), float(counts.max() / len(voices))

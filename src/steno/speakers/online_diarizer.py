@@ -1,0 +1,83 @@
+"""Diarization of a stream: audio in as it comes, the turns of each segment out once it has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steno.speakers.diarizer import Diarization
+from steno.speakers.embedder import SpeakerEmbedder
+from steno.speakers.online_clusters import OnlineClusters
+from steno.speakers.speaker_names import letters
+from steno.speakers.speaker_turns import SpeakerTurn, turns_of
+from steno.speakers.stream_windows import StreamWindows
+from steno.speakers.voice_clusters import SpeakerCount
+
+if TYPE_CHECKING:
+    from steno.types import Audio
+
+MAX_RECENT = 400
+"""Windows that wait for their segment's final: more than 90 s of speech, which recognition may be behind."""
+
+
+class OnlineDiarizer:
+    """Keeps embeddings, and less than two seconds of audio. One thread at a time.
+
+    Args:
+        count: how many speakers there may be.
+        offset_s: time of the stream's first sample.
+    """
+
+    def __init__(self, embedder: SpeakerEmbedder, count: SpeakerCount, offset_s: float = 0.0) -> None:
+        self._embedder = embedder
+        self._windows = StreamWindows(offset_s)
+        self._clusters = OnlineClusters(embedder.thresholds, embedder.dimension, count)
+        self._names = letters()
+        self._extents = np.zeros((0, 2))
+        self._embeddings = np.zeros((0, embedder.dimension), np.float32)
+
+    def hear(self, audio: Audio, begin: int, voiced: NDArray[np.bool_]) -> None:
+        """Embed the windows that these frames complete: see `StreamWindows.feed`."""
+        self._take(*self._windows.feed(audio, begin, voiced))
+
+    def label(self, segment_id: int, start_s: float, end_s: float) -> Diarization:
+        """The turns of a segment, which was heard to its end. Segments come in order. Without speech there are none.
+
+        Names that this has returned stay: later speech of the same voice gets the same.
+        """
+        self._take(*self._windows.tail())
+        self._clusters.cluster()
+        regions = self._windows.regions(start_s, end_s)
+        sharpness = self._embedder.thresholds.sharpness
+        turns = turns_of(regions, self._extents, self._embeddings @ self._clusters.centroids.T, sharpness)
+        order = list(dict.fromkeys(turn.speaker for turn in turns))
+        names = tuple(self._names[self._clusters.voice(cluster)] for cluster in order)
+        self._clusters.tell(segment_id, start_s, end_s)
+        self._forget_before(end_s)
+        numbered = (SpeakerTurn(turn.start_s, turn.end_s, order.index(turn.speaker), turn.confidence) for turn in turns)
+        return Diarization(tuple(numbered), names)
+
+    def drop(self, start_s: float, end_s: float) -> None:
+        """Forget a segment that turned out to be no speech. Segments come in order, as in `label`."""
+        self._take(*self._windows.tail())
+        self._clusters.drop(start_s, end_s)
+        self._forget_before(end_s)
+
+    def changes(self) -> dict[int, str]:
+        """Segments whose speaker turns out to be another one than was returned here or by `label`: id and name."""
+        return {segment_id: self._names[voice] for segment_id, voice in self._clusters.changes()}
+
+    def _take(self, windows: NDArray[np.float32], extents: NDArray[np.float64]) -> None:
+        if not len(windows):
+            return
+        embeddings = self._embedder.embed(windows)
+        self._clusters.add(embeddings, extents)
+        self._extents = np.concatenate([self._extents, extents])[-MAX_RECENT:]
+        self._embeddings = np.concatenate([self._embeddings, embeddings])[-MAX_RECENT:]
+
+    def _forget_before(self, time_s: float) -> None:
+        self._windows.forget_before(time_s)
+        kept = self._extents[:, 1] > time_s
+        self._extents, self._embeddings = self._extents[kept], self._embeddings[kept]

@@ -1,0 +1,311 @@
+"""Speakers of live streams: late, failing and vanished, none of which costs text."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine.virtual import now, run
+from pipelines.live.stream_harness import (
+    AtOnce,
+    Listener,
+    LiveOptions,
+    LoudnessVad,
+    OfflineBackend,
+    offline_engine,
+    pcm,
+    speak,
+)
+from recordings import conversation
+from steno.captions.cues import CueStyle
+from steno.pipelines.live.live_context import LiveContext, LiveSettings
+from steno.pipelines.live.notices import SpeakersChanged
+from steno.pipelines.live.service import LiveService
+from steno.pipelines.live.speaker_stage import (
+    MAX_PENDING_S,
+    MAX_QUESTIONS,
+    RELOAD_S,
+    STALL_S,
+    TIMEOUT_S,
+    RunInThread,
+    SpeakerStage,
+    SpeakerStream,
+)
+from steno.pipelines.live.vad_stage import VadStage
+from steno.speakers.campplus import CampplusEmbedder
+from steno.speakers.voice_clusters import SpeakerCount
+from steno.streaming.events import Final
+from steno.types import SAMPLE_RATE
+
+FRAME = 512
+TALK = pcm(("speech", 3), ("silence", 1), ("speech", 3), ("silence", 1))
+DIARIZE = LiveOptions(diarize=True, words=True, speaker_updates=True)
+
+
+class Voice:
+    """An embedder that hears one voice; `goes_on`: it waits for this first."""
+
+    dimension = 8
+    thresholds = CampplusEmbedder.thresholds
+
+    def __init__(self, goes_on: threading.Event | None = None, error: Exception | None = None) -> None:
+        self.goes_on, self.error = goes_on, error
+        self.calls = 0
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.calls += 1
+        if self.goes_on is not None:
+            assert self.goes_on.wait(30)
+        if self.error is not None:
+            raise self.error
+        return np.full((len(windows), 8), 8**-0.5, np.float32)
+
+
+class Outcomes(list[str]):
+    def speakers_labelled(self, outcome: str, waited_s: float) -> None:
+        self.append(outcome)
+
+
+def after(seconds: float) -> RunInThread:
+    """In virtual time: a call takes so long."""
+
+    async def call_later(call: Callable[[], Any]) -> Any:
+        await asyncio.sleep(seconds)
+        return call()
+
+    return call_later
+
+
+AT_ONCE = after(0.0)
+
+
+@asynccontextmanager
+async def diarizing(run_in_thread: RunInThread, voice: Voice, options: LiveOptions = DIARIZE) -> Any:
+    outcomes = Outcomes()
+    async with offline_engine(OfflineBackend(rtf=0.05)) as engine:
+        vad, speakers = (
+            VadStage(load=LoudnessVad, thread=AtOnce()),
+            SpeakerStage(outcomes, lambda: voice, run_in_thread),
+        )
+        service = LiveService(LiveContext(engine, vad, LiveSettings(), CueStyle(), speaker_stage=speakers))
+        async with service.open("a", service.check(options)) as stream:
+            listener = Listener(stream)
+            yield stream, listener, outcomes
+            await listener.close()
+
+
+def finals_of(listener: Listener) -> list[tuple[float, Final]]:
+    return [(at, event) for at, event in listener.heard if isinstance(event, Final)]
+
+
+async def talk(run_in_thread: RunInThread, voice: Voice, options: LiveOptions = DIARIZE) -> tuple[Listener, Outcomes]:
+    async with diarizing(run_in_thread, voice, options) as (stream, listener, outcomes):
+        await speak(stream, TALK)
+        await stream.finish()
+        await asyncio.sleep(3)
+    return listener, outcomes
+
+
+def test_finals_and_their_words_have_speakers() -> None:
+    async def main() -> None:
+        listener, outcomes = await talk(AT_ONCE, Voice())
+        assert [final.speaker for final in listener.finals] == ["A", "A"]
+        assert {word.speaker for final in listener.finals for word in final.words} == {"A"}
+        assert outcomes == ["labelled", "labelled"]
+
+    run(main())
+
+
+def test_streams_that_do_not_ask_load_nothing() -> None:
+    async def main() -> None:
+        voice = Voice()
+        listener, outcomes = await talk(AT_ONCE, voice, LiveOptions(words=True))
+        assert [final.speaker for final in listener.finals] == [None, None]
+        assert (voice.calls, outcomes) == (0, [])
+
+    run(main())
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_a_late_embedder_costs_a_second_and_no_text_and_the_label_follows(words: bool) -> None:
+    async def main() -> None:
+        options = LiveOptions(diarize=True, words=words, speaker_updates=True)
+        prompt, _ = await talk(AT_ONCE, Voice(), options)
+        began = now()
+        late, outcomes = await talk(after(1.4), Voice(), options)
+        assert outcomes == ["late", "late"]
+        assert [final.text for final in late.finals] == [final.text for final in prompt.finals]
+        assert [final.speaker for final in late.finals] == [None, None]
+        assert [len(final.words) for final in late.finals] == [len(final.words) for final in prompt.finals]
+        began_prompt = finals_of(prompt)[0][0]
+        assert finals_of(late)[0][0] - began <= began_prompt + TIMEOUT_S + 0.11
+        changed = [event.speakers for _, event in late.heard if isinstance(event, SpeakersChanged)]
+        assert changed == [{0: "A"}, {1: "A"}]
+        order = [type(event) for _, event in late.heard if isinstance(event, Final | SpeakersChanged)]
+        assert order == [Final, SpeakersChanged] * 2
+
+    run(main())
+
+
+def test_updates_come_only_to_those_who_ask() -> None:
+    async def main() -> None:
+        late, _ = await talk(after(1.4), Voice(), LiveOptions(diarize=True))
+        assert not [event for _, event in late.heard if isinstance(event, SpeakersChanged)]
+
+    run(main())
+
+
+def test_a_failing_embedder_costs_the_labels_and_nothing_else(logs: list[str]) -> None:
+    async def main() -> None:
+        listener, outcomes = await talk(AT_ONCE, Voice(error=ValueError("broken")))
+        assert [final.text for final in listener.finals] == ["w0 w1 w2 w3 w4 w5 w6"] * 2
+        assert [final.speaker for final in listener.finals] == [None, None]
+        assert outcomes == ["failed", "failed"]
+        assert any("speakers were not told apart: broken" in line for line in logs)
+
+    run(main())
+
+
+# --- the stage, in real threads ---
+
+
+def voiced(seconds: float, at_s: float = 0.0) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+    frames = round(seconds * SAMPLE_RATE) // FRAME
+    begin = round(at_s * SAMPLE_RATE)
+    return np.ones((frames, FRAME), np.float32), np.ones(frames, np.bool_), begin + frames * FRAME
+
+
+@pytest.fixture
+def goes_on() -> Iterator[threading.Event]:
+    """Set at the end, so that no thread outlives a test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def opened(stage: SpeakerStage, on_changes: Callable[[Mapping[int, str]], None] = lambda _: None) -> SpeakerStream:
+    return stage.open_stream(SpeakerCount(), 0.0, on_changes)
+
+
+def test_a_network_that_could_not_be_loaded_is_loaded_again_after_a_while() -> None:
+    async def main() -> None:
+        errors = [OSError("no file")]
+
+        def load() -> Voice:
+            if errors:
+                raise errors.pop()
+            return Voice()
+
+        outcomes = Outcomes()
+        stream = opened(SpeakerStage(outcomes, load, AT_ONCE))
+        assert await stream.label(0, 0.0, 1.0) is None
+        await asyncio.sleep(RELOAD_S)
+        await stream.hear(*voiced(2.0))
+        found = await stream.label(1, 0.0, 2.0)
+        assert found is not None
+        assert found.names == ("A",)
+        assert outcomes == ["failed", "labelled"]
+        await stream.aclose()
+
+    run(main())
+
+
+async def test_a_client_that_sends_too_fast_waits_and_a_hung_network_holds_it_up_once(goes_on: threading.Event) -> None:
+    voice = Voice(goes_on)
+    stage = SpeakerStage(load=lambda: voice)
+    stream = opened(stage)
+    while not voice.calls:
+        await stream.hear(*voiced(1.0))
+        await asyncio.sleep(0.01)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for n in range(60):
+        await stream.hear(*voiced(1.0, n + 10.0))
+    assert STALL_S <= loop.time() - began < STALL_S + 2
+    assert stream._pending_s <= MAX_PENDING_S + 1
+    assert await asyncio.wait_for(stream.label(0, 0.0, 1.0), TIMEOUT_S + 1) is None
+    await stream.aclose()
+    await stage.aclose()
+
+
+async def test_no_more_finals_wait_than_may(goes_on: threading.Event) -> None:
+    outcomes = Outcomes()
+    voice = Voice(goes_on)
+    stage = SpeakerStage(outcomes, lambda: voice)
+    stream = opened(stage)
+    await stream.hear(*voiced(2.0))
+    asked = [asyncio.create_task(stream.label(n, 0.0, 1.0)) for n in range(MAX_QUESTIONS + 20)]
+    while not voice.calls:
+        await asyncio.sleep(0.01)
+    for n in range(100):
+        stream.forget(n, 0.0, 1.0)
+    assert len(stream._questions) <= MAX_QUESTIONS
+    assert outcomes.count("late") >= 19
+    goes_on.set()
+    await asyncio.gather(*asked)
+    await stream.aclose()
+    await stage.aclose()
+
+
+async def test_a_client_that_vanishes_while_its_voice_is_embedded_leaves_nothing(goes_on: threading.Event) -> None:
+    voice = Voice(goes_on)
+    stage = SpeakerStage(load=lambda: voice)
+    stream, other = opened(stage), opened(stage)
+    await stream.hear(*voiced(2.0))
+    asking = asyncio.create_task(stream.label(0, 0.0, 2.0))
+    while not voice.calls:
+        await asyncio.sleep(0.001)
+    asking.cancel()
+    await asyncio.wait([asking])
+    async with asyncio.timeout(1):
+        await stream.aclose()
+        await stream.aclose()
+    goes_on.set()
+    gone = weakref.ref(stream)
+    await other.hear(*voiced(2.0))
+    assert await other.label(0, 0.0, 2.0) is not None  # the thread is free
+    del stream, asking
+    gc.collect()
+    assert gone() is None
+    await other.aclose()
+    await stage.aclose()
+
+
+async def test_the_real_network_runs_off_the_event_loop(fixtures: Path) -> None:
+    stage = SpeakerStage()
+    stream = opened(stage)
+    samples = np.frombuffer(conversation(fixtures, "weather", "market")[44:], "<i2").astype(np.float32) / 32768
+    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+    is_voiced = np.abs(frames).max(axis=1) > 0.01
+    longest_s, stop = 0.0, asyncio.Event()
+
+    async def watch() -> None:
+        nonlocal longest_s
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            before = loop.time()
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, loop.time() - before)
+
+    await stage.embedder()
+    watching = asyncio.create_task(watch())
+    for at in range(0, len(frames), 24):
+        part = frames[at : at + 24]
+        await stream.hear(part, is_voiced[at : at + 24], (at + len(part)) * FRAME)
+    found = [await stream.label(n, *span) for n, span in enumerate([(0.0, 5.0), (5.2, 11.0)])]
+    stop.set()
+    await watching
+    assert [each and each.main_speaker for each in found] == ["A", "B"]
+    assert longest_s < 0.2  # an embedding takes 0.02 s; threads of a busy machine take turns
+    await stream.aclose()
+    await stage.aclose()

@@ -1,0 +1,217 @@
+"""Diarization of streams: what is told stays, whatever comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from speakers.test_diarizer import EMBEDDER, Audio, conversation, said
+from steno.speakers.diarizer import Diarization
+from steno.speakers.online_clusters import MAX_KEPT, OnlineClusters
+from steno.speakers.online_diarizer import MAX_RECENT, OnlineDiarizer
+from steno.speakers.stream_windows import StreamWindows
+from steno.speakers.voice_clusters import SpeakerCount
+from steno.speakers.voice_windows import HOP_S, WINDOW, WINDOW_S
+from steno.types import SAMPLE_RATE
+
+FRAME = 512
+Span = tuple[float, float]
+
+
+def hear(diarizer: OnlineDiarizer, audio: Audio, spans: Sequence[Span], frames: int = 24) -> list[Diarization]:
+    """Feed the audio, `frames` at a time, and ask for each span once it was heard."""
+    number = len(audio) // FRAME
+    times = np.arange(number) * FRAME / SAMPLE_RATE
+    voiced = np.any([(times >= start) & (times < end) for start, end in spans], axis=0)
+    told: list[Diarization] = []
+    for at in range(0, number, frames):
+        until = min(at + frames, number)
+        diarizer.hear(audio[at * FRAME : until * FRAME], at * FRAME, voiced[at:until])
+        while len(told) < len(spans) and (spans[len(told)][1] <= times[until - 1] or until == number):
+            told.append(diarizer.label(len(told), *spans[len(told)]))
+    return told
+
+
+def speakers_of(told: Sequence[Diarization]) -> list[str | None]:
+    return [each.main_speaker for each in told]
+
+
+# One woman says "weather" and "doctor", one man "market" and "meeting", another man "letter".
+TWO = ("weather", "market", "doctor", "meeting")
+
+
+def test_speakers_get_letters_as_they_come_and_returning_ones_are_recognised() -> None:
+    diarizer = OnlineDiarizer(EMBEDDER, SpeakerCount())
+    assert speakers_of(hear(diarizer, *conversation(*TWO, "letter", "weather"))) == ["A", "B", "A", "B", "C", "A"]
+    assert diarizer.changes() == {}
+
+
+@pytest.mark.parametrize("frames", [1, 7, 200])
+def test_labels_do_not_depend_on_how_the_audio_is_split(frames: int) -> None:
+    told = hear(OnlineDiarizer(EMBEDDER, SpeakerCount()), *conversation(*TWO), frames=frames)
+    assert speakers_of(told) == ["A", "B", "A", "B"]
+
+
+def test_one_speaker_stays_one() -> None:
+    told = hear(OnlineDiarizer(EMBEDDER, SpeakerCount()), *conversation(*["weather", "doctor"] * 4))
+    assert set(speakers_of(told)) == {"A"}
+
+
+def test_there_are_no_more_speakers_than_may_be() -> None:
+    told = hear(OnlineDiarizer(EMBEDDER, SpeakerCount(1, 2)), *conversation(*TWO, "letter", "weather"))
+    assert set(speakers_of(told)) == {"A", "B"}
+
+
+def test_a_change_within_a_segment_is_found_within_a_quarter_second() -> None:
+    diarizer = OnlineDiarizer(EMBEDDER, SpeakerCount())
+    hear(diarizer, *conversation(*TWO))
+    begin = 60 * SAMPLE_RATE
+    woman, man = said("weather"), said("market")
+    audio = np.concatenate([woman, man])
+    audio = audio[: len(audio) // FRAME * FRAME]
+    diarizer.hear(audio, begin, np.ones(len(audio) // FRAME, np.bool_))
+    found = diarizer.label(9, 60.0, 60.0 + len(audio) / SAMPLE_RATE)
+    assert [found.names[turn.speaker] for turn in found.turns] == ["A", "B"]
+    assert found.turns[0].end_s == pytest.approx(60 + len(woman) / SAMPLE_RATE, abs=0.25)
+
+
+def test_what_is_no_speech_founds_no_speaker() -> None:
+    diarizer = OnlineDiarizer(EMBEDDER, SpeakerCount())
+    noise = np.random.default_rng(1).normal(0, 0.1, 4 * SAMPLE_RATE).astype(np.float32)
+    diarizer.hear(noise, 0, np.ones(len(noise) // FRAME, np.bool_))
+    diarizer.drop(0.0, 4.0)
+    audio, spans = conversation(*TWO)
+    moved = [(start + 4.0, end + 4.0) for start, end in spans]
+    told = hear(diarizer, np.concatenate([noise * 0, audio]), moved)
+    assert speakers_of(told) == ["A", "B", "A", "B"]
+
+
+def test_silence_and_a_blip_have_no_speaker() -> None:
+    diarizer = OnlineDiarizer(EMBEDDER, SpeakerCount())
+    diarizer.hear(np.zeros(SAMPLE_RATE, np.float32), 0, np.zeros(31, np.bool_))
+    assert diarizer.label(0, 0.0, 1.0) == Diarization((), ())
+
+
+# --- clusters, of vectors that are made ---
+
+
+def voices(*similarities: float, seed: int = 0) -> list[NDArray[np.float32]]:
+    """Unit vectors with these cosines to the first."""
+    first, *others = np.linalg.qr(np.random.default_rng(seed).normal(size=(256, len(similarities) + 1)))[0].T
+    mixed = [
+        cosine * first + np.sqrt(1 - cosine**2) * other for cosine, other in zip(similarities, others, strict=True)
+    ]
+    return [np.float32(first), *(np.float32(each) for each in mixed)]
+
+
+class Talk:
+    """Segments of single voices, told one after the other."""
+
+    def __init__(self, count: SpeakerCount | None = None) -> None:
+        self.clusters = OnlineClusters(EMBEDDER.thresholds, 256, count or SpeakerCount())
+        self._rng = np.random.default_rng(3)
+        self._at_s = 0.0
+        self._segments = 0
+
+    def says(self, voice: NDArray[np.float32], seconds: float) -> int:
+        """The number of the voice that it is told as."""
+        windows = max(1, round((seconds - WINDOW_S) / HOP_S) + 1)
+        vectors = voice + self._rng.normal(0, 0.02, (windows, 256)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        starts = self._at_s + HOP_S * np.arange(windows)
+        self.clusters.add(vectors, np.stack([starts, starts + min(seconds, WINDOW_S)], axis=1))
+        self.clusters.cluster()
+        cluster = int((vectors @ self.clusters.centroids.T).mean(axis=0).argmax())
+        told = self.clusters.voice(cluster)
+        self.clusters.tell(self._segments, self._at_s, self._at_s + seconds)
+        self._segments += 1
+        self._at_s += seconds + 5.0
+        return told
+
+
+def test_voices_beyond_the_networks_threshold_are_two_and_others_are_one() -> None:
+    (first, similar, other) = voices(0.9, 0.6)
+    talk = Talk()
+    assert [talk.says(voice, 6.0) for voice in (first, other, similar, other, first)] == [0, 1, 0, 1, 0]
+
+
+def test_a_short_unsure_stretch_gets_the_nearest_label_and_is_corrected_once_the_voice_is_known() -> None:
+    (first, other) = voices(0.6)
+    talk = Talk()
+    assert talk.says(first, 20.0) == 0
+    assert talk.says(other, 1.6) == 0
+    assert talk.clusters.changes() == []
+    assert talk.says(other, 8.0) == 1
+    assert talk.clusters.changes() == [(1, 1)]
+    assert talk.clusters.changes() == []
+    assert talk.says(first, 4.0) == 0
+
+
+def test_a_known_number_is_found_once_there_was_enough_speech() -> None:
+    (first, similar) = voices(0.9)
+    talk = Talk(SpeakerCount(2, 2))
+    told = [talk.says(voice, 10.0) for _ in range(5) for voice in (first, similar)]
+    assert told[:5] == [0] * 5
+    assert told[-4:] in ([0, 1, 0, 1], [1, 0, 1, 0])
+
+
+def test_hours_take_no_more_memory_and_a_voice_that_was_silent_for_long_is_recognised() -> None:
+    (first, other, rare) = voices(0.55, 0.5)
+    talk = Talk()
+    assert talk.says(rare, 8.0) == 0
+    for _ in range(60):
+        assert [talk.says(first, 60.0), talk.says(other, 60.0)] == [1, 2]
+    assert talk.says(rare, 4.0) == 0
+    assert len(talk.clusters._vectors) <= MAX_KEPT
+
+
+# --- windows ---
+
+
+def test_windows_are_those_of_a_recording_but_for_the_last() -> None:
+    windows = StreamWindows()
+    audio = np.arange(4 * SAMPLE_RATE, dtype=np.float32)
+    voiced = np.zeros(len(audio) // FRAME, np.bool_)
+    voiced[10:90] = True
+    found, extents = windows.feed(audio[: len(voiced) * FRAME], 0, voiced)
+    begin, end = 10 * FRAME, 90 * FRAME
+    starts = [begin + n * 6000 for n in range(3)] + [end - WINDOW]
+    assert [int(window[0]) for window in found] == starts
+    assert extents[:, 0].tolist() == [start / SAMPLE_RATE for start in starts]
+    assert windows.regions(0.0, 4.0) == [(begin / SAMPLE_RATE, end / SAMPLE_RATE)]
+    assert windows.regions(1.0, 2.0) == [(1.0, 2.0)]
+
+
+def test_after_a_gap_a_new_region_begins() -> None:
+    windows = StreamWindows(offset_s=10.0)
+    audio = np.ones(SAMPLE_RATE // FRAME * FRAME, np.float32)
+    voiced = np.ones(len(audio) // FRAME, np.bool_)
+    windows.feed(audio, 0, voiced)
+    found, _ = windows.feed(audio, 5 * SAMPLE_RATE, voiced)
+    assert len(found) == 1  # the first region, repeated to fill a window
+    seconds = len(audio) / SAMPLE_RATE
+    assert windows.regions(0.0, 99.0) == [(10.0, 10.0 + seconds), (15.0, 15.0 + seconds)]
+
+
+def test_audio_and_windows_that_nothing_asks_for_are_bounded() -> None:
+    diarizer = OnlineDiarizer(EMBEDDER, SpeakerCount())
+    diarizer._embedder = Constant()  # type: ignore[assignment]
+    second = np.ones(SAMPLE_RATE // FRAME * FRAME, np.float32)
+    voiced = np.ones(len(second) // FRAME, np.bool_)
+    for n in range(400):
+        diarizer.hear(second, n * len(second), voiced)
+    assert len(diarizer._extents) == len(diarizer._embeddings) == MAX_RECENT
+    assert len(diarizer._windows._audio) <= 2 * WINDOW
+
+
+class Constant:
+    """One voice."""
+
+    dimension = 256
+    thresholds = EMBEDDER.thresholds
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.full((len(windows), 256), 1 / 16, np.float32)
