@@ -225,7 +225,9 @@ def live_of(
         _front_share(settings, settings.max_live_decoders), _decoder_limits_of(settings, LIVE_NICENESS)
     )
     check_speaker_model(settings.speaker_model_id)
-    speakers = SpeakerStage(telemetry, partial(load_embedder, settings.speaker_model_id))
+    speakers = SpeakerStage(
+        telemetry, partial(load_embedder, settings.speaker_model_id), timeout_s=settings.speaker_timeout
+    )
     stages = VadStage(telemetry), TurnStage(telemetry)
     return LiveService(
         LiveContext(engine, stages[0], live, style, translator, telemetry, decoders, stages[1], speakers)

@@ -36,6 +36,9 @@ class LiveStreamSettings(BaseSettings):
         "`VAD_SILENCE_MS` on the clock. `false` = wait for the audio.",
         True,
     )
+    speaker_timeout: float = setting(
+        "Live", "Max seconds that a final waits for its speakers (`diarize=true`); then it has none.", 1.0, gt=0, le=60
+    )
     step_ms: int = setting("Live", "Cadence of partial results, in milliseconds.", 480, ge=100, le=5000)
     stable_hold_s: float = setting(
         "Live", "Seconds of audio over which hypotheses must agree before text is stable.", 1.0, ge=0, le=10

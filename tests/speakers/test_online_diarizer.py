@@ -210,8 +210,8 @@ def test_audio_and_windows_that_nothing_asks_for_are_bounded() -> None:
 class Constant:
     """One voice."""
 
-    dimension = 256
+    dimension = EMBEDDER.dimension
     thresholds = EMBEDDER.thresholds
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.full((len(windows), 256), 1 / 16, np.float32)
+        return np.full((len(windows), self.dimension), self.dimension**-0.5, np.float32)

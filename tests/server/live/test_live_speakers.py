@@ -33,7 +33,7 @@ RAW = {"model": "nova-3", "encoding": "linear16", "sample_rate": 16_000}
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     """Hears a word each half second of speech: `w0 w1 w2 …`."""
-    with RunningServer(ASR_BACKEND="scripted") as server:
+    with RunningServer(ASR_BACKEND="scripted", SPEAKER_TIMEOUT="30") as server:
         yield server
 
 

@@ -16,6 +16,7 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from steno.types import SAMPLE_RATE
+from steno.vad.silero import FRAME
 
 if TYPE_CHECKING:
     from steno.speakers.diarizer import Diarization
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
     from steno.types import Audio
 
 TIMEOUT_S = 1.0
-"""A final waits so long for its speakers; then it is emitted without them."""
+"""A final waits so long for its speakers, by default; then it is emitted without them."""
 LOADING_TIMEOUT_S = 5.0
 """The same while the embedder is being loaded, for the server's first stream with speakers. It takes 0.5 s."""
-BATCH_S = 0.75
-"""Audio that is embedded at once: two windows, which take 40 ms."""
+BATCH_FRAMES = 24
+BATCH_S = BATCH_FRAMES * FRAME / SAMPLE_RATE
+"""Audio that is embedded at once, 0.77 s: two windows, which take 45 ms."""
 MAX_PENDING_S = 3.0
-"""Audio that waits to be embedded: eight windows, which take 150 ms. A client that sends faster is back-pressured."""
+"""Audio that waits to be embedded: eight windows, which take 170 ms. A client that sends faster is back-pressured."""
 STALL_S = 2.0
 """A client that has waited so long without progress waits no more: audio is left out until there is some."""
 
@@ -72,6 +74,7 @@ class SpeakerStage:
         load: makes the embedder, in a thread.
         run_in_thread: runs a call; by default in one of as many threads as half the cores. Tests in virtual time
             replace it.
+        timeout_s: how long a final waits for its speakers.
     """
 
     def __init__(
@@ -79,8 +82,11 @@ class SpeakerStage:
         telemetry: SpeakerTelemetry | None = None,
         load: Callable[[], SpeakerEmbedder] | None = None,
         run_in_thread: RunInThread | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.telemetry = telemetry
+        self._timeout_s = timeout_s
         self._load = load or _load
         self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="live speakers")
         self.run_in_thread = run_in_thread or self._run_in_thread
@@ -104,7 +110,7 @@ class SpeakerStage:
     def timeout_s(self) -> float:
         """How long a final waits."""
         is_loading = self._loading is not None and not self._loading.done()
-        return LOADING_TIMEOUT_S if is_loading else TIMEOUT_S
+        return max(LOADING_TIMEOUT_S, self._timeout_s) if is_loading else self._timeout_s
 
     async def embedder(self) -> SpeakerEmbedder:
         """Raises what loading raises."""
@@ -164,16 +170,18 @@ class SpeakerStream:
 
     async def hear(self, frames: NDArray[np.float32], voiced: NDArray[np.bool_], end: int) -> None:
         """Take the stream's next frames, shape [n, samples], of which some are `voiced`; the last ends at sample
-        `end`. Waits while too much is pending, for `STALL_S` at most."""
-        if self._pending_s >= MAX_PENDING_S and not self._is_stuck:
-            await self._wait_for_progress()
-        if self._pending_s >= MAX_PENDING_S or not len(frames):
-            return
-        audio = frames.reshape(-1)
-        self._pending.append(_Heard(audio, end - len(audio), voiced))
-        self._pending_s += len(audio) / SAMPLE_RATE
-        if self._pending_s >= BATCH_S:
-            self._work_on()
+        `end`. Waits while too much is pending, for `STALL_S` at most without progress."""
+        for first in range(0, len(frames), BATCH_FRAMES):
+            part = slice(first, first + BATCH_FRAMES)
+            if self._pending_s >= MAX_PENDING_S and not self._is_stuck:
+                await self._wait_for_progress()
+            if self._pending_s < MAX_PENDING_S:
+                audio = frames[part].reshape(-1)
+                begin = end - (len(frames) - first) * frames.shape[1]
+                self._pending.append(_Heard(audio, begin, voiced[part]))
+                self._pending_s += len(audio) / SAMPLE_RATE
+            if self._pending_s >= BATCH_S:
+                self._work_on()
 
     async def label(self, segment_id: int, start_s: float, end_s: float) -> Diarization | None:
         """Who speaks in a segment, whose audio was heard; None if that cannot be told in time. Segments come in
