@@ -28,7 +28,7 @@ def runs(labels: list[str]) -> list[str]:
     return [label for label, _ in groupby(labels)]
 
 
-ENVIRONMENT = {**os.environ, "ASR_BACKEND": EMBEDDED}
+ENVIRONMENT = {**os.environ, "ASR_BACKEND": EMBEDDED, "SPEAKER_TIMEOUT": "30"}
 
 
 def test_files_have_speakers(conversation: Path, tmp_path: Path) -> None:
