@@ -31,7 +31,10 @@ LOADING_TIMEOUT_S = 5.0
 BATCH_S = 0.75
 """Audio that is embedded at once: two windows, which take 40 ms."""
 MAX_PENDING_S = 3.0
-"""Audio that waits to be embedded: eight windows, which take 150 ms. A client that sends faster is back-pressured."""
+"""Audio that waits to be embedded: eight windows, which take 150 ms. A client that sends faster than real time is
+back-pressured; of others, audio is left out, so that their text is never late."""
+AHEAD_S = 1.0
+"""A client is faster than real time if so much more audio has come than time has passed."""
 STALL_S = 2.0
 """A client that has waited so long without progress waits no more: audio is left out until there is some."""
 
@@ -157,6 +160,8 @@ class SpeakerStream:
         self._diarizer: OnlineDiarizer | None = None
         self._pending: list[_Heard] = []
         self._pending_s = 0.0
+        self._began: float | None = None
+        self._heard_s = 0.0
         self._questions: deque[_Question] = deque()
         self._working: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
@@ -164,9 +169,13 @@ class SpeakerStream:
 
     async def hear(self, frames: NDArray[np.float32], voiced: NDArray[np.bool_], end: int) -> None:
         """Take the stream's next frames, shape [n, samples], of which some are `voiced`; the last ends at sample
-        `end`. Waits while too much is pending, for `STALL_S` at most."""
-        if self._pending_s >= MAX_PENDING_S and not self._is_stuck:
+        `end`. Waits while too much is pending of a client that is faster than real time, for `STALL_S` at most."""
+        now = asyncio.get_running_loop().time()
+        self._began = now if self._began is None else self._began
+        is_ahead = self._heard_s - (now - self._began) > AHEAD_S
+        if self._pending_s >= MAX_PENDING_S and is_ahead and not self._is_stuck:
             await self._wait_for_progress()
+        self._heard_s += frames.size / SAMPLE_RATE
         if self._pending_s >= MAX_PENDING_S or not len(frames):
             return
         audio = frames.reshape(-1)
