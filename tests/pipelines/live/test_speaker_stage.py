@@ -157,6 +157,23 @@ def test_a_late_embedder_costs_a_second_and_no_text_and_the_label_follows(words:
     run(main())
 
 
+def test_a_network_that_is_slower_than_speech_delays_no_text_by_more_than_a_second() -> None:
+    async def times(seconds: float) -> list[float]:
+        began = now()
+        async with diarizing(after(seconds), Voice()) as (stream, listener, _):
+            await asyncio.sleep(seconds + 1)  # it is loaded
+            await speak(stream, TALK * 6)
+            await stream.finish()
+        return [at - began - seconds for at, _ in finals_of(listener)]
+
+    async def main() -> None:
+        prompt, slow = await times(0.0), await times(4.0)
+        assert len(prompt) == len(slow) == 12
+        assert all(0 <= late - early <= TIMEOUT_S + 0.11 for early, late in zip(prompt, slow, strict=True))
+
+    run(main())
+
+
 def test_updates_come_only_to_those_who_ask() -> None:
     async def main() -> None:
         late, _ = await talk(after(1.4), Voice(), LiveOptions(diarize=True))

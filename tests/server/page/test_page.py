@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import srt
 import webvtt
 
 from llm_server import LlmServer
+from recordings import wav
 from running import EMBEDDED, PATIENCE_S, RunningServer
 from server.page.browser import PATIENCE_MS, Visit, axe_violations, chromium, microphone
 from speech import word_error_rate
+from steno.audio.decode import decode
 from talking import BYTES_PER_S, pcm_file, said
 
 pytestmark = pytest.mark.slow  # a browser, which not every machine has
@@ -417,6 +420,38 @@ def test_settings_are_kept_and_applied_while_live(server: RunningServer, browser
         visit.page.reload()
         assert not visit.page.is_checked("#vad")
         visit.wait_until("document.getElementById('language').value === 'de'")
+
+
+def test_captions_have_speakers_if_that_is_set(
+    server: RunningServer, browser: Any, fixtures: Path, tmp_path: Path
+) -> None:
+    pause = np.zeros(16_000, np.float32)
+    spoken = [decode(fixtures / f"{name}.flac", max_seconds=None) for name in ("weather", "meeting", "doctor")]
+    (tmp_path / "talk.wav").write_bytes(wav(np.concatenate([part for each in spoken for part in (*each, pause)])))
+    with Visit(browser, server.url) as visit:
+        visit.page.keyboard.press("s")
+        visit.page.check("#diarize")
+        visit.page.click("#settings [data-close]")
+        visit.page.set_input_files("#file", tmp_path / "talk.wav")
+        visit.wait_for_lines(3)
+        shown = visit.page.locator("#lines .speaker").all_text_contents()
+        assert shown == ["Speaker A", "Speaker B", "Speaker A"]
+        assert visit.page.locator("#captions .speaker").all_text_contents() == ["A: ", "B: ", "A: "]
+        assert visit.problems == []
+        finals = visit.page.evaluate(
+            """async ([core, pcm]) => {
+                const { Captioner } = await import(core);
+                const captioner = new Captioner({ diarize: true });
+                const speakers = [];
+                captioner.addEventListener("final", ({ detail }) => detail.text && speakers.push(detail.speaker));
+                await captioner.start();
+                captioner.push(new Int16Array(Uint8Array.from(atob(pcm), (c) => c.charCodeAt(0)).buffer));
+                await captioner.stop();
+                return speakers;
+            }""",
+            [f"{server.url}/page/js/steno.js", base64.b64encode((tmp_path / "talk.wav").read_bytes()[44:]).decode()],
+        )
+        assert finals == ["A", "B", "A"]
 
 
 def test_the_transcript_is_cleared_with_a_way_back(server: RunningServer, browser: Any, fixtures: Path) -> None:

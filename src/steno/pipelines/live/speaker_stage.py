@@ -33,7 +33,10 @@ BATCH_FRAMES = 24
 BATCH_S = BATCH_FRAMES * FRAME / SAMPLE_RATE
 """Audio that is embedded at once, 0.77 s: two windows, which take 45 ms."""
 MAX_PENDING_S = 3.0
-"""Audio that waits to be embedded: eight windows, which take 170 ms. A client that sends faster is back-pressured."""
+"""Audio that waits to be embedded: eight windows, which take 170 ms. A client that sends faster than real time is
+back-pressured; of others, audio is left out, so that their text is never late."""
+AHEAD_S = 1.0
+"""A client is faster than real time if so much more audio has come than time has passed."""
 STALL_S = 2.0
 """A client that has waited so long without progress waits no more: audio is left out until there is some."""
 
@@ -163,6 +166,8 @@ class SpeakerStream:
         self._diarizer: OnlineDiarizer | None = None
         self._pending: list[_Heard] = []
         self._pending_s = 0.0
+        self._began: float | None = None
+        self._heard_s = 0.0
         self._questions: deque[_Question] = deque()
         self._working: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
@@ -170,13 +175,17 @@ class SpeakerStream:
 
     async def hear(self, frames: NDArray[np.float32], voiced: NDArray[np.bool_], end: int) -> None:
         """Take the stream's next frames, shape [n, samples], of which some are `voiced`; the last ends at sample
-        `end`. Waits while too much is pending, for `STALL_S` at most without progress."""
+        `end`. Waits while too much is pending of a client that is faster than real time, for `STALL_S` at most without
+        progress."""
+        if self._began is None:
+            self._began = asyncio.get_running_loop().time()
         for first in range(0, len(frames), BATCH_FRAMES):
             part = slice(first, first + BATCH_FRAMES)
-            if self._pending_s >= MAX_PENDING_S and not self._is_stuck:
+            audio = frames[part].reshape(-1)
+            if self._pending_s >= MAX_PENDING_S and self._is_ahead() and not self._is_stuck:
                 await self._wait_for_progress()
+            self._heard_s += len(audio) / SAMPLE_RATE
             if self._pending_s < MAX_PENDING_S:
-                audio = frames[part].reshape(-1)
                 begin = end - (len(frames) - first) * frames.shape[1]
                 self._pending.append(_Heard(audio, begin, voiced[part]))
                 self._pending_s += len(audio) / SAMPLE_RATE
@@ -224,6 +233,10 @@ class SpeakerStream:
             raise TimeoutError
         self._questions.append(question)
         self._work_on()
+
+    def _is_ahead(self) -> bool:
+        assert self._began is not None
+        return self._heard_s - (asyncio.get_running_loop().time() - self._began) > AHEAD_S
 
     async def _wait_for_progress(self) -> None:
         self._progress.clear()

@@ -31,7 +31,7 @@ export function setUpDialogs(settings) {
     el(id).value = settings.values[name];
     el(id).addEventListener("change", () => settings.set({ [name]: el(id).value.trim() }));
   }
-  for (const name of /** @type {const} */ (["vad", "processing"])) {
+  for (const name of /** @type {const} */ (["vad", "diarize", "processing"])) {
     el(name).checked = settings.values[name];
     el(name).addEventListener("change", () => settings.set({ [name]: el(name).checked }));
   }

@@ -77,11 +77,11 @@ export class Recording {
       upload.addEventListener(name, (event) => this.#upload === upload && take(/** @type {CustomEvent} */ (event).detail));
     let hasBegun = false;
     on("sent", ({ part }) => this.#sent(part));
-    on("segment", ({ text, start, end }) => {
+    on("segment", ({ text, start, end, speaker }) => {
       if (!hasBegun) this.#hears(file); // the server accepts it as a recording
       hasBegun = true;
-      this.stage.final({ text });
-      this.transcript.add({ text, start_s: start, end_s: end });
+      this.stage.final({ text, speaker });
+      this.transcript.add({ text, start_s: start, end_s: end, speaker });
       showElapsed(end);
       this.#captioned(end / el("player").duration);
     });

@@ -8,6 +8,7 @@
  * @property {string} translateTo
  * @property {string} hotwords comma-separated
  * @property {boolean} vad
+ * @property {boolean} diarize whether captions have speakers, from the next start
  * @property {number} silenceMs
  * @property {boolean} processing whether the browser changes the microphone's sound
  * @property {string} key
@@ -23,6 +24,7 @@ const DEFAULTS = {
   translateTo: "",
   hotwords: "",
   vad: true,
+  diarize: false,
   silenceMs: 500,
   processing: false,
   key: "",
@@ -47,9 +49,9 @@ export class SettingsStore extends EventTarget {
 
   /** The options for `Captioner`. */
   get options() {
-    const { language, translateTo, hotwords, vad, silenceMs, key } = this.values;
+    const { language, translateTo, hotwords, vad, diarize, silenceMs, key } = this.values;
     const words = hotwords.split(",").map((word) => word.trim());
-    return { language, translateTo, vad, silenceMs, key, hotwords: words.filter(Boolean) };
+    return { language, translateTo, vad, diarize, silenceMs, key, hotwords: words.filter(Boolean) };
   }
 }
 

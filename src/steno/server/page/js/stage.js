@@ -19,14 +19,15 @@ export class Stage {
     this.#open.set(segment_id, line);
   }
 
-  /** @param {{segment_id?: number, text: string, translation?: string}} message */
-  final({ segment_id = -1, text, translation }) {
+  /** @param {{segment_id?: number, text: string, translation?: string, speaker?: string | null}} message */
+  final({ segment_id = -1, text, translation, speaker }) {
     const line = this.#open.get(segment_id) ?? make("p");
     this.#open.delete(segment_id);
     if (!text) return line.remove();
     this.#show();
     line.className = "";
-    line.textContent = text;
+    const said = speaker ? [make("span", { className: "speaker", textContent: `${speaker}: ` }), text] : [text];
+    line.replaceChildren(...said);
     el("spoken").append(make("p", { textContent: text }));
     while (el("spoken").childElementCount > KEPT) el("spoken").firstElementChild.remove();
     if (!line.isConnected) el("captions").append(line);

@@ -19,7 +19,7 @@
  *
  * Events (`detail`):
  * - `partial`, `final`: the server's own messages: `text start_s end_s segment_id language`, and `stable draft` or
- *   `confidence translation? caption? words?`. Each final is sent once and never changes.
+ *   `confidence translation? caption? words? speaker?`. Each final is sent once and never changes.
  * - `state`: `{state, retryAt?, reason?}`; see `State`.
  * - `error`: `{code, message, param?, retry_after_s?, fatal}`. After a fatal one the state is `blocked`: audio is still
  *   kept, and `retry({key: …})` continues with other options.
@@ -33,6 +33,7 @@
 import { capture } from "./capture.js";
 import { Connection } from "./connection.js";
 import { AudioRing } from "./ring.js";
+import { SpeakerNames } from "./speakers.js";
 
 /**
  * @typedef {"idle" | "connecting" | "live" | "waiting" | "blocked" | "closed"} State
@@ -47,6 +48,7 @@ import { AudioRing } from "./ring.js";
  * @property {boolean} [vad] whether pauses end a segment (default true)
  * @property {number} [silenceMs] how long such a pause is
  * @property {string} [translateTo]
+ * @property {boolean} [diarize] finals have a `speaker`: A, B, …; after a lost connection speakers get new letters
  * @property {string[]} [hotwords]
  * @property {"srt" | "vtt"} [captions] finals carry the next cues of such a file
  * @property {number} [sampleRate] of what is pushed (default 16000); a MediaStream brings its own
@@ -71,6 +73,7 @@ export class Captioner extends EventTarget {
   #isSpeaking = false; // a partial came after the last final
   #attempt = 0;
   #cues = 0;
+  #speakers = new SpeakerNames();
   #ending = false;
   #retryTimer = 0;
   #pumpTimer = 0;
@@ -188,7 +191,9 @@ export class Captioner extends EventTarget {
     this.#isSpeaking = false;
     this.#become("connecting");
     const query = { sample_rate: ring.sampleRate, offset_s: from / ring.sampleRate, first_cue: this.#cues + 1 };
-    const wished = { ...spoken(this.#options), captions: this.#options.captions, ...query };
+    const { captions, diarize } = this.#options;
+    const wished = { ...spoken(this.#options), captions, diarize: diarize || undefined, ...query };
+    this.#speakers.beginConnection();
     try {
       this.#connection = new Connection(this.#options, wished, {
         onMessage: (message) => this.#hear(message),
@@ -224,7 +229,7 @@ export class Captioner extends EventTarget {
       this.#settled = Math.max(this.#settled, Math.round(message.end_s * ring.sampleRate));
       this.#cues += (message.caption?.match(/ --> /g) ?? []).length;
       this.#isSpeaking = false;
-      this.#emit("final", message);
+      this.#emit("final", message.speaker ? { ...message, speaker: this.#speakers.name(message.speaker) } : message);
     } else if (message.is_partial) {
       this.#isSpeaking = true;
       this.#emit("partial", message);

@@ -6,6 +6,7 @@
  * @property {number} start_s
  * @property {number} end_s
  * @property {string} [translation]
+ * @property {string | null} [speaker]
  * @property {string} [caption] the server's own cues of it, as SRT
  *
  * @typedef {{start_s: number, end_s: number, text: string}} Cue

@@ -97,7 +97,9 @@ export class Transcript {
   #row(line) {
     const time = make("button", { type: "button", className: "time", textContent: clock(line.start_s), title: "Play from here, or copy" });
     time.addEventListener("click", () => this.onTime(line) || this.#copyLine(line));
-    const words = make("div", { className: "words" }, make("p", { className: "said", dir: "auto", textContent: line.text }));
+    const words = make("div", { className: "words" });
+    if (line.speaker) words.append(make("p", { className: "speaker", textContent: `Speaker ${line.speaker}` }));
+    words.append(make("p", { className: "said", dir: "auto", textContent: line.text }));
     if (line.translation) words.append(make("p", { className: "translated", dir: "auto", textContent: line.translation }));
     words.addEventListener("click", () => getSelection()?.isCollapsed && this.#copyLine(line));
     const row = make("li", {}, time, words);

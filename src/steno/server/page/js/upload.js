@@ -9,14 +9,15 @@ export class Upload extends EventTarget {
   #isDone = false;
 
   /**
-   * Events: `sent` (`{part}`, 0 … 1), `segment` (`{text, start, end}`), `done`, `error` (`{code, message}`).
+   * Events: `sent` (`{part}`, 0 … 1), `segment` (`{text, start, end, speaker?}`), `done`, `error` (`{code, message}`).
    * @param {File} file
-   * @param {{key?: string, language?: string, hotwords?: string[]}} options
+   * @param {{key?: string, language?: string, hotwords?: string[], diarize?: boolean}} options
    */
-  constructor(file, { key, language, hotwords }) {
+  constructor(file, { key, language, hotwords, diarize }) {
     super();
     const form = new FormData();
     form.set("stream", "true");
+    if (diarize) form.set("response_format", "diarized_json");
     if (language) form.set("language", language);
     if (hotwords?.length) form.set("hotwords", hotwords.join(", "));
     form.set("file", file);

@@ -5,6 +5,7 @@ const OPTIONS = {
   language: "spoken language",
   translate_to: "translation",
   hotwords: "words to expect",
+  diarize: "telling speakers apart",
   silence_ms: "length of the pause",
   use_server_vad: "ending a caption at a pause",
 };
