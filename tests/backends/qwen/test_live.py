@@ -527,4 +527,4 @@ def test_texts_are_those_of_starting_from_nothing_whatever_streams_do(
     assert backend.runner.slot_allocator.unused == 3
     wanted = from_nothing(trained, talks)
     assert {work: backend.tokens[work] for work in wanted} == wanted
-    assert len(wanted) > 50
+    assert len(wanted) > 40

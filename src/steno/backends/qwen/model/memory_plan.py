@@ -82,7 +82,7 @@ def fitting_slots(
     room = free * FOR_SLOTS
     if budget_mb is not None and device.type == "cuda":
         room = min(room, budget_mb * 1e6 - weight_bytes - share.weight_bytes)
-    fitting = _counts_in((room - share.slot_bytes) / share.parts, requested, sizes)
+    fitting = counts_in((room - share.slot_bytes) / share.parts, requested, sizes)
     if fitting.total < 1:
         budget = f"GPU_MEMORY_MB={budget_mb}" if budget_mb is not None else f"{gigabytes(free)} of free memory"
         raise ModelLoadError(
@@ -94,7 +94,7 @@ def fitting_slots(
     return fitting
 
 
-def _counts_in(room: float, requested: SlotCounts, sizes: SlotSizes) -> SlotCounts:
+def counts_in(room: float, requested: SlotCounts, sizes: SlotSizes) -> SlotCounts:
     """The largest counts, up to those requested, that fit into `room` bytes."""
     short = min(sizes)
     extra = sizes.long - short
