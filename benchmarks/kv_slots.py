@@ -10,7 +10,7 @@
 - two_passes_over_uniform: as split, but with a forward pass for each class.
 - move_over_uniform: moving a slot of 450 tokens.
 
-On one thread of the CPU. `--true-size`: random weights of the size of Qwen3-ASR-0.6B, int8, instead of the tiny checkpoint.
+On one thread of the CPU, with the tiny checkpoint. `--true-size`: random weights of the size of Qwen3-ASR-0.6B, int8.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Scripted(ModelRunner):
     def __init__(self, loaded: Any, slots: int, tokens: int = SLOT_TOKENS, *, incremental: bool = True) -> None:
         model = AsrModel(loaded, [SlotClass(slots, tokens)])
         model.stop_token_ids = frozenset({END})
-        super().__init__(model, slots, incremental=incremental)
+        super().__init__(model, incremental=incremental)
 
     def _expected(self, request: Request) -> tuple[Ids, int]:
         """The expected tokens, as the session would give them as text."""

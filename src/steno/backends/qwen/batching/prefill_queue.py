@@ -87,9 +87,7 @@ class PrefillQueue(list["Request"]):
         upload_slots = sum(request.slot is not None and not request.is_live for request in (*self, *decoding))
         free_upload_slots = max(self._slots - self._reserved - upload_slots, 0)
         new = [request for request in ready if request.slot is None]
-        uploads = set([request for request in new if not request.is_live][:free_upload_slots])
-        candidates = [request for request in new if request.is_live or request in uploads]
-        admitted = self._with_slots(candidates, decoding)
+        admitted = self._with_slots(new, free_upload_slots, decoding)
         return [request for request in ready if request.slot is not None or request in admitted]
 
     def may_move(self, request: Request, decoding: Sequence[Request]) -> bool:
@@ -99,19 +97,22 @@ class PrefillQueue(list["Request"]):
             request.is_live or self._upload_room(number, decoding) > 0
         )
 
-    def _with_slots(self, candidates: Sequence[Request], decoding: Sequence[Request]) -> set[Request]:
-        """Those of `candidates` that a slot is available for. Long slots that no request which needs one takes are left
-        to the others; so a request that waits for one holds up none that does not need it."""
+    def _with_slots(self, new: Sequence[Request], max_uploads: int, decoding: Sequence[Request]) -> set[Request]:
+        """Those of `new` that a slot is available for. Long slots that no request which needs one takes are left to the
+        others; so a request that waits for one holds up none that does not need it."""
         found: set[Request] = set()
         available = for_uploads = 0
         for number in reversed(range(len(self._slot_allocator.counts))):
-            available += self._slot_allocator.available(number)
-            for_uploads = min(for_uploads + self._upload_room(number, decoding), available)
-            for request in candidates:
-                if self._class_of(request) == number and (available if request.is_live else for_uploads) > 0:
+            of_class = self._slot_allocator.available(number)
+            available += of_class
+            for_uploads += min(self._upload_room(number, decoding), of_class)
+            for request in new:
+                left = available if request.is_live else min(for_uploads, available, max_uploads)
+                if left > 0 and self._class_of(request) == number:
                     found.add(request)
                     available -= 1
-                    for_uploads = min(for_uploads - (not request.is_live), available)
+                    for_uploads -= not request.is_live
+                    max_uploads -= not request.is_live
         return found
 
     def _class_of(self, request: Request) -> int:
