@@ -15,7 +15,7 @@ import torch
 from transformers import Qwen3Config
 
 from benchmarks.true_size import TEXT
-from steno.backends.base import Recognize, SlotUse
+from steno.backends.base import Recognize, SlotUsage, SlotUse
 from steno.backends.qwen.factory import create
 from steno.backends.qwen.model.decoder import PrefillRequest
 from steno.backends.qwen.model.model import AsrModel
@@ -28,7 +28,7 @@ from steno.backends.registry import BackendOptions
 from steno.errors import BackendError
 from steno.types import SAMPLE_RATE
 from stepping import Spied, outcomes_of, tokens_of
-from tiny.clips import clips
+from tiny.clips import ASR, clips
 
 MAX_LENGTH = MAX_CONTEXT_TOKENS + PROMPT_TOKENS + token_limit(MAX_AUDIO_S)
 
@@ -48,7 +48,7 @@ def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_texts")
 @pytest.mark.parametrize("model", ["trained", "loud"])
-@pytest.mark.parametrize("length", [80, 110, 150, 190])
+@pytest.mark.parametrize("length", [80, 110, 170])
 def test_texts_are_those_of_slots_of_one_length(request: Any, model: str, length: int) -> None:
     loaded, works = request.getfixturevalue(model), recordings(12)
     backend = Spied(loaded, 6, short=SlotClass(5, length))
@@ -87,6 +87,25 @@ def test_without_a_long_slot_it_waits_for_one_and_its_text_goes_on(
     assert backend.slot_usage().preemptions == 3
     assert backend.slot_usage().classes == (SlotUse("short", 0, 0, 4), SlotUse("long", 0, 0, 1))
     assert all(backend.tokens[work] for work in works)
+
+
+def test_live_work_that_waits_for_a_long_slot_can_be_cancelled(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steno.backends.qwen.batching.slot_placement.EXPECTED_TOKENS_PER_S", 0)
+    backend = Spied(trained, 4, short=SlotClass(3, 118))
+    audio = clips()["talk"].audio[: 6 * SAMPLE_RATE]
+    works = [Recognize(audio.copy(), utterance=f"u{n}", final=False) for n in range(3)]
+    for work in works:
+        backend.admit(work)
+    while backend.runner.preemptions < 2:
+        assert not backend.step()
+    for work in works:
+        backend.release(work)
+    assert [(use.active, use.idle) for use in backend.slot_usage().classes] == [(0, 2), (0, 1)]
+    again = Recognize(audio, utterance="u1")
+    assert tokens_of(backend, [again]) == tokens_of(Spied(trained, 1), [Recognize(audio)])
+    for utterance in ("u0", "u2"):
+        backend.forget(utterance)
+    assert backend.runner.slot_allocator.unused == 4
 
 
 def test_waiting_for_a_long_slot_holds_up_nothing_else_and_ends(trained: Any) -> None:
@@ -215,3 +234,24 @@ def test_where_memory_for_a_move_runs_out_only_those_fail_that_move(
     assert [outcome.text for outcome in outcomes.values()] == [sentence.text] * 2
     backend.forget("u")
     assert backend.runner.slot_allocator.unused == 6
+
+
+def test_a_loaded_backend_has_both_classes_and_an_unloaded_one_none() -> None:
+    backend = create(BackendOptions(model_id=str(ASR), device="cpu", dtype="float32", slots=5, long_slots=2))
+    assert backend.slot_usage() == SlotUsage()
+    backend.load(lambda *_: None)
+    assert backend.slot_usage().classes == (SlotUse("short", 0, 0, 3), SlotUse("long", 0, 0, 2))
+    works = [
+        Recognize(clips()["english-0"].audio, utterance="u", final=False),
+        Recognize(clips()["talk"].audio[: 12 * SAMPLE_RATE], context="word " * 600),
+    ]
+    for work in works:
+        backend.admit(work)
+    for _ in range(3):
+        backend.step()
+    assert [use.active for use in backend.slot_usage().classes] == [1, 1], "a long context needs a long slot"
+    while backend._requests:
+        backend.step()
+    assert backend.slot_usage().classes == (SlotUse("short", 0, 1, 3), SlotUse("long", 0, 0, 2))
+    backend.unload()
+    assert backend.slot_usage() == SlotUsage()
