@@ -40,6 +40,7 @@ from steno.backends.qwen.engine_options import LoadOptions
 from steno.backends.qwen.model.decoder import PrefillRequest
 from steno.backends.qwen.model.model import AsrModel, warm_up_audio
 from steno.backends.qwen.model.quantize import quantize
+from steno.backends.qwen.model.slot_classes import SlotClass
 from steno.types import SAMPLE_RATE
 
 SLOT_TOKENS = 1024
@@ -111,7 +112,7 @@ def main() -> None:
 def _parts(report: harness.Report, loaded: Any, audio: Any, is_quick: bool) -> None:
     """Time per part."""
     for rows in ROWS[:2] if is_quick else ROWS:
-        model = AsrModel(loaded, rows, SLOT_TOKENS)
+        model = AsrModel(loaded, [SlotClass(rows, SLOT_TOKENS)])
         for is_warm in (False, True):
             encode_s, fill_s = encode_and_prefill(model, rows, audio[: 8 * SAMPLE_RATE - 4000])
             if is_warm:

@@ -27,6 +27,7 @@ from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model.model import AsrModel
 from steno.backends.qwen.model.quantize import quantize
+from steno.backends.qwen.model.slot_classes import SlotClass
 from steno.types import SAMPLE_RATE, Hypothesis
 
 SLOT_TOKENS = 2048
@@ -75,11 +76,11 @@ class _Steno:
 
     def __init__(self, plan: Plan, loaded: Any, clips: list[Any], lengths: list[int] | None) -> None:
         self._plan = plan
-        model = AsrModel(loaded, plan.batch, SLOT_TOKENS)
+        model = AsrModel(loaded, [SlotClass(plan.batch, SLOT_TOKENS)])
         self._limits = {id(clip): length for clip, length in zip(clips, lengths or [], strict=False)}
         if plan.scripted:
             model.stop_token_ids = frozenset()
-        self._way = Way(ModelRunner(model, plan.batch))
+        self._way = Way(ModelRunner(model))
         self.texts: list[str] = []
         """Of the last run."""
 

@@ -18,6 +18,7 @@ from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.model.model import AsrModel
 from steno.backends.qwen.model.sampling import SampledToken
+from steno.backends.qwen.model.slot_classes import SlotClass
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ class Scripted(ModelRunner):
     """
 
     def __init__(self, loaded: Any, slots: int, tokens: int = SLOT_TOKENS, *, incremental: bool = True) -> None:
-        model = AsrModel(loaded, slots, tokens)
+        model = AsrModel(loaded, [SlotClass(slots, tokens)])
         model.stop_token_ids = frozenset({END})
-        super().__init__(model, slots, incremental=incremental)
+        super().__init__(model, incremental=incremental)
 
     def _expected(self, request: Request) -> tuple[Ids, int]:
         """The expected tokens, as the session would give them as text."""

@@ -12,6 +12,7 @@ from steno.backends.qwen.batching.cascade import Cascade
 from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model.model import AsrModel
+from steno.backends.qwen.model.slot_classes import SlotClass
 
 SLOT_TOKENS = 2000
 
@@ -22,6 +23,7 @@ class Spied(QwenBackend):
     Args:
         loaded: the model.
         small: one that goes before it.
+        short: those of the slots that are short; the others have `SLOT_TOKENS`.
     """
 
     def __init__(
@@ -33,13 +35,14 @@ class Spied(QwenBackend):
         small: Any = None,
         dual: bool = False,
         reserved: int = 0,
+        short: SlotClass | None = None,
     ) -> None:
         super().__init__(LoadOptions("spied"), EngineOptions(slots, incremental))
-        self.model = AsrModel(loaded, slots, SLOT_TOKENS)
-        self.runner = ModelRunner(self.model, slots, reserved=reserved, incremental=incremental)
-        fast = (
-            None if small is None else ModelRunner(AsrModel(small, slots, SLOT_TOKENS), slots, incremental=incremental)
-        )
+        long = SlotClass(slots - (short.slots if short is not None else 0), SLOT_TOKENS)
+        classes = [long] if short is None else [short, long]
+        self.model = AsrModel(loaded, classes)
+        self.runner = ModelRunner(self.model, reserved=reserved, incremental=incremental)
+        fast = None if small is None else ModelRunner(AsrModel(small, classes), incremental=incremental)
         self._cascade = Cascade(self.runner, fast, dual=dual)
         self.tokens: defaultdict[Recognize, list[int]] = defaultdict(list)
         """None where there was only silence."""

@@ -17,7 +17,7 @@ from steno.engine.local import local_engine
 def test_backends_are_told_every_setting_of_theirs() -> None:
     chosen = settings.load(
         model_id="me/mine", sphinx_workers=2, model_revision="v1", model_allowlist=("me/*",), hf_home=Path("/hf"),
-        device="cuda:1", dtype="float16", quantize="int8", max_slots=9, forced_aligner_id="me/aligner",
+        device="cuda:1", dtype="float16", quantize="int8", max_slots=9, long_slots=3, forced_aligner_id="me/aligner",
         use_causal_encoder=False, fast_model_id="me/small", use_speculative=True, dual_model=True,
         gpu_memory_mb=9000, use_cuda_graphs=True, model_language="de", vllm_args="{}", vllm_sleep_level=1,
         vllm_base_url=("http://a:8000/v1",), vllm_api_key="secret", onnx_encoder_path=Path("/encoder"),
@@ -25,7 +25,7 @@ def test_backends_are_told_every_setting_of_theirs() -> None:
     told = compose.backend_options_of(chosen)
     assert told == BackendOptions(
         model_id="me/mine", workers=2, revision="v1", allowlist=("me/*",), hf_home=Path("/hf"),
-        device="cuda:1", dtype="float16", quantize="int8", slots=9, aligner_id="me/aligner",
+        device="cuda:1", dtype="float16", quantize="int8", slots=9, long_slots=3, aligner_id="me/aligner",
         incremental=False, fast_model_id="me/small", speculative=True, dual=True,
         gpu_memory_mb=9000, cuda_graphs=True, language="de", vllm_args="{}", vllm_sleep_level=1,
         vllm_urls=("http://a:8000",), vllm_api_key="secret", onnx_encoder=Path("/encoder"),

@@ -21,6 +21,7 @@ from steno.backends.qwen.checkpoint.loader import load_recogniser
 from steno.backends.qwen.engine_options import LoadOptions
 from steno.backends.qwen.model.model import AsrModel, warm_up_audio
 from steno.backends.qwen.model.quantize import quantize
+from steno.backends.qwen.model.slot_classes import SlotClass
 
 UTTERANCE_S = 5.0
 ROUNDS = 3
@@ -40,7 +41,7 @@ def main() -> None:
 
 def _rows(loaded: Any, rows: int) -> None:
     """All parts for a batch of `rows` utterances."""
-    model = AsrModel(loaded, rows, SLOT_TOKENS)
+    model = AsrModel(loaded, [SlotClass(rows, SLOT_TOKENS)])
     audio = warm_up_audio(UTTERANCE_S)
     tokens = dict.fromkeys(range(rows), 5)
     timed = [encode_and_prefill(model, rows, audio) for _ in range(ROUNDS + 1)][1:]

@@ -19,6 +19,7 @@ from steno.backends.qwen.engine_options import LoadOptions
 from steno.backends.qwen.model.decoder import PrefillRequest
 from steno.backends.qwen.model.model import AsrModel
 from steno.backends.qwen.model.quantize import quantize
+from steno.backends.qwen.model.slot_classes import SlotClass
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "int8": "float32"}
 PROMPT: tuple[Ids, Ids] = (tuple(range(2, 11)), tuple(range(2, 11)))
@@ -33,7 +34,7 @@ def main() -> None:
     if plan.way == "int8":
         quantize(loaded.model, loaded.device)
     torch.set_num_threads(plan.threads)
-    model = AsrModel(loaded, 1, SLOT_TOKENS)
+    model = AsrModel(loaded, [SlotClass(1, SLOT_TOKENS)])
     audio = np.frombuffer(read_wav(plan.wav), "<i2").astype(np.float32) / 32768
     measure(model, audio, WARM_UP_TOKENS)
     tell(measure(model, audio, plan.tokens))

@@ -166,6 +166,7 @@ def backend_options_of(settings: Settings) -> registry.BackendOptions:
         dtype=settings.dtype,
         quantize=settings.quantize,
         slots=settings.max_slots,
+        long_slots=settings.long_slots,
         aligner_id=settings.forced_aligner_id,
         incremental=settings.use_causal_encoder,
         fast_model_id=settings.fast_model_id,

@@ -253,6 +253,14 @@ class Settings(LiveStreamSettings, CaptionSettings, StoredWorkSettings, ProcessS
         ge=1,
         le=4096,
     )
+    long_slots: int | None = setting(
+        "Qwen engine",
+        "How many of `MAX_SLOTS` are long: 2,320 tokens, the others 640 (own engine). Default: an eighth on a GPU; "
+        "all on a CPU, if memory suffices.",
+        None,
+        ge=1,
+        le=4096,
+    )
     gpu_memory_mb: int | None = setting(
         "Qwen engine", "GPU memory for weights and KV cache, in MB. Default: most of the free memory.", None, ge=100
     )

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from running import RunningServer, free_port, post, until
-from steno.backends.base import Drafts, Gpu, ServerStatus
+from steno.backends.base import Drafts, Gpu, ServerStatus, SlotUsage, SlotUse
 from steno.engine.protocol import EngineStatus, LaneStatus
 from steno.server.engine_collector import EngineCollector
 
@@ -61,6 +61,7 @@ def of_rare_engines(*, is_checked: bool = True) -> str:
     """The metrics of an engine with GPUs, drafts and vLLM servers."""
     status = EngineStatus(
         capacity=1, device="cuda:0", aligner=LaneStatus(), gpus=(Gpu("H200", 1.0, 2.0, 3.0, 4.0),), drafts=Drafts(5, 4),
+        slots=SlotUsage((SlotUse("short", 5, 9, 20), SlotUse("long", 1, 0, 4)), 2),
         servers=(ServerStatus("http://a", is_checked, None, 3, None, is_checked),), worker_restarts=1,
     )  # fmt: skip
     engine = SimpleNamespace(status=lambda: status, total_active=1, live_capacity=3.0, draining=False)

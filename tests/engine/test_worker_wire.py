@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steno.backends.aligners.base import Align, Alignment
-from steno.backends.base import Accelerations, Drafts, Gpu, Recognize, ServerStatus
+from steno.backends.base import Accelerations, Drafts, Gpu, Recognize, ServerStatus, SlotUsage, SlotUse
 from steno.engine.broken_device import broken_device
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.protocol import EngineStatus, LaneStatus
@@ -92,6 +92,7 @@ def test_results_and_reports_arrive_whole() -> None:
         aligner=LaneStatus(), queue_depth={Priority.LIVE_FINAL: 2, Priority.BULK: 1}, running=2, live_wait_s=0.25,
         path="dual", accelerations=Accelerations("onnxruntime", "int8", cuda_graphs=False),
         gpus=(Gpu("H200", 1.0, 2.0, 3.0, 4.0),), drafts=Drafts(5, 4), restarting="again",
+        slots=SlotUsage((SlotUse("short", 5, 9, 20), SlotUse("long", 1, 0, 4)), 2),
         servers=(ServerStatus("http://a", True, None, 3, None),),
     )  # fmt: skip
     report = over(Report(status, 1.5, ()), from_worker)

@@ -154,6 +154,7 @@ async def test_eight_streams_in_three_dialects_beside_uploads(settings: dict[str
             await conversation.close()
             texts.append(conversation.text)
         metrics = server.get("/metrics").text
+        assert 'steno_kv_slots{class="long",state="total"}' in metrics
         assert server.health()["mode"] == {"DUAL_MODEL": "dual", "USE_SPECULATIVE": "speculative"}.get(
             next(iter(settings), ""), "standard"
         )

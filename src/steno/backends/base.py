@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from steno.errors import StenoError
 from steno.types import Hypothesis
@@ -131,6 +131,51 @@ class UsesDrafts(Protocol):
 
     def drafts(self) -> Drafts:
         """Counts so far. Cheap, and callable from any thread."""
+
+
+SlotKind: TypeAlias = Literal["short", "long"]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotUse:
+    """The KV cache slots of one class, and what holds them."""
+
+    kind: SlotKind
+    active: int
+    """By a piece of work that is being recognised."""
+    idle: int
+    """By a live utterance between its steps."""
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotUsage:
+    """The KV cache slots of a backend."""
+
+    classes: tuple[SlotUse, ...] = ()
+    """Empty until loaded."""
+    preemptions: int = 0
+    """Pieces of work so far that outgrew their slot while all longer ones were busy."""
+
+    def __add__(self, other: SlotUsage) -> SlotUsage:
+        return SlotUsage((*self.classes, *other.classes), self.preemptions + other.preemptions)
+
+    def by_kind(self) -> list[SlotUse]:
+        """One of each kind, with the sums of several models or processes."""
+        uses = [[use for use in self.classes if use.kind == kind] for kind in get_args(SlotKind)]
+        return [
+            SlotUse(some[0].kind, sum(u.active for u in some), sum(u.idle for u in some), sum(u.total for u in some))
+            for some in uses
+            if some
+        ]
+
+
+@runtime_checkable
+class UsesSlots(Protocol):
+    """A backend whose KV cache has slots."""
+
+    def slot_usage(self) -> SlotUsage:
+        """Cheap, and callable from any thread."""
 
 
 @dataclass(frozen=True, slots=True)

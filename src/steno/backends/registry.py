@@ -37,6 +37,8 @@ class BackendOptions:
     """`auto`, `none`, `int8` or `fp8`."""
     slots: int | None = None
     """Max requests in the KV cache; None = the default for the device."""
+    long_slots: int | None = None
+    """How many of these slots are long; None = the default for the device."""
     aligner_id: str | None = None
     """A folder, or a model id of the Hugging Face hub; None = no forced aligner."""
     incremental: bool = True

@@ -17,6 +17,7 @@ from steno.backends.base import (
     UsesDrafts,
     UsesGpu,
     UsesServers,
+    UsesSlots,
 )
 from steno.engine.admission import AdmissionLimits
 from steno.engine.backend_thread import BackendThread
@@ -105,6 +106,7 @@ class LocalClient:
             accelerations=backend.accelerations() if isinstance(backend, HasAccelerations) else None,
             gpus=self._gpus_now(now),
             drafts=backend.drafts() if isinstance(backend, UsesDrafts) else None,
+            slots=backend.slot_usage() if isinstance(backend, UsesSlots) else None,
             servers=tuple(backend.servers()) if isinstance(backend, UsesServers) else None,
             failovers=backend.failovers if isinstance(backend, UsesServers) else 0,
             restarting=backend.restarting() if isinstance(backend, RestartsItself) else None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from steno.backends.base import Accelerations, Backend, Capabilities, Drafts, Gpu, ServerStatus
+from steno.backends.base import Accelerations, Backend, Capabilities, Drafts, Gpu, ServerStatus, SlotUsage
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.queue import Job, Priority
 
@@ -115,6 +115,8 @@ class EngineStatus:
     gpus: tuple[Gpu, ...] = ()
     """Those of the recogniser; of all worker processes."""
     drafts: Drafts | None = None
+    slots: SlotUsage | None = None
+    """Those of the recogniser's KV cache."""
     servers: tuple[ServerStatus, ...] | None = None
     failovers: int = 0
     restarting: str | None = None

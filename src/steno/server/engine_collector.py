@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from steno.backends.base import Gpu, ServerStatus
+from steno.backends.base import Gpu, ServerStatus, SlotUsage
 from steno.engine.front import Engine
 from steno.engine.front_table import FrontTable, Head
 from steno.engine.lifecycle import LifecycleState
@@ -51,6 +51,8 @@ class EngineCollector(Collector):
         if now.drafts is not None:
             yield CounterMetricFamily("steno_draft_tokens", "Draft tokens verified.", now.drafts.proposed)
             yield CounterMetricFamily("steno_draft_tokens_accepted", "Draft tokens accepted.", now.drafts.accepted)
+        if now.slots is not None:
+            yield from _of_slots(now.slots)
         if now.gpus:
             yield from _of_gpus(now.gpus)
         if now.servers is not None:
@@ -73,6 +75,17 @@ def _of_loads(lanes: Mapping[str, LaneStatus | None]) -> Iterable[Metric]:
             loads.add_metric([name], lane.loads)
             failures.add_metric([name], lane.failures)
     yield from (loads, failures)
+
+
+def _of_slots(usage: SlotUsage) -> Iterable[Metric]:
+    text = "KV cache slots: used by work in progress, kept by live utterances between their steps, and in total."
+    slots = GaugeMetricFamily("steno_kv_slots", text, labels=["class", "state"])
+    for one in usage.by_kind():
+        for state, count in (("active", one.active), ("idle", one.idle), ("total", one.total)):
+            slots.add_metric([one.kind, state], count)
+    yield slots
+    text = "Work that outgrew its KV cache slot while all longer ones were busy."
+    yield CounterMetricFamily("steno_slot_preemptions", text, usage.preemptions)
 
 
 def _of_gpus(gpus: Sequence[Gpu]) -> Iterable[Metric]:

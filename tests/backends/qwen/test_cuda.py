@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,8 @@ from steno.backends.qwen.model.cuda.flash_attention import varlen
 from steno.backends.qwen.model.cuda.graphs import INPUTS, CapturedGraph, GraphedStep, Step
 from steno.backends.qwen.model.cuda.transfers import copy_to_device
 from steno.backends.qwen.model.kv_cache import SlotRange
+from steno.backends.qwen.model.memory_plan import SlotSizes
+from steno.backends.qwen.model.slot_classes import SlotClass, SlotCounts
 from steno.backends.qwen.model.torch_encoder import TorchEncoder
 from steno.errors import ModelLoadError
 from stepping import Spied, outcomes_of, tokens_of
@@ -53,10 +56,10 @@ class Again:
 
 
 def capturing_on_cpu(shapes: list[tuple[int, int]]) -> Any:
-    def capture(step: Step, rows: int, positions: int) -> CapturedGraph:
-        shapes.append((rows, positions))
-        graph_inputs = torch.zeros(INPUTS, rows, dtype=torch.long)
-        ranges = [SlotRange(range(rows), positions)]
+    def capture(step: Step, slot_range: SlotRange) -> CapturedGraph:
+        shapes.append((len(slot_range.slots), slot_range.attended))
+        graph_inputs = torch.zeros(INPUTS, len(slot_range.slots), dtype=torch.long)
+        ranges = [slot_range]
         outputs = step(graph_inputs, ranges)
         return CapturedGraph(Again(step, graph_inputs, ranges, outputs), graph_inputs, outputs)
 
@@ -68,14 +71,30 @@ def test_shapes_that_are_rounded_up_say_the_same(trained: Any) -> None:
     works = [Recognize(clip.audio[: 30 * 16_000]) for clip in clips().values()]
     plain, graphed = Spied(trained, 6), Spied(trained, 6)
     decoder = graphed.model.decoder
-    decoder.cache.reserve(decoder.cache.max_length)
+    decoder.cache.reserve(0, 2000)
     decoder.single_range = True  # as on CUDA
     shapes: list[tuple[int, int]] = []
-    decoder.decode_step = GraphedStep(decoder.eager_step, 6, decoder.cache.max_length, capturing_on_cpu(shapes))
+    decoder.decode_step = GraphedStep(decoder.eager_step, decoder.cache.classes, capturing_on_cpu(shapes))
     captured = list(shapes)
     assert tokens_of(graphed, works) == tokens_of(plain, works)
     assert shapes == captured, "no step is captured while requests wait"
     assert captured == [(rows, seen) for rows in (6, 4, 2, 1) for seen in (2000, 1024, 512, 256)], "largest first"
+
+
+@torch.inference_mode()
+def test_each_class_of_slots_has_graphs_of_its_own(trained: Any) -> None:
+    works = [Recognize(clip.audio[: 30 * 16_000]) for clip in clips().values()]
+    plain, graphed = Spied(trained, 6), Spied(trained, 6, short=SlotClass(4, 300))
+    decoder = graphed.model.decoder
+    for number, one in enumerate(decoder.cache.classes):
+        decoder.cache.reserve(number, one.length)
+    decoder.single_range = True
+    shapes: list[tuple[int, int]] = []
+    decoder.decode_step = GraphedStep(decoder.eager_step, decoder.cache.classes, capturing_on_cpu(shapes))
+    assert tokens_of(graphed, works) == tokens_of(plain, works)
+    long = [(rows, seen) for rows in (2, 1) for seen in (2000, 1024, 512, 256)]
+    short = [(rows, seen) for rows in (4, 2, 1) for seen in (300, 256)]
+    assert shapes == sorted(long + short, reverse=True)
 
 
 def test_a_step_that_cannot_be_captured_goes_on_as_it_was(trained: Any, warnings: list[str]) -> None:
@@ -83,7 +102,9 @@ def test_a_step_that_cannot_be_captured_goes_on_as_it_was(trained: Any, warnings
     works = [Recognize(clips()["english-0"].audio)]
     backend = Spied(trained, 2)
     decoder = backend.model.decoder
-    decoder.decode_step = GraphedStep(decoder.eager_step, 2, 2000, None if not torch.cuda.is_available() else _fails)
+    decoder.decode_step = GraphedStep(
+        decoder.eager_step, decoder.cache.classes, None if not torch.cuda.is_available() else _fails
+    )
     assert tokens_of(backend, works) == tokens_of(Spied(trained, 2), works)
     assert len([line for line in warnings if "could not be captured" in line]) == 1
 
@@ -151,30 +172,48 @@ def test_flash_attn_is_used_only_where_it_can_run(monkeypatch: pytest.MonkeyPatc
     assert varlen(gpu, torch.float16) is one_by_one  # type: ignore[arg-type]
 
 
-def test_slots_are_as_many_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+SIZES = SlotSizes(short=250, long=1000)
+MB_SIZES = SlotSizes(short=25_000_000, long=100_000_000)
+
+
+@pytest.mark.parametrize(
+    ("requested", "sizes", "fitting"),
+    [
+        ((4, 4), SIZES, (4, 4)),
+        ((8, 8), SIZES, (8, 6)),  # 8 * 250 + 6 * 750 of 7000
+        ((8, 1), SIZES, (8, 1)),
+        ((99, 99), SIZES, (22, 2)),  # 22 * 250 + 2 * 750
+        ((8, 8), SlotSizes(1000, 1000), (7, 7)),
+        ((8, 8), SlotSizes(3000, 7000), (1, 1)),
+    ],
+)
+def test_slots_are_as_many_as_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch, requested: tuple[int, int], sizes: SlotSizes, fitting: tuple[int, int]
+) -> None:
     monkeypatch.setattr(memory_plan, "host_free", lambda: 10_000)
-    assert memory_plan.fitting_slots(8, 1000, 500, CPU, None) == 7
-    assert memory_plan.fitting_slots(4, 1000, 500, CPU, None) == 4
+    assert memory_plan.fitting_slots(SlotCounts(*requested), sizes, 500, CPU, None) == fitting
     monkeypatch.setattr(memory_plan, "host_free", lambda: None)
-    assert memory_plan.fitting_slots(8, 1000, 500, CPU, None) == 8
+    assert memory_plan.fitting_slots(SlotCounts(*requested), sizes, 500, CPU, None) == requested
 
 
 def test_a_gpu_s_budget_holds_weights_and_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = SimpleNamespace(type="cuda")
+    gpu: Any = SimpleNamespace(type="cuda")
     monkeypatch.setattr(memory_plan, "_cuda_free", lambda _: 20_000_000_000)
-    assert memory_plan.fitting_slots(500, 100_000_000, 2_000_000_000, gpu, None) == 140  # type: ignore[arg-type]
-    assert memory_plan.fitting_slots(500, 100_000_000, 2_000_000_000, gpu, 5000) == 30  # type: ignore[arg-type]
+    fitting = partial(memory_plan.fitting_slots, SlotCounts(500, 62), MB_SIZES, 2_000_000_000, gpu)
+    assert fitting(None) == (407, 51)
+    assert fitting(5000) == (87, 11)
     with pytest.raises(ModelLoadError, match=r"2050 is too little: beside weights of 2.0 GB, one KV cache slot needs"):
-        memory_plan.fitting_slots(500, 100_000_000, 2_000_000_000, gpu, 2050)  # type: ignore[arg-type]
+        fitting(2050)
 
 
 def test_two_models_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = SimpleNamespace(type="cuda")
+    gpu: Any = SimpleNamespace(type="cuda")
     monkeypatch.setattr(memory_plan, "_cuda_free", lambda _: 20_000_000_000)
-    main = memory_plan.fitting_slots(500, 100_000_000, 4_000_000_000, gpu, 10_000, memory_plan.MemoryShare(2))  # type: ignore[arg-type]
-    beside = memory_plan.MemoryShare(weight_bytes=4_000_000_000, slot_bytes=main * 100_000_000)
-    fast = memory_plan.fitting_slots(500, 100_000_000, 1_000_000_000, gpu, 10_000, beside)  # type: ignore[arg-type]
-    assert (main, fast) == (30, 20)
+    fitting = partial(memory_plan.fitting_slots, SlotCounts(500, 62), MB_SIZES)
+    main = fitting(4_000_000_000, gpu, 10_000, memory_plan.MemoryShare(2))
+    beside = memory_plan.MemoryShare(weight_bytes=4_000_000_000, slot_bytes=3_000_000_000)
+    assert main.total * MB_SIZES.short + main.long * (MB_SIZES.long - MB_SIZES.short) == beside.slot_bytes
+    assert (main, fitting(1_000_000_000, gpu, 10_000, beside)) == ((87, 11), (59, 7))
 
 
 def test_a_live_step_has_a_slot_at_once_though_recordings_wait_for_theirs(trained: Any) -> None:

@@ -12,14 +12,16 @@ pytest.importorskip("transformers", reason="the Qwen backend needs transformers:
 
 import torch
 
-from steno.backends.qwen.model.kv_cache import GROWTH, SCRATCH, KVCache, SlotRange, group_by_length
+from steno.backends.qwen.model.kv_cache import KVCache, SlotRange, group_by_length
+from steno.backends.qwen.model.slot_classes import SlotClass
+from steno.backends.qwen.model.slot_pool import GROWTH, SCRATCH
 
 CONFIG = SimpleNamespace(num_key_value_heads=2, head_dim=4, num_hidden_layers=3)
 
 
 @pytest.fixture
 def cache() -> KVCache:
-    return KVCache(CONFIG, slots=3, max_length=600, dtype=torch.float32, device=torch.device("cpu"))
+    return KVCache(CONFIG, [SlotClass(3, 600)], dtype=torch.float32, device=torch.device("cpu"))
 
 
 def states(rows: int, width: int, value: float) -> torch.Tensor:
@@ -27,19 +29,19 @@ def states(rows: int, width: int, value: float) -> torch.Tensor:
 
 
 def test_it_grows_as_it_must_and_no_further(cache: KVCache) -> None:
-    assert cache.length == 0
-    cache.reserve(10)
-    assert cache.length == GROWTH
-    cache.reserve(GROWTH + 1)
-    assert cache.length == 2 * GROWTH
-    cache.reserve(600)
-    assert cache.length == 600
+    assert cache.pools[0].length == 0
+    cache.reserve(0, 10)
+    assert cache.pools[0].length == GROWTH
+    cache.reserve(0, GROWTH + 1)
+    assert cache.pools[0].length == 2 * GROWTH
+    cache.reserve(0, 600)
+    assert cache.pools[0].length == 600
     with pytest.raises(ValueError, match="601"):
-        cache.reserve(601)
+        cache.reserve(0, 601)
 
 
 def test_where_memory_runs_out_it_stays_as_it_was(cache: KVCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.reserve(10)
+    cache.reserve(0, 10)
     made = iter(range(100))
     zeros = torch.zeros
 
@@ -50,11 +52,11 @@ def test_where_memory_runs_out_it_stays_as_it_was(cache: KVCache, monkeypatch: p
 
     monkeypatch.setattr(torch, "zeros", scarce)
     with pytest.raises(torch.OutOfMemoryError):
-        cache.reserve(300)
-    assert cache.length == GROWTH
+        cache.reserve(0, 300)
+    assert cache.pools[0].length == GROWTH
     monkeypatch.undo()
-    cache.reserve(300)
-    assert {tensor.shape[2] for tensor in (*cache.keys, *cache.values)} == {2 * GROWTH + SCRATCH}
+    cache.reserve(0, 300)
+    assert {tensor.shape[2] for tensor in (*cache.pools[0].keys, *cache.pools[0].values)} == {2 * GROWTH + SCRATCH}
 
 
 def prepared(cache: KVCache, ranges: list[SlotRange], positions: torch.Tensor, is_token: torch.Tensor) -> KVCache:
@@ -71,7 +73,7 @@ def write(cache: KVCache, rows: list[int], start: int, width: int, value: float,
 
 @pytest.mark.parametrize("rows", [[0, 1], [2], [0, 2], [2, 0]])
 def test_rows_are_read_as_they_were_written(cache: KVCache, rows: list[int]) -> None:
-    cache.reserve(10)
+    cache.reserve(0, 10)
     for row in range(3):
         write(cache, [row], 0, 4, row + 1.0)
     keys, values = write(cache, rows, 3, 2, 9.0, attended=6)
@@ -81,7 +83,7 @@ def test_rows_are_read_as_they_were_written(cache: KVCache, rows: list[int]) -> 
 
 
 def test_stretches_are_read_one_by_one(cache: KVCache) -> None:
-    cache.reserve(10)
+    cache.reserve(0, 10)
     stretches = [SlotRange(range(1), 3), SlotRange(range(1, 3), 8)]
     positions = torch.tensor([[2], [7], [5]])
     written = torch.arange(3.0)[:, None, None, None].expand(3, 1, 2, 4) + 1
@@ -107,7 +109,7 @@ def test_rows_of_like_lengths_are_a_stretch() -> None:
 
 
 def test_what_is_only_padding_is_written_where_nobody_looks(cache: KVCache) -> None:
-    cache.reserve(cache.max_length)
+    cache.reserve(0, 600)
     positions = torch.tensor([[0, 1, 2], [598, 599, 600]])
     wanted = torch.tensor([[True, False, False], [True, True, False]])
     writing = prepared(cache, [SlotRange([0, 1], 600)], positions, wanted)
@@ -117,7 +119,7 @@ def test_what_is_only_padding_is_written_where_nobody_looks(cache: KVCache) -> N
 
 
 def test_a_slot_that_is_wiped_has_nothing_of_its_last_tenant(cache: KVCache) -> None:
-    cache.reserve(10)
+    cache.reserve(0, 10)
     write(cache, [1, 2], 0, 9, float("nan"))
     cache.zero_slot(1)
     keys, values = write(cache, [1], 0, 1, 2.0, attended=4)

@@ -16,6 +16,7 @@ from transformers import Qwen3Config, Qwen3Model
 from steno.backends.qwen.model.decoder import Decoder, PrefillRequest
 from steno.backends.qwen.model.kv_cache import KVCache, SlotRange
 from steno.backends.qwen.model.layers import Layers
+from steno.backends.qwen.model.slot_classes import SlotClass
 
 CPU = torch.device("cpu")
 
@@ -42,8 +43,8 @@ def small(**others: Any) -> Qwen3Model:
 def ours(model: Qwen3Model, inputs: torch.Tensor, widths: list[int], slots: list[int]) -> torch.Tensor:
     """`inputs`, [rows, positions, hidden], in portions of so many positions."""
     layers = Layers(model)
-    cache = KVCache(model.config, 5, 100, inputs.dtype, CPU)
-    cache.reserve(100)
+    cache = KVCache(model.config, [SlotClass(5, 100)], inputs.dtype, CPU)
+    cache.reserve(0, 100)
     found, at = [], 0
     for width in widths:
         positions = torch.arange(at, at + width).expand(len(slots), -1)
@@ -94,13 +95,14 @@ def chosen_by(model: Any, tokens: list[int], count: int) -> tuple[list[int], tor
 
 @torch.inference_mode()
 def test_rows_that_begin_and_go_on_are_padded_beside_each_other(trained: Any) -> None:
-    decoder = Decoder(trained.model, 5, 100)
+    decoder = Decoder(trained.model, [SlotClass(5, 100)])
     rng = random.Random(1)
     said = [[rng.randrange(200) for _ in range(100)] for _ in range(4)]
     decoder.prefill([PrefillRequest(0, (tuple(said[0][:90]),)), PrefillRequest(4, (tuple(said[1][:3]),))])
     going_on = PrefillRequest(4, (tuple(said[1][:3]), tuple(said[1][3:50])), tail=(said[1][50],))
     decoder.prefill([going_on, PrefillRequest(2, (tuple(said[2][:60]),), tail=(said[2][60],))])
-    decoder.cache.keys[0][1] = decoder.cache.values[0][3] = 1e3  # what was left in slots that nobody holds
+    pool = decoder.cache.pools[0]
+    pool.keys[0][1] = pool.values[0][3] = 1e3  # what was left in slots that nobody holds
     found = decoder.verify({0: tuple(said[0][90:92]), 2: tuple(said[2][61:100]), 4: (said[1][51],)})
     for slot, tokens, new in ((0, said[0][:92], 2), (2, said[2], 39), (4, said[1][:52], 1)):
         likeliest, sure = chosen_by(trained.model, tokens, new)
@@ -127,7 +129,7 @@ def test_attention_of_another_kind_is_refused() -> None:
 
 
 def test_on_a_gpu_all_rows_are_attended_to_together(trained: Any) -> None:
-    decoder = Decoder(trained.model, 20, 2000)
+    decoder = Decoder(trained.model, [SlotClass(20, 2000)])
     decoder.lengths[3], decoder.lengths[9] = 90, 450
     assert decoder.ranges_of([9, 3]) == [SlotRange(range(3, 4), 91), SlotRange(range(9, 10), 451)]
     decoder.single_range = True

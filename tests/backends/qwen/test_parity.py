@@ -15,6 +15,7 @@ import torch
 
 from steno.backends.base import Recognize
 from steno.backends.qwen.model.model import AsrModel, warm_up_audio
+from steno.backends.qwen.model.slot_classes import SlotClass
 from steno.backends.qwen3_asr import work_limits
 from steno.backends.qwen3_asr.frontend import Frontend
 from steno.backends.qwen3_asr.prompt import LANGUAGES
@@ -90,7 +91,7 @@ def features(model: AsrModel, audio: Any) -> torch.Tensor:
 
 
 def test_embeddings_are_those_of_transformers(loud: Any, works: list[Recognize]) -> None:
-    model = AsrModel(loud, 1, 2000)
+    model = AsrModel(loud, [SlotClass(1, 2000)])
     together = encoded(model, [work.audio for work in works])
     for work, found in zip(works, together, strict=True):
         inputs = loud.processor.apply_transcription_request(work.audio)
@@ -103,7 +104,7 @@ def test_embeddings_are_those_of_transformers(loud: Any, works: list[Recognize])
 
 
 def test_prompts_are_those_of_the_processor(loud: Any, works: list[Recognize]) -> None:
-    model = AsrModel(loud, 1, 2000)
+    model = AsrModel(loud, [SlotClass(1, 2000)])
     pad = loud.model.config.audio_token_id
     for work, audio in zip(works, encoded(model, [work.audio for work in works]), strict=True):
         context = model.prompt_builder.clean(work.context)
@@ -117,7 +118,7 @@ def test_prompts_are_those_of_the_processor(loud: Any, works: list[Recognize]) -
 def test_features_do_not_depend_on_what_another_thread_loads(loud: Any) -> None:
     """transformers changes torch's default dtype while it reads a checkpoint."""
     audio = warm_up_audio(3.0)
-    model = AsrModel(loud, 1, 2000)
+    model = AsrModel(loud, [SlotClass(1, 2000)])
     alone = features(model, audio)
     torch.set_default_dtype(torch.bfloat16)
     try:
@@ -128,7 +129,7 @@ def test_features_do_not_depend_on_what_another_thread_loads(loud: Any) -> None:
 
 
 def test_features_are_those_of_the_checkpoint_s_own_extractor(loud: Any) -> None:
-    model = AsrModel(loud, 1, 2000)
+    model = AsrModel(loud, [SlotClass(1, 2000)])
     for seconds in SECONDS:
         own = loud.processor.feature_extractor(
             warm_up_audio(seconds), sampling_rate=SAMPLE_RATE, padding="longest", return_attention_mask=True

@@ -25,6 +25,7 @@ from steno.backends.qwen.model import decoder as decoders
 from steno.backends.qwen.model import encoder, torch_encoder
 from steno.backends.qwen.model import model as models
 from steno.backends.qwen.model.model import AsrModel, warm_up_audio
+from steno.backends.qwen.model.slot_classes import SlotClass
 from steno.backends.qwen3_asr.frontend import MAX_SAMPLES
 from steno.types import SAMPLE_RATE
 
@@ -104,7 +105,7 @@ def live_steps(runner: ModelRunner, seconds: float, each: Callable[[Callable[[],
 
 @torch.inference_mode()
 def test_a_decoding_iteration(trained: Any, transfers: Counter[str]) -> None:
-    model = AsrModel(trained, STREAMS, 512)
+    model = AsrModel(trained, [SlotClass(STREAMS, 512)])
     tokens = dict.fromkeys(range(STREAMS), 5)
     model.decode(tokens)
     transfers.clear()
@@ -117,9 +118,9 @@ def test_a_decoding_iteration(trained: Any, transfers: Counter[str]) -> None:
 
 def test_a_live_step(trained: Any, transfers: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(encoder.MAX_CHUNKS, "cpu", encoder.MAX_CHUNKS["cuda"])
-    model = AsrModel(trained, STREAMS, 512)
+    model = AsrModel(trained, [SlotClass(STREAMS, 512)])
     model.encoder.frontend.max_samples = MAX_SAMPLES  # as on a GPU
-    runner = ModelRunner(model, STREAMS)
+    runner = ModelRunner(model)
     live_steps(runner, 9.0, lambda step: step())
 
     def counted(step: Callable[[], object]) -> tuple[Counter[str], int]:

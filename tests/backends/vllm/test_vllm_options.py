@@ -36,6 +36,7 @@ def test_without_a_model_id_it_is_the_default_model() -> None:
         ({"dual": True, "speculative": True}, "DUAL_MODEL", "not supported by the vllm backend"),
         ({"onnx_encoder": Path("/x")}, "ONNX_ENCODER_PATH", "not supported by the vllm backend"),
         ({"trt_encoder": Path("/x")}, "TRT_ENCODER_PATH", "not supported by the vllm backend"),
+        ({"long_slots": 3}, "LONG_SLOTS", "not supported by the vllm backend"),
         ({"quantize": "int8"}, "QUANTIZE", "use fp8, or VLLM_ARGS"),
         ({"device": "cuda:1"}, "DEVICE", "CUDA_VISIBLE_DEVICES"),
         ({"device": "mps"}, "DEVICE", "DEVICE=mps"),

@@ -32,6 +32,8 @@ The model:
 - `model.sampling`         logits → tokens and logprobs
 - `model.layers`           the transformer layers over the KV cache
 - `model.kv_cache`         the slotted KV cache
+- `model.slot_pool`        the memory of one class of slots
+- `model.slot_classes`     short and long slots, and how many of each
 - `model.device`           device, dtype, threads
 - `model.memory_plan`      whether weights and KV cache slots fit into memory
 - `model.memory_usage`     memory that a loaded model uses
@@ -63,6 +65,7 @@ Batching (the engine's scheduler is in `steno.engine`):
 - `batching.request`         one pass of one piece of work
 - `batching.prefill_queue`   which requests are prefilled next
 - `batching.slot_allocator`  which request holds which KV cache slot; eviction
+- `batching.slot_placement`  which class of slots a request needs; moves to a longer slot
 - `batching.runner`          the step loop of one model
 - `batching.cascade`         one model, or a draft model before the target model
 

@@ -40,7 +40,6 @@ def assemble(options: LoadOptions, engine: EngineOptions, max_tokens: int, progr
     runners = [
         ModelRunner(
             model,
-            model.slots,
             reserved=model.slots // 4 if model.slots < engine.slots else 0,
             incremental=engine.incremental,
         )

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from steno.backends.base import Accelerations, Capabilities, Drafts, Finished, Gpu, Progress, Recognize
+from steno.backends.base import (
+    Accelerations,
+    Capabilities,
+    Drafts,
+    Finished,
+    Gpu,
+    Progress,
+    Recognize,
+    SlotUsage,
+)
 from steno.backends.memory import release_memory
 from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen3_asr.prompt import LANGUAGES
@@ -53,6 +62,8 @@ class QwenBackend:
         self._cascade: Cascade | None = None
         self._drafts = Drafts(0, 0)
         """Counts of the models that have been unloaded."""
+        self._slot_usage = SlotUsage()
+        """The same."""
         self._requests: dict[Recognize, Request] = {}
         """The current pass of each piece of work."""
         self._trusted: set[str] = set()
@@ -87,6 +98,11 @@ class QwenBackend:
             return before
         return Drafts(before.proposed + cascade.main.proposed, before.accepted + cascade.main.accepted)
 
+    def slot_usage(self) -> SlotUsage:
+        cascade = self._cascade
+        runners = cascade.runners if cascade is not None else []
+        return sum((runner.slot_usage() for runner in runners), self._slot_usage)
+
     def load(self, progress: Progress) -> None:
         """Raises ModelLoadError: which part of the checkpoint is missing, damaged or not Qwen3-ASR's."""
         from steno.backends.qwen.assembly import assemble
@@ -96,6 +112,7 @@ class QwenBackend:
 
     def unload(self) -> None:
         self._drafts = self.drafts()
+        self._slot_usage = SlotUsage(preemptions=self.slot_usage().preemptions)
         self._cascade = None
         self._trusted.clear()
         release_memory()

@@ -14,6 +14,7 @@ from steno.backends.qwen.checkpoint.model_source import (
     ModelRef,
 )
 from steno.backends.qwen.encoders.encoder_file import EncoderRef
+from steno.backends.qwen.model.slot_classes import SlotCounts
 
 if TYPE_CHECKING:
     from steno.backends.qwen.checkpoint.folder import Kind
@@ -50,6 +51,8 @@ class EngineOptions:
     """Max requests in the KV cache; reduced where memory does not suffice."""
     incremental: bool = True
     """Whether a live utterance's steps reuse cached state; if not, each starts from nothing."""
+    long_slots: int | None = None
+    """How many of `slots` have the length of the longest utterance; None = all."""
     fast: LoadOptions | None = None
     """The draft model; None = one model."""
     path: CascadeName = "standard"
@@ -59,6 +62,11 @@ class EngineOptions:
     """Whether decoding steps are captured as CUDA graphs; CUDA only."""
     encoder: EncoderRef | None = None
     """The file of the target model's encoder; None = torch. A draft model's encoder runs on torch."""
+
+    @property
+    def slot_counts(self) -> SlotCounts:
+        long = self.slots if self.long_slots is None else min(self.long_slots, self.slots)
+        return SlotCounts(self.slots, long)
 
 
 class Checkpoints(NamedTuple):

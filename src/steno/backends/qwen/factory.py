@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from steno.backends.qwen.encoders.encoder_file import open_encoder_file
 from steno.backends.qwen.engine_options import EngineOptions, cascade_of, checkpoints_of, encoder_of
+from steno.backends.qwen.model.slot_classes import least_long
 
 if TYPE_CHECKING:
     from steno.backends.qwen.backend import QwenBackend
@@ -22,8 +23,10 @@ def create(options: BackendOptions) -> QwenBackend:
     if encoder is not None:
         open_encoder_file(encoder)
     checkpoints = checkpoints_of(options)
+    slots = options.slots or default_slots(options.device)
     engine = EngineOptions(
-        slots=options.slots or default_slots(options.device),
+        slots=slots,
+        long_slots=options.long_slots or default_long_slots(options.device, slots),
         incremental=options.incremental,
         fast=checkpoints.fast,
         path=cascade_of(options),
@@ -37,6 +40,12 @@ def create(options: BackendOptions) -> QwenBackend:
 def default_slots(device: str) -> int:
     """A GPU decodes this many sequences at nearly the cost of one; a CPU gains less. `device` as in the settings."""
     return GPU_SLOTS if expects_gpu(device) else CPU_SLOTS
+
+
+def default_long_slots(device: str, slots: int) -> int:
+    """On a GPU few of the slots are long, because their memory is allocated whether it is used or not; on a CPU all,
+    where memory suffices. `device` as in the settings."""
+    return least_long(slots) if expects_gpu(device) else slots
 
 
 def expects_gpu(device: str) -> bool:

@@ -100,6 +100,9 @@ def _check_own_engine(options: BackendOptions) -> None:
     for name, path in (("ONNX_ENCODER_PATH", options.onnx_encoder), ("TRT_ENCODER_PATH", options.trt_encoder)):
         if path is not None:
             raise SettingsError(f"{name} is not supported by the vllm backend; unset it, or USE_VLLM", param=name)
+    if options.long_slots is not None:
+        text = "LONG_SLOTS is not supported by the vllm backend, whose KV cache has pages; unset it, or USE_VLLM"
+        raise SettingsError(text, param="LONG_SLOTS")
     if options.speculative or options.dual:
         name = "DUAL_MODEL" if options.dual else "USE_SPECULATIVE"
         raise SettingsError(f"{name} is not supported by the vllm backend; unset it, or USE_VLLM", param=name)

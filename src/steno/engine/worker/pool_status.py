@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from steno.backends.base import SlotUsage
 from steno.engine.lifecycle import LifecycleState
 from steno.engine.protocol import EngineStatus, LaneStatus
 from steno.engine.queue import Priority
@@ -36,6 +37,7 @@ def pool_status(
     depth: Counter[Priority] = Counter()
     for worker in workers:
         depth.update(worker.queue_depth)
+    slots = [worker.slots for worker in workers if worker.slots is not None]
     aligners = [worker.aligner for worker in workers if worker.aligner is not None]
     return replace(
         workers[0],
@@ -49,6 +51,7 @@ def pool_status(
         live_wait_s=max(worker.live_wait_s for worker in workers),
         parallelism=sum(worker.parallelism for worker in workers),
         gpus=tuple(gpu for worker in workers for gpu in worker.gpus),
+        slots=sum(slots, SlotUsage()) if slots else None,
         is_working=any(worker.is_working for worker in workers),
         broken=broken,
         failovers=sum(worker.failovers for worker in workers),

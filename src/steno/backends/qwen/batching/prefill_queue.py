@@ -33,20 +33,23 @@ MAX_GATHER_STEPS = 32
 """Steps that a recording waits for others, to share their prefill."""
 
 
+RESERVED_LONG_SHARE = 4
+"""One of so many long slots is reserved for live requests."""
+
+
 class PrefillQueue(list["Request"]):
     """Requests that wait for prefill, in order of arrival.
 
     Args:
         slot_allocator: allocates the slots that they wait for.
-        slots: how many slots there are.
         reserved: slots reserved for live requests.
         scale: of the device.
     """
 
-    def __init__(self, slot_allocator: SlotAllocator, slots: int, reserved: int, scale: Scale) -> None:
+    def __init__(self, slot_allocator: SlotAllocator, reserved: int, scale: Scale) -> None:
         super().__init__()
         self._slot_allocator = slot_allocator
-        self._slots, self._reserved = slots, reserved
+        self._slots, self._reserved = sum(slot_allocator.counts), reserved
         self._scale = scale
 
     def next_batch(self, decoding: Sequence[Request]) -> list[Request]:
@@ -84,10 +87,50 @@ class PrefillQueue(list["Request"]):
         upload_slots = sum(request.slot is not None and not request.is_live for request in (*self, *decoding))
         free_upload_slots = max(self._slots - self._reserved - upload_slots, 0)
         new = [request for request in ready if request.slot is None]
-        uploads = set([request for request in new if not request.is_live][:free_upload_slots])
-        candidates = [request for request in new if request.is_live or request in uploads]
-        admitted = set(candidates[: self._slot_allocator.available])
+        admitted = self._with_slots(new, free_upload_slots, decoding)
         return [request for request in ready if request.slot is not None or request in admitted]
+
+    def may_move(self, request: Request, decoding: Sequence[Request]) -> bool:
+        """Whether a request that is being decoded may get a slot of `slot_class` now."""
+        number = request.slot_class
+        return self._slot_allocator.available(number) > 0 and (
+            request.is_live or self._upload_room(number, decoding) > 0
+        )
+
+    def _with_slots(self, new: Sequence[Request], max_uploads: int, decoding: Sequence[Request]) -> set[Request]:
+        """Those of `new` that a slot is available for. Long slots that no request which needs one takes are left to the
+        others; so a request that waits for one holds up none that does not need it."""
+        found: set[Request] = set()
+        available = for_uploads = 0
+        for number in reversed(range(len(self._slot_allocator.counts))):
+            of_class = self._slot_allocator.available(number)
+            available += of_class
+            for_uploads += min(self._upload_room(number, decoding), of_class)
+            for request in new:
+                left = available if request.is_live else min(for_uploads, available, max_uploads)
+                if left > 0 and self._class_of(request) == number:
+                    found.add(request)
+                    available -= 1
+                    for_uploads -= not request.is_live
+                    max_uploads -= not request.is_live
+        return found
+
+    def _class_of(self, request: Request) -> int:
+        """The class of the slot that the request takes: an utterance takes its own, though it may need none so long."""
+        own = request.cached.slot if request.cached is not None else None
+        return request.slot_class if own is None else max(request.slot_class, self._slot_allocator.class_of[own])
+
+    def _upload_room(self, number: int, decoding: Sequence[Request]) -> int:
+        """How many slots of a class recordings may still get. In a longer class some are reserved for live requests:
+        an utterance that outgrows its slot would wait for the end of a recording's text."""
+        class_of, count = self._slot_allocator.class_of, self._slot_allocator.counts[number]
+        if number == 0:
+            return count
+        held = sum(
+            request.slot is not None and class_of[request.slot] == number and not request.is_live
+            for request in (*self, *decoding)
+        )
+        return max(count - count // RESERVED_LONG_SHARE - held, 0)
 
     def _should_gather(self, ready: Sequence[Request], decoding: Sequence[Request]) -> bool:
         """Whether to wait for more recordings. Where slots become free one by one, prompts would be prefilled one by

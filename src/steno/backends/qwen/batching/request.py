@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from steno.backends.drafts import Ids
     from steno.backends.qwen.batching.slot_allocator import CachedUtterance
     from steno.backends.qwen.model.audio_state import AudioState
+    from steno.backends.qwen.model.sampling import SampledToken
     from steno.errors import StenoError
     from steno.types import Hypothesis
 
@@ -38,10 +40,14 @@ class Request:
     """None until the request's first prefill step."""
     slot: int | None = None
     """KV cache slot; None until one is allocated."""
+    slot_class: int = 0
+    """The class of slots that it needs at least."""
     draft: Ids = ()
     """Tokens that are expected to follow; the next forward pass verifies them."""
     forced: int = 0
     """Leading tokens of the draft that are chosen regardless of the model's logits."""
+    preempted: Sequence[SampledToken] = ()
+    """The text so far of a request that lost its slot: the first tokens of the draft, which are forced."""
     rejected_draft: tuple[Ids, int] | None = None
     """A draft that was rejected, and the index of the first wrong token."""
     rejections: int = 0

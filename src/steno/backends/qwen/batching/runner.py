@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING
 import torch
 from loguru import logger
 
+from steno.backends.base import SlotUsage
 from steno.backends.drafts import Ids, rest_of
 from steno.backends.qwen.batching.prefill_queue import MAX_LIVE_PREFILL_TOKENS, PrefillQueue
 from steno.backends.qwen.batching.request import Request, nan_error, step_error
 from steno.backends.qwen.batching.slot_allocator import SlotAllocator
+from steno.backends.qwen.batching.slot_placement import SlotPlacement
 from steno.backends.qwen.model.decoder import Block, PrefillRequest
 from steno.backends.qwen.model.device import Scale, scale_of
 from steno.backends.qwen.model.sampling import SampledToken
 from steno.backends.repetition import cut_at
 
 if TYPE_CHECKING:
+    from steno.backends.qwen.batching.slot_allocator import CachedUtterance
     from steno.backends.qwen.model.audio_state import AudioState
     from steno.backends.qwen.model.model import AsrModel
     from steno.errors import StenoError
@@ -39,19 +42,19 @@ class ModelRunner:
 
     Args:
         model: the loaded model.
-        slots: max requests in the KV cache; further ones wait.
         reserved: slots that recordings do not get. The engine reserves slots for live work itself; where the model has
             fewer slots than the engine knows of, they are reserved here.
         incremental: whether a live utterance's steps reuse its cached state. If not, each step starts from nothing: the
             reference for tests.
     """
 
-    def __init__(self, model: AsrModel, slots: int, *, reserved: int = 0, incremental: bool = True) -> None:
+    def __init__(self, model: AsrModel, *, reserved: int = 0, incremental: bool = True) -> None:
         self.model = model
-        self.slot_allocator = SlotAllocator(slots)
+        self.slot_allocator = SlotAllocator([one.slots for one in model.classes])
+        self.placement = SlotPlacement(model, self.slot_allocator)
         self._incremental = incremental
         self._scale = scale_of(model.device)
-        self._prefill_queue = PrefillQueue(self.slot_allocator, slots, reserved, self._scale)
+        self._prefill_queue = PrefillQueue(self.slot_allocator, reserved, self._scale)
         self.decoding: list[Request] = []
         self._steps = 0
         self._has_prefilled = False
@@ -59,16 +62,23 @@ class ModelRunner:
         """Draft tokens that were verified."""
         self.accepted = 0
         """Draft tokens that were accepted."""
+        self.preemptions = 0
+        """Requests that lost their slot, because they outgrew it while all longer ones were busy."""
 
     @property
     def requests(self) -> list[Request]:
         return [*self._prefill_queue, *self.decoding]
+
+    def slot_usage(self) -> SlotUsage:
+        """Callable from any thread."""
+        return SlotUsage(tuple(self.slot_allocator.uses()), self.preemptions)
 
     def add_request(self, request: Request) -> None:
         key = request.params.utterance
         if key is not None:
             request.cached = self.slot_allocator.cached(key)
             request.cached.begin_request(self._steps)
+        request.slot_class = self.placement.class_for(request, request.proposed)
         self._prefill_queue.append(request)
 
     def abort_request(self, request: Request) -> None:
@@ -110,7 +120,9 @@ class ModelRunner:
             return [self._fail(request, step_error()) for request in requests if not request.done]
 
     def _prefill(self, requests: Sequence[Request]) -> list[Request]:
-        states = [request.audio_state or self._begin_prefill(request) for request in requests]
+        requests = [request for request in requests if request.slot is not None or self._begin_prefill(request)]
+        requests.sort(key=lambda request: request.slot or 0)  # slots of one class side by side are read together
+        states = [request.audio_state for request in requests if request.audio_state is not None]
         self.model.extend_audio([(state, one.params.audio) for state, one in zip(states, requests, strict=True)])
         is_shared = self.slot_allocator.is_live and not any(request.is_live for request in requests)
         self.model.encode(states, MAX_LIVE_WINDOWS[self._scale] if is_shared else None)
@@ -131,19 +143,27 @@ class ModelRunner:
                 done += self._take(request, sampled)
         return done
 
-    def _begin_prefill(self, request: Request) -> AudioState:
-        """At a request's first prefill step, allocate its audio state, which is returned, and its slot."""
-        cached = request.cached
-        reused = cached.audio_state if cached is not None and self._incremental else None
-        state = request.audio_state = reused or self.model.encoder.new_audio_state()
-        if cached is not None:
-            cached.audio_state = state
-        request.slot = self.slot_allocator.allocate(cached, self._steps)
-        request.draft, request.forced = self._expected(request)
-        request.loop_safe = request.forced
-        self.proposed += len(request.draft) - request.forced
+    def _begin_prefill(self, request: Request) -> bool:
+        """Allocate the slot, and at the first time the audio state. Returns whether there was a slot."""
+        is_first = request.audio_state is None
+        draft, forced = self._expected(request) if is_first else (request.draft, request.forced)
+        if not self.placement.place(request, draft, self._steps) or request.slot is None:
+            return False
+        request.draft, request.forced = draft, forced
         if not self._incremental:
             self.model.decoder.reset_slot(request.slot)
+        if is_first:
+            request.audio_state = self._audio_state(request.cached)
+            request.loop_safe = forced
+            self.proposed += len(draft) - forced
+        return True
+
+    def _audio_state(self, cached: CachedUtterance | None) -> AudioState:
+        """The utterance's audio state, or a new one."""
+        reused = cached.audio_state if cached is not None and self._incremental else None
+        state = reused or self.model.encoder.new_audio_state()
+        if cached is not None:
+            cached.audio_state = state
         return state
 
     def _expected(self, request: Request) -> tuple[Ids, int]:
@@ -168,7 +188,9 @@ class ModelRunner:
 
     def _already_sampled(self, request: Request) -> list[SampledToken]:
         """The forced tokens with their cached log-probabilities. A final gets none: it asks the model again for all of
-        its text, how probable it is and whether it would differ."""
+        its text, how probable it is and whether it would differ. A preempted request gets its own."""
+        if request.preempted:
+            return list(request.preempted)
         if request.params.final or request.cached is None or not self._incremental:
             return []
         logprobs = request.cached.logprobs[: request.forced]
@@ -182,14 +204,40 @@ class ModelRunner:
         return max(fitting, sum(tokens == 0 for tokens in missing) + 1)
 
     def _verify(self, requests: Sequence[Request]) -> list[Request]:
-        by_slot = {request.slot: request for request in requests if request.slot is not None}
+        by_slot = {request.slot: request for request in self._with_room(requests) if request.slot is not None}
+        if not by_slot:
+            return []
         sampled = self.model.verify({slot: (request.tokens[-1], *request.draft) for slot, request in by_slot.items()})
         return [done for slot, tokens in sampled.items() for done in self._take(by_slot[slot], tokens)]
 
     def _decode(self, requests: Sequence[Request]) -> list[Request]:
-        by_slot = {request.slot: request for request in requests if request.slot is not None}
+        by_slot = {request.slot: request for request in self._with_room(requests) if request.slot is not None}
+        if not by_slot:
+            return []
         sampled = self.model.decode({slot: request.tokens[-1] for slot, request in by_slot.items()})
         return [done for slot, token in sampled.items() for done in self._take(by_slot[slot], [token])]
+
+    def _with_room(self, requests: Sequence[Request]) -> list[Request]:
+        """Those whose slot has room for their next tokens. Others move to a longer slot, or wait for one."""
+        for request in self.placement.outgrown(requests):
+            if self._prefill_queue.may_move(request, self.decoding):
+                self.placement.exchange(request, self._steps)
+            else:
+                self._preempt(request)
+        return [request for request in requests if request.slot is not None]
+
+    def _preempt(self, request: Request) -> None:
+        """Take the slot away, and queue the request for a longer one, where its text so far is prefilled."""
+        request.preempted = list(map(SampledToken, request.tokens, request.logprobs, request.tokens))
+        request.draft = (*request.tokens, *request.draft)[: request.max_tokens - 1]
+        request.forced = len(request.tokens)
+        request.tokens, request.logprobs = [], []
+        assert request.slot is not None
+        self.slot_allocator.free(request.slot)
+        request.slot = None
+        self.decoding.remove(request)
+        self._prefill_queue.insert(0, request)
+        self.preemptions += 1
 
     def _take(self, request: Request, sampled: Sequence[SampledToken]) -> list[Request]:
         """Append sampled tokens: the one behind the request's text, and the one behind each draft token for as long as
@@ -201,7 +249,7 @@ class ModelRunner:
             logger.error("the model's output for a piece of {} samples is NaN", len(request.params.audio))
             return [self._fail(request, nan_error())]
         draft, forced = request.draft, request.forced
-        request.draft, request.forced = (), 0
+        request.draft, request.forced, request.preempted = (), 0, ()
         for n, token in enumerate(sampled):
             request.diverged |= token.token != token.argmax
             if self._append(request, token):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from steno.backends.base import SlotKind, SlotUse
 
 if TYPE_CHECKING:
     from steno.backends.drafts import Ids
@@ -56,13 +59,21 @@ class SlotAllocator:
     one and none is free: then the utterance whose next use is furthest away is evicted, and computes its prefix again.
     (Not least-recently-used: where more streams step in turn than there are slots, LRU would always evict the next one
     to step, and no cached prefix would ever be used.)
+
+    Args:
+        counts: slots of each class, the shortest first. A recording gets a longer slot than it needs only if no other
+            is available. A live utterance gets one before another utterance is evicted, because it can be evicted.
     """
 
-    def __init__(self, slots: int) -> None:
-        self._slots = slots
-        self._free = sorted(range(slots), reverse=True)
+    def __init__(self, counts: Sequence[int]) -> None:
+        self.class_of = [number for number, count in enumerate(counts) for _ in range(count)]
+        """The class of each slot."""
+        self.counts = list(counts)
+        self._free: list[list[int]] = [[] for _ in counts]
+        for slot in reversed(range(len(self.class_of))):
+            self._free[self.class_of[slot]].append(slot)
         self._cached: dict[str, CachedUtterance] = {}
-        self._allocated: set[int] = set()
+        self._allocated: list[set[int]] = [set() for _ in counts]
 
     @property
     def is_live(self) -> bool:
@@ -70,14 +81,20 @@ class SlotAllocator:
         return bool(self._cached)
 
     @property
-    def available(self) -> int:
-        """Slots that `allocate` can return: free ones, and those of idle utterances."""
-        return self._slots - len(self._allocated)
-
-    @property
     def unused(self) -> int:
         """Slots that hold nothing, neither for a request nor for an idle utterance."""
-        return len(self._free)
+        return sum(map(len, self._free))
+
+    def uses(self) -> Iterator[SlotUse]:
+        """How many slots of each class are held now. The longest class is `long`."""
+        for number, count in enumerate(self.counts):
+            active, free = len(self._allocated[number]), len(self._free[number])
+            kind: SlotKind = "long" if number == len(self.counts) - 1 else "short"
+            yield SlotUse(kind, active, max(count - active - free, 0), count)
+
+    def available(self, number: int) -> int:
+        """Slots of a class that `allocate` can return: free ones, and those of idle utterances."""
+        return self.counts[number] - len(self._allocated[number])
 
     def cached(self, utterance: str) -> CachedUtterance:
         """The utterance's cache; an empty one is created for a new utterance."""
@@ -86,25 +103,43 @@ class SlotAllocator:
     def is_cached(self, utterance: str) -> bool:
         return utterance in self._cached
 
-    def allocate(self, cached: CachedUtterance | None, now: int) -> int:
-        """A slot: the utterance's own, a free one, or that of an evicted utterance. `now`: the current step."""
-        if cached is not None and cached.slot is not None:
-            slot = cached.slot
-        elif self._free:
-            slot = self._free.pop()
-        else:
-            idle = (one for one in self._cached.values() if one.slot is not None and one.slot not in self._allocated)
-            evicted = max(idle, key=lambda one: one.next_use_step(now))
-            assert evicted.slot is not None
-            slot, evicted.slot = evicted.slot, None
+    def allocate(self, cached: CachedUtterance | None, now: int, number: int = 0) -> int | None:
+        """A slot of a class or a longer one: the utterance's own, a free one, or that of an evicted utterance.
+
+        The slot that the utterance had, if it is too short, is free afterwards, with its contents.
+
+        Args:
+            now: the current step.
+
+        Returns:
+            None if all are held by requests.
+        """
+        own = cached.slot if cached is not None else None
+        slot = own if own is not None and self.class_of[own] >= number else self._take(now, number, cached)
+        if slot is None:
+            return None
         if cached is not None:
             cached.slot = slot
-        self._allocated.add(slot)
+        self._allocated[self.class_of[slot]].add(slot)
+        if own is not None and own != slot:
+            self._release(own)
         return slot
+
+    def exchange(self, slot: int, cached: CachedUtterance | None, now: int, number: int) -> int:
+        """A slot of a longer class, of which some are available, for a request that holds `slot`, which is free
+        afterwards, with its contents."""
+        longer = self._take(now, number, cached)
+        assert longer is not None
+        self._allocated[self.class_of[longer]].add(longer)
+        if cached is not None and cached.slot == slot:
+            cached.slot = longer
+        self._allocated[self.class_of[slot]].discard(slot)
+        self._release(slot)
+        return longer
 
     def free(self, slot: int) -> None:
         """Take back the slot of a request that is done. The utterance that it belongs to keeps its contents."""
-        self._allocated.discard(slot)
+        self._allocated[self.class_of[slot]].discard(slot)
         if all(one.slot != slot for one in self._cached.values()):
             self._release(slot)
 
@@ -114,9 +149,27 @@ class SlotAllocator:
         if cached is None or cached.slot is None:
             return
         slot, cached.slot = cached.slot, None  # a request that still waits must not get the slot back
-        if slot not in self._allocated:
+        if slot not in self._allocated[self.class_of[slot]]:
             self._release(slot)
 
+    def _take(self, now: int, number: int, cached: CachedUtterance | None) -> int | None:
+        """A slot of one of the classes from `number` on: a free one, or that of an evicted utterance."""
+        usable = [one for one in range(number, len(self.counts)) if self.available(one)]
+        if not usable:
+            return None
+        with_free = (one for one in usable if self._free[one])
+        chosen = usable[0] if cached is None else next(with_free, usable[0])
+        if self._free[chosen]:
+            return self._free[chosen].pop()
+        idle = (one for one in self._cached.values() if self._is_idle(one.slot, chosen))
+        evicted = max(idle, key=lambda one: one.next_use_step(now))
+        slot, evicted.slot = evicted.slot, None
+        return slot
+
+    def _is_idle(self, slot: int | None, number: int) -> bool:
+        return slot is not None and self.class_of[slot] == number and slot not in self._allocated[number]
+
     def _release(self, slot: int) -> None:
-        self._free.append(slot)
-        self._free.sort(reverse=True)
+        free = self._free[self.class_of[slot]]
+        free.append(slot)
+        free.sort(reverse=True)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import torch
@@ -23,6 +25,7 @@ from steno.backends.qwen.model.device import Scale, scale_of
 from steno.backends.qwen.model.kv_cache import KVCache, SlotRange, group_by_length
 from steno.backends.qwen.model.layers import Layers
 from steno.backends.qwen.model.sampling import SampledToken, sample, unpacked
+from steno.backends.qwen.model.slot_classes import SlotClass
 
 Block: TypeAlias = Ids | torch.Tensor
 """Token ids, or embeddings of shape [tokens, hidden]."""
@@ -58,11 +61,10 @@ class Decoder:
 
     Args:
         model: a `Qwen3ASRForConditionalGeneration`.
-        slots: max sequences in the KV cache.
-        max_length: max tokens per slot, prompt and text together.
+        classes: of the KV cache's slots.
     """
 
-    def __init__(self, model: Any, slots: int, max_length: int) -> None:
+    def __init__(self, model: Any, classes: Sequence[SlotClass]) -> None:
         language_model = model.model.language_model
         self._layers = Layers(language_model)
         self._head = model.lm_head
@@ -71,10 +73,10 @@ class Decoder:
         self._device, self._dtype = weight.device, weight.dtype
         self._scale = scale_of(weight.device)
         self.single_range = self._scale == "cuda"
-        self.cache = KVCache(language_model.config, slots, max_length, weight.dtype, weight.device)
+        self.cache = KVCache(language_model.config, classes, weight.dtype, weight.device)
         self.decode_step: Step = self.eager_step
-        self.lengths = [0] * slots
-        self._blocks: list[list[Block]] = [[] for _ in range(slots)]
+        self.lengths = [0] * len(self.cache.class_of)
+        self._blocks: list[list[Block]] = [[] for _ in self.lengths]
 
     def missing_tokens(self, slot: int, blocks: Sequence[Block]) -> int:
         """How many tokens of `blocks` the slot does not hold yet."""
@@ -116,8 +118,10 @@ class Decoder:
         ranges = self.ranges_of(tokens)
         slots = [slot for slot_range in ranges for slot in slot_range.slots]
         lengths = [self.lengths[slot] if slot in tokens else 0 for slot in slots]
-        self.cache.reserve(max(slot_range.attended for slot_range in ranges))
-        rows = ([tokens.get(slot, 0) for slot in slots], lengths, [int(slot in tokens) for slot in slots], slots)
+        for slot_range in ranges:
+            self.cache.reserve(self.cache.class_of[slot_range.slots[0]], slot_range.attended)
+        is_active, cache_rows = [int(slot in tokens) for slot in slots], [self.cache.row_of[slot] for slot in slots]
+        rows = ([tokens.get(slot, 0) for slot in slots], lengths, is_active, cache_rows)
         (inputs,) = integers_to_device(self._device, [value for row in rows for value in row])
         sampled = unpacked(copy_to_host(self.decode_step(inputs.view(len(rows), len(slots)), ranges)))
         for slot in tokens:
@@ -130,14 +134,15 @@ class Decoder:
         if reason := graphs_unsupported(self._device):
             logger.warning("USE_CUDA_GRAPHS: {}; decoding without CUDA graphs", reason)
             return
-        self.cache.reserve(self.cache.max_length)
-        self.decode_step = GraphedStep(self.eager_step, self.cache.slots, self.cache.max_length)
+        for pool in self.cache.pools:
+            pool.reserve(pool.max_length)
+        self.decode_step = GraphedStep(self.eager_step, self.cache.classes)
 
     def eager_step(self, inputs: torch.Tensor, ranges: Sequence[SlotRange]) -> torch.Tensor:
         """Append a token to each row. No shape and no address depends on a value, as CUDA graphs require."""
-        tokens, lengths, is_active, slots = inputs
+        tokens, lengths, is_active, rows = inputs
         positions = lengths[:, None]
-        cache = self.cache.prepare_write(ranges, slots, positions, is_active[:, None] > 0)
+        cache = self.cache.prepare_write(ranges, rows, positions, is_active[:, None] > 0)
         hidden = self._layers(self._embed(tokens[:, None]).to(self._dtype), positions, cache)
         return sample(self._head(hidden[:, -1]))
 
@@ -149,6 +154,12 @@ class Decoder:
         """Mark the slot as empty: its contents are not reused."""
         self._blocks[slot] = []
         self.lengths[slot] = 0
+
+    def move_slot(self, source: int, target: int) -> None:
+        """Copy a slot's contents to another slot, which may be of another class, and mark the first one as empty."""
+        self.cache.copy_slot(source, target, self.lengths[source])
+        self.lengths[target], self._blocks[target] = self.lengths[source], self._blocks[source]
+        self.reset_slot(source)
 
     def zero_slot(self, slot: int) -> None:
         """Reset the slot and zero its memory, after a failure that may have left NaN there."""
@@ -171,35 +182,51 @@ class Decoder:
         """Run `inputs` in slots from `starts` on, and sample at each row's last positions.
 
         Args:
+            slots: best in their order, so that those of one class are read together.
             sampled_at: at how many positions of each row.
             forced: for each of these a token, or -1.
         """
         lengths = [sum(map(len, blocks)) for blocks in inputs]
         ends = [start + length for start, length in zip(starts, lengths, strict=True)]
-        attended = self._attended(max(ends))
-        self.cache.reserve(attended)
+        ranges = self._ranges_from(slots, starts, ends)
         ids = [token for blocks in inputs for block in blocks if not isinstance(block, torch.Tensor) for token in block]
-        on_device = integers_to_device(self._device, ids, slots, starts, ends, forced)
+        rows = [self.cache.row_of[slot] for slot in slots]
+        on_device = integers_to_device(self._device, ids, rows, starts, ends, forced)
         padded = torch.nn.utils.rnn.pad_sequence(self._embedded(inputs, on_device[0]), batch_first=True)
         positions = on_device[2][:, None] + torch.arange(padded.shape[1], device=self._device)
         is_token = positions < on_device[3][:, None]
-        ranges = [SlotRange(slots, attended if any(starts) else 0)]
         hidden = self._layers(padded, positions, self.cache.prepare_write(ranges, on_device[1], positions, is_token))
         for slot, end in zip(slots, ends, strict=True):
             self.lengths[slot] = end
-        rows = zip(hidden, lengths, sampled_at, strict=True)
-        sampled = self._sampled([row[length - count : length] for row, length, count in rows], on_device[4])
+        found = zip(hidden, lengths, sampled_at, strict=True)
+        sampled = self._sampled([row[length - count : length] for row, length, count in found], on_device[4])
         return [[next(sampled) for _ in range(count)] for count in sampled_at]
 
     def ranges_of(self, slots: Iterable[int]) -> list[SlotRange]:
-        """The ranges that a decoding step reads. On a GPU one range from slot 0 on: there, calls dominate the cost."""
-        needs = {slot: self._attended(self.lengths[slot] + 1) for slot in sorted(slots)}
-        return [SlotRange(range(max(needs) + 1), max(needs.values()))] if self.single_range else group_by_length(needs)
+        """The ranges that a decoding step reads. On a GPU one for each class, from its first slot on: there, calls
+        dominate the cost."""
+        ranges: list[SlotRange] = []
+        for number, some in groupby(sorted(slots), key=self.cache.class_of.__getitem__):
+            needs = {slot: self._attended(number, self.lengths[slot] + 1) for slot in some}
+            whole = range(self.cache.firsts[number], max(needs) + 1)
+            ranges += [SlotRange(whole, max(needs.values()))] if self.single_range else group_by_length(needs)
+        return ranges
 
-    def _attended(self, length: int) -> int:
-        """Positions that attention reads for `length` of them."""
+    def _ranges_from(self, slots: Sequence[int], starts: Sequence[int], ends: Sequence[int]) -> list[SlotRange]:
+        """The ranges that a pass reads which writes from `starts` to `ends`; their memory is allocated."""
+        classes = [self.cache.class_of[slot] for slot in slots]
+        ranges: list[SlotRange] = []
+        for number, rows in groupby(zip(classes, slots, starts, ends, strict=True), key=itemgetter(0)):
+            _, some, begins, stops = zip(*rows, strict=True)
+            attended = self._attended(number, max(stops))
+            self.cache.reserve(number, attended)
+            ranges.append(SlotRange(some, attended if any(begins) else 0))
+        return ranges
+
+    def _attended(self, number: int, length: int) -> int:
+        """Positions that attention reads for `length` of them, in slots of this class."""
         step = ATTENDED_STEP[self._scale]
-        return max(length, min(-(-length // step) * step, self.cache.max_length))
+        return max(length, min(-(-length // step) * step, self.cache.classes[number].length))
 
     def _embedded(self, inputs: Sequence[Sequence[Block]], ids: torch.Tensor) -> list[torch.Tensor]:
         """Embeddings of each row, [tokens, hidden]. `ids`: the token ids of all rows, which are looked up at once."""

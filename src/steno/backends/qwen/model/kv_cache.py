@@ -1,28 +1,27 @@
-"""The KV cache: keys and values of all requests that are decoded together, one slot (a row of the cache) for each.
+"""The KV cache: keys and values of all requests that are decoded together, one slot for each.
 
 Slots are ragged: each has its own length, and positions behind it are never attended to, so that rewinding a slot only
-sets a smaller length.
+sets a smaller length. There are classes of slots of different length, each with its own memory (`SlotPool`). A forward
+pass takes rows of all classes: only writing and attention are done class by class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 
-GROWTH = 256
-"""Positions by which all slots grow when one is full."""
-
-SCRATCH = 1
-"""Positions at the end of each slot that take the writes of padding; they are never read."""
+from steno.backends.qwen.model.slot_classes import SlotClass
+from steno.backends.qwen.model.slot_pool import SlotPool
 
 MAX_WASTED_READS = 700
 """Padding positions, over all rows, that a CPU's attention reads in the time of one more call."""
 
 
 class SlotRange(NamedTuple):
-    """Slots that are read by one attention call."""
+    """Slots of one class that are read by one attention call."""
 
     slots: Sequence[int]
     attended: int
@@ -30,80 +29,87 @@ class SlotRange(NamedTuple):
 
 
 class KVCache:
-    """For each layer, keys and values of shape [slots, kv_heads, length, head_dim]. Grows up to `max_length`."""
+    """All slots. They are numbered through, the classes one behind the other.
 
-    def __init__(self, config: Any, slots: int, max_length: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.slots = slots
-        self.max_length = max_length
-        self._kv_heads, self._head_dim = config.num_key_value_heads, config.head_dim
-        self._like = {"dtype": dtype, "device": device}
-        self.keys = [self._zeros(0) for _ in range(config.num_hidden_layers)]
-        self.values = [self._zeros(0) for _ in range(config.num_hidden_layers)]
-        self._scratch = 0
-        self._write_at: tuple[torch.Tensor, torch.Tensor] = (torch.zeros(0), torch.zeros(0))
-        self._reads: list[tuple[slice | torch.Tensor, int]] = []
+    Args:
+        config: the language model's.
+        classes: none of them empty, the shortest slots first.
+    """
+
+    def __init__(self, config: Any, classes: Sequence[SlotClass], dtype: torch.dtype, device: torch.device) -> None:
+        self.classes = list(classes)
+        self.pools = [SlotPool(config, one, dtype, device) for one in classes]
+        self.firsts = list(accumulate((one.slots for one in classes), initial=0))[:-1]
+        """The first slot of each class."""
+        self.class_of = [number for number, one in enumerate(classes) for _ in range(one.slots)]
+        """The class of each slot."""
+        self.row_of = [row for one in classes for row in range(one.slots)]
+        """The row of each slot in its class's memory."""
+        self.capacity = [one.length for one in classes for _ in range(one.slots)]
+        """Max positions of each slot."""
+        self._writes: list[tuple[SlotPool, slice, torch.Tensor, torch.Tensor]] = []
+        self._reads: list[tuple[SlotPool, slice, slice | torch.Tensor, int]] = []
         self.ranges: Sequence[SlotRange] = ()
         """The slots that the next forward pass reads, see `prepare_write`."""
 
-    @property
-    def length(self) -> int:
-        """Positions that are allocated in every layer, without the scratch position."""
-        return max(min(tensor.shape[2] for tensor in (*self.keys, *self.values)) - SCRATCH, 0)
+    def class_for(self, length: int) -> int:
+        """The first class whose slots have `length` positions; the last one if none has."""
+        return next((n for n, one in enumerate(self.classes) if length <= one.length), len(self.classes) - 1)
 
-    def reserve(self, length: int) -> None:
-        """Grow every slot to `length` positions at least. Raises ValueError beyond `max_length`."""
-        if length > self.max_length:
-            raise ValueError(f"{length} tokens do not fit into slots of {self.max_length}")
-        if length <= self.length:
-            return
-        new_length = min(-(-length // GROWTH) * GROWTH, self.max_length) + SCRATCH
-        # Layer by layer, so that only one is held twice. Where memory runs out halfway, `length` stays as it was; some
-        # longer layers do no harm.
-        for pool in (self.keys, self.values):
-            for layer, tensor in enumerate(pool):
-                if tensor.shape[2] < new_length:
-                    pool[layer] = torch.cat([tensor, self._zeros(new_length - tensor.shape[2])], dim=2)
-        self._scratch = self.length
+    def reserve(self, number: int, length: int) -> None:
+        """Grow all slots of a class to `length` positions at least, see `SlotPool.reserve`."""
+        self.pools[number].reserve(length)
 
     def zero_slot(self, slot: int) -> None:
-        """Zero a slot. Its old contents are masked for the next request, but a NaN would pass through the mask."""
-        for tensor in (*self.keys, *self.values):
-            tensor[slot] = 0
+        """Zero a slot, see `SlotPool.zero`."""
+        self.pools[self.class_of[slot]].zero(self.row_of[slot])
+
+    def copy_slot(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` positions of a slot to another one, of whatever class."""
+        pools = self.pools[self.class_of[source]], self.pools[self.class_of[target]]
+        pools[1].copy_from(pools[0], self.row_of[source], self.row_of[target], length)
 
     def prepare_write(
-        self, ranges: Sequence[SlotRange], slots: torch.Tensor, positions: torch.Tensor, is_token: torch.Tensor
+        self, ranges: Sequence[SlotRange], rows: torch.Tensor, positions: torch.Tensor, is_token: torch.Tensor
     ) -> KVCache:
         """Prepare the next forward pass: it writes at `positions` of these rows, then reads them.
 
         Args:
-            ranges: all rows of the batch. Either no slot starts empty, or all do, in one range.
-            slots: the slots of all ranges, shape [rows], on the device.
-            positions: shape [rows, new].
-            is_token: shape [rows, new]; false for padding.
+            ranges: the slots of the batch, in its order.
+            rows: `row_of` each of these slots, shape [slots], on the device.
+            positions: shape [slots, new].
+            is_token: shape [slots, new]; false for padding.
         """
-        assert len(ranges) == 1 or all(slot_range.attended for slot_range in ranges)
-        self._write_at = slots[:, None], torch.where(is_token, positions, self._scratch)
-        parts = slots.split([len(slot_range.slots) for slot_range in ranges])
-        self._reads = [
-            (_adjacent(slot_range.slots) or part, slot_range.attended)
-            for slot_range, part in zip(ranges, parts, strict=True)
-        ]
-        self.ranges = ranges
+        self.ranges, self._reads, self._writes = ranges, [], []
+        numbers = [self.class_of[slot_range.slots[0]] for slot_range in ranges]
+        begin = end = 0
+        for (slots, attended), number, following in zip(ranges, numbers, [*numbers[1:], None], strict=True):
+            start, end = end, end + len(slots)
+            pool, read = self.pools[number], slice(start, end)
+            self._reads.append((pool, read, self._adjacent(slots) or rows[read], attended))
+            if following != number:  # what ranges of one class write is written at once
+                part, begin = slice(begin, end), end
+                at = torch.where(is_token[part], positions[part], pool.scratch)
+                self._writes.append((pool, part, rows[part, None], at))
         return self
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Write a layer's states, [rows, new, kv_heads, head_dim]; returns what each range reads, [rows, kv_heads,
         attended, head_dim]."""
-        all_keys, all_values = self.keys[layer], self.values[layer]
-        rows, positions = self._write_at
-        all_keys[rows, :, positions] = keys
-        all_values[rows, :, positions] = values
-        if not self._reads[0][1]:
-            return [(keys.transpose(1, 2), values.transpose(1, 2))]
-        return [(all_keys[some, :, :attended], all_values[some, :, :attended]) for some, attended in self._reads]
+        for pool, part, rows, positions in self._writes:
+            pool.keys[layer][rows, :, positions] = keys[part]
+            pool.values[layer][rows, :, positions] = values[part]
+        return [
+            (pool.keys[layer][some, :, :attended], pool.values[layer][some, :, :attended])
+            if attended
+            else (keys[part].transpose(1, 2), values[part].transpose(1, 2))
+            for pool, part, some, attended in self._reads
+        ]
 
-    def _zeros(self, length: int) -> torch.Tensor:
-        return torch.zeros(self.slots, self._kv_heads, length, self._head_dim, **self._like)
+    def _adjacent(self, slots: Sequence[int]) -> slice | None:
+        """Rows of adjacent slots in order are read as a slice, which needs no gather."""
+        first, last = self.row_of[slots[0]], self.row_of[slots[0]] + len(slots)
+        return slice(first, last) if list(slots) == list(range(slots[0], slots[0] + len(slots))) else None
 
 
 def group_by_length(lengths: dict[int, int]) -> list[SlotRange]:
@@ -122,21 +128,3 @@ def group_by_length(lengths: dict[int, int]) -> list[SlotRange]:
             first = slot
         last, attended, needed = slot, max(attended, length), needed + length
     return [*found, SlotRange(range(first, last + 1), attended)]
-
-
-def _adjacent(slots: Sequence[int]) -> slice | None:
-    """Adjacent slots in order are read as a slice, which needs no gather."""
-    first, last = slots[0], slots[0] + len(slots)
-    return slice(first, last) if list(slots) == list(range(first, last)) else None
-
-
-def bytes_per_slot(config: Any, max_length: int, element_bytes: int) -> int:
-    """Bytes of a slot at its full length. `config`: the language model's."""
-    return (
-        2
-        * config.num_hidden_layers
-        * config.num_key_value_heads
-        * config.head_dim
-        * element_bytes
-        * (max_length + SCRATCH)
-    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from loguru import logger
 
 from steno.backends.qwen.checkpoint.weights import gigabytes
+from steno.backends.qwen.model.slot_classes import SlotCounts, least_long
 from steno.errors import ModelLoadError
 
 if TYPE_CHECKING:
@@ -50,21 +51,30 @@ class MemoryShare:
     """Full-length KV cache of the other model, if it is already loaded: memory that it will still allocate."""
 
 
+class SlotSizes(NamedTuple):
+    """Bytes of a slot of each class at its full length."""
+
+    short: int
+    long: int
+
+
 def fitting_slots(
-    requested: int,
-    slot_bytes: int,
+    requested: SlotCounts,
+    sizes: SlotSizes,
     weight_bytes: int,
     device: torch.device,
     budget_mb: int | None,
     share: MemoryShare = MemoryShare(),
-) -> int:
+) -> SlotCounts:
     """How many of the requested slots fit beside the weights, which have been loaded.
+
+    Where memory is short, long slots become short ones first, up to `least_long`; then there are fewer slots.
 
     Args:
         budget_mb: GPU memory for all weights and slots; None = most of what is free.
 
     Raises:
-        ModelLoadError: not even one slot fits.
+        ModelLoadError: not even one long slot fits.
     """
     free = _cuda_free(device) if device.type == "cuda" else host_free()
     if free is None:
@@ -72,17 +82,33 @@ def fitting_slots(
     room = free * FOR_SLOTS
     if budget_mb is not None and device.type == "cuda":
         room = min(room, budget_mb * 1e6 - weight_bytes - share.weight_bytes)
-    room = (room - share.slot_bytes) / share.parts
-    fitting = int(room // slot_bytes)
-    if fitting < 1:
+    fitting = counts_in((room - share.slot_bytes) / share.parts, requested, sizes)
+    if fitting.total < 1:
         budget = f"GPU_MEMORY_MB={budget_mb}" if budget_mb is not None else f"{gigabytes(free)} of free memory"
         raise ModelLoadError(
             f"{budget} is too little: beside weights of {gigabytes(weight_bytes)}, one KV cache slot needs "
-            f"{gigabytes(slot_bytes)}"
+            f"{gigabytes(sizes.long)}"
         )
-    if fitting < requested:
-        logger.info("memory for {} KV cache slots of {:.0f} MB, not for {}", fitting, slot_bytes / 1e6, requested)
-    return min(fitting, requested)
+    if fitting != requested:
+        logger.info("memory for {} KV cache slots, {} of them long, not for {}, {} of them long", *fitting, *requested)
+    return fitting
+
+
+def counts_in(room: float, requested: SlotCounts, sizes: SlotSizes) -> SlotCounts:
+    """The largest counts, up to those requested, that fit into `room` bytes."""
+    short = min(sizes)
+    extra = sizes.long - short
+
+    def longest(total: int) -> int:
+        """How many of `total` slots may be long; -1 if they do not even fit as short ones."""
+        left = room - total * short
+        if left < 0:
+            return -1
+        return min(requested.long, total, int(left // extra) if extra else total)
+
+    totals = range(requested.total, 0, -1)
+    total = next((n for n in totals if longest(n) >= min(least_long(n), requested.long)), 0)
+    return SlotCounts(total, longest(total) if total else 0)
 
 
 def host_free() -> int | None:

@@ -24,10 +24,11 @@ from steno.backends.qwen.model.cuda.graphs import GraphedStep
 from steno.backends.qwen.model.cuda.transfers import copy_to_device, copy_to_host
 from steno.backends.qwen.model.decoder import Decoder, PrefillRequest
 from steno.backends.qwen.model.encoder import Encoder
-from steno.backends.qwen.model.kv_cache import bytes_per_slot
 from steno.backends.qwen.model.memory_usage import weight_bytes
 from steno.backends.qwen.model.precision import load_in_precision
 from steno.backends.qwen.model.sampling import SampledToken
+from steno.backends.qwen.model.slot_classes import SHORT_LENGTH, SlotClass
+from steno.backends.qwen.model.slot_pool import bytes_per_slot
 from steno.backends.qwen3_asr.frontend import Frontend
 from steno.backends.qwen3_asr.log_mel import extend_all
 from steno.backends.qwen3_asr.output import OutputParser
@@ -50,13 +51,12 @@ class AsrModel:
 
     Args:
         loaded: the checkpoint.
-        slots: max sequences in the KV cache.
-        max_length: max tokens per slot, prompt and text together.
+        classes: of the KV cache's slots, the shortest first.
         encoder_file: the encoder for another runtime; None = torch.
     """
 
     def __init__(
-        self, loaded: LoadedCheckpoint, slots: int, max_length: int, encoder_file: EncoderFile | None = None
+        self, loaded: LoadedCheckpoint, classes: Sequence[SlotClass], encoder_file: EncoderFile | None = None
     ) -> None:
         self.device = loaded.device
         self.model_id = loaded.source.model_id
@@ -64,16 +64,21 @@ class AsrModel:
         self.prompt_builder = PromptBuilder(loaded.processor)
         self.output_parser = OutputParser(loaded.processor)
         self.stop_token_ids = _stop_token_ids(loaded)
-        self.slots = slots
+        self.classes = list(classes)
         self._precision = loaded.precision
         self.weight_bytes = weight_bytes(loaded.model)
-        self.cache_bytes = slots * slot_bytes(loaded, max_length)
+        self.cache_bytes = sum(slots * slot_bytes(loaded, length) for slots, length in classes)
         """Bytes of the KV cache when all slots have their full length."""
         frontend = Frontend(loaded.processor, loaded.device, copy_to_device, copy_to_host)
         self._on_stream = CudaStream(loaded.device)
         audio_encoder = audio_encoder_of(loaded, encoder_file, self._on_stream)
         self.encoder = Encoder(loaded.model.model, frontend, audio_encoder)
-        self.decoder = Decoder(loaded.model, slots, max_length)
+        self.decoder = Decoder(loaded.model, classes)
+
+    @property
+    def slots(self) -> int:
+        """Max sequences in the KV cache."""
+        return sum(one.slots for one in self.classes)
 
     @classmethod
     def load(
@@ -87,20 +92,20 @@ class AsrModel:
         """Load a checkpoint, with as many of the requested slots as fit into memory.
 
         Args:
-            max_tokens: max tokens per slot, without the context.
+            max_tokens: max tokens per long slot, without the context.
 
         Raises:
             ModelLoadError, SettingsError.
         """
-        loaded = load_in_precision(options, progress, lambda checkpoint: cls(checkpoint, 1, CHECK_LENGTH))
+        loaded = load_in_precision(options, progress, lambda checkpoint: cls(checkpoint, [SlotClass(1, CHECK_LENGTH)]))
         encoder_file = None if engine.encoder is None else checked_encoder_file(loaded, engine.encoder)
         max_length = MAX_CONTEXT_TOKENS + max_tokens
         weight_size = weight_bytes(loaded.model) + (0 if encoder_file is None else encoder_file.size_bytes)
-        slot_size = slot_bytes(loaded, max_length)
-        slots = memory_plan.fitting_slots(
-            engine.slots, slot_size, weight_size, loaded.device, engine.gpu_memory_mb, share
+        sizes = memory_plan.SlotSizes(slot_bytes(loaded, SHORT_LENGTH), slot_bytes(loaded, max_length))
+        counts = memory_plan.fitting_slots(
+            engine.slot_counts, sizes, weight_size, loaded.device, engine.gpu_memory_mb, share
         )
-        model = cls(loaded, slots, max_length, encoder_file)
+        model = cls(loaded, counts.classes(max_length), encoder_file)
         if engine.cuda_graphs:
             model.use_graphs()
         return model
@@ -148,6 +153,12 @@ class AsrModel:
         """`Decoder.decode`, on this model's CUDA stream."""
         with self._on_stream():
             return self.decoder.decode(tokens)
+
+    @torch.inference_mode()
+    def move_slot(self, source: int, target: int) -> None:
+        """`Decoder.move_slot`, on this model's CUDA stream."""
+        with self._on_stream():
+            self.decoder.move_slot(source, target)
 
     @torch.inference_mode()
     def zero_slot(self, slot: int) -> None:
