@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from pyannote.database.util import load_rttm
 
 from benchmarks.conversing.conversations import Conversation, conversation
-from benchmarks.conversing.live_diarization import live_diarization
+from benchmarks.conversing.live_diarization import RememberingEmbedder, live_diarization
 from benchmarks.conversing.scoring import Score, compared, score
 from benchmarks.conversing.voices import (
     TWO_IN_ONE,
@@ -135,8 +135,9 @@ def _measure(made: Conversation, embedder: CampplusEmbedder) -> dict[str, float]
 
 
 def _measure_live(made: Conversation, embedder: CampplusEmbedder) -> dict[str, float]:
-    live = asyncio.run(live_diarization(made, embedder, None))
-    told = asyncio.run(live_diarization(made, embedder, made.speakers))
+    remembering = RememberingEmbedder(embedder)
+    live = asyncio.run(live_diarization(made, remembering, None))
+    told = asyncio.run(live_diarization(made, remembering, made.speakers))
     reached = score(made, live.told())
     print("live: ", end="")
     _show(made, reached)

@@ -33,6 +33,9 @@ LEAST_STREAM_SPEECH_S = 0.75
 """What a new voice says at least at the start of a stream, two windows; after half a minute it is as in a recording.
 Labels are told early here: with the 1.5 s of recordings, the first turns of two speakers got one label. Chosen on the
 voices of `benchmarks.speakers --tune`."""
+SURE_WINDOWS = 6
+"""A voice that is heard in fewer, which is 3 s, must be clearly another than each other voice: windows across changes of
+speakers founded voices of their own."""
 CLEAR_SHARE = 0.8
 """Share of a segment's windows that must have another voice before its label is said to change."""
 UNTOLD = -1
@@ -86,12 +89,17 @@ class OnlineClusters:
             return
         self._is_current = True
         vectors = self._vectors.astype(np.float32)
-        least, most = self._count.least, self._count.most
-        count = SpeakerCount(least if self._speech_s >= NUMBER_AFTER_S * least else 1, most)
+        count = SpeakerCount(self._least, self._count.most)
         self.centroids = centroids_of(
             vectors, self._is_whole, self._speech_s, count, self._thresholds, LEAST_STREAM_SPEECH_S
         )
+        self.centroids = self._clear(vectors[self._is_whole], self.centroids)
         self._voices = self._matched((vectors @ self.centroids.T).argmax(axis=1))
+
+    @property
+    def _least(self) -> int:
+        """How many voices there are at least, with what was heard."""
+        return self._count.least if self._speech_s >= NUMBER_AFTER_S * self._count.least else 1
 
     def tell(self, segment_id: int, start_s: float, end_s: float) -> None:
         """The labels of this segment are told now: its windows keep their voices."""
@@ -135,6 +143,18 @@ class OnlineClusters:
         clusters = (self._vectors[windows].astype(np.float32) @ self.centroids.T).argmax(axis=1)
         voices: NDArray[np.int16] = np.array(self._voices, np.int16)[clusters]
         return voices
+
+    def _clear(self, vectors: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The centroids without those of few windows that are not clearly different; that of fewest goes first."""
+        while len(vectors) and len(centroids) > max(1, self._least):
+            sizes = np.bincount((vectors @ centroids.T).argmax(axis=1), minlength=len(centroids))
+            likeness = centroids @ centroids.T
+            np.fill_diagonal(likeness, -1.0)
+            unsure = (sizes < SURE_WINDOWS) & (likeness.max(axis=1) >= 1 - self._thresholds.cut_distance)
+            if not unsure.any():
+                break
+            centroids = np.delete(centroids, int(np.where(unsure, sizes, len(vectors) + 1).argmin()), axis=0)
+        return centroids
 
     def _matched(self, clusters: NDArray[np.int64]) -> list[int]:
         """The voice of each cluster. `clusters`: that of each window. There are never more voices than may be."""
