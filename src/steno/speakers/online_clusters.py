@@ -34,8 +34,8 @@ LEAST_STREAM_SPEECH_S = 0.75
 Labels are told early here: with the 1.5 s of recordings, the first turns of two speakers got one label. Chosen on the
 voices of `benchmarks.speakers --tune`."""
 SURE_WINDOWS = 6
-"""A voice that is heard in fewer, which is 3 s, must be clearly another than each other voice: windows across changes of
-speakers founded voices of their own."""
+"""A voice that is heard in fewer, which is 3 s, must be clearly another than each other voice: windows across changes
+of speakers founded voices of their own."""
 CLEAR_SHARE = 0.8
 """Share of a segment's windows that must have another voice before its label is said to change."""
 UNTOLD = -1
