@@ -6,7 +6,8 @@
    voice is one that differs by the network's thresholds and has enough speech. This takes 15 ms at most.
 3. Clusters get the voices of the labels that most of their windows were told with (Hungarian assignment); one that has
    no such windows is a new voice.
-4. Where a segment's windows are now nearer to another voice than that which was told, `changes` says so.
+4. Where the windows of a segment of one speaker are now nearer to another voice than that which was told, `changes`
+   says so.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ LEAST_STREAM_SPEECH_S = 0.75
 Labels are told early here: with the 1.5 s of recordings, the first turns of two speakers got one label. Chosen on the
 voices of `benchmarks.speakers --tune`."""
 SURE_WINDOWS = 6
-"""A voice that is heard in fewer, which is 3 s, must be clearly another than each other voice: windows across changes of
-speakers founded voices of their own."""
+"""A voice that is heard in fewer, which is 3 s, must be clearly another than each other voice: windows across changes
+of speakers founded voices of their own."""
 CLEAR_SHARE = 0.8
 """Share of a segment's windows that must have another voice before its label is said to change."""
 UNTOLD = -1
@@ -101,12 +102,13 @@ class OnlineClusters:
         """How many voices there are at least, with what was heard."""
         return self._count.least if self._speech_s >= NUMBER_AFTER_S * self._count.least else 1
 
-    def tell(self, segment_id: int, start_s: float, end_s: float) -> None:
-        """The labels of this segment are told now: its windows keep their voices."""
+    def tell(self, segment_id: int, start_s: float, end_s: float, *, may_change: bool = True) -> None:
+        """The labels of this segment are told now: its windows keep their voices. `may_change`: whether `changes` can
+        name it, as it has one speaker."""
         inside = self._inside(start_s, end_s)
         voices = self._nearest(inside)
         self._told[inside] = voices
-        if len(voices) and (voice := _majority(voices)[0]) != UNTOLD:
+        if may_change and len(voices) and (voice := _majority(voices)[0]) != UNTOLD:
             self._segments.append(_ToldSegment(segment_id, start_s, end_s, voice))
 
     def voice(self, cluster: int) -> int:

@@ -54,7 +54,7 @@ class OnlineDiarizer:
         turns = turns_of(regions, self._extents, self._embeddings @ self._clusters.centroids.T, sharpness)
         order = list(dict.fromkeys(turn.speaker for turn in turns))
         names = tuple(self._names[self._clusters.voice(cluster)] for cluster in order)
-        self._clusters.tell(segment_id, start_s, end_s)
+        self._clusters.tell(segment_id, start_s, end_s, may_change=len(order) == 1)
         self._forget_before(end_s)
         numbered = (SpeakerTurn(turn.start_s, turn.end_s, order.index(turn.speaker), turn.confidence) for turn in turns)
         return Diarization(tuple(numbered), names)
@@ -66,7 +66,7 @@ class OnlineDiarizer:
         self._forget_before(end_s)
 
     def changes(self) -> dict[int, str]:
-        """Segments whose speaker turns out to be another one than was returned here or by `label`: id and name."""
+        """Segments of one speaker, who turns out to be another than was returned here or by `label`: id and name."""
         return {segment_id: self._names[voice] for segment_id, voice in self._clusters.changes()}
 
     def _take(self, windows: NDArray[np.float32], extents: NDArray[np.float64]) -> None:
