@@ -16,6 +16,7 @@ from steno.archive.manifest import (
     FileRecord,
     ModelIdentity,
     RecordingManifest,
+    SegmentReview,
     StageResult,
 )
 from steno.errors import ArchiveError, ManifestError
@@ -142,3 +143,29 @@ def test_a_message_is_placed_by_the_segment_that_has_begun() -> None:
     assert CLOCK.recording_s(-1.0) == -35.0
     assert CLOCK.recording_s(1100.0) == pytest.approx(1096.1)
     assert ChatClock(method="cross_correlation", problem="no clear peak").recording_s(50.0) is None
+
+
+@pytest.mark.parametrize(
+    ("segment", "verdict"),
+    [
+        ((0.0, 4.0), "rejected"),
+        ((0.0, 2.0), "rejected"),
+        ((2.0, 4.0), "rejected"),
+        ((0.0, 8.0), "rejected"),
+        ((3.9, 6.0), None),
+        ((10.0, 14.0), "accepted"),
+        ((12.0, 14.0), "accepted"),
+        ((10.0, 15.0), None),
+        ((5.0, 5.4), "accepted"),
+    ],
+)
+def test_a_verdict_holds_for_the_parts_that_speakers_make_of_a_segment(
+    segment: tuple[float, float], verdict: str | None
+) -> None:
+    reviews = [(0.0, 4.0, "rejected"), (5.0, 5.4, "accepted"), (10.0, 14.0, "accepted")]
+    manifest = RecordingManifest(
+        id="talk-1",
+        source="/talk.mp4",
+        reviews=tuple(SegmentReview(start_s=start, end_s=end, verdict=said) for start, end, said in reviews),
+    )
+    assert manifest.verdict_on(*segment) == verdict

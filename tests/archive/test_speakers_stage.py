@@ -10,8 +10,10 @@ import pytest
 
 from command_line import run_command
 from recordings import conversation
+from speakers.speaker_graphs import CAMPPLUS, SEGMENTATION
 from steno.archive.archive_folder import ArchiveFolder
 from steno.archive.archive_review import ArchiveReview
+from steno.archive.stages.speakers_stage import speaker_model_identity
 
 SCRIPTED = {**os.environ, "ASR_BACKEND": "scripted", "MODEL_ID": "scripted@1ms"}
 SAYS = ("weather", "market", "doctor", "meeting")
@@ -67,3 +69,22 @@ def test_without_diarize_the_words_are_the_transcript_again(archive: ArchiveFold
     assert set(speakers(archive)) == {None}
     assert run(archive, "--diarize") == []
     assert speakers(archive) == ["A", "B", "A", "B"]
+
+
+def test_a_number_of_speakers_needs_speakers(archive: ArchiveFolder) -> None:
+    assert run(archive, "--no-diarize") == []
+    for words in (("--num-speakers", "2"), ("--only", "speakers")):
+        ended = run_command("archive", "run", *words, "-a", archive.path, environment=SCRIPTED)
+        assert ended.returncode == 2
+        assert "need --diarize" in ended.stderr
+    assert archive.options().num_speakers is None
+
+
+def test_another_network_of_the_same_name_gives_another_key(archive: ArchiveFolder, tmp_path: Path) -> None:
+    network = tmp_path / "voices.onnx"
+    keys = []
+    for model in (CAMPPLUS.read_bytes(), SEGMENTATION.read_bytes()):
+        network.write_bytes(model)
+        keys.append(speaker_model_identity(str(network)))
+    assert {key.id for key in keys} == {"voices.onnx"}
+    assert len({key.revision for key in keys}) == 2

@@ -12,11 +12,10 @@ from loguru import logger
 from steno.archive.archive_folder import MANIFEST, ArchiveFolder
 from steno.archive.chat.clock_anchors import clock_through_anchors
 from steno.archive.chat_files import ChatMessages
-from steno.archive.manifest import ChatClock, ClockAnchor, RecordingManifest, SegmentReview
+from steno.archive.manifest import CLOSE_S, ChatClock, ClockAnchor, RecordingManifest, SegmentReview
 from steno.archive.stage_files import Pieces, TimedTranscript, load
 from steno.errors import InvalidRequestError, ManifestError, UnknownRecordingError
 
-CLOSE_S = 0.01
 _ID = re.compile(r"[\w-]+")
 
 

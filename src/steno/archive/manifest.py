@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-StageName = Literal["probe", "audio", "pieces", "transcript", "words", "speakers", "chat", "aligned"]
+StageName = Literal["probe", "audio", "pieces", "transcript", "words", "chat", "aligned", "speakers"]
 STAGES: tuple[StageName, ...] = (
-    "probe", "audio", "pieces", "transcript", "words", "speakers", "chat", "aligned",
+    "probe", "audio", "pieces", "transcript", "words", "chat", "aligned", "speakers",
 )  # fmt: skip
 
 MANIFEST_VERSION = 1
@@ -20,6 +20,9 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 AnchorSeconds = Annotated[float, Field(ge=-1e10, le=1e10, allow_inf_nan=False)]
 """Wide enough for Unix times; sums and products of them are finite."""
+Verdict = Literal["accepted", "rejected"]
+CLOSE_S = 0.01
+"""Times of a review and of its segment differ by less."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -150,8 +153,17 @@ class SegmentReview(ManifestPart):
 
     start_s: Seconds
     end_s: Seconds
-    verdict: Literal["accepted", "rejected"]
+    verdict: Verdict
     by: str = ""
+
+    def is_of(self, start_s: float, end_s: float) -> bool:
+        """Whether the segment has these times."""
+        return abs(self.start_s - start_s) < CLOSE_S and abs(self.end_s - end_s) < CLOSE_S
+
+    def covers_half(self, start_s: float, end_s: float) -> bool:
+        """Whether a segment of these times shares half of the shorter one's time."""
+        shared_s = min(self.end_s, end_s) - max(self.start_s, start_s)
+        return shared_s > 0 and shared_s >= min(self.end_s - self.start_s, end_s - start_s) / 2
 
 
 class RecordingManifest(ManifestPart):
@@ -206,6 +218,17 @@ class RecordingManifest(ManifestPart):
         """The stage whose result is the transcript in use, with speakers if they are known; None = there is none."""
         stages: tuple[StageName, ...] = ("speakers", "words")
         return next((stage for stage in stages if self.consistent(stage) is not None), None)
+
+    def verdict_on(self, start_s: float, end_s: float) -> Verdict | None:
+        """What was said of a segment. Speakers divide segments: a rejection also counts for segments that share half of
+        the shorter one's time with it, an acceptance for parts of what was accepted."""
+        same = (each for each in self.reviews if each.is_of(start_s, end_s))
+        if (review := next(same, None)) is not None:
+            return review.verdict
+        if any(each.verdict == "rejected" and each.covers_half(start_s, end_s) for each in self.reviews):
+            return "rejected"
+        contained = any(each.start_s - CLOSE_S < start_s and end_s < each.end_s + CLOSE_S for each in self.reviews)
+        return "accepted" if contained else None
 
     def made(self, stage: StageName, key: str) -> StageResult | None:
         """The stage's last result of this key, in use or not."""

@@ -18,8 +18,8 @@ from steno.archive.stages.stage import Stage, StageJob, StageOutcome, StagePlan,
 from steno.errors import StenoError
 
 SHARES: dict[StageName, float] = {
-    "probe": 0.01, "audio": 0.08, "pieces": 0.06, "transcript": 0.65, "words": 0.13, "speakers": 0.05, "chat": 0.01,
-    "aligned": 0.01,
+    "probe": 0.01, "audio": 0.08, "pieces": 0.06, "transcript": 0.65, "words": 0.13, "chat": 0.01, "aligned": 0.01,
+    "speakers": 0.05,
 }  # fmt: skip
 """Of a recording's time, for progress bars."""
 

@@ -59,8 +59,8 @@ def run(
 
     A stage runs if its inputs, its options or its model have changed since its result was made; earlier results are
     kept. --language, --track, --diarize and --num-speakers become the archive's, so that later runs need not repeat
-    them. The recogniser is chosen by the same environment variables as for `steno serve`. Speakers are told apart by
-    this process, also with --url.
+    them. The recogniser is chosen by the same environment variables as for `steno serve`. Speakers are told apart on
+    this machine, also with --url; with --ray on the cluster.
 
     A recording that fails does not stop the others; the exit code is then 1, and the next run tries it again. After
     Ctrl-C or a crash, repeat the command: it continues with the piece of audio where it was.
@@ -86,6 +86,8 @@ def run(
             options = _options(
                 archive, {"language": language, "track": track, "diarize": diarize, "num_speakers": num_speakers}
             )
+            if not options.diarize and (num_speakers or only == "speakers"):
+                raise click.UsageError("--num-speakers and --only speakers need --diarize")
             if cluster is not None:
                 _on_ray(archive, config, options, only, progress, (cluster, jobs, gpus))
             else:

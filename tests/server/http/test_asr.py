@@ -89,7 +89,6 @@ def test_what_cannot_be_done_is_refused_by_name(server: RunningServer, fixtures:
     for query, name in (
         ({"diarize": "true"}, "diarize"),
         ({"diarize": "true", "task": "translate", "output": "json"}, "diarize"),
-        ({"min_speakers": "2", "output": "json"}, "min_speakers"),
         ({"diarize": "true", "output": "json", "min_speakers": "3", "max_speakers": "2"}, "min_speakers"),
         ({"output": "docx"}, "output"),
         ({"language": "de", "task": "transcribe"}, "language"),

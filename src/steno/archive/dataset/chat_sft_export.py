@@ -25,7 +25,6 @@ from steno.errors import ArchiveError
 from steno.types import Word
 from steno.whole_file import write_whole
 
-USED_STAGES: tuple[StageName, ...] = ("words", "chat")
 SALT_FILE = "chat-sft.salt"
 """In the archive, and in no dataset: who has it can find out which hash is whose."""
 SALT_BYTES = 32
@@ -80,7 +79,7 @@ def _loaders(archive: ArchiveFolder, min_confidence: float, left_out: dict[str, 
 
 def _reason(manifest: RecordingManifest) -> str | None:
     """Why a recording with a chat cannot be used."""
-    if any(manifest.consistent(stage) is None for stage in USED_STAGES):
+    if manifest.transcript_stage is None or manifest.consistent("chat") is None:
         return "was not run, or was changed since; use steno archive run"
     if manifest.clock is None or not manifest.clock.segments:
         return "its chat's clock was not found; use steno archive review"
@@ -94,8 +93,9 @@ def _recording(archive: ArchiveFolder, name: str, min_confidence: float) -> Chat
     chat, clock = archive.result_file(manifest, "chat"), manifest.clock
     if exported is None or chat is None or clock is None or manifest.consistent("chat") is None:
         raise ArchiveError(f"{name} was changed during the export")
-    results = {stage: manifest.consistent(stage) for stage in USED_STAGES}
-    inputs: dict[str, str] = {stage: result.files[0].sha256 for stage, result in results.items() if result is not None}
+    stages: tuple[StageName | None, ...] = (manifest.transcript_stage, "chat")
+    results = [manifest.consistent(stage) for stage in stages if stage is not None]
+    inputs: dict[str, str] = {result.stage: result.files[0].sha256 for result in results if result is not None}
     inputs["clock"] = json.dumps([segment.model_dump() for segment in clock.segments])
     messages = placed_messages(load(ChatMessages, chat).messages, clock)
     return ChatRecording(name, manifest.duration_s or 0.0, tuple(_words(exported)), messages, inputs)

@@ -11,9 +11,6 @@ from steno.archive.manifest import RecordingManifest
 from steno.archive.stage_files import TimedTranscript, load
 from steno.types import SAMPLE_RATE, Segment
 
-CLOSE_S = 0.01
-"""Times of a review and of its segment differ by less."""
-
 
 @dataclass(frozen=True, slots=True)
 class ExportedRecording:
@@ -87,7 +84,7 @@ def exported_recording(
 
 
 def _is_kept(segment: Segment, manifest: RecordingManifest, min_confidence: float, report: ExportReport) -> bool:
-    if any(each.verdict == "rejected" and abs(each.start_s - segment.start_s) < CLOSE_S for each in manifest.reviews):
+    if manifest.verdict_on(segment.start_s, segment.end_s) == "rejected":
         report.rejected += 1
         return False
     if segment.confidence is not None and segment.confidence < min_confidence:

@@ -18,7 +18,7 @@ ALL_STAGES: tuple[Stage, ...] = (
     PiecesStage(),
     TranscriptStage(),
     WordsStage(),
-    SpeakersStage(),
     ChatStage(),
     AlignedStage(),
+    SpeakersStage(),
 )

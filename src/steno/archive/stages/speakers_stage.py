@@ -1,8 +1,11 @@
-"""The transcript with speakers, if the archive's options ask for them. Runs in this process, also with `--url`."""
+"""The transcript with speakers, if the archive's options ask for them. Runs where `archive run` does, also with
+`--url`; with `--ray` in its actors."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from steno.archive.manifest import ModelIdentity, RecordingManifest, StageName
@@ -27,7 +30,7 @@ class SpeakersStage:
         if not options.diarize:
             return None
         inputs = {name: checksum_of(manifest, name) for name in ("audio", "pieces", "words")}
-        model = ModelIdentity(backend="speakers", id=tools.opener.speaker_model.model_id or SHIPPED_MODEL)
+        model = speaker_model_identity(tools.opener.speaker_model.model_id)
         return StagePlan(self.name, VERSION, dict(inputs), {"num_speakers": options.num_speakers}, model)
 
     async def run(self, job: StageJob) -> StageOutcome:
@@ -56,6 +59,20 @@ class SpeakersStage:
 
     def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
         return {}
+
+
+def speaker_model_identity(model_id: str | None) -> ModelIdentity:
+    """A file is known by its content: another one of the same name gives another result."""
+    if model_id is None or not (path := Path(model_id)).is_file():
+        return ModelIdentity(backend="speakers", id=model_id or SHIPPED_MODEL)
+    facts = path.stat()
+    return ModelIdentity(backend="speakers", id=path.name, revision=_checksum(path, facts.st_mtime_ns, facts.st_size))
+
+
+@cache
+def _checksum(path: Path, _mtime_ns: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _spoken(

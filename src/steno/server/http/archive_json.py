@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from steno.archive.archive_review import ReviewedRecording
-from steno.archive.manifest import ChatClock, ClockAnchor, RecordingManifest
+from steno.archive.manifest import ChatClock, ClockAnchor, RecordingManifest, Verdict
 
 By = Annotated[str, Field(max_length=100)]
 
@@ -34,7 +34,7 @@ class ReviewSegment(BaseModel):
     text: str
     speaker: str | None
     confidence: float | None
-    verdict: Literal["accepted", "rejected"] | None
+    verdict: Verdict | None
 
 
 class ReviewMessage(BaseModel):
@@ -75,7 +75,7 @@ class Confirmation(BaseModel):
 class NewVerdict(BaseModel):
     start_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     end_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    verdict: Literal["accepted", "rejected"] | None
+    verdict: Verdict | None
     """None = take it back."""
     by: By = ""
 
@@ -86,10 +86,11 @@ class ClockJson(BaseModel):
 
 def summary_of(manifest: RecordingManifest) -> RecordingSummary:
     confidence = manifest.confidence
+    transcript = manifest.result(manifest.transcript_stage) if manifest.transcript_stage is not None else None
     return RecordingSummary(
         id=manifest.id,
         duration_s=manifest.duration_s or 0.0,
-        segments=confidence.segments if confidence is not None else 0,
+        segments=int(transcript.statistics["segments"]) if transcript is not None else 0,
         low_s=confidence.low_s if confidence is not None else 0.0,
         reviewed=len(manifest.reviews),
         has_chat=manifest.chat_raw is not None,
@@ -98,7 +99,6 @@ def summary_of(manifest: RecordingManifest) -> RecordingSummary:
 
 
 def review_json(found: ReviewedRecording, audio_url: str) -> ReviewJson:
-    verdicts = {round(review.start_s, 2): review.verdict for review in found.manifest.reviews}
     return ReviewJson(
         id=found.manifest.id,
         duration_s=found.transcript.duration_s,
@@ -110,7 +110,7 @@ def review_json(found: ReviewedRecording, audio_url: str) -> ReviewJson:
                 text=segment.text,
                 speaker=segment.speaker,
                 confidence=segment.confidence,
-                verdict=verdicts.get(round(segment.start_s, 2)),
+                verdict=found.manifest.verdict_on(segment.start_s, segment.end_s),
             )
             for segment in found.transcript.segments
         ],

@@ -72,7 +72,9 @@ class AsrQuery:
         if self.diarize and (self.output == "txt" or self.task == "translate"):
             text = "diarize goes with task=transcribe and another output than txt, which shows no speakers"
             raise InvalidRequestError(text, param="diarize")
-        return SpeakerForm(min_speakers=self.min_speakers, max_speakers=self.max_speakers).speakers(wanted=self.diarize)
+        if not self.diarize:
+            return None  # clients send the limits all the same
+        return SpeakerForm(min_speakers=self.min_speakers, max_speakers=self.max_speakers).speakers(wanted=True)
 
 
 @router.post("/asr", response_class=Response, responses={**CAPTIONS, **REFUSALS, **documented(414)})
