@@ -12,7 +12,8 @@ alone: what it misses there is not counted. flite says when its words are spoken
 PyPI (`tests/data`, `src/pyannote/audio/sample`) has a telephone call and far-field meetings (AMI), of 30 s each.
 
 `live_…` and `der_live…`: the same conversations as live streams, through the real stages with a recogniser that takes
-no time, faster than real time, as their finals tell it (`conversing.live_diarization`). `live_over_offline` is
+no time, faster than real time, as their finals tell it (`conversing.live_diarization`). A final waits for its speakers
+for 60 s at most, not for a server's 1 s, which a busy machine exceeds at such a speed. `live_over_offline` is
 `der_live` divided by `der`; `live_labels_changed` counts segments whose label is not that of their only final,
 `live_updates` is the share of segments that were told anew in a separate message, and `der_live_revised` the error with
 these.

@@ -31,6 +31,9 @@ from steno.streaming.events import Final
 from steno.types import SAMPLE_RATE
 
 FRAME_S = 0.1
+TIMEOUT_S = 60.0
+"""How long a final waits for its speakers. The audio comes faster than real time: with the server's 1 s, a busy machine
+would lose labels that it tells in real time."""
 
 
 class RememberingEmbedder:
@@ -107,7 +110,7 @@ class _ToldStage(SpeakerStage):
     """Keeps the turns of the labels, which dialects give to words."""
 
     def __init__(self, told: LiveDiarization, embedder: SpeakerEmbedder) -> None:
-        super().__init__(told, lambda: embedder)
+        super().__init__(told, lambda: embedder, timeout_s=TIMEOUT_S)
         self._told = told
 
     def open_stream(
