@@ -50,7 +50,7 @@ from benchmarks.conversing.voices import (
 )
 from benchmarks.harness import Report, parser
 from steno.speakers.campplus import CampplusEmbedder
-from steno.speakers.diarizer import Diarization, Diarizer
+from steno.speakers.diarizer import Diarizer
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.types import SAMPLE_RATE
 
@@ -74,7 +74,7 @@ def main() -> None:
     report.note(f"voices, with seconds of speech: {seconds_of(voices)}")
     embedder = CampplusEmbedder()
     first = conversation({name: voices[name] for name in list(voices)[:2]}, 10, random.Random(0))
-    _diarized(first.audio, embedder, None)
+    _heard(first.audio, embedder).finish(SpeakerCount())
     measured: defaultdict[str, list[float]] = defaultdict(list)
     numbers, lengths_s = (QUICK_NUMBERS, LENGTHS_S[:1]) if options.quick else (NUMBERS, LENGTHS_S)
     for made in _conversations(voices, numbers, lengths_s, options.seed):
@@ -117,10 +117,11 @@ def _conversations(
 
 def _measure(made: Conversation, embedder: CampplusEmbedder) -> dict[str, float]:
     began = time.process_time()
-    found = _diarized(made.audio, embedder, None)
+    diarizer = _heard(made.audio, embedder)
+    found = diarizer.finish(SpeakerCount())
     took_s = time.process_time() - began
     reached = score(made, found)
-    told = score(made, _diarized(made.audio, embedder, made.speakers))
+    told = score(made, diarizer.finish(SpeakerCount(made.speakers, made.speakers)))
     _show(made, reached)
     return {
         "rtf": took_s / (len(made.audio) / SAMPLE_RATE),
@@ -156,15 +157,15 @@ def _measure_live(made: Conversation, embedder: CampplusEmbedder) -> dict[str, f
     }
 
 
-def _diarized(audio: NDArray[np.float32], embedder: CampplusEmbedder, number: int | None) -> Diarization:
+def _heard(audio: NDArray[np.float32], embedder: CampplusEmbedder) -> Diarizer:
     diarizer = Diarizer(embedder)
     diarizer.add(audio, 0.0, detected(audio))
-    return diarizer.finish(SpeakerCount(number, number) if number else SpeakerCount())
+    return diarizer
 
 
 def _real_pair(embedder: CampplusEmbedder, report: Report) -> None:
     """A recording of two actors as it is; its turns are known by ear, to a few tenths of a second."""
-    found = _diarized(loaded(assets_folder() / "endgame_nagg_nell.wav"), embedder, 2)
+    found = _heard(loaded(assets_folder() / "endgame_nagg_nell.wav"), embedder).finish(SpeakerCount(2, 2))
     shares = {
         name: np.bincount(
             [turn.speaker for turn in found.turns for start, end in spans
@@ -186,7 +187,7 @@ def _real_conversations(folder: Path, embedder: CampplusEmbedder, report: Report
             if not recording.is_file():
                 print(f"{path.name} names {name}, which is not beside it")
                 continue
-            found = _diarized(loaded(recording), embedder, None)
+            found = _heard(loaded(recording), embedder).finish(SpeakerCount())
             scores.append(compared(expected, found)[0])
             counts.append(scores[-1].found == len(expected.labels()))
             _print(name, len(expected.labels()), scores[-1])
