@@ -200,6 +200,7 @@ def heard(text: str, times: list[tuple[float, float]]) -> Hypothesis:
     [
         ("a b c", [(0, 1), (1, 2), (2.7, 9)], ["a b", "c"]),
         ("Yes. No", [(0, 1), (1, 2)], ["Yes.", "No"]),
+        ("Mr. Brown came.", [(0, 1), (1, 2), (2, 3)], ["Mr. Brown came."]),
         ("one", [(0, 1)], ["one"]),
     ],
 )

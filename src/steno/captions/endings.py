@@ -65,6 +65,11 @@ def break_rank(text: str, following: str, *, spaced: bool, cased: bool) -> Break
     return BreakRank.PHRASE if following.lower() in LINKS or _OPENERS.match(following) else BreakRank.PLAIN
 
 
+def ends_sentence(text: str, following: str) -> bool:
+    """Whether a sentence ends with `text`, before `following`: not after an abbreviation such as "Mr."."""
+    return break_rank(text, following, spaced=True, cased=False) is BreakRank.SENTENCE
+
+
 def _is_abbreviation(text: str, following: str) -> bool:
     if text.endswith(".."):
         return False

@@ -7,13 +7,13 @@ from itertools import pairwise
 
 from steno.alignment.confidence import mean, within
 from steno.alignment.heuristic import spread
+from steno.captions.endings import ends_sentence
 from steno.captions.script import joined, needs_space
 from steno.pipelines.recording_reader import RecordingPiece
 from steno.types import Hypothesis, Segment, Word
 
 PAUSE_S = 0.6
 """Silence between two words that ends a segment."""
-SENTENCE_END = (".", "?", "!", "。", "？", "！", "…")
 
 
 def segments_of(hypothesis: Hypothesis, piece: RecordingPiece, first_id: int) -> tuple[Segment, ...]:
@@ -92,7 +92,7 @@ def _on_clock(word: Word, piece: RecordingPiece) -> Word:
 def _groups(words: Sequence[Word]) -> Iterator[list[Word]]:
     group: list[Word] = []
     for word in words:
-        if group and (word.start_s - group[-1].end_s >= PAUSE_S or group[-1].text.endswith(SENTENCE_END)):
+        if group and (word.start_s - group[-1].end_s >= PAUSE_S or ends_sentence(group[-1].text, word.text)):
             yield group
             group = []
         group.append(word)

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from steno.pipelines.segments import SENTENCE_END, texts_of
+from steno.captions.endings import ends_sentence
+from steno.pipelines.segments import texts_of
 from steno.pipelines.subtitle import words_of
 from steno.types import Segment, Word
 
@@ -121,7 +122,7 @@ def _without_islands(words: Sequence[Word]) -> list[Word]:
     """Short runs between words of one other speaker, in the same sentence, get that speaker."""
     runs = list(_runs(words))
     for before, run, after in zip(runs, runs[1:], runs[2:], strict=False):
-        is_inside = not before[-1].text.endswith(SENTENCE_END) and not run[-1].text.endswith(SENTENCE_END)
+        is_inside = not ends_sentence(before[-1].text, run[0].text) and not ends_sentence(run[-1].text, after[0].text)
         is_short = run[-1].end_s - run[0].start_s < ISLAND_S
         if is_inside and is_short and before[-1].speaker == after[0].speaker:
             last = before[-1]

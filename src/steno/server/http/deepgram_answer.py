@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from steno import __version__
+from steno.captions.endings import ends_sentence
 from steno.captions.script import joined
 from steno.pipelines.subtitle import words_of
 from steno.server.http.listen_options import ListenOptions
 from steno.types import Segment, Transcript, Word
 
-SENTENCE_ENDS = (".", "?", "!", "。", "？", "！", "…")
 PARAGRAPH_SENTENCES = 5
 PARAGRAPH_PAUSE_S = 2.0
 """After so long a pause, or so many sentences, a new paragraph begins."""
@@ -159,9 +159,12 @@ def _paragraphs(words: Sequence[Word], numbers: Mapping[str, int]) -> dict[str, 
 def _sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     begin = 0
     for n, word in enumerate(words, 1):
-        pauses = n < len(words) and words[n].start_s - word.end_s >= PARAGRAPH_PAUSE_S
-        pauses = pauses or (n < len(words) and _changes(words, n))
-        if n == len(words) or pauses or word.text.rstrip("\"'”’)»").endswith(SENTENCE_ENDS):
+        if (
+            n == len(words)
+            or words[n].start_s - word.end_s >= PARAGRAPH_PAUSE_S
+            or _changes(words, n)
+            or ends_sentence(word.text, words[n].text)
+        ):
             yield words[begin:n]
             begin = n
 
