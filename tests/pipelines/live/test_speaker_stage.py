@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ from steno.speakers.campplus import CampplusEmbedder
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.streaming.events import Final
 from steno.types import SAMPLE_RATE
+from steno.vad.config import SegmenterConfig
 
 FRAME = 512
 TALK = pcm(("speech", 3), ("silence", 1), ("speech", 3), ("silence", 1))
@@ -90,14 +92,16 @@ AT_ONCE = after(0.0)
 
 
 @asynccontextmanager
-async def diarizing(run_in_thread: RunInThread, voice: Voice, options: LiveOptions = DIARIZE) -> Any:
+async def diarizing(
+    run_in_thread: RunInThread, voice: Voice, options: LiveOptions = DIARIZE, settings: LiveSettings | None = None
+) -> Any:
     outcomes = Outcomes()
     async with offline_engine(OfflineBackend(rtf=0.05)) as engine:
         vad, speakers = (
             VadStage(load=LoudnessVad, thread=AtOnce()),
             SpeakerStage(outcomes, lambda: voice, run_in_thread),
         )
-        service = LiveService(LiveContext(engine, vad, LiveSettings(), CueStyle(), speaker_stage=speakers))
+        service = LiveService(LiveContext(engine, vad, settings or LiveSettings(), CueStyle(), speaker_stage=speakers))
         async with service.open("a", service.check(options)) as stream:
             listener = Listener(stream)
             yield stream, listener, outcomes
@@ -132,6 +136,27 @@ def test_streams_that_do_not_ask_load_nothing() -> None:
         listener, outcomes = await talk(AT_ONCE, voice, LiveOptions(words=True))
         assert [final.speaker for final in listener.finals] == [None, None]
         assert (voice.calls, outcomes) == (0, [])
+
+    run(main())
+
+
+@pytest.mark.parametrize("way", ["flush", "cut", "short pauses"])
+def test_segments_that_begin_in_running_speech_have_speakers(way: str) -> None:
+    async def main() -> None:
+        options = replace(DIARIZE, silence_ms=100) if way == "short pauses" else DIARIZE
+        segmenter = SegmenterConfig(max_s=2.0, search_from_s=1.6) if way == "cut" else SegmenterConfig()
+        settings = LiveSettings(segmenter)
+        async with diarizing(AT_ONCE, Voice(), options, settings) as (stream, listener, outcomes):
+            for _ in range(6):
+                pause = [("silence", 0.224)] if way == "short pauses" else []
+                await speak(stream, pcm(("speech", 0.768), *pause))
+                if way == "flush":
+                    await stream.flush()
+            await stream.finish()
+        finals = [final for final in listener.finals if final.text]
+        assert len(finals) == (3 if way == "cut" else 6)
+        assert {final.speaker for final in finals} == {"A"}
+        assert set(outcomes) == {"labelled"}
 
     run(main())
 

@@ -19,7 +19,7 @@ from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.speaker_stage import SpeakerStage, SpeakerStream
 from steno.pipelines.recording_speakers import MAX_SPEAKERS
 from steno.pipelines.speaker_labels import labelled_words
-from steno.streaming.events import Final
+from steno.streaming.events import Event, Final, SpeechEnded
 from steno.types import Hypothesis
 
 if TYPE_CHECKING:
@@ -71,8 +71,20 @@ class FinalDetails:
         """The segment's final, which is about to come, shall be aligned with this audio."""
         self._to_align[segment_id] = audio
 
-    def completion(self, final: Final, options: LiveOptions) -> Completion | None:
-        """What completes the final; None if nothing is to be done."""
+    def take(self, event: Event, options: LiveOptions) -> Completion | None:
+        """Take an event. Returns what completes it, for a final that is to be completed."""
+        if isinstance(event, Final):
+            return self._completion(event, options)
+        if isinstance(event, SpeechEnded) and self._speakers is not None:
+            self._speakers.end_segment(event.end_s)
+        return None
+
+    async def aclose(self) -> None:
+        """Idempotent."""
+        if self._speakers is not None:
+            await self._speakers.aclose()
+
+    def _completion(self, final: Final, options: LiveOptions) -> Completion | None:
         audio = self._to_align.pop(final.segment_id, None)
         if self._speakers is None or not options.diarize:
             return None if audio is None else self._aligned(final, audio)
@@ -80,11 +92,6 @@ class FinalDetails:
             return self._with_speakers(self._speakers, final, audio, options)
         self._speakers.forget(final.segment_id, final.start_s, final.end_s)
         return None
-
-    async def aclose(self) -> None:
-        """Idempotent."""
-        if self._speakers is not None:
-            await self._speakers.aclose()
 
     async def _with_speakers(
         self, speakers: SpeakerStream, final: Final, audio: Audio | None, options: LiveOptions

@@ -24,7 +24,7 @@ from steno.engine.ticket import Ticket
 from steno.errors import AudioError, BackendError, RetryableError, StenoError, SupersededError
 from steno.pipelines.live.final_details import FinalDetails
 from steno.pipelines.live.finals import Finals
-from steno.pipelines.live.held_events import Completion, HeldEvents
+from steno.pipelines.live.held_events import HeldEvents
 from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of, turns_of
 from steno.pipelines.live.live_options import LiveOptions
@@ -211,10 +211,9 @@ class LiveStream:
     def _take(self, events: Iterable[Event]) -> None:
         """Emit events, and start the steps that are due."""
         for event in events:
-            completion: Completion | None = None
+            completion = self._details.take(event, self._options)
             if isinstance(event, Final):
                 self.finals += 1
-                completion = self._details.completion(event, self._options)
                 self._steps.release_ended(event.segment_id)
             elif isinstance(event, SpeechEnded):
                 self._due_at[event.segment_id] = asyncio.get_running_loop().time()

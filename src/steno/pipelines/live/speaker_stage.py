@@ -168,6 +168,7 @@ class SpeakerStream:
         self._pending_s = 0.0
         self._began: float | None = None
         self._heard_s = 0.0
+        self._ends: deque[float] = deque(maxlen=MAX_QUESTIONS)
         self._questions: deque[_Question] = deque()
         self._working: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
@@ -191,6 +192,10 @@ class SpeakerStream:
                 self._pending_s += len(audio) / SAMPLE_RATE
             if self._pending_s >= BATCH_S:
                 self._work_on()
+
+    def end_segment(self, end_s: float) -> None:
+        """A segment ends here; its `label` or `forget` follows once it has been recognised."""
+        self._ends.append(end_s)
 
     async def label(self, segment_id: int, start_s: float, end_s: float) -> Diarization | None:
         """Who speaks in a segment, whose audio was heard; None if that cannot be told in time. Segments come in
@@ -254,9 +259,11 @@ class SpeakerStream:
         """Embed what was heard, and answer questions in order, until nothing is left."""
         while self._questions or self._pending_s >= BATCH_S:
             heard, self._pending, self._pending_s = self._pending, [], 0.0
+            ends = [*self._ends]
+            self._ends.clear()
             question = self._questions.popleft() if self._questions else None
             try:
-                await self._turn(heard, question)
+                await self._turn(heard, ends, question)
             except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, delivered to the final
                 logger.opt(exception=error).error("speakers were not told apart: {}", error)
                 if question is not None and question.answer is not None and not question.answer.done():
@@ -264,9 +271,9 @@ class SpeakerStream:
             self._is_stuck = False
             self._progress.set()
 
-    async def _turn(self, heard: list[_Heard], question: _Question | None) -> None:
+    async def _turn(self, heard: list[_Heard], ends: list[float], question: _Question | None) -> None:
         embedder = await self._stage.embedder()
-        found, changes = await self._stage.run_in_thread(partial(self._run, embedder, heard, question))
+        found, changes = await self._stage.run_in_thread(partial(self._run, embedder, heard, ends, question))
         if question is None or question.answer is None or found is None:
             return
         if not question.answer.done():
@@ -277,13 +284,15 @@ class SpeakerStream:
             self._on_changes(changes)
 
     def _run(
-        self, embedder: SpeakerEmbedder, heard: list[_Heard], question: _Question | None
+        self, embedder: SpeakerEmbedder, heard: list[_Heard], ends: list[float], question: _Question | None
     ) -> tuple[Diarization | None, dict[int, str]]:
         """In a thread; one call at a time."""
         from steno.speakers.online_diarizer import OnlineDiarizer
 
         if self._diarizer is None:
             self._diarizer = OnlineDiarizer(embedder, self._count, self._offset_s)
+        for end_s in ends:
+            self._diarizer.end_segment(end_s)
         for each in heard:
             self._diarizer.hear(each.audio, each.begin, each.voiced)
         if question is None:
