@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,16 @@ from pipelines.live.stream_harness import (
 )
 from recordings import conversation
 from steno.captions.cues import CueStyle
+from steno.pipelines.live.embedder_loader import RELOAD_S, RunInThread
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.notices import SpeakersChanged
 from steno.pipelines.live.service import LiveService
 from steno.pipelines.live.speaker_stage import (
+    LOADING_TIMEOUT_S,
     MAX_PENDING_S,
     MAX_QUESTIONS,
-    RELOAD_S,
     STALL_S,
     TIMEOUT_S,
-    RunInThread,
     SpeakerStage,
     SpeakerStream,
 )
@@ -213,7 +214,7 @@ def test_a_failing_embedder_costs_the_labels_and_nothing_else(logs: list[str]) -
         assert [final.text for final in listener.finals] == ["w0 w1 w2 w3 w4 w5 w6"] * 2
         assert [final.speaker for final in listener.finals] == [None, None]
         assert outcomes == ["failed", "failed"]
-        assert any("speakers were not told apart: broken" in line for line in logs)
+        assert sum("speakers were not told apart: broken" in line for line in logs) == 1
 
     run(main())
 
@@ -252,11 +253,42 @@ def test_a_network_that_could_not_be_loaded_is_loaded_again_after_a_while() -> N
         stream = opened(SpeakerStage(outcomes, load, AT_ONCE))
         assert await stream.label(0, 0.0, 1.0) is None
         await asyncio.sleep(RELOAD_S)
-        await stream.hear(*voiced(2.0))
-        found = await stream.label(1, 0.0, 2.0)
+        await stream.hear(*voiced(1.0))
+        await asyncio.sleep(0.1)
+        await stream.hear(*voiced(2.0, 1.0))
+        found = await stream.label(1, 1.0, 3.0)
         assert found is not None
         assert found.names == ("A",)
         assert outcomes == ["failed", "labelled"]
+        await stream.aclose()
+
+    run(main())
+
+
+def test_a_network_that_fails_to_load_slowly_delays_one_final_by_more_than_a_second(logs: list[str]) -> None:
+    attempts: list[float] = []
+
+    def load() -> Voice:
+        attempts.append(now())
+        raise OSError("no file")
+
+    async def main() -> None:
+        outcomes, waits = Outcomes(), []
+        began = now()
+        stream = opened(SpeakerStage(outcomes, load, after(12.0)))
+        for n in range(100):
+            asked = now()
+            await stream.hear(*voiced(0.8, n * 0.8))
+            await stream.label(n, n * 0.8, (n + 1) * 0.8)
+            waits.append(now() - asked)
+            await asyncio.sleep(0.8)
+        assert waits == pytest.approx([LOADING_TIMEOUT_S, *[TIMEOUT_S] * 3, 0.8, *[0.0] * 95])
+        assert outcomes == [*["late"] * 4, *["failed"] * 96]
+        ends = [at - began for at in attempts]
+        gaps = [later - earlier - 12.0 for earlier, later in pairwise(ends)]
+        assert gaps == pytest.approx([RELOAD_S, 2 * RELOAD_S], abs=0.8)  # it is asked for each 0.8 s
+        assert sum("could not be loaded" in line for line in logs) == len(attempts)
+        assert len(logs) == len(attempts)
         await stream.aclose()
 
     run(main())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
+from steno.pipelines.live.embedder_loader import EmbedderLoader, RunInThread
 from steno.types import SAMPLE_RATE
 from steno.vad.silero import FRAME
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 1.0
 """A final waits so long for its speakers, by default; then it is emitted without them."""
 LOADING_TIMEOUT_S = 5.0
-"""The same while the embedder is being loaded, for the server's first stream with speakers. It takes 0.5 s."""
+"""The same from when the embedder is first loaded, for the server's first stream with speakers. It takes 0.5 s."""
 BATCH_FRAMES = 24
 BATCH_S = BATCH_FRAMES * FRAME / SAMPLE_RATE
 """Audio that is embedded at once, 0.77 s: two windows, which take 45 ms."""
@@ -38,14 +39,11 @@ back-pressured; of others, audio is left out, so that their text is never late."
 AHEAD_S = 1.0
 """A client is faster than real time if so much more audio has come than time has passed."""
 STALL_S = 2.0
-"""A client that has waited so long without progress waits no more: audio is left out until there is some."""
-
-RELOAD_S = 10.0
-"""An embedder that could not be loaded is tried again after so long."""
+"""A client that has waited so long without progress, or as long as a final waits if that is more, waits no more: audio
+is left out until there is some."""
 MAX_QUESTIONS = 64
 """Finals of a stream that wait; the speakers of further ones are not told apart."""
 
-RunInThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 SpeakerOutcome: TypeAlias = Literal["labelled", "unknown", "late", "failed"]
 
 
@@ -67,7 +65,8 @@ class _Question:
 
     segment_id: int
     extent: tuple[float, float]
-    answer: asyncio.Future[Diarization] | None
+    answer: asyncio.Future[Diarization | None] | None
+    """None: they cannot be told apart, which was logged."""
 
 
 class SpeakerStage:
@@ -90,12 +89,9 @@ class SpeakerStage:
     ) -> None:
         self.telemetry = telemetry
         self._timeout_s = timeout_s
-        self._load = load or _load
         self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="live speakers")
         self.run_in_thread = run_in_thread or self._run_in_thread
-        self._loading: asyncio.Task[SpeakerEmbedder] | None = None
-        self._loaded_at = 0.0
-        """Event loop time at which loading began."""
+        self._loader = EmbedderLoader(load or _load, self.run_in_thread)
 
     def open_stream(
         self, count: SpeakerCount, offset_s: float, on_changes: Callable[[Mapping[int, str]], None]
@@ -106,47 +102,31 @@ class SpeakerStage:
             offset_s: time of the stream's first sample.
             on_changes: takes the names of segments that turn out to be others than were told.
         """
-        self._start_loading()
+        self._loader.start()
         return SpeakerStream(self, count, offset_s, on_changes)
 
     @property
     def timeout_s(self) -> float:
         """How long a final waits."""
-        is_loading = self._loading is not None and not self._loading.done()
-        return max(LOADING_TIMEOUT_S, self._timeout_s) if is_loading else self._timeout_s
+        loading_s = self._loader.first_attempt_s
+        return self._timeout_s if loading_s is None else max(LOADING_TIMEOUT_S - loading_s, self._timeout_s)
 
-    async def embedder(self) -> SpeakerEmbedder:
-        """Raises what loading raises."""
-        return await asyncio.shield(self._start_loading())
+    def can_embed(self) -> bool:
+        """Whether the embedder is there or is being loaded for the first time. If not, it is loaded again when that is
+        due."""
+        return self._loader.start()
+
+    async def embedder(self) -> SpeakerEmbedder | None:
+        """None if it could not be loaded."""
+        return await self._loader.embedder()
 
     async def aclose(self) -> None:
         """End the threads, without waiting for what they do."""
-        if self._loading is not None:
-            self._loading.cancel()
+        self._loader.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run_in_thread(self, call: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-
-    def _start_loading(self) -> asyncio.Task[SpeakerEmbedder]:
-        loop = asyncio.get_running_loop()
-        has_failed = self._loading is not None and self._loading.done() and self._loading.exception() is not None
-        if self._loading is None or (has_failed and loop.time() >= self._loaded_at + RELOAD_S):
-            self._loaded_at = loop.time()
-            self._loading = asyncio.create_task(self._load_in_thread(), name="load speaker embedder")
-            self._loading.add_done_callback(_report_failure)
-        return self._loading
-
-    async def _load_in_thread(self) -> SpeakerEmbedder:
-        embedder: SpeakerEmbedder = await self.run_in_thread(self._prepared)
-        return embedder
-
-    def _prepared(self) -> SpeakerEmbedder:
-        """The embedder. What clustering imports takes 0.3 s, in which the first final would be late."""
-        import scipy.cluster.hierarchy
-        import scipy.optimize  # noqa: F401
-
-        return self._load()
 
 
 class SpeakerStream:
@@ -172,12 +152,14 @@ class SpeakerStream:
         self._questions: deque[_Question] = deque()
         self._working: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
-        self._is_stuck = False
+        self._is_stuck = self._has_failed = False
 
     async def hear(self, frames: NDArray[np.float32], voiced: NDArray[np.bool_], end: int) -> None:
         """Take the stream's next frames, shape [n, samples], of which some are `voiced`; the last ends at sample
-        `end`. Waits while too much is pending of a client that is faster than real time, for `STALL_S` at most without
-        progress."""
+        `end`. Waits while too much is pending of a client that is faster than real time, but without
+        progress no longer than `STALL_S` says. Without an embedder, what comes is left out."""
+        if not self._stage.can_embed():
+            return
         if self._began is None:
             self._began = asyncio.get_running_loop().time()
         for first in range(0, len(frames), BATCH_FRAMES):
@@ -202,18 +184,16 @@ class SpeakerStream:
         order."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        answer: asyncio.Future[Diarization] = loop.create_future()
+        answer: asyncio.Future[Diarization | None] = loop.create_future()
         found: Diarization | None = None
         outcome: SpeakerOutcome
         try:
             self._ask(_Question(segment_id, (start_s, end_s), answer))
             async with asyncio.timeout(self._stage.timeout_s):
                 found = await answer
-            outcome = "labelled" if found.turns else "unknown"
+            outcome = "failed" if found is None else "labelled" if found.turns else "unknown"
         except TimeoutError:
             outcome = "late"
-        except Exception:  # noqa: BLE001 - `_answer` has logged it; the final goes without speakers
-            outcome = "failed"
         if self._stage.telemetry is not None:
             self._stage.telemetry.speakers_labelled(outcome, loop.time() - began)
         return found
@@ -232,6 +212,10 @@ class SpeakerStream:
 
     def _ask(self, question: _Question) -> None:
         """Raises TimeoutError: too many questions wait."""
+        if not self._stage.can_embed():
+            if question.answer is not None:
+                question.answer.set_result(None)
+            return
         if len(self._questions) >= MAX_QUESTIONS:
             if question.answer is None:
                 return
@@ -264,15 +248,17 @@ class SpeakerStream:
             question = self._questions.popleft() if self._questions else None
             try:
                 await self._turn(heard, ends, question)
-            except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, delivered to the final
-                logger.opt(exception=error).error("speakers were not told apart: {}", error)
-                if question is not None and question.answer is not None and not question.answer.done():
-                    question.answer.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - the worker's boundary: logged; the final goes without speakers
+                self._report(error)
+            if question is not None and question.answer is not None and not question.answer.done():
+                question.answer.set_result(None)
             self._is_stuck = False
             self._progress.set()
 
     async def _turn(self, heard: list[_Heard], ends: list[float], question: _Question | None) -> None:
         embedder = await self._stage.embedder()
+        if embedder is None:
+            return
         found, changes = await self._stage.run_in_thread(partial(self._run, embedder, heard, ends, question))
         if question is None or question.answer is None or found is None:
             return
@@ -282,6 +268,12 @@ class SpeakerStream:
             changes = {**changes, question.segment_id: speaker}
         if changes:
             self._on_changes(changes)
+
+    def _report(self, error: Exception) -> None:
+        """Log the first failure of a stream: a network that fails once fails at each batch of its audio."""
+        if not self._has_failed:
+            self._has_failed = True
+            logger.opt(exception=error).error("speakers were not told apart: {}", error)
 
     def _run(
         self, embedder: SpeakerEmbedder, heard: list[_Heard], ends: list[float], question: _Question | None
@@ -302,11 +294,6 @@ class SpeakerStream:
             return None, {}
         found = self._diarizer.label(question.segment_id, *question.extent)
         return found, self._diarizer.changes()
-
-
-def _report_failure(loading: asyncio.Task[SpeakerEmbedder]) -> None:
-    if not loading.cancelled() and (error := loading.exception()) is not None:
-        logger.opt(exception=error).error("the speaker embedder could not be loaded: {}", error)
 
 
 def _load() -> SpeakerEmbedder:
