@@ -63,10 +63,11 @@ class Voice:
 
     def __init__(self, goes_on: threading.Event | None = None, error: Exception | None = None) -> None:
         self.goes_on, self.error = goes_on, error
-        self.calls = 0
+        self.calls = self.windows = 0
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         self.calls += 1
+        self.windows += len(windows)
         if self.goes_on is not None:
             assert self.goes_on.wait(30)
         if self.error is not None:
@@ -289,6 +290,23 @@ def test_a_network_that_fails_to_load_slowly_delays_one_final_by_more_than_a_sec
         assert gaps == pytest.approx([RELOAD_S, 2 * RELOAD_S], abs=0.8)  # it is asked for each 0.8 s
         assert sum("could not be loaded" in line for line in logs) == len(attempts)
         assert len(logs) == len(attempts)
+        await stream.aclose()
+
+    run(main())
+
+
+def test_a_burst_after_a_pause_on_the_wire_is_embedded_whole() -> None:
+    async def main() -> None:
+        voice = Voice()
+        stream = opened(SpeakerStage(load=lambda: voice, run_in_thread=after(0.05)))
+        await stream.hear(*voiced(1.6))
+        await asyncio.sleep(30)
+        for n in range(10):
+            await stream.hear(*voiced(1.024, 1.6 + n * 1.024))
+        found = await stream.label(0, 0.0, 11.84)
+        assert found is not None
+        assert sum(turn.end_s - turn.start_s for turn in found.turns) == pytest.approx(11.84)
+        assert voice.windows == 1 + (11.84 - 1.5) // 0.375 + 1
         await stream.aclose()
 
     run(main())

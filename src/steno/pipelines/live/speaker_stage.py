@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -146,7 +147,8 @@ class SpeakerStream:
         self._diarizer: OnlineDiarizer | None = None
         self._pending: list[_Heard] = []
         self._pending_s = 0.0
-        self._began: float | None = None
+        self._began = -math.inf
+        """When the audio so far would have begun in real time."""
         self._heard_s = 0.0
         self._ends: deque[float] = deque(maxlen=MAX_QUESTIONS)
         self._questions: deque[_Question] = deque()
@@ -160,8 +162,8 @@ class SpeakerStream:
         progress no longer than `STALL_S` says. Without an embedder, what comes is left out."""
         if not self._stage.can_embed():
             return
-        if self._began is None:
-            self._began = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        self._began = max(self._began, now - self._heard_s)  # a pause on the wire is no credit for a burst
         for first in range(0, len(frames), BATCH_FRAMES):
             part = slice(first, first + BATCH_FRAMES)
             audio = frames[part].reshape(-1)
@@ -224,7 +226,6 @@ class SpeakerStream:
         self._work_on()
 
     def _is_ahead(self) -> bool:
-        assert self._began is not None
         return self._heard_s - (asyncio.get_running_loop().time() - self._began) > AHEAD_S
 
     async def _wait_for_progress(self) -> None:
