@@ -30,8 +30,10 @@ from pipelines.live.stream_harness import (
 )
 from recordings import conversation
 from steno.captions.cues import CueStyle
+from steno.errors import BackendCrashedError
 from steno.pipelines.live.embedder_loader import RELOAD_S, RunInThread
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
+from steno.pipelines.live.live_stream import LiveStream
 from steno.pipelines.live.notices import SpeakersChanged
 from steno.pipelines.live.service import LiveService
 from steno.pipelines.live.speaker_stage import (
@@ -95,10 +97,14 @@ AT_ONCE = after(0.0)
 
 @asynccontextmanager
 async def diarizing(
-    run_in_thread: RunInThread, voice: Voice, options: LiveOptions = DIARIZE, settings: LiveSettings | None = None
+    run_in_thread: RunInThread,
+    voice: Voice,
+    options: LiveOptions = DIARIZE,
+    settings: LiveSettings | None = None,
+    backend: OfflineBackend | None = None,
 ) -> Any:
     outcomes = Outcomes()
-    async with offline_engine(OfflineBackend(rtf=0.05)) as engine:
+    async with offline_engine(backend or OfflineBackend(rtf=0.05)) as engine:
         vad, speakers = (
             VadStage(load=LoudnessVad, thread=AtOnce()),
             SpeakerStage(outcomes, lambda: voice, run_in_thread),
@@ -159,6 +165,45 @@ def test_segments_that_begin_in_running_speech_have_speakers(way: str) -> None:
         assert len(finals) == (3 if way == "cut" else 6)
         assert {final.speaker for final in finals} == {"A"}
         assert set(outcomes) == {"labelled"}
+
+    run(main())
+
+
+def windows_of(stream: LiveStream) -> int:
+    """How many windows the voices of a stream consist of."""
+    speakers = stream._details._speakers
+    assert speakers is not None
+    assert speakers._diarizer is not None
+    return len(speakers._diarizer._clusters._vectors)
+
+
+def test_discarded_speech_is_no_part_of_the_voices() -> None:
+    async def main() -> None:
+        voice = Voice()
+        async with diarizing(AT_ONCE, voice) as (stream, listener, _):
+            await speak(stream, pcm(("speech", 4.096)))
+            await stream.reset()
+            await speak(stream, pcm(("speech", 1.024), ("silence", 1)))
+            await stream.finish()
+            assert voice.windows > 8
+            assert windows_of(stream) == 1
+        assert [final.speaker for final in listener.finals if final.text] == ["A"]
+
+    run(main())
+
+
+def test_a_final_that_fails_leaves_its_speech_in_the_voices() -> None:
+    async def main() -> None:
+        backend = OfflineBackend(rtf=0.01)
+        backend.errors = [BackendCrashedError("it died")] * 99
+        voice = Voice()
+        async with diarizing(AT_ONCE, voice, backend=backend) as (stream, listener, _):
+            await speak(stream, pcm(("speech", 3), ("silence", 10)))
+            backend.errors = []
+            await speak(stream, pcm(("speech", 3), ("silence", 1)))
+            await stream.finish()
+            assert windows_of(stream) == voice.windows
+        assert [(final.text == "", final.speaker) for final in listener.finals] == [(True, None), (False, "A")]
 
     run(main())
 
@@ -339,8 +384,8 @@ async def test_no_more_finals_wait_than_may(goes_on: threading.Event) -> None:
     asked = [asyncio.create_task(stream.label(n, 0.0, 1.0)) for n in range(MAX_QUESTIONS + 20)]
     while not voice.calls:
         await asyncio.sleep(0.01)
-    for n in range(100):
-        stream.forget(n, 0.0, 1.0)
+    for _ in range(100):
+        stream.forget(0.0, 1.0)
     assert len(stream._questions) <= MAX_QUESTIONS
     assert outcomes.count("late") >= 19
     goes_on.set()

@@ -19,7 +19,7 @@ from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.speaker_stage import SpeakerStage, SpeakerStream
 from steno.pipelines.recording_speakers import MAX_SPEAKERS
 from steno.pipelines.speaker_labels import labelled_words
-from steno.streaming.events import Event, Final, SpeechEnded
+from steno.streaming.events import Event, Final, Silence, SpeechEnded
 from steno.types import Hypothesis
 
 if TYPE_CHECKING:
@@ -75,9 +75,16 @@ class FinalDetails:
         """Take an event. Returns what completes it, for a final that is to be completed."""
         if isinstance(event, Final):
             return self._completion(event, options)
-        if isinstance(event, SpeechEnded) and self._speakers is not None:
+        if self._speakers is not None and isinstance(event, SpeechEnded):
             self._speakers.end_segment(event.end_s)
+        if self._speakers is not None and isinstance(event, Silence) and event.discarded:
+            self._speakers.forget(event.start_s, event.end_s)
         return None
+
+    def discard(self, end_s: float) -> None:
+        """What is heard up to here is discarded; what it was, a `Silence` says in its turn."""
+        if self._speakers is not None:
+            self._speakers.end_segment(end_s)
 
     async def aclose(self) -> None:
         """Idempotent."""
@@ -90,7 +97,8 @@ class FinalDetails:
             return None if audio is None else self._aligned(final, audio)
         if final.text:
             return self._with_speakers(self._speakers, final, audio, options)
-        self._speakers.forget(final.segment_id, final.start_s, final.end_s)
+        if final.error is None:  # no speech; a failed final may have had some
+            self._speakers.forget(final.start_s, final.end_s)
         return None
 
     async def _with_speakers(

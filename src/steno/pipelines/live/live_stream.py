@@ -111,6 +111,7 @@ class LiveStream:
         """Discard the open segment."""
         with self._taking():
             await self._detect_speech(await self._intake.flush())
+            self._details.discard(self._options.offset_s + self.audio_s)
             dropped = self._session.open_segment
             self._take(self._session.reset())
         if dropped is not None:

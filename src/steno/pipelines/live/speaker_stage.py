@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -62,11 +63,11 @@ class _Heard:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Question:
-    """Who speaks in a segment; without a future, its audio is forgotten."""
+    """Who speaks in a segment; without an id, its audio is forgotten."""
 
-    segment_id: int
+    segment_id: int | None
     extent: tuple[float, float]
-    answer: asyncio.Future[Diarization | None] | None
+    answer: asyncio.Future[Diarization | None]
     """None: they cannot be told apart, which was logged."""
 
 
@@ -186,11 +187,10 @@ class SpeakerStream:
         order."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        answer: asyncio.Future[Diarization | None] = loop.create_future()
         found: Diarization | None = None
         outcome: SpeakerOutcome
         try:
-            self._ask(_Question(segment_id, (start_s, end_s), answer))
+            answer = self._ask(segment_id, start_s, end_s)
             async with asyncio.timeout(self._stage.timeout_s):
                 found = await answer
             outcome = "failed" if found is None else "labelled" if found.turns else "unknown"
@@ -200,9 +200,11 @@ class SpeakerStream:
             self._stage.telemetry.speakers_labelled(outcome, loop.time() - began)
         return found
 
-    def forget(self, segment_id: int, start_s: float, end_s: float) -> None:
-        """The segment turned out to be no speech."""
-        self._ask(_Question(segment_id, (start_s, end_s), None))
+    def forget(self, start_s: float, end_s: float) -> None:
+        """What was heard here is no speech, or was discarded."""
+        if end_s > start_s:
+            with suppress(TimeoutError):
+                self._ask(None, start_s, end_s)
 
     async def aclose(self) -> None:
         """Drop what waits. What a thread does ends by itself, within milliseconds. Idempotent."""
@@ -212,18 +214,17 @@ class SpeakerStream:
         self._pending.clear()
         self._questions.clear()
 
-    def _ask(self, question: _Question) -> None:
+    def _ask(self, segment_id: int | None, start_s: float, end_s: float) -> asyncio.Future[Diarization | None]:
         """Raises TimeoutError: too many questions wait."""
+        answer: asyncio.Future[Diarization | None] = asyncio.get_running_loop().create_future()
         if not self._stage.can_embed():
-            if question.answer is not None:
-                question.answer.set_result(None)
-            return
-        if len(self._questions) >= MAX_QUESTIONS:
-            if question.answer is None:
-                return
+            answer.set_result(None)
+        elif len(self._questions) >= MAX_QUESTIONS:
             raise TimeoutError
-        self._questions.append(question)
-        self._work_on()
+        else:
+            self._questions.append(_Question(segment_id, (start_s, end_s), answer))
+            self._work_on()
+        return answer
 
     def _is_ahead(self) -> bool:
         return self._heard_s - (asyncio.get_running_loop().time() - self._began) > AHEAD_S
@@ -251,7 +252,7 @@ class SpeakerStream:
                 await self._turn(heard, ends, question)
             except Exception as error:  # noqa: BLE001 - the worker's boundary: logged; the final goes without speakers
                 self._report(error)
-            if question is not None and question.answer is not None and not question.answer.done():
+            if question is not None and not question.answer.done():
                 question.answer.set_result(None)
             self._is_stuck = False
             self._progress.set()
@@ -261,7 +262,7 @@ class SpeakerStream:
         if embedder is None:
             return
         found, changes = await self._stage.run_in_thread(partial(self._run, embedder, heard, ends, question))
-        if question is None or question.answer is None or found is None:
+        if question is None or question.segment_id is None or found is None:
             return
         if not question.answer.done():
             question.answer.set_result(found)
@@ -290,7 +291,7 @@ class SpeakerStream:
             self._diarizer.hear(each.audio, each.begin, each.voiced)
         if question is None:
             return None, {}
-        if question.answer is None:
+        if question.segment_id is None:
             self._diarizer.drop(*question.extent)
             return None, {}
         found = self._diarizer.label(question.segment_id, *question.extent)
