@@ -124,7 +124,7 @@ async def talk(run_in_thread: RunInThread, voice: Voice, options: LiveOptions = 
     async with diarizing(run_in_thread, voice, options) as (stream, listener, outcomes):
         await speak(stream, TALK)
         await stream.finish()
-        await asyncio.sleep(3)
+        await asyncio.sleep(0)
     return listener, outcomes
 
 
@@ -165,6 +165,23 @@ def test_segments_that_begin_in_running_speech_have_speakers(way: str) -> None:
         assert len(finals) == (3 if way == "cut" else 6)
         assert {final.speaker for final in finals} == {"A"}
         assert set(outcomes) == {"labelled"}
+
+    run(main())
+
+
+def test_speakers_that_are_asked_for_no_more_are_embedded_no_more() -> None:
+    async def main() -> None:
+        voice = Voice()
+        async with diarizing(after(0.2), voice) as (stream, listener, outcomes):
+            await speak(stream, TALK)
+            await stream.flush()
+            await stream.configure(LiveOptions())
+            windows = voice.windows
+            await speak(stream, TALK)
+            await stream.finish()
+        assert outcomes == ["labelled", "labelled"]
+        assert [final.speaker for final in listener.finals if final.text] == ["A", "A", None, None]
+        assert voice.windows == windows
 
     run(main())
 
@@ -214,7 +231,7 @@ def test_a_late_embedder_costs_a_second_and_no_text_and_the_label_follows(words:
         options = LiveOptions(diarize=True, words=words, speaker_updates=True)
         prompt, _ = await talk(AT_ONCE, Voice(), options)
         began = now()
-        late, outcomes = await talk(after(1.4), Voice(), options)
+        late, outcomes = await talk(after(0.9), Voice(), options)
         assert outcomes == ["late", "late"]
         assert [final.text for final in late.finals] == [final.text for final in prompt.finals]
         assert [final.speaker for final in late.finals] == [None, None]

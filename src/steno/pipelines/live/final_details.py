@@ -86,6 +86,21 @@ class FinalDetails:
         if self._speakers is not None:
             self._speakers.end_segment(end_s)
 
+    async def answered(self) -> None:
+        """Return once the speakers of all finals so far are known, but no later than a final waits for them."""
+        if self._speakers is not None:
+            await self._speakers.answered()
+
+    async def stop_unwanted(self, options: LiveOptions) -> None:
+        """Stop telling the speakers apart if these options don't ask for it; finals on their way get them. If they are
+        asked for again, their names begin anew."""
+        if self._speakers is not None and not options.diarize:
+            speakers, self._speakers = self._speakers, None
+            try:
+                await speakers.answered()
+            finally:
+                await speakers.aclose()
+
     async def aclose(self) -> None:
         """Idempotent."""
         if self._speakers is not None:

@@ -126,6 +126,7 @@ class LiveStream:
                 await self._detect_speech(await self._intake.flush())
                 await self._intake.aclose()
                 self._intake = intake_of(options, self._context.decoders)
+            await self._details.stop_unwanted(self._options)
             self._prepare()
             self._take(self._session.configure(session_config_of(self._options, self._context.settings)))
 
@@ -137,6 +138,8 @@ class LiveStream:
         while not self._session.settled:
             await self._wait_for_progress()
         await self._held.done()
+        if self._options.speaker_updates:
+            await self._details.answered()
         await self._finals.done()
 
     async def utterance_over(self) -> None:

@@ -206,6 +206,13 @@ class SpeakerStream:
             with suppress(TimeoutError):
                 self._ask(None, start_s, end_s)
 
+    async def answered(self) -> None:
+        """Return once no question is open, but no later than a final waits for an answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._stage.timeout_s):
+                while self._working is not None and not self._working.done():
+                    await asyncio.wait([self._working])
+
     async def aclose(self) -> None:
         """Drop what waits. What a thread does ends by itself, within milliseconds. Idempotent."""
         if self._working is not None:
