@@ -47,6 +47,7 @@ from steno.pipelines.live.speaker_stage import (
 )
 from steno.pipelines.live.vad_stage import VadStage
 from steno.speakers.campplus import CampplusEmbedder
+from steno.speakers.online_diarizer import OnlineDiarizer
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.streaming.events import Final
 from steno.types import SAMPLE_RATE
@@ -263,9 +264,14 @@ def test_a_network_that_is_slower_than_speech_delays_no_text_by_more_than_a_seco
     run(main())
 
 
-def test_updates_come_only_to_those_who_ask() -> None:
+def test_updates_come_only_to_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(OnlineDiarizer, "changes")  # they are not computed either
+
     async def main() -> None:
-        late, _ = await talk(after(1.4), Voice(), LiveOptions(diarize=True))
+        late, outcomes = await talk(after(0.2), Voice(), LiveOptions(diarize=True))
+        assert outcomes == ["labelled", "labelled"]
+        late, outcomes = await talk(after(0.9), Voice(), LiveOptions(diarize=True))
+        assert outcomes == ["late", "late"]
         assert not [event for _, event in late.heard if isinstance(event, SpeakersChanged)]
 
     run(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from steno.pipelines.align import with_words
 from steno.pipelines.live.finals import with_timed_words
 from steno.pipelines.live.held_events import Completion
 from steno.pipelines.live.live_options import LiveOptions
-from steno.pipelines.live.speaker_stage import SpeakerStage, SpeakerStream
+from steno.pipelines.live.speaker_stage import OnChanges, SpeakerStage, SpeakerStream
 from steno.pipelines.recording_speakers import MAX_SPEAKERS
 from steno.pipelines.speaker_labels import labelled_words
 from steno.streaming.events import Event, Final, Silence, SpeechEnded
@@ -34,10 +33,11 @@ class FinalDetails:
     """Completes the finals of one stream. Close it.
 
     Args:
-        on_changes: takes labels, by segment, that turn out to be others than their finals had.
+        on_changes: takes labels, by segment, that turn out to be others than their finals had, if the options ask for
+            them.
     """
 
-    def __init__(self, ticket: Ticket, stage: SpeakerStage, on_changes: Callable[[Mapping[int, str]], None]) -> None:
+    def __init__(self, ticket: Ticket, stage: SpeakerStage, on_changes: OnChanges) -> None:
         self._ticket = ticket
         self._stage = stage
         self._on_changes = on_changes
@@ -60,7 +60,9 @@ class FinalDetails:
             count = SpeakerCount(
                 options.num_speakers or 1, options.num_speakers or options.max_speakers or MAX_SPEAKERS
             )
-            self._speakers = self._stage.open_stream(count, options.offset_s, self._on_changes)
+            self._speakers = self._stage.open_stream(
+                count, options.offset_s, self._on_changes if options.speaker_updates else None
+            )
 
     async def hear(self, frames: NDArray[np.float32], probabilities: NDArray[np.float32], end: int) -> None:
         """As `SpeakerStream.hear`, with speech probabilities."""

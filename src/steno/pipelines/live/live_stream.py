@@ -310,8 +310,7 @@ class LiveStream:
         self._progress.set()
 
     def _change_speakers(self, speakers: Mapping[int, str]) -> None:
-        if self._options.speaker_updates:
-            self._held.take(SpeakersChanged(speakers), self._options)
+        self._held.take(SpeakersChanged(speakers), self._options)
 
     def _without_noise(self, hypothesis: Hypothesis, step: StepRequest) -> Hypothesis:
         if step.stable:

@@ -46,6 +46,7 @@ is left out until there is some."""
 MAX_QUESTIONS = 64
 """Finals of a stream that wait; the speakers of further ones are not told apart."""
 
+OnChanges: TypeAlias = Callable[[Mapping[int, str]], None]
 SpeakerOutcome: TypeAlias = Literal["labelled", "unknown", "late", "failed"]
 
 
@@ -95,14 +96,13 @@ class SpeakerStage:
         self.run_in_thread = run_in_thread or self._run_in_thread
         self._loader = EmbedderLoader(load or _load, self.run_in_thread)
 
-    def open_stream(
-        self, count: SpeakerCount, offset_s: float, on_changes: Callable[[Mapping[int, str]], None]
-    ) -> SpeakerStream:
+    def open_stream(self, count: SpeakerCount, offset_s: float, on_changes: OnChanges | None) -> SpeakerStream:
         """Start loading the embedder, and return the speakers of a stream. Never waits.
 
         Args:
             offset_s: time of the stream's first sample.
-            on_changes: takes the names of segments that turn out to be others than were told.
+            on_changes: takes the names of segments that turn out to be others than were told; None = not wanted, and
+                not computed.
         """
         self._loader.start()
         return SpeakerStream(self, count, offset_s, on_changes)
@@ -139,7 +139,7 @@ class SpeakerStream:
         stage: SpeakerStage,
         count: SpeakerCount,
         offset_s: float,
-        on_changes: Callable[[Mapping[int, str]], None],
+        on_changes: OnChanges | None,
     ) -> None:
         self._stage = stage
         self._count = count
@@ -275,7 +275,7 @@ class SpeakerStream:
             question.answer.set_result(found)
         elif (speaker := found.main_speaker) is not None:  # its final went without
             changes = {**changes, question.segment_id: speaker}
-        if changes:
+        if changes and self._on_changes is not None:
             self._on_changes(changes)
 
     def _report(self, error: Exception) -> None:
@@ -302,7 +302,7 @@ class SpeakerStream:
             self._diarizer.drop(*question.extent)
             return None, {}
         found = self._diarizer.label(question.segment_id, *question.extent)
-        return found, self._diarizer.changes()
+        return found, {} if self._on_changes is None else self._diarizer.changes()
 
 
 def _load() -> SpeakerEmbedder:
