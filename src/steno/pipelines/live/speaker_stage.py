@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
+from steno.backends.cpu import half_of_cores
 from steno.pipelines.live.embedder_loader import EmbedderLoader, RunInThread
 from steno.types import SAMPLE_RATE
 from steno.vad.silero import FRAME
@@ -77,9 +77,9 @@ class SpeakerStage:
 
     Args:
         load: makes the embedder, in a thread.
-        run_in_thread: runs a call; by default in one of as many threads as half the cores. Tests in virtual time
-            replace it.
+        run_in_thread: runs a call; by default in one of `size` threads. Tests in virtual time replace it.
         timeout_s: how long a final waits for its speakers.
+        size: number of threads; by default `half_of_cores`.
     """
 
     def __init__(
@@ -89,10 +89,11 @@ class SpeakerStage:
         run_in_thread: RunInThread | None = None,
         *,
         timeout_s: float = TIMEOUT_S,
+        size: int | None = None,
     ) -> None:
         self.telemetry = telemetry
         self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="live speakers")
+        self._threads = ThreadPoolExecutor(size or half_of_cores(), thread_name_prefix="live speakers")
         self.run_in_thread = run_in_thread or self._run_in_thread
         self._loader = EmbedderLoader(load or _load, self.run_in_thread)
 
