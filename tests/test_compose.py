@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,8 +11,21 @@ from steno import compose, settings
 from steno.backends.aligners.sphinx import SphinxAligner
 from steno.backends.registry import BackendOptions
 from steno.backends.scripted import ScriptedBackend
+from steno.cli.live_transcriber import _NoTelemetry
 from steno.engine.admission import AdmissionLimits
 from steno.engine.local import local_engine
+
+
+@pytest.mark.parametrize(("fronts", "threads"), [(1, 4), (3, 2), (8, 1)])
+async def test_fronts_share_half_of_the_usable_cores(
+    fronts: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(9)), raising=False)
+    chosen = settings.load(fronts=fronts)
+    live = compose.live_of(chosen, local_engine(ScriptedBackend(), AdmissionLimits()), None, _NoTelemetry())
+    context = live._context
+    assert (context.speaker_stage._threads._max_workers, context.turn_stage._size) == (threads, threads)
+    await live.aclose()
 
 
 def test_backends_are_told_every_setting_of_theirs() -> None:

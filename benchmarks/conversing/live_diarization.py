@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha1
 
@@ -21,7 +21,7 @@ from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.live_stream import LiveStream
 from steno.pipelines.live.notices import SpeakersChanged
 from steno.pipelines.live.service import LiveService
-from steno.pipelines.live.speaker_stage import SpeakerStage, SpeakerStream
+from steno.pipelines.live.speaker_stage import OnChanges, SpeakerStage, SpeakerStream
 from steno.pipelines.live.vad_stage import VadStage
 from steno.speakers.diarizer import Diarization
 from steno.speakers.embedder import SpeakerEmbedder
@@ -113,9 +113,7 @@ class _ToldStage(SpeakerStage):
         super().__init__(told, lambda: embedder, timeout_s=TIMEOUT_S)
         self._told = told
 
-    def open_stream(
-        self, count: SpeakerCount, offset_s: float, on_changes: Callable[[Mapping[int, str]], None]
-    ) -> SpeakerStream:
+    def open_stream(self, count: SpeakerCount, offset_s: float, on_changes: OnChanges | None) -> SpeakerStream:
         super().open_stream(count, offset_s, on_changes)  # starts loading
         stream = _ToldStream(self, count, offset_s, on_changes)
         stream.told = self._told

@@ -14,6 +14,7 @@ from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.audio.sandbox.limits import DecoderLimits
 from steno.backends import registry
 from steno.backends.aligners import registry as aligner_registry
+from steno.backends.cpu import half_of_cores
 from steno.captions.cues import CueStyle
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
@@ -226,10 +227,11 @@ def live_of(
         _front_share(settings, settings.max_live_decoders), _decoder_limits_of(settings, LIVE_NICENESS)
     )
     check_speaker_model(settings.speaker_model_id)
+    threads = _front_share(settings, half_of_cores())
     speakers = SpeakerStage(
-        telemetry, partial(load_embedder, settings.speaker_model_id), timeout_s=settings.speaker_timeout
+        telemetry, partial(load_embedder, settings.speaker_model_id), timeout_s=settings.speaker_timeout, size=threads
     )
-    stages = VadStage(telemetry), TurnStage(telemetry)
+    stages = VadStage(telemetry), TurnStage(telemetry, size=threads)
     return LiveService(
         LiveContext(engine, stages[0], live, style, translator, telemetry, decoders, stages[1], speakers)
     )
@@ -300,7 +302,7 @@ def longest_piece_s(settings: Settings, engine: Engine) -> float:
 
 
 def _front_share(settings: Settings, size: int) -> int:
-    """What one front has of a number of processes."""
+    """What one front has of a number of processes or threads, rounded up."""
     return -(-size // settings.fronts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 import recordings
 from command_line import run_command
 from running import EMBEDDED, RunningServer
-from steno.client import Client
+from steno.cli.live_view import json_of
+from steno.client import Client, Final
+from steno.types import Word
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,14 @@ def test_live_lines_begin_with_their_speaker_and_json_has_it(conversation: Path)
     finals = [message for message in map(json.loads, told) if message["is_final"] and message["text"]]
     assert runs([final["speaker"] for final in finals]) == ["A", "B", "A"]
     assert runs([word["speaker"] for final in finals for word in final["words"]]) == ["A", "B", "A"]
+
+
+def test_live_json_names_unknown_speakers_if_they_are_asked_for() -> None:
+    word = Word("hello", 0.0, 0.5)
+    final = Final(0, 0.0, 1.0, "hello", words=(word, replace(word, speaker="A")))
+    asked = json.loads(json_of(final, words=True, speakers=True))
+    assert (asked["speaker"], [word["speaker"] for word in asked["words"]]) == (None, [None, "A"])
+    assert "speaker" not in json_of(replace(final, words=(word,)), words=True, speakers=False)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,53 @@ def test_a_change_within_a_segment_is_found_within_a_quarter_second() -> None:
     assert found.turns[0].end_s == pytest.approx(60 + len(woman) / SAMPLE_RATE, abs=0.25)
 
 
+def voiced_only(*names: str) -> Audio:
+    """Recordings without their pauses."""
+    audio = np.concatenate([said(name) for name in names])
+    frames = audio[: len(audio) // FRAME * FRAME].reshape(-1, FRAME)
+    return frames[np.abs(frames).max(axis=1) > 0.02].reshape(-1)
+
+
+def test_segments_that_follow_each_other_without_a_pause_are_heard_apart() -> None:
+    woman, man = voiced_only("weather", "doctor"), voiced_only("market", "meeting")
+    size = 32 * FRAME  # 1.024 s, less than a window
+    audio = np.concatenate([voice[at : at + size] for at in range(0, 8 * size, size) for voice in (woman, man)])
+    ends_s = [(n + 1) * size / SAMPLE_RATE for n in range(16)]
+    diarizer = OnlineDiarizer(EMBEDDER, SpeakerCount())
+    told: list[Diarization] = []
+    for at in range(0, len(audio), 24 * FRAME):
+        part = audio[at : at + 24 * FRAME]
+        for end_s in ends_s:
+            if at < end_s * SAMPLE_RATE <= at + len(part):
+                diarizer.end_segment(end_s)
+        diarizer.hear(part, at, np.ones(len(part) // FRAME, np.bool_))
+        while len(told) < 16 and ends_s[len(told)] * SAMPLE_RATE <= at + len(part):
+            told.append(diarizer.label(len(told), ([0.0, *ends_s])[len(told)], ends_s[len(told)]))
+    assert None not in speakers_of(told)
+    assert speakers_of(told)[4:] == ["A", "B"] * 6
+    assert len(diarizer._clusters._vectors) == 16
+
+
+def test_a_cut_in_audio_that_was_heard_leaves_both_segments_a_speaker() -> None:
+    diarizer = OnlineDiarizer(EMBEDDER, SpeakerCount())
+    audio = voiced_only("weather")[: 100 * FRAME]
+    diarizer.hear(audio, 0, np.ones(100, np.bool_))
+    diarizer.end_segment(2.7)
+    assert speakers_of([diarizer.label(0, 0.0, 2.7), diarizer.label(1, 2.7, 3.2)]) == ["A", "A"]
+    assert diarizer.label(2, 3.2, 3.3) == Diarization((), ())
+
+
+def test_speech_is_counted_once_however_often_it_is_flushed() -> None:
+    diarizer = OnlineDiarizer(Constant(), SpeakerCount())
+    audio = np.ones(8 * FRAME, np.float32)
+    for n in range(40):
+        diarizer.hear(audio, n * len(audio), np.ones(8, np.bool_))
+        found = diarizer.label(n, n * 0.256, (n + 1) * 0.256)
+        assert [(turn.start_s, turn.end_s) for turn in found.turns] == [pytest.approx((n * 0.256, (n + 1) * 0.256))]
+    assert diarizer._clusters._speech_s == pytest.approx(10.24)
+    assert len(diarizer._clusters._vectors) == 40
+
+
 def test_what_is_no_speech_founds_no_speaker() -> None:
     diarizer = OnlineDiarizer(EMBEDDER, SpeakerCount())
     noise = np.random.default_rng(1).normal(0, 0.1, 4 * SAMPLE_RATE).astype(np.float32)
@@ -197,8 +244,7 @@ def test_after_a_gap_a_new_region_begins() -> None:
 
 
 def test_audio_and_windows_that_nothing_asks_for_are_bounded() -> None:
-    diarizer = OnlineDiarizer(EMBEDDER, SpeakerCount())
-    diarizer._embedder = Constant()  # type: ignore[assignment]
+    diarizer = OnlineDiarizer(Constant(), SpeakerCount())
     second = np.ones(SAMPLE_RATE // FRAME * FRAME, np.float32)
     voiced = np.ones(len(second) // FRAME, np.bool_)
     for n in range(400):

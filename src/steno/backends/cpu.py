@@ -19,6 +19,11 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def half_of_cores() -> int:
+    """Half of the cores that this process may use, at least one: for what runs beside recognition."""
+    return max(1, usable_cores() // 2)
+
+
 def yield_to_live_work() -> None:
     """Lower the calling thread's priority from the server's own; for upload threads, at their start. Only Linux has
     per-thread priorities; elsewhere uploads and live streams share the CPU evenly."""

@@ -121,7 +121,7 @@ def command(
         files = [
             stack.enter_context(f) for f in _without_recording(_caption_files(srt, vtt, translate_to, config), file)
         ]
-        view = stack.enter_context(view_of(as_json=as_json, words=words))
+        view = stack.enter_context(view_of(as_json=as_json, words=words, speakers=diarize))
         # Set up the log after the view, so that log lines do not break its output.
         logs.setup("WARNING" if config.log_level == "INFO" else config.log_level, config.log_json)
         stack.enter_context(_logs_to(view, logging.INFO if source.in_real_time else logging.WARNING))

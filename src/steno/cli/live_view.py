@@ -22,10 +22,10 @@ class View(AbstractContextManager["View"], Protocol):
         """Show a message about the run."""
 
 
-def view_of(*, as_json: bool, words: bool) -> View:
-    """The view for standard output."""
+def view_of(*, as_json: bool, words: bool, speakers: bool) -> View:
+    """The view for standard output. `words`, `speakers`: whether JSON has them."""
     if as_json:
-        return LineView(lambda event: json_of(event, words=words))
+        return LineView(lambda event: json_of(event, words=words, speakers=speakers))
     return ScreenView() if sys.stdout.isatty() else LineView(_text_of)
 
 
@@ -109,7 +109,7 @@ def clock_of(seconds: float) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
 
 
-def json_of(event: SegmentEvent, *, words: bool) -> str:
+def json_of(event: SegmentEvent, *, words: bool, speakers: bool) -> str:
     """The event as a message of the server's native dialect."""
     from steno.client import Partial
 
@@ -124,11 +124,11 @@ def json_of(event: SegmentEvent, *, words: bool) -> str:
     if isinstance(event, Partial):
         message |= {"stable": event.stable, "draft": event.draft}
     else:
-        message |= _details_of(event, words=words)
+        message |= _details_of(event, words=words, speakers=speakers)
     return json.dumps(message, ensure_ascii=False)
 
 
-def _details_of(final: Final, *, words: bool) -> dict[str, Any]:
+def _details_of(final: Final, *, words: bool, speakers: bool) -> dict[str, Any]:
     details: dict[str, Any] = {"confidence": None if final.confidence is None else round(final.confidence, 4)}
     if words:
         details["words"] = [
@@ -136,11 +136,11 @@ def _details_of(final: Final, *, words: bool) -> dict[str, Any]:
                 "word": word.text,
                 "start_s": round(word.start_s, 4),
                 "end_s": round(word.end_s, 4),
-                **({} if word.speaker is None else {"speaker": word.speaker}),
+                **({"speaker": word.speaker} if speakers else {}),
             }
             for word in final.words
         ]
-    if final.speaker is not None:
+    if speakers:
         details["speaker"] = final.speaker
     if final.translation is not None:
         details["translation"] = final.translation

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from steno.speakers.embedder import VoiceThresholds
 from steno.speakers.voice_clusters import SpeakerCount, centroids_of
-from steno.speakers.voice_windows import HOP_S, WHOLE_SHARE, WINDOW_S
+from steno.speakers.voice_windows import WHOLE_SHARE, WINDOW_S
 
 MAX_KEPT = 480
-"""Windows: three minutes of speech, 250 kB at 256 dimensions."""
+"""Windows: three minutes of speech, 180 kB with the 192 dimensions of CAM++."""
 DROPPED = 48
 """Windows that are dropped at once when there are too many."""
 MAX_TOLD = 256
@@ -62,7 +62,7 @@ class OnlineClusters:
         self._told = np.zeros(0, np.int16)
         """Voice that each window was told with."""
         self._segments: deque[_ToldSegment] = deque(maxlen=MAX_TOLD)
-        self._speech_s = 0.0
+        self._speech_s = self._heard_until_s = 0.0
         self._is_current = True
         self._number = 0
         """Voices that were told so far."""
@@ -72,14 +72,16 @@ class OnlineClusters:
         """The voice of each cluster; `UNTOLD` for one that is new."""
 
     def add(self, embeddings: NDArray[np.float32], extents: NDArray[np.float64]) -> None:
-        """Take the next windows: embeddings, shape [windows, dimension], and start and end of each."""
+        """Take the next windows: embeddings, shape [windows, dimension], and start and end of each, both in order."""
         if not len(embeddings):
             return
         self._vectors = np.concatenate([self._vectors, embeddings.astype(np.float16)])
         self._is_whole = np.append(self._is_whole, extents[:, 1] - extents[:, 0] >= WHOLE_SHARE * WINDOW_S)
         self._centres_s = np.append(self._centres_s, extents.mean(axis=1))
         self._told = np.append(self._told, np.full(len(embeddings), UNTOLD, np.int16))
-        self._speech_s += HOP_S * len(embeddings)
+        heard_until_s = np.concatenate([[self._heard_until_s], extents[:-1, 1]])
+        self._speech_s += float(np.clip(extents[:, 1] - np.maximum(extents[:, 0], heard_until_s), 0.0, None).sum())
+        self._heard_until_s = float(extents[-1, 1])
         self._is_current = False
         while len(self._vectors) > MAX_KEPT:
             self._drop_oldest()

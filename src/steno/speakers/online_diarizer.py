@@ -42,12 +42,17 @@ class OnlineDiarizer:
         """Embed the windows that these frames complete: see `StreamWindows.feed`."""
         self._take(*self._windows.feed(audio, begin, voiced))
 
+    def end_segment(self, end_s: float) -> None:
+        """A segment ends here, maybe in audio that is yet to be heard. Called before that audio is, no window hears two
+        segments."""
+        self._windows.end_segment(end_s)
+
     def label(self, segment_id: int, start_s: float, end_s: float) -> Diarization:
         """The turns of a segment, which was heard to its end. Segments come in order. Without speech there are none.
 
         Names that this has returned stay: later speech of the same voice gets the same.
         """
-        self._take(*self._windows.tail())
+        self._take(*self._windows.close_segment(end_s))
         self._clusters.cluster()
         regions = self._windows.regions(start_s, end_s)
         sharpness = self._embedder.thresholds.sharpness
@@ -61,7 +66,7 @@ class OnlineDiarizer:
 
     def drop(self, start_s: float, end_s: float) -> None:
         """Forget a segment that turned out to be no speech. Segments come in order, as in `label`."""
-        self._take(*self._windows.tail())
+        self._take(*self._windows.close_segment(end_s))
         self._clusters.drop(start_s, end_s)
         self._forget_before(end_s)
 

@@ -38,7 +38,7 @@ def turns_of(
 
     Args:
         regions: where there is speech, in order.
-        extents: start and end of each window, shape [windows, 2], in order.
+        extents: start and end of each window, shape [windows, 2], both in order. A region has those that overlap it.
         cosines: of each window and each speaker, shape [windows, speakers].
         sharpness: as in `VoiceThresholds`.
     """
@@ -48,7 +48,8 @@ def turns_of(
     scores: list[NDArray[np.float32]] = []
     for start_s, end_s in regions:
         edges = [*np.arange(start_s, end_s, STEP_S).tolist(), end_s]
-        first, last = np.searchsorted(extents[:, 0], (start_s - 1e-3, end_s), "left")
+        first = np.searchsorted(extents[:, 1], start_s + 1e-3)
+        last = np.searchsorted(extents[:, 0], end_s - 1e-3)
         if last > first and len(edges) > 1:
             steps += pairwise(edges)
             scores.append(_scores(np.array(edges), extents[first:last].mean(axis=1), cosines[first:last]))

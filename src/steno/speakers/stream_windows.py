@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 HOP, MAX_GAP = round(HOP_S * SAMPLE_RATE), round(MAX_GAP_S * SAMPLE_RATE)
 MAX_REGIONS = 400
 """Regions that are kept for finals to come: more than a minute and a half of speech has."""
+MAX_ENDS = 64
+"""Ends of segments that are known before their audio is fed."""
 
 
 class StreamWindows:
     """The windows of one stream: one each `HOP_S` of a region of speech, and one that ends where the region does.
+    A region ends after speech, and where a segment ends: the windows of a segment hear nothing of the next.
 
     Keeps at most a window and a hop of audio beside what is fed. `offset_s`: time of the first sample.
     """
@@ -35,6 +38,8 @@ class StreamWindows:
         self._next = self._voiced_until = self._covered_until = 0
         """Start of the next window; end of the speech; end of the last window."""
         self._regions: deque[tuple[float, float]] = deque(maxlen=MAX_REGIONS)
+        self._ends: deque[int] = deque(maxlen=MAX_ENDS)
+        """Ends of segments that the frames to come reach."""
         self._cut: list[tuple[int, int]] = []
 
     def feed(
@@ -59,10 +64,14 @@ class StreamWindows:
         self._trim()
         return self._taken(windows)
 
-    def tail(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """The window that ends where speech has ended so far; the region stays open."""
+    def end_segment(self, end_s: float) -> None:
+        """A segment ends here: the region ends once frames reach it, or with the next ones if they have."""
+        self._ends.append(self._position(end_s))
+
+    def close_segment(self, end_s: float) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """The window that ends where a segment does, whose audio was fed; none if its region has ended."""
         windows: list[Audio] = []
-        self._cover_tail(windows)
+        self._divide(self._position(end_s), windows)
         return self._taken(windows)
 
     def regions(self, start_s: float, end_s: float) -> list[tuple[float, float]]:
@@ -77,6 +86,8 @@ class StreamWindows:
             self._regions.popleft()
 
     def _step(self, at: int, frame: int, is_voiced: bool, windows: list[Audio]) -> None:
+        while self._ends and self._ends[0] <= at:
+            self._divide(self._ends.popleft(), windows)
         if not is_voiced:
             if self._start is not None and at + frame - self._voiced_until >= MAX_GAP:
                 self._close(windows)
@@ -94,9 +105,23 @@ class StreamWindows:
             self._regions.append(self._region(self._start))
             self._start = None
 
+    def _divide(self, end: int, windows: list[Audio]) -> None:
+        """End the open region at a position; speech after it, if it was fed, is a new one."""
+        if self._start is None or end <= self._start:
+            return
+        voiced_until = self._voiced_until
+        self._voiced_until = min(voiced_until, end)
+        self._close(windows)
+        if end < voiced_until:
+            self._start, self._voiced_until = end, voiced_until
+            if self._next - HOP < end:  # no window begins in the new region yet
+                self._covered_until = end
+            self._next = max(self._next, end)
+
     def _cover_tail(self, windows: list[Audio]) -> None:
         if self._start is not None and self._covered_until < self._voiced_until:
-            self._take(max(self._start, self._voiced_until - WINDOW), self._voiced_until, windows)
+            first = max(self._start, self._voiced_until - WINDOW, self._begin)
+            self._take(first, self._voiced_until, windows)
 
     def _take(self, first: int, last: int, windows: list[Audio]) -> None:
         windows.append(np.resize(self._audio[first - self._begin : last - self._begin], WINDOW))
@@ -108,6 +133,9 @@ class StreamWindows:
         if not windows:
             return np.zeros((0, WINDOW), np.float32), np.zeros((0, 2))
         return np.stack(windows), np.array(extents) / SAMPLE_RATE + self._offset_s
+
+    def _position(self, time_s: float) -> int:
+        return round((time_s - self._offset_s) * SAMPLE_RATE)
 
     def _region(self, start: int) -> tuple[float, float]:
         return self._offset_s + start / SAMPLE_RATE, self._offset_s + self._voiced_until / SAMPLE_RATE

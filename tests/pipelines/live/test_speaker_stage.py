@@ -8,6 +8,8 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +30,28 @@ from pipelines.live.stream_harness import (
 )
 from recordings import conversation
 from steno.captions.cues import CueStyle
+from steno.errors import BackendCrashedError
+from steno.pipelines.live.embedder_loader import RELOAD_S, RunInThread
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
+from steno.pipelines.live.live_stream import LiveStream
 from steno.pipelines.live.notices import SpeakersChanged
 from steno.pipelines.live.service import LiveService
 from steno.pipelines.live.speaker_stage import (
+    LOADING_TIMEOUT_S,
     MAX_PENDING_S,
     MAX_QUESTIONS,
-    RELOAD_S,
     STALL_S,
     TIMEOUT_S,
-    RunInThread,
     SpeakerStage,
     SpeakerStream,
 )
 from steno.pipelines.live.vad_stage import VadStage
 from steno.speakers.campplus import CampplusEmbedder
+from steno.speakers.online_diarizer import OnlineDiarizer
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.streaming.events import Final
 from steno.types import SAMPLE_RATE
+from steno.vad.config import SegmenterConfig
 
 FRAME = 512
 TALK = pcm(("speech", 3), ("silence", 1), ("speech", 3), ("silence", 1))
@@ -60,10 +66,11 @@ class Voice:
 
     def __init__(self, goes_on: threading.Event | None = None, error: Exception | None = None) -> None:
         self.goes_on, self.error = goes_on, error
-        self.calls = 0
+        self.calls = self.windows = 0
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         self.calls += 1
+        self.windows += len(windows)
         if self.goes_on is not None:
             assert self.goes_on.wait(30)
         if self.error is not None:
@@ -90,14 +97,20 @@ AT_ONCE = after(0.0)
 
 
 @asynccontextmanager
-async def diarizing(run_in_thread: RunInThread, voice: Voice, options: LiveOptions = DIARIZE) -> Any:
+async def diarizing(
+    run_in_thread: RunInThread,
+    voice: Voice,
+    options: LiveOptions = DIARIZE,
+    settings: LiveSettings | None = None,
+    backend: OfflineBackend | None = None,
+) -> Any:
     outcomes = Outcomes()
-    async with offline_engine(OfflineBackend(rtf=0.05)) as engine:
+    async with offline_engine(backend or OfflineBackend(rtf=0.05)) as engine:
         vad, speakers = (
             VadStage(load=LoudnessVad, thread=AtOnce()),
             SpeakerStage(outcomes, lambda: voice, run_in_thread),
         )
-        service = LiveService(LiveContext(engine, vad, LiveSettings(), CueStyle(), speaker_stage=speakers))
+        service = LiveService(LiveContext(engine, vad, settings or LiveSettings(), CueStyle(), speaker_stage=speakers))
         async with service.open("a", service.check(options)) as stream:
             listener = Listener(stream)
             yield stream, listener, outcomes
@@ -112,7 +125,7 @@ async def talk(run_in_thread: RunInThread, voice: Voice, options: LiveOptions = 
     async with diarizing(run_in_thread, voice, options) as (stream, listener, outcomes):
         await speak(stream, TALK)
         await stream.finish()
-        await asyncio.sleep(3)
+        await asyncio.sleep(0)
     return listener, outcomes
 
 
@@ -136,13 +149,90 @@ def test_streams_that_do_not_ask_load_nothing() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("way", ["flush", "cut", "short pauses"])
+def test_segments_that_begin_in_running_speech_have_speakers(way: str) -> None:
+    async def main() -> None:
+        options = replace(DIARIZE, silence_ms=100) if way == "short pauses" else DIARIZE
+        segmenter = SegmenterConfig(max_s=2.0, search_from_s=1.6) if way == "cut" else SegmenterConfig()
+        settings = LiveSettings(segmenter)
+        async with diarizing(AT_ONCE, Voice(), options, settings) as (stream, listener, outcomes):
+            for _ in range(6):
+                pause = [("silence", 0.224)] if way == "short pauses" else []
+                await speak(stream, pcm(("speech", 0.768), *pause))
+                if way == "flush":
+                    await stream.flush()
+            await stream.finish()
+        finals = [final for final in listener.finals if final.text]
+        assert len(finals) == (3 if way == "cut" else 6)
+        assert {final.speaker for final in finals} == {"A"}
+        assert set(outcomes) == {"labelled"}
+
+    run(main())
+
+
+def test_speakers_that_are_asked_for_no_more_are_embedded_no_more() -> None:
+    async def main() -> None:
+        voice = Voice()
+        async with diarizing(after(0.2), voice) as (stream, listener, outcomes):
+            await speak(stream, TALK)
+            await stream.flush()
+            await stream.configure(LiveOptions())
+            windows = voice.windows
+            await speak(stream, TALK)
+            await stream.finish()
+        assert outcomes == ["labelled", "labelled"]
+        assert [final.speaker for final in listener.finals if final.text] == ["A", "A", None, None]
+        assert voice.windows == windows
+
+    run(main())
+
+
+def windows_of(stream: LiveStream) -> int:
+    """How many windows the voices of a stream consist of."""
+    speakers = stream._details._speakers
+    assert speakers is not None
+    assert speakers._diarizer is not None
+    return len(speakers._diarizer._clusters._vectors)
+
+
+def test_discarded_speech_is_no_part_of_the_voices() -> None:
+    async def main() -> None:
+        voice = Voice()
+        async with diarizing(AT_ONCE, voice) as (stream, listener, _):
+            await speak(stream, pcm(("speech", 4.096)))
+            await stream.reset()
+            await speak(stream, pcm(("speech", 1.024), ("silence", 1)))
+            await stream.finish()
+            assert voice.windows > 8
+            assert windows_of(stream) == 1
+        assert [final.speaker for final in listener.finals if final.text] == ["A"]
+
+    run(main())
+
+
+def test_a_final_that_fails_leaves_its_speech_in_the_voices() -> None:
+    async def main() -> None:
+        backend = OfflineBackend(rtf=0.01)
+        backend.errors = [BackendCrashedError("it died")] * 99
+        voice = Voice()
+        async with diarizing(AT_ONCE, voice, backend=backend) as (stream, listener, _):
+            await speak(stream, pcm(("speech", 3), ("silence", 10)))
+            backend.errors = []
+            await speak(stream, pcm(("speech", 3), ("silence", 1)))
+            await stream.finish()
+            assert windows_of(stream) == voice.windows
+        assert [(final.text == "", final.speaker) for final in listener.finals] == [(True, None), (False, "A")]
+
+    run(main())
+
+
 @pytest.mark.parametrize("words", [True, False])
 def test_a_late_embedder_costs_a_second_and_no_text_and_the_label_follows(words: bool) -> None:
     async def main() -> None:
         options = LiveOptions(diarize=True, words=words, speaker_updates=True)
         prompt, _ = await talk(AT_ONCE, Voice(), options)
         began = now()
-        late, outcomes = await talk(after(1.4), Voice(), options)
+        late, outcomes = await talk(after(0.9), Voice(), options)
         assert outcomes == ["late", "late"]
         assert [final.text for final in late.finals] == [final.text for final in prompt.finals]
         assert [final.speaker for final in late.finals] == [None, None]
@@ -174,9 +264,14 @@ def test_a_network_that_is_slower_than_speech_delays_no_text_by_more_than_a_seco
     run(main())
 
 
-def test_updates_come_only_to_those_who_ask() -> None:
+def test_updates_come_only_to_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(OnlineDiarizer, "changes")  # they are not computed either
+
     async def main() -> None:
-        late, _ = await talk(after(1.4), Voice(), LiveOptions(diarize=True))
+        late, outcomes = await talk(after(0.2), Voice(), LiveOptions(diarize=True))
+        assert outcomes == ["labelled", "labelled"]
+        late, outcomes = await talk(after(0.9), Voice(), LiveOptions(diarize=True))
+        assert outcomes == ["late", "late"]
         assert not [event for _, event in late.heard if isinstance(event, SpeakersChanged)]
 
     run(main())
@@ -188,7 +283,7 @@ def test_a_failing_embedder_costs_the_labels_and_nothing_else(logs: list[str]) -
         assert [final.text for final in listener.finals] == ["w0 w1 w2 w3 w4 w5 w6"] * 2
         assert [final.speaker for final in listener.finals] == [None, None]
         assert outcomes == ["failed", "failed"]
-        assert any("speakers were not told apart: broken" in line for line in logs)
+        assert sum("speakers were not told apart: broken" in line for line in logs) == 1
 
     run(main())
 
@@ -227,11 +322,59 @@ def test_a_network_that_could_not_be_loaded_is_loaded_again_after_a_while() -> N
         stream = opened(SpeakerStage(outcomes, load, AT_ONCE))
         assert await stream.label(0, 0.0, 1.0) is None
         await asyncio.sleep(RELOAD_S)
-        await stream.hear(*voiced(2.0))
-        found = await stream.label(1, 0.0, 2.0)
+        await stream.hear(*voiced(1.0))
+        await asyncio.sleep(0.1)
+        await stream.hear(*voiced(2.0, 1.0))
+        found = await stream.label(1, 1.0, 3.0)
         assert found is not None
         assert found.names == ("A",)
         assert outcomes == ["failed", "labelled"]
+        await stream.aclose()
+
+    run(main())
+
+
+def test_a_network_that_fails_to_load_slowly_delays_one_final_by_more_than_a_second(logs: list[str]) -> None:
+    attempts: list[float] = []
+
+    def load() -> Voice:
+        attempts.append(now())
+        raise OSError("no file")
+
+    async def main() -> None:
+        outcomes, waits = Outcomes(), []
+        began = now()
+        stream = opened(SpeakerStage(outcomes, load, after(12.0)))
+        for n in range(100):
+            asked = now()
+            await stream.hear(*voiced(0.8, n * 0.8))
+            await stream.label(n, n * 0.8, (n + 1) * 0.8)
+            waits.append(now() - asked)
+            await asyncio.sleep(0.8)
+        assert waits == pytest.approx([LOADING_TIMEOUT_S, *[TIMEOUT_S] * 3, 0.8, *[0.0] * 95])
+        assert outcomes == [*["late"] * 4, *["failed"] * 96]
+        ends = [at - began for at in attempts]
+        gaps = [later - earlier - 12.0 for earlier, later in pairwise(ends)]
+        assert gaps == pytest.approx([RELOAD_S, 2 * RELOAD_S], abs=0.8)  # it is asked for each 0.8 s
+        assert sum("could not be loaded" in line for line in logs) == len(attempts)
+        assert len(logs) == len(attempts)
+        await stream.aclose()
+
+    run(main())
+
+
+def test_a_burst_after_a_pause_on_the_wire_is_embedded_whole() -> None:
+    async def main() -> None:
+        voice = Voice()
+        stream = opened(SpeakerStage(load=lambda: voice, run_in_thread=after(0.05)))
+        await stream.hear(*voiced(1.6))
+        await asyncio.sleep(30)
+        for n in range(10):
+            await stream.hear(*voiced(1.024, 1.6 + n * 1.024))
+        found = await stream.label(0, 0.0, 11.84)
+        assert found is not None
+        assert sum(turn.end_s - turn.start_s for turn in found.turns) == pytest.approx(11.84)
+        assert voice.windows == 1 + (11.84 - 1.5) // 0.375 + 1
         await stream.aclose()
 
     run(main())
@@ -264,8 +407,8 @@ async def test_no_more_finals_wait_than_may(goes_on: threading.Event) -> None:
     asked = [asyncio.create_task(stream.label(n, 0.0, 1.0)) for n in range(MAX_QUESTIONS + 20)]
     while not voice.calls:
         await asyncio.sleep(0.01)
-    for n in range(100):
-        stream.forget(n, 0.0, 1.0)
+    for _ in range(100):
+        stream.forget(0.0, 1.0)
     assert len(stream._questions) <= MAX_QUESTIONS
     assert outcomes.count("late") >= 19
     goes_on.set()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import openai
 import pytest
 import soxr
@@ -27,6 +28,8 @@ from talking import BYTES_PER_S, Talk, said, talk
 
 SEGMENT = "conversation.item.input_audio_transcription.segment"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
+FRAME_BYTES = 1024
+"""Of the VAD's frames, in 16 kHz PCM16."""
 RAW = {"model": "nova-3", "encoding": "linear16", "sample_rate": 16_000}
 
 
@@ -185,6 +188,40 @@ async def test_openais_diarizing_model_tells_segments(server: RunningServer, spe
     assert [segment.text for segment in segments] == [completed.transcript for completed in told[1::2]]
     assert [segment.item_id for segment in segments] == [completed.item_id for completed in told[1::2]]
     assert all(before.end <= after.start for before, after in pairwise(segments))
+
+
+async def test_openais_manual_commits_of_a_second_have_speakers(server: RunningServer, fixtures: Path) -> None:
+    """Two voices take turns without a pause; each turn is 1.024 s, which is a whole number of frames."""
+    voices = [voiced(conversation(fixtures, *names)[44:]) for names in (("weather", "doctor"), ("market", "meeting"))]
+    size = 32 * FRAME_BYTES
+    turns = [voice[at : at + size] for at in range(0, 7 * size, size) for voice in voices]
+    client = openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="-")
+    told: list[str] = []
+    async with asyncio.timeout(60), client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        format_ = {"type": "audio/pcm", "rate": 24_000}
+        audio = {"format": format_, "transcription": {"model": "gpt-4o-transcribe-diarize"}, "turn_detection": None}
+        session: Any = {"type": "transcription", "audio": {"input": audio}}
+        await connection.session.update(session=session)
+        for turn in turns:
+            samples = soxr.resample(PcmDecoder("pcm_s16le").feed(turn), 16_000, 24_000)
+            await connection.input_audio_buffer.append(audio=base64.b64encode(to_s16le(samples)).decode())
+            await connection.input_audio_buffer.commit()
+        completed = 0
+        async for event in connection:
+            if event.type == SEGMENT:
+                told.append(event.speaker)
+            completed += event.type == COMPLETED
+            if completed == len(turns):
+                break
+    assert len(told) == len(turns)
+    assert "unknown" not in told
+    assert told[4:] == ["A", "B"] * 5
+
+
+def voiced(pcm: bytes) -> bytes:
+    """A recording without its pauses."""
+    frames = np.frombuffer(pcm[: len(pcm) // FRAME_BYTES * FRAME_BYTES], "<i2").reshape(-1, FRAME_BYTES // 2)
+    return frames[np.abs(frames).max(axis=1) > 600].tobytes()
 
 
 def test_the_client_has_speakers(server: RunningServer, speech: bytes) -> None:

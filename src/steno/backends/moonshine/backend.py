@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from steno.alignment.confidence import mean
 from steno.backends.base import Capabilities, Drafts, Progress, Recognize
-from steno.backends.cpu import usable_cores, yield_to_live_work
+from steno.backends.cpu import half_of_cores, usable_cores, yield_to_live_work
 from steno.backends.memory import map_large_blocks, release_memory
 from steno.backends.moonshine import files
 from steno.backends.moonshine.decoding import Decoding, transcribe
@@ -76,7 +76,7 @@ class MoonshineBackend:
     ) -> None:
         self.model_id = model_id or MODEL_ID
         self.workers = workers or usable_cores()
-        self.live_workers = live_workers or max(1, usable_cores() // 2)
+        self.live_workers = live_workers or half_of_cores()
         self.capabilities = Capabilities(
             languages=frozenset({language}),
             live=True,

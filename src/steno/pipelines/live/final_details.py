@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,10 @@ from steno.pipelines.align import with_words
 from steno.pipelines.live.finals import with_timed_words
 from steno.pipelines.live.held_events import Completion
 from steno.pipelines.live.live_options import LiveOptions
-from steno.pipelines.live.speaker_stage import SpeakerStage, SpeakerStream
+from steno.pipelines.live.speaker_stage import OnChanges, SpeakerStage, SpeakerStream
 from steno.pipelines.recording_speakers import MAX_SPEAKERS
 from steno.pipelines.speaker_labels import labelled_words
-from steno.streaming.events import Final
+from steno.streaming.events import Event, Final, Silence, SpeechEnded
 from steno.types import Hypothesis
 
 if TYPE_CHECKING:
@@ -34,10 +33,11 @@ class FinalDetails:
     """Completes the finals of one stream. Close it.
 
     Args:
-        on_changes: takes labels, by segment, that turn out to be others than their finals had.
+        on_changes: takes labels, by segment, that turn out to be others than their finals had, if the options ask for
+            them.
     """
 
-    def __init__(self, ticket: Ticket, stage: SpeakerStage, on_changes: Callable[[Mapping[int, str]], None]) -> None:
+    def __init__(self, ticket: Ticket, stage: SpeakerStage, on_changes: OnChanges) -> None:
         self._ticket = ticket
         self._stage = stage
         self._on_changes = on_changes
@@ -60,7 +60,9 @@ class FinalDetails:
             count = SpeakerCount(
                 options.num_speakers or 1, options.num_speakers or options.max_speakers or MAX_SPEAKERS
             )
-            self._speakers = self._stage.open_stream(count, options.offset_s, self._on_changes)
+            self._speakers = self._stage.open_stream(
+                count, options.offset_s, self._on_changes if options.speaker_updates else None
+            )
 
     async def hear(self, frames: NDArray[np.float32], probabilities: NDArray[np.float32], end: int) -> None:
         """As `SpeakerStream.hear`, with speech probabilities."""
@@ -71,20 +73,50 @@ class FinalDetails:
         """The segment's final, which is about to come, shall be aligned with this audio."""
         self._to_align[segment_id] = audio
 
-    def completion(self, final: Final, options: LiveOptions) -> Completion | None:
-        """What completes the final; None if nothing is to be done."""
-        audio = self._to_align.pop(final.segment_id, None)
-        if self._speakers is None or not options.diarize:
-            return None if audio is None else self._aligned(final, audio)
-        if final.text:
-            return self._with_speakers(self._speakers, final, audio, options)
-        self._speakers.forget(final.segment_id, final.start_s, final.end_s)
+    def take(self, event: Event, options: LiveOptions) -> Completion | None:
+        """Take an event. Returns what completes it, for a final that is to be completed."""
+        if isinstance(event, Final):
+            return self._completion(event, options)
+        if self._speakers is not None and isinstance(event, SpeechEnded):
+            self._speakers.end_segment(event.end_s)
+        if self._speakers is not None and isinstance(event, Silence) and event.discarded:
+            self._speakers.forget(event.start_s, event.end_s)
         return None
+
+    def discard(self, end_s: float) -> None:
+        """What is heard up to here is discarded; what it was, a `Silence` says in its turn."""
+        if self._speakers is not None:
+            self._speakers.end_segment(end_s)
+
+    async def answered(self) -> None:
+        """Return once the speakers of all finals so far are known, but no later than a final waits for them."""
+        if self._speakers is not None:
+            await self._speakers.answered()
+
+    async def stop_unwanted(self, options: LiveOptions) -> None:
+        """Stop telling the speakers apart if these options don't ask for it; finals on their way get them. If they are
+        asked for again, their names begin anew."""
+        if self._speakers is not None and not options.diarize:
+            speakers, self._speakers = self._speakers, None
+            try:
+                await speakers.answered()
+            finally:
+                await speakers.aclose()
 
     async def aclose(self) -> None:
         """Idempotent."""
         if self._speakers is not None:
             await self._speakers.aclose()
+
+    def _completion(self, final: Final, options: LiveOptions) -> Completion | None:
+        audio = self._to_align.pop(final.segment_id, None)
+        if self._speakers is None or not options.diarize:
+            return None if audio is None else self._aligned(final, audio)
+        if final.text:
+            return self._with_speakers(self._speakers, final, audio, options)
+        if final.error is None:  # no speech; a failed final may have had some
+            self._speakers.forget(final.start_s, final.end_s)
+        return None
 
     async def _with_speakers(
         self, speakers: SpeakerStream, final: Final, audio: Audio | None, options: LiveOptions

@@ -24,7 +24,7 @@ from steno.engine.ticket import Ticket
 from steno.errors import AudioError, BackendError, RetryableError, StenoError, SupersededError
 from steno.pipelines.live.final_details import FinalDetails
 from steno.pipelines.live.finals import Finals
-from steno.pipelines.live.held_events import Completion, HeldEvents
+from steno.pipelines.live.held_events import HeldEvents
 from steno.pipelines.live.lag import LagWatch
 from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of, turns_of
 from steno.pipelines.live.live_options import LiveOptions
@@ -111,6 +111,7 @@ class LiveStream:
         """Discard the open segment."""
         with self._taking():
             await self._detect_speech(await self._intake.flush())
+            self._details.discard(self._options.offset_s + self.audio_s)
             dropped = self._session.open_segment
             self._take(self._session.reset())
         if dropped is not None:
@@ -125,6 +126,7 @@ class LiveStream:
                 await self._detect_speech(await self._intake.flush())
                 await self._intake.aclose()
                 self._intake = intake_of(options, self._context.decoders)
+            await self._details.stop_unwanted(self._options)
             self._prepare()
             self._take(self._session.configure(session_config_of(self._options, self._context.settings)))
 
@@ -136,6 +138,8 @@ class LiveStream:
         while not self._session.settled:
             await self._wait_for_progress()
         await self._held.done()
+        if self._options.speaker_updates:
+            await self._details.answered()
         await self._finals.done()
 
     async def utterance_over(self) -> None:
@@ -211,10 +215,9 @@ class LiveStream:
     def _take(self, events: Iterable[Event]) -> None:
         """Emit events, and start the steps that are due."""
         for event in events:
-            completion: Completion | None = None
+            completion = self._details.take(event, self._options)
             if isinstance(event, Final):
                 self.finals += 1
-                completion = self._details.completion(event, self._options)
                 self._steps.release_ended(event.segment_id)
             elif isinstance(event, SpeechEnded):
                 self._due_at[event.segment_id] = asyncio.get_running_loop().time()
@@ -307,8 +310,7 @@ class LiveStream:
         self._progress.set()
 
     def _change_speakers(self, speakers: Mapping[int, str]) -> None:
-        if self._options.speaker_updates:
-            self._held.take(SpeakersChanged(speakers), self._options)
+        self._held.take(SpeakersChanged(speakers), self._options)
 
     def _without_noise(self, hypothesis: Hypothesis, step: StepRequest) -> Hypothesis:
         if step.stable:

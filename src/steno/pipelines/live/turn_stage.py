@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from loguru import logger
 
+from steno.backends.cpu import half_of_cores
 from steno.vad.smart_turn import TurnDetector
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class TurnStage:
 
     Args:
         load: makes the detector, in a thread.
-        threads: run the detector; by default one for each two cores. Tests in virtual time replace them.
+        threads: run the detector; by default `size` of them. Tests in virtual time replace them.
+        size: number of threads; by default `half_of_cores`.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class TurnStage:
     ) -> None:
         self._telemetry = telemetry
         self._load = load or _load
-        self._size = size or max(1, (os.cpu_count() or 1) // 2)
+        self._size = size or half_of_cores()
         self._threads = threads or ThreadPoolExecutor(self._size, thread_name_prefix="turns")
         self._loading: asyncio.Future[TurnDetector] | None = None
         self._waiting = 0

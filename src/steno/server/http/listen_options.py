@@ -38,6 +38,7 @@ KNOWN = (
     "detect_language",
     "diarize",
     "diarize_model",
+    "diarize_version",
     "encoding",
     "extra",
     "keyterm",

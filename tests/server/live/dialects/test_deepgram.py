@@ -307,6 +307,31 @@ def test_key_terms_can_be_replaced() -> None:
     assert dialect.options == expected
 
 
+@pytest.mark.parametrize("diarize", [True, False])
+def test_a_configure_that_repeats_diarize_succeeds_and_one_that_changes_it_fails(diarize: bool) -> None:
+    dialect = connected(diarize=str(diarize).lower(), **RAW)
+    for wanted in (True, False):
+        (reply,) = dialect.receive(json.dumps({"type": "Configure", "features": {"diarize": wanted}}))
+        assert isinstance(reply, Reply)
+        assert reply.message["type"] == ("ConfigureSuccess" if wanted == diarize else "ConfigureFailure")
+    assert dialect.options.diarize is diarize
+
+
+@pytest.mark.parametrize(
+    ("query", "diarize"),
+    [
+        ({"diarize": "false", "diarize_model": "latest"}, False),
+        ({"diarize": "false", "diarize_version": "latest"}, False),
+        ({"diarize": "true", "diarize_version": "2021-07-14.0"}, True),
+        ({"diarize_version": "latest"}, True),
+        ({"diarize_model": "v1"}, True),
+        ({}, False),
+    ],
+)
+def test_diarize_decides_and_a_model_or_version_implies_it(query: dict[str, str], diarize: bool) -> None:
+    assert connected(**query, **RAW).options.diarize is diarize
+
+
 def test_a_configure_that_changes_nothing_succeeds() -> None:
     dialect = connected(keyterm="old")
     message = '{"type": "Configure", "keyterms": null, "features": {"smart_format": true}}'

@@ -163,7 +163,7 @@ class DeepgramDialect:
         """Options of the connection stay unless the message changes them."""
         answer: Message = {"type": "ConfigureSuccess", "request_id": self._opening.session_id}
         try:
-            keyterms = new_terms(message)
+            keyterms = new_terms(message, diarize=self._options.diarize)
             if keyterms is None:
                 return [Reply(answer)]
             wished = replace(self._options, hotwords=tuple(keyterms))

@@ -49,6 +49,7 @@ KNOWN = (
     "channels",
     "diarize",
     "diarize_model",
+    "diarize_version",  # of older SDKs
     "encoding",
     "endpointing",
     "extra",  # book-keeping of the client's, as are `tag` and `mip_opt_out`: here nothing is kept
@@ -155,8 +156,11 @@ def check_model(model: str | None, check: Callable[[str | None], str]) -> str:
         raise InvalidRequestError(error.message, param="model") from None
 
 
-def new_terms(message: Mapping[str, Any]) -> list[str] | None:
+def new_terms(message: Mapping[str, Any], *, diarize: bool) -> list[str] | None:
     """The key terms of a `Configure` message, which replace all before them; None = keep those.
+
+    Args:
+        diarize: whether the stream tells speakers, which cannot change.
 
     Raises:
         InvalidRequestError: a member is unknown or has the wrong type, or a feature is not supported.
@@ -164,7 +168,7 @@ def new_terms(message: Mapping[str, Any]) -> list[str] | None:
     for name in message:
         if name not in ("type", "keyterms", "features"):
             raise InvalidRequestError(f"{name[:50]!r} cannot be configured; keyterms and features can", param=name[:50])
-    _check_features(message.get("features"))
+    _check_features(message.get("features"), diarize=diarize)
     keyterms = message.get("keyterms")
     if keyterms is None:
         return None
@@ -173,14 +177,14 @@ def new_terms(message: Mapping[str, Any]) -> list[str] | None:
     return terms(keyterms)
 
 
-def _check_features(features: object) -> None:
+def _check_features(features: object, *, diarize: bool) -> None:
     if features is None:
         return
     if not isinstance(features, dict) or not all(isinstance(wanted, bool) for wanted in features.values()):
         raise InvalidRequestError("features must be an object of booleans", param="features")
     for name, wanted in features.items():
         if name == "diarize":
-            if wanted:
+            if wanted != diarize:
                 raise UnsupportedFeatureError("diarize is fixed once a stream is open; connect anew", param=name)
             continue
         if name not in (*AS_WRITTEN, *LACKING):
@@ -252,11 +256,17 @@ def _utterance_end_s(value: str | None, interim_results: bool) -> float | None:
 
 
 def wants_speakers(single: Mapping[str, str], models: Sequence[str]) -> bool:
-    """Whether `diarize` or `diarize_model` asks for speakers. `models`: the values of the latter."""
+    """Whether `diarize_model` or `diarize_version` asks for speakers, or `diarize`, which decides if it is given.
+
+    Args:
+        models: the values of `diarize_model`. There is one version, whichever is asked for.
+    """
     model = single.get("diarize_model")
     if model is not None and model not in models:
         raise wrong("diarize_model", model, " or ".join(models))
-    return flag(single, "diarize") or model is not None
+    if "diarize" in single:
+        return flag(single, "diarize")
+    return model is not None or "diarize_version" in single
 
 
 def keyword(value: str) -> str:
