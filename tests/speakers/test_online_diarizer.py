@@ -232,6 +232,35 @@ def test_windows_are_those_of_a_recording_but_for_the_last() -> None:
     assert windows.regions(1.0, 2.0) == [(1.0, 2.0)]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_each_region_is_heard_wherever_segments_end_and_however_late_that_is_known(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    windows = StreamWindows()
+    extents: list[tuple[float, float]] = []
+    ends_s = np.sort(rng.uniform(0.0, 20.0, 80)).tolist()
+    late_s, is_told, closed, at = float(rng.uniform(0.0, 2.0)), seed % 2, 0, 0
+    while at < 20 * SAMPLE_RATE:
+        frames = int(rng.integers(1, 30))
+        now_s = (at + frames * FRAME) / SAMPLE_RATE
+        for end_s in ends_s:
+            if is_told and at / SAMPLE_RATE <= end_s + late_s / 2 < now_s:
+                windows.end_segment(end_s)
+        voiced = np.repeat(rng.random(-(-frames // 8)) < 0.97, 8)[:frames]
+        found, heard = windows.feed(np.ones(frames * FRAME, np.float32), at, voiced)
+        assert (found == 1.0).all()
+        extents += map(tuple, heard.tolist())
+        at += frames * FRAME
+        while closed < len(ends_s) and ends_s[closed] + late_s < now_s:
+            extents += map(tuple, windows.close_segment(ends_s[closed])[1].tolist())
+            closed += 1
+    extents += map(tuple, windows.close_segment(at / SAMPLE_RATE)[1].tolist())
+    starts = [start_s for start_s, _ in extents]
+    assert starts == sorted(starts)
+    for start_s, end_s in windows.regions(0.0, 99.0):
+        assert any(start < end_s and end > start_s for start, end in extents)
+    assert all(0.0 < end - start < WINDOW_S + 1e-6 for start, end in extents)
+
+
 def test_after_a_gap_a_new_region_begins() -> None:
     windows = StreamWindows(offset_s=10.0)
     audio = np.ones(SAMPLE_RATE // FRAME * FRAME, np.float32)

@@ -72,16 +72,16 @@ class OnlineClusters:
         """The voice of each cluster; `UNTOLD` for one that is new."""
 
     def add(self, embeddings: NDArray[np.float32], extents: NDArray[np.float64]) -> None:
-        """Take the next windows: embeddings, shape [windows, dimension], and start and end of each, both in order."""
+        """Take the next windows: embeddings, shape [windows, dimension], and start and end of each, in order."""
         if not len(embeddings):
             return
         self._vectors = np.concatenate([self._vectors, embeddings.astype(np.float16)])
         self._is_whole = np.append(self._is_whole, extents[:, 1] - extents[:, 0] >= WHOLE_SHARE * WINDOW_S)
         self._centres_s = np.append(self._centres_s, extents.mean(axis=1))
         self._told = np.append(self._told, np.full(len(embeddings), UNTOLD, np.int16))
-        heard_until_s = np.concatenate([[self._heard_until_s], extents[:-1, 1]])
-        self._speech_s += float(np.clip(extents[:, 1] - np.maximum(extents[:, 0], heard_until_s), 0.0, None).sum())
-        self._heard_until_s = float(extents[-1, 1])
+        heard_until_s = np.maximum.accumulate([self._heard_until_s, *extents[:, 1]])
+        self._speech_s += float(np.clip(extents[:, 1] - np.maximum(extents[:, 0], heard_until_s[:-1]), 0, None).sum())
+        self._heard_until_s = float(heard_until_s[-1])
         self._is_current = False
         while len(self._vectors) > MAX_KEPT:
             self._drop_oldest()

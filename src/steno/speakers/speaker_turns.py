@@ -38,7 +38,7 @@ def turns_of(
 
     Args:
         regions: where there is speech, in order.
-        extents: start and end of each window, shape [windows, 2], both in order. A region has those that overlap it.
+        extents: start and end of each window, shape [windows, 2], in order. A region has those that overlap it.
         cosines: of each window and each speaker, shape [windows, speakers].
         sharpness: as in `VoiceThresholds`.
     """
@@ -48,11 +48,11 @@ def turns_of(
     scores: list[NDArray[np.float32]] = []
     for start_s, end_s in regions:
         edges = [*np.arange(start_s, end_s, STEP_S).tolist(), end_s]
-        first = np.searchsorted(extents[:, 1], start_s + 1e-3)
-        last = np.searchsorted(extents[:, 0], end_s - 1e-3)
-        if last > first and len(edges) > 1:
+        first, last = np.searchsorted(extents[:, 0], (start_s - WINDOW_S, end_s - 1e-3))
+        heard = first + np.flatnonzero(extents[first:last, 1] > start_s + 1e-3)
+        if len(heard) and len(edges) > 1:
             steps += pairwise(edges)
-            scores.append(_scores(np.array(edges), extents[first:last].mean(axis=1), cosines[first:last]))
+            scores.append(_scores(np.array(edges), extents[heard].mean(axis=1), cosines[heard]))
     return _joined(steps, np.concatenate(scores), sharpness) if steps else []
 
 

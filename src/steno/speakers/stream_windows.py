@@ -121,7 +121,8 @@ class StreamWindows:
     def _cover_tail(self, windows: list[Audio]) -> None:
         if self._start is not None and self._covered_until < self._voiced_until:
             first = max(self._start, self._voiced_until - WINDOW, self._begin)
-            self._take(first, self._voiced_until, windows)
+            if first < self._voiced_until:  # less than a hop that ends late may be kept no more
+                self._take(first, self._voiced_until, windows)
 
     def _take(self, first: int, last: int, windows: list[Audio]) -> None:
         windows.append(np.resize(self._audio[first - self._begin : last - self._begin], WINDOW))

@@ -160,8 +160,8 @@ class SpeakerStream:
 
     async def hear(self, frames: NDArray[np.float32], voiced: NDArray[np.bool_], end: int) -> None:
         """Take the stream's next frames, shape [n, samples], of which some are `voiced`; the last ends at sample
-        `end`. Waits while too much is pending of a client that is faster than real time, but without
-        progress no longer than `STALL_S` says. Without an embedder, what comes is left out."""
+        `end`. Waits while too much is pending of a client that is faster than real time, but without progress no longer
+        than `STALL_S` says. Without an embedder, what comes is left out."""
         if not self._stage.can_embed():
             return
         now = asyncio.get_running_loop().time()
