@@ -57,7 +57,7 @@ class ScriptedRunner(ModelRunner):
     """A `ModelRunner` that replaces what the model chose."""
 
     def __init__(self, model: AsrModel, tokenizer: Any, reserved: int) -> None:
-        super().__init__(model, model.slots, reserved=reserved)
+        super().__init__(model, reserved=reserved)
         self._header: Ids = tuple(tokenizer(HEADER, add_special_tokens=False)["input_ids"])
         self._words = _words(tokenizer.get_vocab())
         self._end = min(model.stop_token_ids)
