@@ -125,6 +125,11 @@ class ArchiveFolder:
     def path_of(self, recording: str, file: FileRecord) -> Path:
         return self.folder_of(recording) / file.path
 
+    def transcript_file(self, manifest: RecordingManifest) -> Path | None:
+        """The transcript in use; None if there is none."""
+        result = manifest.transcript
+        return self.path_of(manifest.id, result.files[0]) if result is not None else None
+
     def result_file(self, manifest: RecordingManifest, stage: StageName) -> Path | None:
         """The (first) file of the stage's result that is in use."""
         result = manifest.result(stage)

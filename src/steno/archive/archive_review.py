@@ -43,15 +43,14 @@ class ArchiveReview:
             except ManifestError as error:
                 logger.warning("{}", error.message)
                 continue
-            if manifest.transcript_stage is not None:
+            if manifest.transcript is not None:
                 found.append(manifest)
         return found
 
     def recording(self, recording: str) -> ReviewedRecording:
         """Raises UnknownRecordingError, ArchiveError."""
         manifest = self._manifest(recording)
-        stage = manifest.transcript_stage
-        path = self._archive.result_file(manifest, stage) if stage is not None else None
+        path = self._archive.transcript_file(manifest)
         if path is None:
             raise UnknownRecordingError(f"{recording} has no transcript yet; use steno archive run")
         transcript = load(TimedTranscript, path)

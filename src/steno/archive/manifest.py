@@ -214,10 +214,9 @@ class RecordingManifest(ManifestPart):
         return result if all(result.inputs[role] == known for role, known in in_use.items()) else None
 
     @property
-    def transcript_stage(self) -> StageName | None:
-        """The stage whose result is the transcript in use, with speakers if they are known; None = there is none."""
-        stages: tuple[StageName, ...] = ("speakers", "words")
-        return next((stage for stage in stages if self.consistent(stage) is not None), None)
+    def transcript(self) -> StageResult | None:
+        """The result whose file is the transcript in use, with speakers if they are known; None = there is none."""
+        return self.consistent("speakers") or self.consistent("words")
 
     def verdict_on(self, start_s: float, end_s: float) -> Verdict | None:
         """What was said of a segment. Speakers divide segments: a rejection also counts for segments that share half of

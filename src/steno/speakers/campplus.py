@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steno.onnx_session import open_session
-from steno.speakers.embedder import MARGIN_SCALE, unit_rows
+from steno.speakers.embedder import MARGIN_SCALE, embedded
 from steno.speakers.filter_banks import filter_banks, povey
 
 DIMENSION = 192
@@ -36,11 +36,11 @@ class CampplusEmbedder:
         self._session = open_session(_MODEL)
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        parts = [
-            self._session.run(None, {"banks": filter_banks(_levelled(windows[at : at + WINDOWS_PER_CALL]), povey)})[0]
-            for at in range(0, len(windows), WINDOWS_PER_CALL)
-        ]
-        return unit_rows(np.concatenate(parts)) if parts else np.zeros((0, DIMENSION), np.float32)
+        return embedded(windows, self._run, DIMENSION, WINDOWS_PER_CALL)
+
+    def _run(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self._session.run(None, {"banks": filter_banks(_levelled(windows), povey)})[0]
+        return found
 
 
 def _levelled(windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +45,17 @@ MARGIN_SCALE = VoiceThresholds(cut_distance=0.4, same_voice=0.8, known_voice=0.7
 """Of networks with an angular margin loss (CAM++, WeSpeaker, pyannote's). Tuned for CAM++ by `benchmarks/speakers.py`,
 on other voices than it measures: means of two speakers have cosines of 0.3 to 0.7, of one speaker's two halves of a
 recording 0.75 to 0.97. pyannote's own recipe joins two groups from a cosine of 0.75 on. Others were not measured."""
+
+
+def embedded(
+    windows: NDArray[np.float32],
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    dimension: int,
+    windows_per_call: int,
+) -> NDArray[np.float32]:
+    """What `run` gives for all windows, some at a time, as unit vectors: shape [windows, dimension]."""
+    parts = [run(windows[at : at + windows_per_call]) for at in range(0, len(windows), windows_per_call)]
+    return unit_rows(np.concatenate(parts)) if parts else np.zeros((0, dimension), np.float32)
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

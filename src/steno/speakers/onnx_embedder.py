@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from steno.errors import ModelLoadError
 from steno.onnx_session import open_session
-from steno.speakers.embedder import MARGIN_SCALE, unit_rows
+from steno.speakers.embedder import MARGIN_SCALE, embedded
 from steno.speakers.filter_banks import BANDS, filter_banks
 from steno.types import SAMPLE_RATE
 
@@ -41,16 +41,15 @@ class OnnxEmbedder:
         self._output = next((each.name for each in self._session.get_outputs() if len(each.shape) == 2), None)
         if self._output is None:
             raise ModelLoadError(f"SPEAKER_MODEL_ID: {path.name} has no output of shape [windows, dimension]")
-        self.dimension = self.embed(np.zeros((1, SAMPLE_RATE), np.float32)).shape[1]
+        self.dimension = self._run(np.zeros((1, SAMPLE_RATE), np.float32)).shape[1]
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        parts = [self._embed(windows[at : at + WINDOWS_PER_CALL]) for at in range(0, len(windows), WINDOWS_PER_CALL)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
+        return embedded(windows, self._run, self.dimension, WINDOWS_PER_CALL)
 
-    def _embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         values = filter_banks(windows * np.float32(INT16_SCALE)) if self._takes_banks else windows
-        found = self._session.run([self._output], {self._input: np.ascontiguousarray(values)})[0]
-        return unit_rows(found)
+        found: NDArray[np.float32] = self._session.run([self._output], {self._input: np.ascontiguousarray(values)})[0]
+        return found
 
 
 def _input_of(session: Any, name: str) -> tuple[str, bool]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steno.errors import ModelLoadError
-from steno.speakers.embedder import MARGIN_SCALE, unit_rows
+from steno.speakers.embedder import MARGIN_SCALE, embedded
 
 WINDOWS_PER_CALL = 32
 
@@ -43,12 +43,11 @@ class PyannoteEmbedder:
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
-        parts = [
-            self._embed(torch.from_numpy(np.ascontiguousarray(windows[at : at + WINDOWS_PER_CALL])[:, None]))
-            for at in range(0, len(windows), WINDOWS_PER_CALL)
-        ]
-        found = np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
-        return unit_rows(found)
+        def run(part: NDArray[np.float32]) -> NDArray[np.float32]:
+            found: NDArray[np.float32] = self._embed(torch.from_numpy(np.ascontiguousarray(part)[:, None]))
+            return found
+
+        return embedded(windows, run, self.dimension, WINDOWS_PER_CALL)
 
 
 def pyannote_missing() -> str | None:

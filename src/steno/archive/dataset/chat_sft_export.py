@@ -18,7 +18,7 @@ from steno.archive.dataset.dataset_parquet import write_parquet
 from steno.archive.dataset.dataset_report import write_report
 from steno.archive.dataset.dataset_writer import DatasetSummary, Loader, write_dataset
 from steno.archive.exports.exported_recording import ExportedRecording, ExportReport, exported_recording
-from steno.archive.manifest import RecordingManifest, StageName
+from steno.archive.manifest import RecordingManifest
 from steno.archive.stage_files import load
 from steno.archive.stages.aligned_stage import placed_messages
 from steno.errors import ArchiveError
@@ -79,7 +79,7 @@ def _loaders(archive: ArchiveFolder, min_confidence: float, left_out: dict[str, 
 
 def _reason(manifest: RecordingManifest) -> str | None:
     """Why a recording with a chat cannot be used."""
-    if manifest.transcript_stage is None or manifest.consistent("chat") is None:
+    if manifest.transcript is None or manifest.consistent("chat") is None:
         return "was not run, or was changed since; use steno archive run"
     if manifest.clock is None or not manifest.clock.segments:
         return "its chat's clock was not found; use steno archive review"
@@ -93,8 +93,7 @@ def _recording(archive: ArchiveFolder, name: str, min_confidence: float) -> Chat
     chat, clock = archive.result_file(manifest, "chat"), manifest.clock
     if exported is None or chat is None or clock is None or manifest.consistent("chat") is None:
         raise ArchiveError(f"{name} was changed during the export")
-    stages: tuple[StageName | None, ...] = (manifest.transcript_stage, "chat")
-    results = [manifest.consistent(stage) for stage in stages if stage is not None]
+    results = [manifest.transcript, manifest.consistent("chat")]
     inputs: dict[str, str] = {result.stage: result.files[0].sha256 for result in results if result is not None}
     inputs["clock"] = json.dumps([segment.model_dump() for segment in clock.segments])
     messages = placed_messages(load(ChatMessages, chat).messages, clock)

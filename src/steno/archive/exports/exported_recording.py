@@ -70,8 +70,7 @@ def exported_recording(
     archive: ArchiveFolder, manifest: RecordingManifest, min_confidence: float, report: ExportReport
 ) -> ExportedRecording | None:
     """One recording, as `exported_recordings`; None if the audio in use has no transcript. Adds to `report`."""
-    stage, audio = manifest.transcript_stage, archive.result_file(manifest, "audio")
-    path = archive.result_file(manifest, stage) if stage is not None else None
+    path, audio = archive.transcript_file(manifest), archive.result_file(manifest, "audio")
     if path is None or audio is None:
         report.incomplete.append(manifest.id)
         return None

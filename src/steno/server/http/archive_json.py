@@ -86,7 +86,7 @@ class ClockJson(BaseModel):
 
 def summary_of(manifest: RecordingManifest) -> RecordingSummary:
     confidence = manifest.confidence
-    transcript = manifest.result(manifest.transcript_stage) if manifest.transcript_stage is not None else None
+    transcript = manifest.transcript
     return RecordingSummary(
         id=manifest.id,
         duration_s=manifest.duration_s or 0.0,
