@@ -60,7 +60,7 @@ class StreamOptions:
     max_speakers: int | None = None
     """With `diarize`: how many there are at most."""
     speaker_updates: bool = False
-    """With `diarize`: whether labels that turn out to be others are told in `SpeakersChanged`. Finals never change."""
+    """With `diarize`: whether labels that turn out to be others are sent as `SpeakersChanged`. Finals never change."""
     translate_to: str | None = None
     """Target language: finals include a translation, if the server has an LLM."""
     captions: Literal["srt", "vtt"] | None = None

@@ -61,7 +61,7 @@ class LiveOptions:
     max_speakers: int | None = None
     """With `diarize`: how many there are at most."""
     speaker_updates: bool = False
-    """With `diarize`: whether labels that turn out to be others are told in `SpeakersChanged`."""
+    """With `diarize`: whether labels that turn out to be others are sent as `SpeakersChanged`."""
     first_cue: int = 1
     """Number of the first cue. Above 1, the caption file continues an earlier one."""
     offset_s: float = 0.0

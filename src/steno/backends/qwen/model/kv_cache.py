@@ -65,7 +65,7 @@ class KVCache:
         self.pools[self.class_of[slot]].zero(self.row_of[slot])
 
     def copy_slot(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` positions of a slot to another one, of whatever class."""
+        """Copy the first `length` positions of a slot to another one, of any class."""
         pools = self.pools[self.class_of[source]], self.pools[self.class_of[target]]
         pools[1].copy_from(pools[0], self.row_of[source], self.row_of[target], length)
 
