@@ -17,7 +17,7 @@ from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_recogni
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.model import quantize
 from steno.backends.qwen.model.cuda.fp8_linear import Fp8Linear
-from steno.backends.qwen.model.int8_conv import Int8Conv2d, is_replaceable
+from steno.backends.qwen.model.int8_conv import Int8Conv2d, PatchConv2d, replacement_of
 from steno.backends.qwen.model.int8_linear import Int8Linear
 from steno.backends.qwen.model.memory_plan import MemoryShare
 from steno.backends.qwen.model.memory_usage import weight_bytes
@@ -79,17 +79,38 @@ def test_a_convolution_is_exact_to_eight_bits(stride: Any, padding: Any) -> None
     found = Int8Conv2d(convolution)(x)
     assert found.shape == exact.shape
     assert (found - exact).norm() / exact.norm() < 0.02
-    assert torch.equal(Int8Conv2d(convolution)(x[1:2]), found[1:2]), "a chunk does not depend on its neighbours"
 
 
-def test_only_convolutions_of_many_channels_are_replaced() -> None:
+def test_a_convolved_chunk_does_not_depend_on_its_neighbours() -> None:
+    torch.manual_seed(0)
+    convolution = Int8Conv2d(torch.nn.Conv2d(32, 24, 3, 2, 1))
+    x = torch.randn(3, 32, 17, 10)
+    x[0] *= 1000
+    x[2, 5, 3, 3] = torch.nan
+    found = convolution(x)
+    assert torch.equal(convolution(x[1:2]), found[1:2])
+    assert found[2].isnan().all(), "one undefined value makes the chunk undefined, and nothing else"
+    assert torch.equal(convolution(torch.zeros(1, 32, 3, 3))[0, :, 0, 0], convolution.bias), "zeros stay zero"
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(2, 1), (1, 0), ((2, 1), (0, 1))])
+def test_a_convolution_of_one_channel_is_computed_in_fp32(stride: Any, padding: Any) -> None:
+    torch.manual_seed(0)
+    convolution = torch.nn.Conv2d(1, 24, 3, stride, padding)
+    x = torch.randn(2, 1, 17, 10)
+    found = PatchConv2d(convolution)(x)
+    assert torch.allclose(found, convolution(x), atol=1e-6)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_convolutions_of_the_encoder_are_replaced() -> None:
     loaded = load_recogniser(LoadOptions(str(ASR), device="cpu", dtype="float32"), lambda *_: None)
     quantize.quantize(loaded.model, loaded.device)
     tower = loaded.model.model.audio_tower
     kinds = [type(one) for one in (tower.conv2d1, tower.conv2d2, tower.conv2d3)]
-    assert kinds == [torch.nn.Conv2d, Int8Conv2d, Int8Conv2d]
-    assert not is_replaceable(torch.nn.Conv2d(32, 32, 3, groups=32))
-    assert not is_replaceable(torch.nn.Conv2d(32, 32, 3, dilation=2))
+    assert kinds == [PatchConv2d, Int8Conv2d, Int8Conv2d]
+    assert replacement_of(torch.nn.Conv2d(32, 32, 3, groups=32)) is None
+    assert replacement_of(torch.nn.Conv2d(32, 32, 3, dilation=2)) is None
 
 
 def test_merged_projections_share_memory_with_the_originals() -> None:

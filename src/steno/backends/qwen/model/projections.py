@@ -16,18 +16,28 @@ def merge_projections(layer: Any) -> None:
 
     The original layers stay usable: their weights become views of the merged ones, so that no memory is used twice.
     """
-    if not hasattr(layer.self_attn, "qkv_proj"):
-        layer.self_attn.qkv_proj = _merged([getattr(layer.self_attn, name) for name in QKV])
+    merge_attention_projections(layer)
     if not hasattr(layer.mlp, "gate_up_proj"):
         layer.mlp.gate_up_proj = _merged([getattr(layer.mlp, name) for name in GATE_UP])
 
 
+def merge_attention_projections(layer: Any) -> None:
+    """The same for the attention alone, of any layer with a `self_attn`, such as the audio tower's."""
+    if not hasattr(layer.self_attn, "qkv_proj"):
+        layer.self_attn.qkv_proj = _merged([getattr(layer.self_attn, name) for name in QKV])
+
+
 def drop_originals(layer: Any) -> None:
     """Remove the layers that were merged, before the merged ones are quantised: their views would keep the weights."""
-    for module, names in ((layer.self_attn, QKV), (layer.mlp, GATE_UP)):
-        for name in names:
-            if hasattr(module, name):
-                delattr(module, name)
+    _drop(layer.self_attn, QKV)
+    if hasattr(layer, "mlp"):
+        _drop(layer.mlp, GATE_UP)
+
+
+def _drop(module: Any, names: Sequence[str]) -> None:
+    for name in names:
+        if hasattr(module, name):
+            delattr(module, name)
 
 
 def _merged(parts: Sequence[torch.nn.Linear]) -> torch.nn.Linear:

@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from loguru import logger
 
-from steno.backends.qwen.model import int8_linear
+from steno.backends.qwen.model import int8_conv, int8_linear
 from steno.backends.qwen.model.cuda import fp8_linear
 from steno.backends.qwen.model.cuda.fp8_linear import Fp8Linear
-from steno.backends.qwen.model.int8_conv import Int8Conv2d, is_replaceable
+from steno.backends.qwen.model.int8_conv import replacement_of
 from steno.backends.qwen.model.int8_linear import Int8Linear
 from steno.backends.qwen.model.memory_usage import weight_bytes
-from steno.backends.qwen.model.projections import drop_originals, merge_projections
+from steno.backends.qwen.model.projections import drop_originals, merge_attention_projections, merge_projections
 from steno.errors import SettingsError
 
 
@@ -55,6 +55,9 @@ def quantize(model: Any, device: torch.device, precision: str = "int8") -> None:
     for layer in model.model.language_model.layers:
         merge_projections(layer)
         drop_originals(layer)
+    for layer in model.model.audio_tower.layers:
+        merge_attention_projections(layer)
+        drop_originals(layer)
     if precision == "fp8":
         replace_linear_layers(model.model.language_model.layers, to_fp8)
     elif device.type == "cuda":
@@ -63,7 +66,8 @@ def quantize(model: Any, device: torch.device, precision: str = "int8") -> None:
         quantize_(model, Int8WeightOnlyConfig())
     elif int8_linear.is_supported():
         replace_linear_layers(model.float(), lambda linear: Int8Linear(linear.weight, linear.bias))
-        replace_convolutions(model.model.audio_tower)
+        if int8_conv.is_supported():
+            replace_convolutions(model.model.audio_tower)
         _shrink_embedding(model.model.language_model.embed_tokens)
     else:
         with warnings.catch_warnings():
@@ -73,10 +77,10 @@ def quantize(model: Any, device: torch.device, precision: str = "int8") -> None:
 
 
 def replace_convolutions(module: torch.nn.Module) -> None:
-    """Replace the convolutions of an audio tower by `Int8Conv2d`, where that gains anything."""
+    """Replace the convolutions of an audio tower, in place."""
     for name, child in module.named_children():
-        if isinstance(child, torch.nn.Conv2d) and is_replaceable(child):
-            setattr(module, name, Int8Conv2d(child))
+        if isinstance(child, torch.nn.Conv2d) and (replacement := replacement_of(child)):
+            setattr(module, name, replacement)
 
 
 def replace_linear_layers(module: torch.nn.Module, replacement: Callable[[torch.nn.Linear], torch.nn.Module]) -> None:
