@@ -74,7 +74,7 @@ class Stream:
 
 
 def together(runner: ModelRunner, audios: Sequence[Any]) -> float:
-    """One step for several live utterances; returns its seconds."""
+    """One step for several live utterances; returns its CPU seconds."""
     began = time.process_time()
     requests = [new_request(audio, str(n), final=False) for n, audio in enumerate(audios)]
     for request in requests:

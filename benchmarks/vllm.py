@@ -209,9 +209,10 @@ def measure_own(folder: str, options: argparse.Namespace, report: harness.Report
     runner, audio = Scripted(loaded, 1), speech_like(10)
     late_s = []
     for end_s in lengths(options):
-        took = together(runner, [audio[: round(end_s * SAMPLE_RATE)]])
+        began = time.perf_counter()
+        together(runner, [audio[: round(end_s * SAMPLE_RATE)]])
         if end_s >= LATE_S:
-            late_s.append(took)
+            late_s.append(time.perf_counter() - began)
     report.add("own_ms_1", *(1000 * took for took in late_s))
     if 1 in options.streams:
         report.add("own_over_vllm_live", 1000 * statistics.median(late_s) / report.summary()["windows_ms_1"])
