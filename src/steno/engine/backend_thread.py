@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from steno.backends.base import AsyncBackend, Progress, StepBackend
+from steno.request_ids import run_in_executor
 
 T = TypeVar("T")
 
@@ -50,4 +50,4 @@ class BackendThread:
     async def _run(self, call: Callable[[], T]) -> T:
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._backend.name)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        return await run_in_executor(self._executor, call)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 
-from steno import tracing
+from steno import request_ids, tracing
 from steno.backends.aligners.base import Align
 from steno.backends.base import Capabilities
 from steno.engine.admission import AdmissionControl, AdmissionLimits
@@ -214,7 +214,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         if self._stopped:
             raise DrainingError()
-        job = Job(work, priority, loop.time(), deadline, loop.create_future())
+        job = Job(work, priority, loop.time(), deadline, loop.create_future(), request_id=request_ids.current())
         if self._traces is not None:
             job.trace = self._traces.begin(job)
         timer = loop.call_at(deadline, self._expire, job)

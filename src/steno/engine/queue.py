@@ -73,6 +73,8 @@ class Job:
     """Set by the queue: when the job, or the one whose position it took, was submitted."""
     trace: JobTrace | None = field(default=None)
     """Its spans; None if none are recorded."""
+    request_id: str | None = field(default=None)
+    """Of the request, live session or stored job that it belongs to, for the log."""
 
     @property
     def utterance(self) -> str | None:

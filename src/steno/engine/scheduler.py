@@ -21,6 +21,7 @@ from steno.engine.job_trace import begin_step
 from steno.engine.queue import Job, PriorityInferQueue, Result
 from steno.engine.telemetry import Telemetry
 from steno.errors import BackendError, DrainingError, StenoError
+from steno.request_ids import about
 from steno.types import Hypothesis
 
 T = TypeVar("T")
@@ -140,20 +141,23 @@ class AsyncScheduler:
         _begin(job, self._telemetry)
         began = asyncio.get_running_loop().time()
         try:
-            outcome: Result | StenoError = await call_with_retries(self._call, job)
-        except StenoError as error:
-            outcome = error
+            with about([job.request_id]):
+                outcome = await self._outcome_of(job)
         except asyncio.CancelledError:
             if job.trace is not None:
                 job.trace.step_ended(self._backend, 1, "cancelled")
             job.settle(DrainingError())  # if the job was not abandoned, the server is shutting down
             return
-        except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered
-            outcome = _translate(error)
         self._telemetry.stepped(1, asyncio.get_running_loop().time() - began)
         if job.trace is not None:
             job.trace.step_ended(self._backend, 1, outcome.code if isinstance(outcome, StenoError) else None)
         _deliver(job, outcome, self._telemetry)
+
+    async def _outcome_of(self, job: Job) -> Result | StenoError:
+        try:
+            return await call_with_retries(self._call, job)
+        except Exception as error:  # noqa: BLE001 - the worker's boundary: logged, and delivered
+            return _translate(error)
 
 
 class StepScheduler:
@@ -276,7 +280,8 @@ class StepScheduler:
             self._call_each(self._backend.forget, forgotten)
             return self._in_thread(admitted, admitted_before)
 
-        return await self._run_in_thread(release_and_step)
+        with about(job.request_id for job in self._jobs.values()):
+            return await self._run_in_thread(release_and_step)
 
     def _in_thread(self, admitted: Sequence[Recognize], admitted_before: Sequence[Recognize]) -> list[Finished]:
         """The worker's boundary: the backend's errors are logged, and delivered to the jobs that failed."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 
-from steno import tracing
+from steno import request_ids, tracing
 from steno.engine.front import Engine
 from steno.engine.queue import Priority
 from steno.engine.ticket import Ticket
@@ -147,7 +147,8 @@ class JobWorker:
     async def _attempt(self, job: StoredJob) -> None:
         logger.info("job {}: attempt {} at {}", job.id, job.attempts, job.kind)
         progress = self._progress[job.id] = JobProgress()
-        attempt = self._attempts[job.id] = asyncio.create_task(self._run(job, progress), name=f"job {job.id}")
+        with request_ids.within(job.id):
+            attempt = self._attempts[job.id] = asyncio.create_task(self._run(job, progress), name=f"job {job.id}")
         try:
             await asyncio.wait([attempt])
         finally:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from loguru import logger
 
+from steno import request_ids
 from steno.backends.memory import release_memory
 from steno.backends.qwen.forced_aligner import CODES, MAX_AUDIO_S, check
 from steno.backends.qwen.model.device import Scale, scale_of
@@ -34,6 +36,7 @@ BATCH: dict[Scale, int] = {"cuda": 4, "cpu": 1}
 class _Request:
     work: Align
     future: asyncio.Future[Alignment]
+    request_id: str | None
 
 
 class QwenAligner:
@@ -90,7 +93,7 @@ class QwenAligner:
         check(work)
         if self._model is None:
             raise BackendUnavailableError(f"the aligner {self.model_id} is not loaded")
-        request = _Request(work, asyncio.get_running_loop().create_future())
+        request = _Request(work, asyncio.get_running_loop().create_future(), request_ids.current())
         self._waiting.append(request)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run(), name="aligner")
@@ -108,7 +111,8 @@ class QwenAligner:
             batch, self._waiting = pending[: self._batch], pending[self._batch :]
             if not batch:
                 return
-            outcomes = await self._in_thread(self._align, [request.work for request in batch])
+            with request_ids.about(request.request_id for request in batch):
+                outcomes = await self._in_thread(self._align, [request.work for request in batch])
             for request, outcome in zip(batch, outcomes, strict=True):
                 _settle(request, outcome)
 
@@ -137,7 +141,7 @@ class QwenAligner:
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="aligner")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+        return await request_ids.run_in_executor(self._thread, partial(call, *arguments))
 
 
 def create(options: BackendOptions) -> QwenAligner:

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
 from steno.alignment.confidence import mean
@@ -196,7 +197,7 @@ class _Loaded:
         milliseconds: its thread is not free before."""
         cancellation = self.model.cancellation()
         executor = self._live if is_live else self._uploads
-        future = asyncio.get_running_loop().run_in_executor(executor, call, cancellation)
+        future = asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call, cancellation)
         # Retrieve the exception even if the caller is cancelled again while it waits for the thread.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:

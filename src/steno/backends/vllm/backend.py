@@ -16,6 +16,7 @@ from steno.backends.repetition import cut_at
 from steno.backends.vllm.token_generator import Generation, TokenRequest, priority_of
 from steno.backends.vllm.utterances import Utterance
 from steno.errors import BackendUnavailableError
+from steno.request_ids import run_in_executor
 from steno.types import SAMPLE_RATE, Hypothesis
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class VllmBackend:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         assert self._threads is not None
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await run_in_executor(self._threads, call)
 
 
 def _read_processing(model: ModelRef, progress: Progress) -> Processing:

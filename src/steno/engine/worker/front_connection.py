@@ -116,7 +116,7 @@ class FrontConnection:
         if not isinstance(work, Align):
             self._keys |= {key for key in (work.utterance, work.stream) if key is not None}
         deadline = loop.time() + message.timeout_s
-        job = Job(work, message.priority, loop.time(), deadline, loop.create_future())
+        job = Job(work, message.priority, loop.time(), deadline, loop.create_future(), request_id=message.request_id)
         job.trace = remote_trace(message.traceparent)
         job.on_start = lambda: self._started(message.job)
         self._jobs[message.job] = job

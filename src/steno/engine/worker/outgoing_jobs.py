@@ -69,7 +69,7 @@ class OutgoingJobs:
         timeout_s = max(job.deadline - asyncio.get_running_loop().time(), 0.0)
         try:
             limit_s, parent = min(timeout_s, MAX_TIMEOUT_S), job.trace.parent if job.trace is not None else None
-            connection.send(submit_message(number, job.priority, limit_s, work, known, parent))
+            connection.send(submit_message(number, job.priority, limit_s, work, known, parent, job.request_id))
         except UnicodeEncodeError:
             job.settle(InvalidRequestError("the text has characters that are not valid Unicode"))
             return

@@ -62,6 +62,8 @@ class Submit(msgspec.Struct, tag=True, array_like=True, frozen=True):
     audio: bytes
     traceparent: str | None = None
     """The span that the job's steps belong to (W3C Trace Context)."""
+    request_id: str | None = None
+    """What the worker's log lines about the job have."""
 
 
 class Cancel(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -211,7 +213,13 @@ async def connect(address: Path) -> Connection:
 
 
 def submit_message(
-    job: int, priority: Priority, timeout_s: float, work: Work, audio_from: int, traceparent: str | None = None
+    job: int,
+    priority: Priority,
+    timeout_s: float,
+    work: Work,
+    audio_from: int,
+    traceparent: str | None = None,
+    request_id: str | None = None,
 ) -> Submit:
     """The message that submits `work`, of which the worker has the first `audio_from` samples."""
     audio = np.ascontiguousarray(work.audio[audio_from:], np.float32).tobytes()
@@ -221,7 +229,7 @@ def submit_message(
         described = Recognition(
             work.language, work.context, work.words, work.utterance, work.final, work.stream, work.stable
         )
-    return Submit(job, priority, timeout_s, described, audio_from, audio, traceparent)
+    return Submit(job, priority, timeout_s, described, audio_from, audio, traceparent, request_id)
 
 
 def work_of(message: Submit, audio: np.ndarray, prefix: str) -> Work:

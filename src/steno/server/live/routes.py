@@ -15,7 +15,7 @@ from loguru import logger
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from steno import tracing
+from steno import request_ids, tracing
 from steno.errors import AuthenticationError, OverloadedError, RetryableError, StenoError, UnavailableError
 from steno.pipelines.live.live_stream import LiveStream
 from steno.server.http.error_response import response_of, status_of
@@ -45,7 +45,7 @@ async def converse(socket: WebSocket, language: DialectFactory) -> None:
     session_id = uuid.uuid4().hex
     with (
         request_span(socket.scope, session_id) as span,
-        logger.contextualize(request_id=session_id, **tracing.logged(span)),
+        request_ids.within(session_id, **tracing.logged(span)),
     ):
         if span is not None:
             span.rename(f"live {language.name}")

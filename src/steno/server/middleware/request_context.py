@@ -9,6 +9,7 @@ import uuid
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from steno.request_ids import within
 from steno.server.http import error_response
 from steno.server.metrics import Metrics
 from steno.server.middleware.path_prefix import local_path
@@ -45,7 +46,7 @@ class RequestContext:
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 
-        with request_span(scope, request_id) as span, logger.contextualize(request_id=request_id, **logged(span)):
+        with request_span(scope, request_id) as span, within(request_id, **logged(span)):
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception as error:  # noqa: BLE001 - the outermost boundary: logged, and sent as a response

@@ -77,7 +77,8 @@ class TorchEncoder:
             attention = layer.self_attn
             x = layer.self_attn_layer_norm(hidden)
             heads = attention.qkv_proj(x).view(*x.shape[:-1], 3, attention.num_heads, attention.head_dim)
-            x = attend(*heads.unbind(-3), attention.scaling)
+            query, key, value = heads.unbind(-3)
+            x = attend(query, key, value, attention.scaling)
             hidden = hidden + attention.out_proj(x.reshape(hidden.shape))
             x = layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
             hidden = hidden + x
@@ -107,7 +108,8 @@ class PackedAttention:
 
     def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
         """Each [tokens of all windows, heads, head_dim]; returns the same."""
-        windows = zip(*(one.transpose(0, 1).split(self._lengths, dim=1) for one in (query, key, value)), strict=True)
+        queries, keys, values = (one.transpose(0, 1).split(self._lengths, dim=1) for one in (query, key, value))
+        windows = zip(queries, keys, values, strict=True)
         outputs = [F.scaled_dot_product_attention(*window, scale=scale) for window in windows]
         return torch.cat(outputs, dim=1).transpose(0, 1)
 
