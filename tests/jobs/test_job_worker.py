@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llm_server import Answer, Lines, LlmServer, as_json, question_of, translated
 from steno.backends.base import Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
@@ -24,7 +25,10 @@ from steno.jobs.job_handover import RemoteJobRunner
 from steno.jobs.job_service import JobLimits, JobService, NewJob
 from steno.jobs.job_store import JobStore
 from steno.jobs.job_worker import MAX_ATTEMPTS, JobProgress, JobWorker
-from steno.types import SAMPLE_RATE
+from steno.pipelines.translate import translate_transcript
+from steno.translation.llm import Llm, LlmSettings
+from steno.translation.translator import LanguagePair, Translator
+from steno.types import SAMPLE_RATE, Segment, Transcript
 
 Attempt = Callable[[Ticket, JobProgress], Awaitable[str]]
 PIECES = 5
@@ -159,6 +163,35 @@ async def test_an_attempt_that_may_pass_is_repeated_and_recognises_no_piece_twic
         job = await submitted(service)
         await ended(service, job)
         assert await text_of(service, job) == interrupted
+
+
+async def test_an_attempt_that_is_repeated_asks_the_llm_nothing_twice(tmp_path: Path) -> None:
+    languages = LanguagePair("fr", "en")
+    lines = tuple(Segment(n, n, n + 1, f"This is what was said in line {n}.") for n in range(30))
+    transcript = Transcript(" ".join(line.text for line in lines), "en", 30.0, lines)
+
+    def odd(lines: Lines, request: dict[str, Any]) -> Answer:
+        return Answer(as_json([{"i": line["i"], "text": "\ud800"} for line in lines]))
+
+    with LlmServer(odd) as llm:
+        translator = Translator(Llm(LlmSettings(llm.url, "key", "test", 5.0, 0)))
+
+        async def translates(ticket: Ticket, progress: JobProgress) -> str:
+            return (await translate_transcript(transcript, translator, languages, ticket)).transcript.text
+
+        async def crashes_then(ticket: Ticket, progress: JobProgress) -> str:
+            await translates(ticket, progress)
+            raise BackendCrashedError("the recogniser died")
+
+        async with jobs(tmp_path, Work(crashes_then, translates)) as service:
+            job = await submitted(service)
+            done = await ended(service, job)
+            text = await text_of(service, job)
+        await translator.aclose()
+    assert (done.state, done.attempts) == (JobState.SUCCEEDED, 2)
+    assert text == " ".join(translated(line.text, "French") for line in lines)
+    questions = [str(question_of(request)) for request in llm.requests]
+    assert len(questions) == len(set(questions)) > 2
 
 
 async def test_a_service_that_stops_goes_on_at_its_next_start(tmp_path: Path) -> None:

@@ -24,11 +24,15 @@ ALIGNER_PAUSE_S = 30.0
 
 
 class KnownResults(Protocol):
-    """Results from an earlier attempt at the same request."""
+    """Results from an earlier attempt at the same request: of the model, and of the LLM that translates."""
 
     async def find(self, work: Work) -> Result | None: ...
 
     async def add(self, work: Work, result: Result) -> None: ...
+
+    async def find_answer(self, question: str) -> str | None: ...
+
+    async def add_answer(self, question: str, answer: str) -> None: ...
 
 
 class TicketRunner(Protocol):
@@ -70,7 +74,7 @@ class Ticket:
         self._priority = priority
         self._deadline = deadline
         self._job_timeout_s = job_timeout_s
-        self._known = known
+        self.known = known
         self._jobs: set[Job] = set()
         self._waits: set[asyncio.Timeout] = set()
         self._aligner_lease = ExitStack()
@@ -186,12 +190,12 @@ class Ticket:
 
     async def _run(self, work: Work, priority: Priority | None, timeout_s: float | None) -> Result:
         """The result of `work`, from an earlier attempt if it is known."""
-        if self._known is None:
+        if self.known is None:
             return await self._submit(work, priority, timeout_s)
-        if (known := await self._known.find(work)) is not None:
+        if (known := await self.known.find(work)) is not None:
             return known
         result = await self._submit(work, priority, timeout_s)
-        await self._known.add(work, result)
+        await self.known.add(work, result)
         return result
 
     async def _submit(self, work: Work, priority: Priority | None, timeout_s: float | None) -> Result:

@@ -211,7 +211,7 @@ class JobWorker:
             async with self._engine.admit(Priority.BULK, known=pieces) as ticket:
                 result = await work.run(job, recording, ticket, progress)
         if pieces.found:
-            logger.info("job {}: {} pieces were known from an earlier attempt", job.id, pieces.found)
+            logger.info("job {}: {} results were known from an earlier attempt", job.id, pieces.found)
         return result
 
     async def _recording(self, job: StoredJob) -> Path:

@@ -1,13 +1,16 @@
-"""The results of a job's pieces, kept until it ends: an interrupted job recognises no piece twice.
+"""The results of a job's pieces, kept until it ends: an interrupted job recognises no piece twice, and does not ask the
+LLM that translates the same question again.
 
 A piece is known by its audio and its options. The next attempt decodes and cuts the recording again, which takes a
-hundredth of the time of recognition, gets the same pieces, and finds their results here.
+hundredth of the time of recognition, gets the same pieces, and finds their results here. The same pieces make the same
+text, and the same questions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from dataclasses import fields
 from typing import Any
 
@@ -31,7 +34,7 @@ class PieceResults:
         self._store = store
         self._job = job
         self.found = 0
-        """Pieces whose results were known."""
+        """Pieces and questions whose results were known."""
 
     async def find(self, work: Work) -> Result | None:
         key = await asyncio.to_thread(_key_of, work)
@@ -46,8 +49,22 @@ class PieceResults:
         """A result that cannot be stored is logged: it costs time only if the job is interrupted."""
         key = await asyncio.to_thread(_key_of, work)
         outcome = await asyncio.to_thread(OUTCOMES[type(work)].dump_json, result)
+        await self._keep(key, outcome.decode())
+
+    async def find_answer(self, question: str) -> str | None:
+        stored = await self._store.piece(self._job, _key_of_question(question))
+        if stored is None:
+            return None
+        self.found += 1
+        return str(json.loads(stored))
+
+    async def add_answer(self, question: str, answer: str) -> None:
+        """As `add`."""
+        await self._keep(_key_of_question(question), json.dumps(answer))  # an LLM may answer with lone surrogates
+
+    async def _keep(self, key: bytes, outcome: str) -> None:
         try:
-            await self._store.add_piece(self._job, key, outcome.decode())
+            await self._store.add_piece(self._job, key, outcome)
         except JobStorageError as error:
             logger.warning("job {}: a piece is not kept: {}", self._job, error.message)
 
@@ -57,3 +74,7 @@ def _key_of(work: Work) -> bytes:
     digest = hashlib.blake2b(repr((type(work).__name__, options)).encode(), digest_size=20)
     digest.update(work.audio.tobytes())
     return digest.digest()
+
+
+def _key_of_question(question: str) -> bytes:
+    return hashlib.blake2b(question.encode(errors="surrogatepass"), digest_size=20, person=b"question").digest()

@@ -94,7 +94,8 @@ async def _lines(
     left_s = ticket.time_left_s()
     async with ticket.in_time("it was translated"):
         # Stop before the request times out, so that the transcript is returned with what has been translated.
-        return await translator.translate(texts, languages, None if left_s is None else max(left_s - ANSWER_S, 0.0))
+        timeout_s = None if left_s is None else max(left_s - ANSWER_S, 0.0)
+        return await translator.translate(texts, languages, timeout_s, known=ticket.known)
 
 
 def _translate_cue(cue: Cue, line: TranslatedLine, style: CueStyle, target: str, bilingual: bool) -> Cue:

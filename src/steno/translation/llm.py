@@ -64,6 +64,10 @@ class Llm:
         self._client: AsyncOpenAI | None = None
         self._format_index = 0
 
+    @property
+    def model(self) -> str:
+        return self._settings.model
+
     async def ask(self, instructions: str, question: str, temperature: float) -> str:
         """The answer's text, not validated.
 

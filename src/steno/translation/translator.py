@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from loguru import logger
 
@@ -59,6 +60,14 @@ class TranslatedLine:
     problem: str | None = None
 
 
+class KnownAnswers(Protocol):
+    """Answers from an earlier attempt at the same translation."""
+
+    async def find_answer(self, question: str) -> str | None: ...
+
+    async def add_answer(self, question: str, answer: str) -> None: ...
+
+
 class Translator:
     """Shares one LLM and its concurrency limit among all requests."""
 
@@ -67,16 +76,25 @@ class Translator:
         self._limiter = PriorityLimiter(MAX_REQUESTS, RESERVED_FOR_LIVE)
 
     async def translate(
-        self, lines: Sequence[str], languages: LanguagePair, timeout_s: float | None = None, *, is_live: bool = False
+        self,
+        lines: Sequence[str],
+        languages: LanguagePair,
+        timeout_s: float | None = None,
+        *,
+        is_live: bool = False,
+        known: KnownAnswers | None = None,
     ) -> list[TranslatedLine]:
         """As many lines as were given, in the same order. Never raises for errors or timeouts of the LLM.
 
-        Lines of live clients (`is_live`) have priority. No request is made for lines without letters, or if the source
-        is already in the target language.
+        No request is made for lines without letters, or if the source is already in the target language.
+
+        Args:
+            is_live: lines of live clients have priority.
+            known: where answers are looked up before the LLM is asked, and added after it; None = nowhere.
         """
         if languages.source == languages.target:
             return [TranslatedLine(text) for text in lines]
-        task = _TranslationTask(lines, languages, is_live)
+        task = _TranslationTask(lines, languages, is_live, known)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._ask_until_done(task)
@@ -103,21 +121,36 @@ class Translator:
             if task.failure is not None:
                 return
             try:
-                answer = await self._llm.ask(INSTRUCTIONS, task.question(batch), task.languages.temperature)
+                answer = await self._answer(task, batch)
             except TranslationError as error:
                 logger.warning("{}", error.message)
                 task.failure = error.message
                 return
         task.accept_answer(batch, answer)
 
+    async def _answer(self, task: _TranslationTask, batch: Sequence[int]) -> str:
+        """Raises TranslationError."""
+        question, temperature, known = task.question(batch), task.languages.temperature, task.known
+        if known is None:
+            return await self._llm.ask(INSTRUCTIONS, question, temperature)
+        whole = "\n".join([self._llm.model, str(temperature), INSTRUCTIONS, question])
+        answer = await known.find_answer(whole)
+        if answer is None:
+            answer = await self._llm.ask(INSTRUCTIONS, question, temperature)
+            await known.add_answer(whole, answer)
+        return answer
+
 
 class _TranslationTask:
     """A translation in progress: which lines are done, and the problems of the others."""
 
-    def __init__(self, lines: Sequence[str], languages: LanguagePair, is_live: bool) -> None:
+    def __init__(
+        self, lines: Sequence[str], languages: LanguagePair, is_live: bool, known: KnownAnswers | None
+    ) -> None:
         self._lines = lines
         self.languages = languages
         self.is_live = is_live
+        self.known = known
         self._done: dict[int, str] = {}
         self._problems: dict[int, str] = {}
         self.failure: str | None = None
