@@ -66,6 +66,8 @@ async def test_the_asynchronous_client_does_the_same(server: RunningServer, fixt
         assert (await client.job_result(job.id)).text == "w0 w1 w2 w3 w4 w5 w6\n"
         assert job.id in [each.id for each in await client.jobs()]
         assert (await client.cancel_job(job.id)).state == "succeeded"
+        assert (await client.job_result(job.id)).text, "a job that has ended keeps its result"
+        assert (await client.delete_job(job.id)).state == "succeeded"
         with pytest.raises(ServerError, match="there is no job"):
             await client.job(job.id)
 
@@ -133,7 +135,7 @@ def test_a_running_job_can_be_cancelled_and_reports_its_progress(tmp_path: Path,
         assert running.state == "running"
         assert 0 < running.progress < 1
         assert running.real_time_factor
-        assert client.cancel_job(job.id).state == "running"
+        assert client.cancel_job(job.id).state == "cancelled"
         assert client.wait_for_job(job.id).state == "cancelled"
 
 

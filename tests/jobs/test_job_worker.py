@@ -232,6 +232,15 @@ async def test_a_job_that_never_succeeds_is_given_up(tmp_path: Path) -> None:
         assert (failed.state, failed.attempts) == (JobState.FAILED, MAX_ATTEMPTS)
 
 
+async def test_a_cancellation_that_comes_late_keeps_the_result(tmp_path: Path) -> None:
+    async with jobs(tmp_path, Work(pieces)) as service:
+        done = await ended(service, await submitted(service))
+        assert await service.cancel(done.id, "me") == done
+        assert await text_of(service, done.id)
+        with pytest.raises(UnknownJobError):
+            await service.cancel(done.id, "another")
+
+
 async def test_a_job_is_cancelled_where_it_is_and_deleted_afterwards(tmp_path: Path) -> None:
     async with jobs(tmp_path, Work(hangs), concurrent=1) as service:
         running, waiting = await submitted(service), await submitted(service)

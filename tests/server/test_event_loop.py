@@ -50,7 +50,13 @@ MORE_UPLOADS = ("words", "older events", "subtitles", "translated captions")
 OTHER_UPLOADS = {"/v1/listen": 100_000, "/asr": 100_000, "/detect-language": 20}
 """Those of other APIs, with the least size of their answers in bytes."""
 
-JOBS = ("/v1/jobs", "/v1/jobs/{job_id}", "/v1/jobs/{job_id}/events", "/v1/jobs/{job_id}/result")
+JOBS = (
+    "/v1/jobs",
+    "/v1/jobs/{job_id}",
+    "/v1/jobs/{job_id}/events",
+    "/v1/jobs/{job_id}/result",
+    "/v1/jobs/{job_id}/cancel",
+)
 ARCHIVE = "/v1/archive/{recording}"
 ARCHIVES: dict[str, tuple[str, Any]] = {
     "/v1/archive": ("GET", None),
@@ -143,6 +149,7 @@ def test_jobs_leave_the_loop_free(talkative: WatchedServer, recording: bytes) ->
         assert len(httpx.get(f"{url}/{made}/result", timeout=PATIENCE_S).content) > 1_000_000
         assert made in httpx.get(url, timeout=PATIENCE_S).text
         assert httpx.get(f"{url}/{made}", timeout=PATIENCE_S).json()["state"] == "succeeded"
+        assert httpx.post(f"{url}/{made}/cancel", timeout=PATIENCE_S).json()["state"] == "succeeded"
     assert max(stalls, default=0.0) < MOST_S
 
 

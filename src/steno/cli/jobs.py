@@ -128,10 +128,10 @@ def cancel(ids: tuple[str, ...], delete: bool, url: str, api_key: str | None) ->
 
 
 def _cancel(client: Client, job_id: str, delete: bool) -> str:
-    job = client.job(job_id)
-    if job.has_ended and not delete:
-        return f"has ended ({job.state}); --delete deletes it, with its result"
-    return "deleted" if client.cancel_job(job_id).has_ended else "cancelled"
+    if delete:
+        return "deleted" if client.delete_job(job_id).has_ended else "cancelled"
+    job = client.cancel_job(job_id)
+    return "cancelled" if job.state == "cancelled" else f"has ended ({job.state}); --delete deletes it, with its result"
 
 
 for each in (submit, list_jobs, watch, result, cancel):

@@ -140,6 +140,11 @@ class AsyncClient:
     async def cancel_job(self, job_id: str) -> JobStatus:
         """As `Client.cancel_job`."""
         with mapped_errors():
+            return JobStatus.of(checked(await self._http.post(job_path(job_id, "/cancel"))).json())
+
+    async def delete_job(self, job_id: str) -> JobStatus:
+        """As `Client.delete_job`."""
+        with mapped_errors():
             return JobStatus.of(checked(await self._http.delete(job_path(job_id))).json())
 
     async def wait_for_job(

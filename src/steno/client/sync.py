@@ -194,10 +194,19 @@ class Client:
             return output_of(succeeded(self._http.get(job_path(job_id, "/result"))))
 
     def cancel_job(self, job_id: str) -> JobStatus:
-        """Cancel a job that has not ended; delete one that has, with its result. Returns what it was before.
+        """Cancel a job that has not ended; one that has stays as it is, with its result. Returns what it is then.
 
         Raises:
             ServerError: the server responded with an error; 404 = there is no such job of this key.
+        """
+        with mapped_errors():
+            return JobStatus.of(checked(self._http.post(job_path(job_id, "/cancel"))).json())
+
+    def delete_job(self, job_id: str) -> JobStatus:
+        """Cancel a job that has not ended; delete one that has, with its result. Returns what it was before.
+
+        Raises:
+            ServerError: as `cancel_job`.
         """
         with mapped_errors():
             return JobStatus.of(checked(self._http.delete(job_path(job_id))).json())

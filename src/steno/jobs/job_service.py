@@ -159,14 +159,25 @@ class JobService:
             raise UnknownJobError(f"there is no job {job[:100]!r}", param="id")
         return found
 
+    async def cancel(self, job: str, owner: str) -> StoredJob:
+        """Cancel a job that has not ended; no-op for one that has. Returns what it is then."""
+        await self.get(job, owner)
+        await self._cancel(job)
+        return await self.get(job, owner)
+
     async def delete(self, job: str, owner: str) -> StoredJob:
         """Cancel a job that has not ended; delete one that has. Returns what it was."""
         found = await self.get(job, owner)
-        if await self.store.cancel(job):
-            self._runner.stop(job)
-        else:
+        if not await self._cancel(job):
             await self.store.delete(job)
         return found
+
+    async def _cancel(self, job: str) -> bool:
+        """Returns whether the job was queued or running still."""
+        was_active = await self.store.cancel(job)
+        if was_active:
+            self._runner.stop(job)
+        return was_active
 
     async def _save(self, job: StoredJob, save: Callable[[Path], Awaitable[object]]) -> None:
         try:

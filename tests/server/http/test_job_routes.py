@@ -100,7 +100,7 @@ def test_metrics_count_jobs_and_long_options_are_shortened(server: RunningServer
 def test_a_client_sees_its_own_jobs_alone(server: RunningServer, fixtures: Path) -> None:
     mine = submit(server, fixtures / "market.flac").json()["id"]
     theirs = submit(server, fixtures / "market.flac", key="two").json()["id"]
-    for method, path in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("DELETE", "")):
+    for method, path in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
         answer = call(server, method, f"/{theirs}{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
     listed = [job["id"] for job in call(server, "GET", "").json()["data"]]

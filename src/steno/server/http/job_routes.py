@@ -123,6 +123,12 @@ async def get_events(request: Request, job_id: str, services: ServicesDep, jobs:
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
+@router.post("/v1/jobs/{job_id}/cancel", response_model=JobJson, responses=NOT_FOUND)
+async def cancel_job(request: Request, job_id: str, services: ServicesDep, jobs: JobsDep) -> JobJson:
+    """Cancel a job that has not ended. One that has ended stays as it is, with its result. Returns what it is then."""
+    return job_json(await jobs.cancel(job_id, services.owner_of(request)))
+
+
 @router.delete("/v1/jobs/{job_id}", response_model=JobJson, responses=NOT_FOUND)
 async def delete_job(request: Request, job_id: str, services: ServicesDep, jobs: JobsDep) -> JobJson:
     """Cancel a job that has not ended; delete one that has. Returns what it was."""

@@ -51,7 +51,14 @@ async function ask(key, path, options = {}) {
 export const listJobs = async (key, limit, signal) => (await ask(key, `?limit=${limit}`, { signal })).json();
 
 /**
- * Cancels a job that has not ended; deletes one that has.
+ * Cancels a job that has not ended; one that has stays as it is.
+ * @param {string} key
+ * @param {string} id
+ */
+export const cancelJob = (key, id) => ask(key, `/${encodeURIComponent(id)}/cancel`, { method: "POST" });
+
+/**
+ * Deletes a job that has ended.
  * @param {string} key
  * @param {string} id
  */

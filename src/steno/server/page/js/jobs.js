@@ -1,7 +1,7 @@
 /** The dialog with the stored jobs of the key, refreshed while it is open and one of them has not ended. */
 import { openSettings } from "./dialogs.js";
 import { el, make } from "./dom.js";
-import { deleteJob, JobApiError, listJobs, resultOf } from "./job_api.js";
+import { cancelJob, deleteJob, JobApiError, listJobs, resultOf } from "./job_api.js";
 import { clock } from "./subtitles.js";
 
 /** @typedef {import("./job_api.js").Job} Job */
@@ -122,7 +122,9 @@ export class JobsDialog {
       return made;
     };
     const download = button("job-download", async () => save(await resultOf(this.#settings.values.key, job)));
-    const remove = button("job-delete", () => deleteJob(this.#settings.values.key, job.id));
+    const remove = button("job-delete", () =>
+      (remove.textContent === "Cancel" ? cancelJob : deleteJob)(this.#settings.values.key, job.id),
+    );
     const row = make(
       "li",
       {},
