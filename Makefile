@@ -69,7 +69,7 @@ test-ray: $(RAY)/.installed ## Run under Ray Serve on this machine (1 GB, in an 
 	STENO_RAY=1 RAY_USAGE_STATS_ENABLED=0 $(RAY)/bin/python -m pytest -W ignore::DeprecationWarning \
 	  -W ignore::FutureWarning -W ignore::ResourceWarning tests/ray_serve $(ARGS)
 
-check: $(INSTALLED_DEV) ## ruff, mypy --strict, the import rules, names and sizes, as CI runs them
+check: $(INSTALLED_DEV) ## ruff, mypy --strict of src and benchmarks, the import rules, names and sizes, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

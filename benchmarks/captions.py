@@ -103,7 +103,7 @@ def chinese_segments() -> list[Segment]:
     """28,800 characters over two hours; segments of half a minute that end anywhere, punctuation without words."""
     spoken_s = TWO_HOURS_S / CHARACTERS
     text = CHINESE * (CHARACTERS // len(CHINESE) + 1)
-    segments = []
+    segments: list[Segment] = []
     for begin in range(0, CHARACTERS, 120):
         part = text[begin : begin + 120]
         words = tuple(

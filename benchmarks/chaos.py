@@ -143,7 +143,7 @@ class _Chaos:
 
     def _judge(self, report: harness.Report, sessions: list[tuple[Speaker, list[str]]]) -> None:
         heard = sorted(at for speaker, _ in sessions for at in speaker.heard)
-        recovered = {signal.SIGKILL: [], signal.SIGSTOP: []}
+        recovered: dict[signal.Signals, list[float]] = {signal.SIGKILL: [], signal.SIGSTOP: []}
         for (killed, how), started in zip(self._kills, self._starts, strict=True):
             text = next((at for at in heard if at > started), None)
             if text is not None:

@@ -11,7 +11,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def plot_lines(path: Path, title: str, x: str, y: str, lines: dict[str, Sequence[tuple[float, float]]]) -> None:
+def plot_lines(path: Path, title: str, x: str, y: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> None:
     """A PNG with one line for each name."""
     import matplotlib
 

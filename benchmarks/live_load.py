@@ -31,7 +31,7 @@ def most_streams(lags_of: Callable[[int], Sequence[float]], options: argparse.Na
         lags = lags_of(streams)
         p95_ms = 1000 * float(np.percentile(lags, 95))
         print(f"{streams:5} streams: p95 {p95_ms:7.1f} ms, median {1000 * statistics.median(lags):7.1f} ms", flush=True)
-        return p95_ms <= options.bound_ms
+        return p95_ms <= float(options.bound_ms)
 
     low, high = 0, 2 if options.quick else 64
     while high <= options.most and holds(high):

@@ -104,8 +104,8 @@ def main() -> None:
     options = _options()
     report = harness.Report("streaming_cost", options)
     with tempfile.TemporaryDirectory() as folder:
-        model = str(options.model) if options.model else true_size(Path(folder))
-        loaded = load_recogniser(LoadOptions(model, device="cpu", dtype=options.dtype), lambda *_: None)
+        checkpoint = str(options.model) if options.model else true_size(Path(folder))
+        loaded = load_recogniser(LoadOptions(checkpoint, device="cpu", dtype=options.dtype), lambda *_: None)
     if options.int8:
         quantize(loaded.model, loaded.device)
     torch.set_num_threads(options.threads)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -49,7 +49,7 @@ class Stages:
     """Seconds and counts by stage."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.times: Counter[str] = Counter()
 
     @contextmanager
@@ -100,7 +100,7 @@ def main() -> None:
 
 async def _run(stages: Stages, sessions: int, seconds: float) -> None:
     pcm = speech.pattern(seconds)[: round(seconds * BYTES_PER_S)]
-    vad_stage = VadStage(stages)  # type: ignore[arg-type]
+    vad_stage = VadStage(stages)
     async with local_engine(ScriptedBackend(slots=64, step_s=0.001), AdmissionLimits(max_live=sessions)) as engine:
         context = LiveContext(engine, vad_stage, LiveSettings(), CueStyle())
         async with asyncio.TaskGroup() as group:

@@ -73,7 +73,8 @@ def timed(url: str, model: str, clips: Sequence[Audio], rounds: int) -> tuple[li
             answer = client.post(ROUTE, files=files, data=data).raise_for_status()
             return str(answer.json()["text"]).strip()
 
-        seconds, texts = [], []
+        seconds: list[float] = []
+        texts: list[str] = []
         for _ in range(rounds + 1):
             recordings = [wav_of(clip, 1 - next(loudness) / 1000) for clip in clips]
             began = time.perf_counter()

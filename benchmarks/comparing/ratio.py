@@ -59,8 +59,8 @@ def interval_of(log_ratios: Sequence[float], confidence: float = CONFIDENCE) -> 
     if rank == 0:
         return None
     ordered = sorted(log_ratios)
-    values = statistics.median(ordered), ordered[rank - 1], ordered[-rank]
-    return RatioInterval(*(math.exp(value) for value in values), len(ordered))
+    median, low, high = (math.exp(value) for value in (statistics.median(ordered), ordered[rank - 1], ordered[-rank]))
+    return RatioInterval(median, low, high, len(ordered))
 
 
 def _rank(pairs: int, confidence: float) -> int:

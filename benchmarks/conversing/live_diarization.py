@@ -1,4 +1,5 @@
-"""A conversation as a live stream: the real stages, and a recogniser that takes no time; faster than real time."""
+"""A conversation as a live stream: the real stages, and a recogniser that takes no time; faster than real time, but no
+label is told with the knowledge of later audio than it is in real time."""
 
 from __future__ import annotations
 
@@ -98,6 +99,11 @@ class LiveDiarization:
 
 class _ToldStream(SpeakerStream):
     told: LiveDiarization
+
+    async def hear(self, frames: NDArray[np.float32], voiced: NDArray[np.bool_], end: int) -> None:
+        """As in real time on a free machine: what was heard before is embedded, and the questions are answered."""
+        await self.answered()
+        await super().hear(frames, voiced, end)
 
     async def label(self, segment_id: int, start_s: float, end_s: float) -> Diarization | None:
         found = await super().label(segment_id, start_s, end_s)

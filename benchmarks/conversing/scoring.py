@@ -49,8 +49,9 @@ def compared(expected: Annotation, found: Diarization) -> tuple[Score, dict[str,
         parts = metric(expected, given, detailed=True)
         names = metric.optimal_mapping(expected, given)
     total = parts["total"]
-    shares = [parts[part] / total for part in ("missed detection", "false alarm", "confusion")]
-    return Score(parts["diarization error rate"], *shares, math.nan, len(found.names)), names
+    missed, false_alarm, confusion = (parts[part] / total for part in ("missed detection", "false alarm", "confusion"))
+    error = parts["diarization error rate"]
+    return Score(error, missed, false_alarm, confusion, math.nan, len(found.names)), names
 
 
 def reference_turns(conversation: Conversation) -> list[tuple[float, float, str]]:

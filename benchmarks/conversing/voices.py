@@ -125,7 +125,7 @@ def _spoken(name: str, seed: int) -> Iterator[Utterance]:
         text = sentence(rng)
         said = speak(text, name, rng.uniform(0.9, 1.2))
         words = tuple((word, *times) for word, times in zip(text.split(), said.words, strict=True))
-        yield Utterance(said.samples.astype(np.float32) / 32768, words)
+        yield Utterance(said.samples.astype(np.float32) / np.float32(32768), words)
 
 
 def _halved(audio: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:

@@ -60,6 +60,7 @@ def encoded(format: Format) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=format.container, options={"fflags": "+bitexact"}) as out:  # no random ids
         stream = out.add_stream(format.codec, rate=RATE, layout=format.layout)
+        assert isinstance(stream, av.AudioStream)
         stream.format, stream.time_base = format.sample_format, Fraction(1, RATE)
         for start in range(0, len(tone), SAMPLES_PER_FRAME):
             part = np.repeat(tone[start : start + SAMPLES_PER_FRAME], channels)[None]

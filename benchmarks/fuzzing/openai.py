@@ -80,8 +80,8 @@ def _frame(pcm: bytes, dice: random.Random) -> Frame:
         return Frame("raw", dice.randbytes(50))
     if chance < 0.08:
         return Frame("text", damaged(text, dice))
-    kinds: list[FrameKind] = ["text"] * 15 + ["fragments"]
-    return Frame(dice.choice(kinds), text)
+    kinds: list[FrameKind] = ["text", "fragments"]
+    return Frame(dice.choices(kinds, (15, 1))[0], text)
 
 
 def _event(pcm: bytes, dice: random.Random) -> Json:

@@ -98,7 +98,7 @@ async def _fault_of(address: str, one: Session, verdict: Verdict) -> str | None:
     except TimeoutError:
         return f"the session did not end within {HANG_S:g} s"
     except websockets.InvalidStatus as refused:
-        return _fault_of_refusal(refused.response.status_code, refused.response.body, verdict)
+        return _fault_of_refusal(refused.response.status_code, bytes(refused.response.body), verdict)
     except (OSError, websockets.WebSocketException) as error:
         return f"no session: {type(error).__name__} {error}"
     code = socket.close_code or 0

@@ -18,7 +18,7 @@ from steno.backends.qwen.batching.request import Request
 from steno.backends.qwen.batching.runner import ModelRunner
 from steno.backends.qwen.checkpoint.loader import read_processor
 from steno.backends.qwen.checkpoint.model_source import resolve
-from steno.backends.qwen.model.decoder import SampledToken
+from steno.backends.qwen.model.sampling import SampledToken
 from steno.types import SAMPLE_RATE
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks import live, speech
@@ -53,6 +52,7 @@ class Load:
     def __init__(self, server: Server, talkers: int) -> None:
         address = urlsplit(server.url)
         self._url = server.url
+        assert address.port is not None
         self._upload_to = "127.0.0.1", address.port, speech.SAMPLE
         self._talkers = talkers
         spawn = multiprocessing.get_context("spawn")
@@ -87,7 +87,7 @@ class Load:
         heard = self._talk(seconds)
         return Phase(crowd.result(), timed.result(), heard.result())
 
-    def _talk(self, seconds: float) -> Future[Any]:
+    def _talk(self, seconds: float) -> Future[Heard]:
         return self._live.submit(_talk, self._url, speech.SAMPLE, self._talkers, seconds)
 
 

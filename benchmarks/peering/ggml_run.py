@@ -11,6 +11,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def main() -> None:
     plan = given(sys.argv[1])
     folder = Path(plan.model)
     file = write_gguf(folder, folder / f"{plan.way}.gguf", plan.way)
-    audio = np.frombuffer(read_wav(plan.wav), "<i2").astype(np.float32) / 32768
+    audio: Any = np.frombuffer(read_wav(plan.wav), "<i2").astype(np.float32) / 32768  # its types leave NumPy out
     # Mapped weights would be read from the file during the run.
     with (
         transcribe_cpp.Model(str(file), backend="cpu", no_mmap=True) as model,

@@ -72,7 +72,8 @@ def environment(threads: int) -> dict[str, str]:
 def read_wav(file: str) -> bytes:
     """The samples of a recording of 16 kHz, mono, 16 bits."""
     with wave.open(file) as recording:
-        return recording.readframes(recording.getnframes())
+        frames: bytes = recording.readframes(recording.getnframes())
+        return frames
 
 
 def given(argument: str) -> Plan:

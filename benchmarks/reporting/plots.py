@@ -109,8 +109,8 @@ RECOGNISERS = {
 
 def _errors(run: StoredRun, axes: Any) -> str:
     found: dict[str, tuple[float, float]] = {}
-    for name, (benchmark, wer, speed) in RECOGNISERS.items():
-        values = value_of(run, benchmark, wer), value_of(run, benchmark, speed)
+    for name, (benchmark, *figures) in RECOGNISERS.items():
+        values = [value_of(run, benchmark, figure) for figure in figures]
         if values[0] is not None and values[1] is not None:
             found[name] = values[1], 100 * values[0]
     if not found:

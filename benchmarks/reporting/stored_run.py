@@ -71,7 +71,7 @@ def store(run: StoredRun, results: Path) -> Path:
     folder = results / run["machine"]["name"]
     folder.mkdir(parents=True, exist_ok=True)
     names = (f"{stem}.json", *(f"{stem}-{n}.json" for n in range(2, 1000)))
-    file = next(path for path in (folder / name for name in names) if not path.exists())
+    file: Path = next(path for path in (folder / name for name in names) if not path.exists())
     file.write_text(_text(run), encoding="utf-8")
     return file
 

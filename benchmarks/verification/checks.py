@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +178,7 @@ def speed(ours: Recogniser, pieces: Sequence[Audio]) -> Check:
     def tokens_in(some: Iterable[Sequence[Recognize]]) -> int:
         return sum(len(tokens) for batch in some for tokens in generate(ours.loaded, ours.ends, batch))
 
-    ways = {
+    ways: dict[str, Callable[[], int]] = {
         "ours_alone": lambda: ours_at_once(1),
         "ours_batched": lambda: ours_at_once(ours.slots),
         "generate_alone": lambda: tokens_in([work] for work in works),

@@ -14,7 +14,7 @@ from steno.backends.base import Recognize
 from steno.backends.memory import release_memory
 from steno.backends.qwen import forced_aligner as aligning
 from steno.backends.qwen.backend import QwenBackend
-from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_aligner
+from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint, load_aligner, load_recogniser
 from steno.backends.qwen.engine_options import EngineOptions, LoadOptions
 from steno.backends.qwen.factory import default_slots
 from steno.backends.qwen.forced_aligner import ForcedAligner
@@ -46,7 +46,7 @@ class Recogniser:
         self._loaded: LoadedCheckpoint | None = None
         self._parser: _RecordingParser | None = None
         began = time.perf_counter()
-        with mock.patch.object(precision, "load_recogniser", self._keeping(precision.load_recogniser)):
+        with mock.patch.object(precision, "load_recogniser", self._keeping(load_recogniser)):
             self._backend.load(lambda *_: None)
         self.load_s = time.perf_counter() - began
         model: Any = self._backend.loaded().main.model

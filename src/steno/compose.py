@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
@@ -30,7 +29,8 @@ from steno.pipelines.live.vad_stage import VadStage, VadTelemetry
 from steno.pipelines.recording_reader import RecordingOpener, RecordingReaderSettings
 from steno.pipelines.speaker_model import SpeakerModel
 from steno.settings import Settings
-from steno.speakers.embedder_choice import check_speaker_model, load_embedder
+from steno.speakers.embedder_choice import check_speaker_model
+from steno.speakers.embedder_source import EmbedderSource
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import Translator
 from steno.vad.config import SegmenterConfig
@@ -208,9 +208,13 @@ def caption_style_of(settings: Settings, max_line_chars: int, max_lines: int) ->
 
 
 def live_of(
-    settings: Settings, engine: Engine, translator: Translator | None, telemetry: StreamTelemetry
+    settings: Settings,
+    engine: Engine,
+    translator: Translator | None,
+    telemetry: StreamTelemetry,
+    embedders: EmbedderSource | None = None,
 ) -> LiveService:
-    """Build the service that opens live streams. Close it."""
+    """Build the service that opens live streams. Close it. `embedders`: shared with recordings; None = its own."""
     threshold = settings.vad_threshold
     max_s = longest_piece_s(settings, engine)
     segmenter = SegmenterConfig(
@@ -226,10 +230,12 @@ def live_of(
     decoders = DecoderPool(
         _front_share(settings, settings.max_live_decoders), _decoder_limits_of(settings, LIVE_NICENESS)
     )
-    check_speaker_model(settings.speaker_model_id)
     threads = _front_share(settings, half_of_cores())
     speakers = SpeakerStage(
-        telemetry, partial(load_embedder, settings.speaker_model_id), timeout_s=settings.speaker_timeout, size=threads
+        telemetry,
+        (embedders or embedders_of(settings)).load,
+        timeout_s=settings.speaker_timeout,
+        size=threads,
     )
     stages = VadStage(telemetry), TurnStage(telemetry, size=threads)
     return LiveService(
@@ -237,14 +243,29 @@ def live_of(
     )
 
 
-def recordings_of(settings: Settings, engine: Engine) -> RecordingOpener:
-    """Create the opener of recordings, which cuts them into pieces that the engine's backend accepts. Close it."""
-    return opener_of(settings, longest_piece_s(settings, engine))
+def embedders_of(settings: Settings) -> EmbedderSource:
+    """The speaker embedder, which loads nothing yet.
 
-
-def opener_of(settings: Settings, max_piece_s: float, max_audio_s: float | None = None) -> RecordingOpener:
-    """As `recordings_of`, for pieces of this length. `max_audio_s`: of a recording; None = that of the settings."""
+    Raises:
+        SettingsError: it cannot be used here.
+    """
     check_speaker_model(settings.speaker_model_id)
+    return EmbedderSource(settings.speaker_model_id)
+
+
+def recordings_of(settings: Settings, engine: Engine, embedders: EmbedderSource | None = None) -> RecordingOpener:
+    """Create the opener of recordings, which cuts them into pieces that the engine's backend accepts. Close it.
+    `embedders`: shared with live streams; None = its own."""
+    return opener_of(settings, longest_piece_s(settings, engine), embedders=embedders)
+
+
+def opener_of(
+    settings: Settings,
+    max_piece_s: float,
+    max_audio_s: float | None = None,
+    embedders: EmbedderSource | None = None,
+) -> RecordingOpener:
+    """As `recordings_of`, for pieces of this length. `max_audio_s`: of a recording; None = that of the settings."""
     size = settings.max_decoders or max(LEAST_DECODERS, DECODERS_PER_CORE * (os.cpu_count() or 1))
     decoders = DecoderPool(_front_share(settings, size), _decoder_limits_of(settings, FILE_NICENESS))
     return RecordingOpener(
@@ -254,7 +275,7 @@ def opener_of(settings: Settings, max_piece_s: float, max_audio_s: float | None 
             vad_threshold=settings.vad_threshold,
         ),
         decoders,
-        SpeakerModel(settings.speaker_model_id),
+        SpeakerModel(embedders or embedders_of(settings)),
     )
 
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from command_line import run_command
-from recordings import conversation
+from recordings import conversation, wav
+from running import until
 from speakers.speaker_graphs import CAMPPLUS, SEGMENTATION
 from steno.archive.archive_folder import ArchiveFolder
 from steno.archive.archive_review import ArchiveReview
-from steno.archive.stages.speakers_stage import speaker_model_identity
+from steno.archive.stages.speakers_stage import PieceVoices, speaker_model_identity
+from steno.audio.decode import decode
+from steno.speakers.diarizer import EmbeddedSpeech
+from steno.types import SAMPLE_RATE
 
 SCRIPTED = {**os.environ, "ASR_BACKEND": "scripted", "MODEL_ID": "scripted@1ms"}
 SAYS = ("weather", "market", "doctor", "meeting")
@@ -62,6 +70,38 @@ def test_only_the_speakers_are_computed_again_when_their_options_change(archive:
     assert set(speakers(archive)) == {"A"}
     assert run(archive, "--num-speakers", "0") == [], "the first result is in use again"
     assert speakers(archive) == ["A", "B", "A", "B"]
+
+
+def test_a_run_that_was_killed_embeds_no_piece_twice(fixtures: Path, tmp_path: Path) -> None:
+    pause = np.zeros(3 * SAMPLE_RATE, np.float32)  # it begins a new piece
+    said = [part for name in SAYS * 2 for part in (*decode(fixtures / f"{name}.flac", max_seconds=None), pause)]
+    (tmp_path / "call.wav").write_bytes(wav(np.concatenate(said)))
+    folder = tmp_path / "archive"
+    assert run_command("archive", "add", tmp_path / "call.wav", "-a", folder, environment=SCRIPTED).returncode == 0
+    command = [sys.executable, "-m", "steno", "archive", "run", "--diarize", "-q", "-a", folder]
+    killed = subprocess.Popen(command, env=SCRIPTED)
+    try:
+        until(lambda: any(path.read_bytes().count(b"\n") >= 2 for path in folder.rglob("speakers-*.journal")))
+    finally:
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait(10)
+    found = ArchiveFolder.open(folder)
+    assert run(found) == ["speakers"]
+    assert speakers(found) == ["A", "B"] * 4
+    status = json.loads(run_command("archive", "status", "--json", "-a", folder, environment=SCRIPTED).stdout)
+    assert status["computed_pieces"]["speakers"] == 8
+    assert not [*folder.rglob("speakers-*.journal")]
+
+
+def test_the_journal_keeps_embeddings_exactly() -> None:
+    rng = np.random.default_rng(0)
+    for windows in (0, 3):
+        extents, embeddings = rng.random((windows, 2)), rng.random((windows, 8)).astype(np.float16)
+        speech = EmbeddedSpeech([(0.1, 2.3)], [(0.7, 1.1)], extents, embeddings)
+        kept = PieceVoices.model_validate_json(PieceVoices.of(speech).model_dump_json()).speech(8)
+        assert (kept.regions, kept.overlaps) == (((0.1, 2.3),), ((0.7, 1.1),))
+        assert np.array_equal(kept.extents, extents)
+        assert np.array_equal(kept.embeddings, embeddings)
 
 
 def test_without_diarize_the_words_are_the_transcript_again(archive: ArchiveFolder) -> None:

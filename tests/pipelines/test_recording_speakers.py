@@ -16,6 +16,7 @@ from steno.errors import ModelLoadError
 from steno.pipelines.recording_reader import RecordingPiece
 from steno.pipelines.recording_speakers import KnownSpeaker, RecordingSpeakers, SpeakerOptions
 from steno.pipelines.speaker_model import SpeakerModel
+from steno.speakers.embedder_source import EmbedderSource
 from steno.types import SAMPLE_RATE, Segment
 
 
@@ -60,7 +61,7 @@ async def test_a_known_voice_gives_its_name(model: SpeakerModel, fixtures: Path)
 
 async def test_a_network_that_cannot_be_loaded_is_reported(fixtures: Path, tmp_path: Path) -> None:
     (tmp_path / "voice.onnx").write_text("no network")
-    model = SpeakerModel(str(tmp_path / "voice.onnx"))
+    model = SpeakerModel(EmbedderSource(str(tmp_path / "voice.onnx")))
     speakers = RecordingSpeakers(model, SpeakerOptions())
     await speakers.add(piece_of(fixtures / "letter.flac"))
     with pytest.raises(ModelLoadError, match=r"voice\.onnx cannot be loaded"):

@@ -45,3 +45,11 @@ def test_a_server_whose_model_must_be_there_is_not_ready_before_it_is() -> None:
                 assert (await client.get("/health")).json()["status"] == "draining"
 
     asyncio.run(main())
+
+
+async def test_recordings_and_live_streams_have_one_speaker_network() -> None:
+    services = create_app(Settings(asr_backend="scripted")).state.services
+    live = await services.live._context.speaker_stage.embedder()
+    assert await services.recordings.speaker_model.run(lambda embedder: embedder is live)
+    await services.live.aclose()
+    await services.recordings.aclose()

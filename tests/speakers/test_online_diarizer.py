@@ -55,6 +55,13 @@ def test_labels_do_not_depend_on_how_the_audio_is_split(frames: int) -> None:
     assert speakers_of(told) == ["A", "B", "A", "B"]
 
 
+@pytest.mark.parametrize("seconds", [0.9, 1.4])
+def test_a_new_speaker_whose_first_turn_is_short_is_another_at_once(seconds: float) -> None:
+    audio, spans = conversation("weather", "market", "doctor", "market", "weather")
+    spans[1] = (spans[1][0], spans[1][0] + seconds)
+    assert speakers_of(hear(OnlineDiarizer(EMBEDDER, SpeakerCount()), audio, spans)) == ["A", "B", "A", "B", "A"]
+
+
 def test_one_speaker_stays_one() -> None:
     told = hear(OnlineDiarizer(EMBEDDER, SpeakerCount()), *conversation(*["weather", "doctor"] * 4))
     assert set(speakers_of(told)) == {"A"}
@@ -170,7 +177,7 @@ class Talk:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         starts = self._at_s + HOP_S * np.arange(windows)
         self.clusters.add(vectors, np.stack([starts, starts + min(seconds, WINDOW_S)], axis=1))
-        self.clusters.cluster()
+        self.clusters.cluster([(self._at_s, self._at_s + seconds)])
         cluster = int((vectors @ self.clusters.centroids.T).mean(axis=0).argmax())
         told = self.clusters.voice(cluster)
         self.clusters.tell(self._segments, self._at_s, self._at_s + seconds)
@@ -189,12 +196,34 @@ def test_a_short_unsure_stretch_gets_the_nearest_label_and_is_corrected_once_the
     (first, other) = voices(0.6)
     talk = Talk()
     assert talk.says(first, 20.0) == 0
-    assert talk.says(other, 1.6) == 0
+    assert talk.says(other, 0.6) == 0
     assert talk.clusters.changes() == []
     assert talk.says(other, 8.0) == 1
     assert talk.clusters.changes() == [(1, 1)]
     assert talk.clusters.changes() == []
     assert talk.says(first, 4.0) == 0
+
+
+@pytest.mark.parametrize("seconds", [0.8, 1.6])
+def test_a_new_voice_has_a_label_of_its_own_from_its_first_short_turn(seconds: float) -> None:
+    (first, other, third) = voices(0.6, 0.5)
+    talk = Talk()
+    said = (first, 20.0), (other, seconds), (first, 4.0), (third, seconds), (other, seconds), (third, 8.0), (other, 8.0)
+    assert [talk.says(*each) for each in said] == [0, 1, 0, 2, 1, 2, 1]
+    assert talk.clusters.changes() == []
+
+
+def test_less_than_a_window_must_differ_more_to_be_a_new_voice() -> None:
+    (first, similar) = voices(0.7)
+    for seconds, expected in ((1.0, 0), (1.6, 1)):
+        talk = Talk()
+        assert [talk.says(first, 20.0), talk.says(similar, seconds)] == [0, expected]
+
+
+def test_a_short_turn_is_no_voice_too_many() -> None:
+    (first, other) = voices(0.5)
+    talk = Talk(SpeakerCount(1, 1))
+    assert [talk.says(first, 6.0), talk.says(other, 1.6)] == [0, 0]
 
 
 def test_a_known_number_is_found_once_there_was_enough_speech() -> None:

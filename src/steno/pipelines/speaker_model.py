@@ -1,14 +1,14 @@
-"""The network that tells speakers apart, loaded when it is first needed, and the threads that it runs in."""
+"""The network that tells the speakers of recordings apart, and the threads that it runs in."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from steno.backends.cpu import yield_to_live_work
+from steno.speakers.embedder_source import EmbedderSource
 
 if TYPE_CHECKING:
     from steno.speakers.embedder import SpeakerEmbedder
@@ -20,25 +20,21 @@ SPEAKER_THREADS = 2
 
 
 class SpeakerModel:
-    """Close it. `model_id`: as `SPEAKER_MODEL_ID`; None = the network that steno ships."""
+    """Close it. `source`: has the network, which is loaded when it is first needed; None = the one that steno ships."""
 
-    def __init__(self, model_id: str | None = None) -> None:
-        self.model_id = model_id
-        self._embedder: SpeakerEmbedder | None = None
-        self._lock = threading.Lock()
+    def __init__(self, source: EmbedderSource | None = None) -> None:
+        self._source = source or EmbedderSource()
         self._threads = ThreadPoolExecutor(SPEAKER_THREADS, "speakers", initializer=yield_to_live_work)
+
+    @property
+    def model_id(self) -> str | None:
+        """As `SPEAKER_MODEL_ID`."""
+        return self._source.model_id
 
     async def run(self, work: Callable[[SpeakerEmbedder], T]) -> T:
         """Run `work` in a thread. Raises ModelLoadError, and what `work` raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(self._loaded()))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(self._source.load()))
 
     def close(self) -> None:
         """Start no more work. What runs ends by itself, in about a second."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _loaded(self) -> SpeakerEmbedder:
-        from steno.speakers.embedder_choice import load_embedder
-
-        with self._lock:
-            self._embedder = self._embedder or load_embedder(self.model_id)
-            return self._embedder

@@ -42,6 +42,33 @@ class Diarization:
         return max(seconds, key=lambda name: seconds[name], default=None)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedSpeech:
+    """What is kept of a piece of audio, in seconds of the recording."""
+
+    regions: Sequence[tuple[float, float]]
+    """Where there is speech, in order."""
+    overlaps: Sequence[tuple[float, float]]
+    """Where several speak at once, in order."""
+    extents: NDArray[np.float64]
+    """Start and end of each window, shape [windows, 2]."""
+    embeddings: NDArray[np.float16]
+    """Shape [windows, dimension]."""
+
+
+def embedded_speech(
+    embedder: SpeakerEmbedder, audio: Audio, start_s: float, voiced: Sequence[tuple[float, float]]
+) -> EmbeddedSpeech:
+    """Embed the speech of a piece. `voiced`: where it is, in seconds of the recording."""
+    regions = voiced_regions(voiced)
+    windows, extents = windows_of(audio, start_s, regions)
+    if not len(windows):
+        return EmbeddedSpeech((), (), extents, np.zeros((0, embedder.dimension), np.float16))
+    embeddings = embedder.embed(windows).astype(np.float16)
+    overlaps = [(start_s + begin_s, start_s + end_s) for begin_s, end_s in overlap_detector().overlaps(audio)]
+    return EmbeddedSpeech(regions, overlaps, extents, embeddings)
+
+
 class Diarizer:
     """Collects a recording's embeddings, as half precision: 60 kB for a minute of speech. One thread at a time."""
 
@@ -53,15 +80,16 @@ class Diarizer:
         self._overlaps: list[tuple[float, float]] = []
 
     def add(self, audio: Audio, start_s: float, voiced: Sequence[tuple[float, float]]) -> None:
-        """Embed the speech of the next piece of audio. `voiced`: where it is, in seconds of the recording."""
-        regions = voiced_regions(voiced)
-        windows, extents = windows_of(audio, start_s, regions)
-        if len(windows):
-            self._regions += regions
-            self._extents.append(extents)
-            self._embeddings.append(self._embedder.embed(windows).astype(np.float16))
-            overlaps = overlap_detector().overlaps(audio)
-            self._overlaps += [(start_s + begin_s, start_s + end_s) for begin_s, end_s in overlaps]
+        """Embed the speech of the next piece of audio, as `embedded_speech`."""
+        self.take(embedded_speech(self._embedder, audio, start_s, voiced))
+
+    def take(self, speech: EmbeddedSpeech) -> None:
+        """Take the next piece of audio, already embedded."""
+        if len(speech.extents):
+            self._regions += speech.regions
+            self._extents.append(speech.extents)
+            self._embeddings.append(speech.embeddings)
+            self._overlaps += speech.overlaps
 
     def finish(self, count: SpeakerCount, known: Mapping[str, NDArray[np.float32]] | None = None) -> Diarization:
         """Find the speakers and their turns. `known`: enrolled voices by name, from `voice_of`."""

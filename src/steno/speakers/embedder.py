@@ -20,6 +20,9 @@ class VoiceThresholds:
     """Cosine of the means of two groups of windows beyond which they are one speaker."""
     known_voice: float
     """Min cosine of a speaker's mean and an enrolled voice that gives the speaker its name."""
+    new_voice: float
+    """Cosine of the mean of few windows with each speaker below which they are of another speaker. Lower than
+    `known_voice`, because less than a whole window tells less of a voice."""
     sharpness: float
     """Temperature of the confidence, a softmax of cosines; about a third of the difference of two voices."""
 
@@ -41,7 +44,7 @@ class SpeakerEmbedder(Protocol):
         ...
 
 
-MARGIN_SCALE = VoiceThresholds(cut_distance=0.4, same_voice=0.8, known_voice=0.72, sharpness=0.12)
+MARGIN_SCALE = VoiceThresholds(cut_distance=0.4, same_voice=0.8, known_voice=0.72, new_voice=0.67, sharpness=0.12)
 """Of networks with an angular margin loss (CAM++, WeSpeaker, pyannote's). Tuned for CAM++ by `benchmarks/speakers.py`,
 on other voices than it measures: means of two speakers have cosines of 0.3 to 0.7, of one speaker's two halves of a
 recording 0.75 to 0.97. pyannote's own recipe joins two groups from a cosine of 0.75 on. Others were not measured."""

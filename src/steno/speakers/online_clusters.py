@@ -4,21 +4,24 @@
    that a voice that is rarely heard is not forgotten.
 2. Before a label is told, all kept embeddings are clustered as those of a recording are (`voice_clusters`): a new
    voice is one that differs by the network's thresholds and has enough speech. This takes 15 ms at most.
-3. Clusters get the voices of the labels that most of their windows were told with (Hungarian assignment); one that has
+3. A voice that was told and is like none of the clusters stays: its windows were too few for one. A region of speech in
+   the segment that is told next is a new voice by itself if it is like no voice so far.
+4. Clusters get the voices of the labels that most of their windows were told with (Hungarian assignment); one that has
    no such windows is a new voice.
-4. Where the windows of a segment of one speaker are now nearer to another voice than that which was told, `changes`
+5. Where the windows of a segment of one speaker are now nearer to another voice than that which was told, `changes`
    says so.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steno.speakers.embedder import VoiceThresholds
+from steno.speakers.embedder import VoiceThresholds, unit_rows
 from steno.speakers.voice_clusters import SpeakerCount, centroids_of
 from steno.speakers.voice_windows import WHOLE_SHARE, WINDOW_S
 
@@ -37,6 +40,8 @@ voices of `benchmarks.speakers --tune`."""
 SURE_WINDOWS = 6
 """A voice that is heard in fewer, which is 3 s, must be clearly another than each other voice: windows across changes
 of speakers founded voices of their own."""
+LEAST_REGION_S = 0.7
+"""A region of speech that may be a new voice by itself lasts so long."""
 CLEAR_SHARE = 0.8
 """Share of a segment's windows that must have another voice before its label is said to change."""
 UNTOLD = -1
@@ -66,8 +71,10 @@ class OnlineClusters:
         self._is_current = True
         self._number = 0
         """Voices that were told so far."""
+        self._clustered = np.zeros((0, dimension), np.float32)
+        """Centroids of the clusters that were found in the windows alone."""
         self.centroids = np.zeros((0, dimension), np.float32)
-        """A unit vector for each cluster, shape [clusters, dimension]."""
+        """A unit vector for each cluster, shape [clusters, dimension]; voices of few windows included."""
         self._voices: list[int] = []
         """The voice of each cluster; `UNTOLD` for one that is new."""
 
@@ -86,17 +93,22 @@ class OnlineClusters:
         while len(self._vectors) > MAX_KEPT:
             self._drop_oldest()
 
-    def cluster(self) -> None:
-        """Find the voices again, if windows have come."""
-        if self._is_current or not len(self._vectors):
+    def cluster(self, regions: Sequence[tuple[float, float]] = ()) -> None:
+        """Find the voices again. `regions`: start and end of speech in the segment that is told next, in seconds."""
+        if not len(self._vectors):
             return
-        self._is_current = True
         vectors = self._vectors.astype(np.float32)
-        count = SpeakerCount(self._least, self._count.most)
-        self.centroids = centroids_of(
-            vectors, self._is_whole, self._speech_s, count, self._thresholds, LEAST_STREAM_SPEECH_S
-        )
-        self.centroids = self._clear(vectors[self._is_whole], self.centroids)
+        if not self._is_current:
+            self._is_current = True
+            self._clustered = self._clear(vectors[self._is_whole], self._clusters_of(vectors))
+        self.centroids = self._clustered
+        for voice in range(self._number):
+            self._add_unlike(vectors[self._told == voice], self._thresholds.new_voice)
+        for start_s, end_s in regions:
+            seconds = end_s - start_s
+            limit = self._thresholds.known_voice if seconds >= WINDOW_S else self._thresholds.new_voice
+            if seconds >= LEAST_REGION_S:
+                self._add_unlike(vectors[self._inside(start_s, end_s)], limit)
         self._voices = self._matched((vectors @ self.centroids.T).argmax(axis=1))
 
     @property
@@ -147,6 +159,17 @@ class OnlineClusters:
         clusters = (self._vectors[windows].astype(np.float32) @ self.centroids.T).argmax(axis=1)
         voices: NDArray[np.int16] = np.array(self._voices, np.int16)[clusters]
         return voices
+
+    def _clusters_of(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        count = SpeakerCount(self._least, self._count.most)
+        return centroids_of(vectors, self._is_whole, self._speech_s, count, self._thresholds, LEAST_STREAM_SPEECH_S)
+
+    def _add_unlike(self, vectors: NDArray[np.float32], limit: float) -> None:
+        """Add a centroid for windows whose mean has a cosine below `limit` with each centroid."""
+        if len(vectors) and len(self.centroids) < self._count.most:
+            mean = unit_rows(vectors.mean(axis=0, keepdims=True))
+            if (self.centroids @ mean[0]).max() < limit:
+                self.centroids = np.concatenate([self.centroids, mean])
 
     def _clear(self, vectors: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.float32]:
         """The centroids without those of few windows that are not clearly different; that of fewest goes first."""

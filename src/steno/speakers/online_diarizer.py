@@ -53,8 +53,8 @@ class OnlineDiarizer:
         Names that this has returned stay: later speech of the same voice gets the same.
         """
         self._take(*self._windows.close_segment(end_s))
-        self._clusters.cluster()
         regions = self._windows.regions(start_s, end_s)
+        self._clusters.cluster(regions)
         sharpness = self._embedder.thresholds.sharpness
         turns = turns_of(regions, self._extents, self._embeddings @ self._clusters.centroids.T, sharpness)
         order = list(dict.fromkeys(turn.speaker for turn in turns))

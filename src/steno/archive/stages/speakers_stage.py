@@ -3,23 +3,60 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import TypeAdapter
 
 from steno.archive.manifest import ModelIdentity, RecordingManifest, StageName
-from steno.archive.stage_files import AudioPiece, Pieces, TimedTranscript, dump, load
+from steno.archive.piece_journal import PieceJournal
+from steno.archive.stage_files import AudioPiece, Pieces, StageFile, TimedTranscript, dump, load
+from steno.archive.stages.piece_work import run_pieces
 from steno.archive.stages.stage import StageJob, StageOutcome, StagePlan, StageTools, checksum_of
-from steno.pipelines.audio_spans import AudioSpans
-from steno.pipelines.recording_reader import RecordingPiece
-from steno.pipelines.recording_speakers import MAX_SPEAKERS, RecordingSpeakers, SpeakerOptions
+from steno.pipelines.recording_speakers import MAX_SPEAKERS
+from steno.pipelines.speaker_labels import labelled
 from steno.pipelines.subtitle import words_of
-from steno.types import Word
+from steno.types import Segment, Word
 from steno.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from steno.speakers.diarizer import EmbeddedSpeech
+    from steno.speakers.embedder import SpeakerEmbedder
+    from steno.types import Audio
 
 VERSION = 1
 SHIPPED_MODEL = "campplus"
+
+
+class PieceVoices(StageFile):
+    """A piece's `EmbeddedSpeech` in the journal."""
+
+    regions: tuple[tuple[float, float], ...]
+    overlaps: tuple[tuple[float, float], ...]
+    extents: tuple[tuple[float, float], ...]
+    embeddings: str
+    """float16, little-endian, in base64."""
+
+    @classmethod
+    def of(cls, speech: EmbeddedSpeech) -> PieceVoices:
+        return cls(
+            regions=tuple(speech.regions),
+            overlaps=tuple(speech.overlaps),
+            extents=tuple(map(tuple, speech.extents.tolist())),
+            embeddings=base64.b64encode(speech.embeddings.astype("<f2").tobytes()).decode(),
+        )
+
+    def speech(self, dimension: int) -> EmbeddedSpeech:
+        from steno.speakers.diarizer import EmbeddedSpeech
+
+        embeddings = np.frombuffer(base64.b64decode(self.embeddings), "<f2").reshape(-1, dimension)
+        return EmbeddedSpeech(self.regions, self.overlaps, np.array(self.extents).reshape(-1, 2), embeddings)
 
 
 class SpeakersStage:
@@ -36,26 +73,55 @@ class SpeakersStage:
     async def run(self, job: StageJob) -> StageOutcome:
         transcript = load(TimedTranscript, job.result_of("words"))
         pieces = load(Pieces, job.result_of("pieces")).pieces
-        number = job.tools.options.num_speakers
-        wanted = SpeakerOptions(number or 1, number or MAX_SPEAKERS)
-        speakers = RecordingSpeakers(job.tools.opener.speaker_model, wanted)
-        try:
-            async with AudioSpans(job.tools.opener, job.result_of("audio")) as spans:
-                for piece, voiced in _spoken(pieces, words_of(transcript.segments)):
-                    audio = await spans.read(piece.start_s, piece.end_s)
-                    speech = RecordingPiece(audio, piece.start_s, piece.end_s, piece.speech, voiced=tuple(voiced))
-                    await speakers.add(speech)
-                    job.report(piece.end_s / transcript.duration_s)
-                job.times.add("decode", spans.decode_s)
-            segments = await speakers.label(transcript.segments)
-        finally:
-            await speakers.aclose()
-        job.times.add("speakers", speakers.took_s)
-        labelled = transcript.model_copy(update={"segments": tuple(segments)})
-        with job.times.measure("write"):
-            write_whole(path := job.new_path(".json"), dump(labelled), lasting=True)
+        with PieceJournal(job.journal_path(), TypeAdapter(PieceVoices)) as journal:
+            await self._embed(job, pieces, words_of(transcript.segments), journal)
+            segments = await self._label(job, transcript.segments, journal)
+            with job.times.measure("write"):
+                content = transcript.model_copy(update={"segments": tuple(segments)})
+                write_whole(path := job.new_path(".json"), dump(content), lasting=True)
         names = {segment.speaker for segment in segments if segment.speaker is not None}
         return StageOutcome([path], {"segments": len(segments), "speakers": len(names)})
+
+    async def _embed(
+        self, job: StageJob, pieces: Sequence[AudioPiece], words: Sequence[Word], journal: PieceJournal[PieceVoices]
+    ) -> None:
+        from steno.speakers.diarizer import embedded_speech
+
+        voiced = dict(_spoken(pieces, words))
+
+        async def embed(number: int, piece: AudioPiece, audio: Audio) -> PieceVoices:
+            def work(embedder: SpeakerEmbedder) -> tuple[PieceVoices, float]:
+                began = time.perf_counter()
+                speech = embedded_speech(embedder, audio, piece.start_s, voiced[number])
+                return PieceVoices.of(speech), time.perf_counter() - began
+
+            voices, took_s = await job.tools.opener.speaker_model.run(work)
+            job.times.add("speakers", took_s)
+            return voices
+
+        await run_pieces(job, ((number, pieces[number]) for number in voiced), journal, embed)
+
+    async def _label(
+        self, job: StageJob, segments: Sequence[Segment], journal: PieceJournal[PieceVoices]
+    ) -> list[Segment]:
+        from steno.speakers.diarizer import Diarizer
+        from steno.speakers.voice_clusters import SpeakerCount
+
+        number = job.tools.options.num_speakers
+        count = SpeakerCount(number or 1, number or MAX_SPEAKERS)
+
+        def work(embedder: SpeakerEmbedder) -> tuple[list[Segment], float]:
+            began = time.perf_counter()
+            diarizer = Diarizer(embedder)
+            for _, voices in sorted(journal.results.items()):
+                diarizer.take(voices.speech(embedder.dimension))
+            return labelled(segments, diarizer.finish(count)), time.perf_counter() - began
+
+        if not journal.results:
+            return list(segments)
+        found, took_s = await job.tools.opener.speaker_model.run(work)
+        job.times.add("speakers", took_s)
+        return found
 
     def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
         return {}
@@ -75,15 +141,13 @@ def _checksum(path: Path, _mtime_ns: int, _size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _spoken(
-    pieces: Sequence[AudioPiece], words: Sequence[Word]
-) -> Iterator[tuple[AudioPiece, list[tuple[float, float]]]]:
-    """The pieces that have words, with the times of these."""
+def _spoken(pieces: Sequence[AudioPiece], words: Sequence[Word]) -> Iterator[tuple[int, list[tuple[float, float]]]]:
+    """Numbers of the pieces that have words, with the times of these."""
     first = 0
-    for piece in pieces:
+    for number, piece in enumerate(pieces):
         last = first
         while last < len(words) and words[last].start_s < piece.end_s:
             last += 1
         if last > first:
-            yield piece, [(word.start_s, min(word.end_s, piece.end_s)) for word in words[first:last]]
+            yield number, [(word.start_s, min(word.end_s, piece.end_s)) for word in words[first:last]]
         first = last

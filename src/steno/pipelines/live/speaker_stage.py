@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from steno.backends.cpu import half_of_cores
 from steno.pipelines.live.embedder_loader import EmbedderLoader, RunInThread
+from steno.speakers.embedder_source import EmbedderSource
 from steno.types import SAMPLE_RATE
 from steno.vad.silero import FRAME
 
@@ -76,7 +77,7 @@ class SpeakerStage:
     """Runs the embedder, which it loads when the first stream that uses it opens.
 
     Args:
-        load: makes the embedder, in a thread.
+        load: gives the embedder, in a thread; None = the one that steno ships.
         run_in_thread: runs a call; by default in one of `size` threads. Tests in virtual time replace it.
         timeout_s: how long a final waits for its speakers.
         size: number of threads; by default `half_of_cores`.
@@ -95,7 +96,7 @@ class SpeakerStage:
         self._timeout_s = timeout_s
         self._threads = ThreadPoolExecutor(size or half_of_cores(), thread_name_prefix="live speakers")
         self.run_in_thread = run_in_thread or self._run_in_thread
-        self._loader = EmbedderLoader(load or _load, self.run_in_thread)
+        self._loader = EmbedderLoader(load or EmbedderSource().load, self.run_in_thread)
 
     def open_stream(self, count: SpeakerCount, offset_s: float, on_changes: OnChanges | None) -> SpeakerStream:
         """Start loading the embedder, and return the speakers of a stream. Never waits.
@@ -304,9 +305,3 @@ class SpeakerStream:
             return None, {}
         found = self._diarizer.label(question.segment_id, *question.extent)
         return found, {} if self._on_changes is None else self._diarizer.changes()
-
-
-def _load() -> SpeakerEmbedder:
-    from steno.speakers.embedder_choice import load_embedder
-
-    return load_embedder(None)
