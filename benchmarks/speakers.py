@@ -5,8 +5,9 @@
 Conversations of 2 to 6 speakers are put together (`conversing`) from recordings in Moonshine's wheel and flite's voices
 (`apt install libflite1`), and diarized as the server does it: VAD, embeddings, clusters, turns. Errors are counted by
 pyannote.metrics with a collar of 0.25 s, overlapping speech included. Thresholds were chosen with `--tune`, which has
-other voices. In recordings, which have no word times, the reference is where the VAD hears speech when they are played
-alone: what it misses there is not counted. flite says when its words are spoken.
+other voices; `new_voice` also with other seeds of these. In recordings, which have no word times, the reference is
+where the VAD hears speech when they are played alone: what it misses there is not counted. flite says when its words
+are spoken.
 
 `--rttm` has real conversations: RTTM files, each beside the recordings that it names. pyannote.audio's sources on
 PyPI (`tests/data`, `src/pyannote/audio/sample`) has a telephone call and far-field meetings (AMI), of 30 s each.

@@ -46,8 +46,9 @@ class SpeakerEmbedder(Protocol):
 
 MARGIN_SCALE = VoiceThresholds(cut_distance=0.4, same_voice=0.8, known_voice=0.72, new_voice=0.67, sharpness=0.12)
 """Of networks with an angular margin loss (CAM++, WeSpeaker, pyannote's). Tuned for CAM++ by `benchmarks/speakers.py`,
-on other voices than it measures: means of two speakers have cosines of 0.3 to 0.7, of one speaker's two halves of a
-recording 0.75 to 0.97. pyannote's own recipe joins two groups from a cosine of 0.75 on. Others were not measured."""
+on other voices than it measures (`new_voice` also on these, in other conversations): means of two speakers have cosines
+of 0.3 to 0.7, of one speaker's two halves of a recording 0.75 to 0.97. pyannote's own recipe joins two groups from a
+cosine of 0.75 on. Others were not measured."""
 
 
 def embedded(
