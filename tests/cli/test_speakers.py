@@ -69,7 +69,7 @@ def test_live_lines_begin_with_their_speaker_and_json_has_it(conversation: Path)
     ended = run_command("live", conversation, "--fast", "--diarize", "--max-speakers", "2", environment=ENVIRONMENT)
     assert ended.returncode == 0, ended.stderr
     assert runs([line[:3] for line in ended.stdout.splitlines()]) == ["A: ", "B: ", "A: "]
-    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
+    with RunningServer(ASR_BACKEND=EMBEDDED, SPEAKER_TIMEOUT="30") as server:
         options = ("--url", server.url, "--fast", "--diarize", "--json", "--words")
         told = run_command("live", conversation, *options, environment=ENVIRONMENT).stdout.splitlines()
     finals = [message for message in map(json.loads, told) if message["is_final"] and message["text"]]
