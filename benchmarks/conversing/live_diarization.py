@@ -4,7 +4,7 @@ label is told with the knowledge of later audio than it is in real time."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha1
 
@@ -157,11 +157,15 @@ async def _feed(stream: LiveStream, data: bytes) -> None:
 
 def _joined(turns: Mapping[int, Diarization]) -> Diarization:
     names: list[str] = []
-    joined: list[SpeakerTurn] = []
-    for _, found in sorted(turns.items()):
-        for turn in found.turns:
+
+    def named(turns: Sequence[SpeakerTurn], found: Diarization) -> Iterator[SpeakerTurn]:
+        for turn in turns:
             name = found.names[turn.speaker]
             if name not in names:
                 names.append(name)
-            joined.append(replace(turn, speaker=names.index(name)))
-    return Diarization(tuple(joined), tuple(names))
+            yield replace(turn, speaker=names.index(name))
+
+    parts = [found for _, found in sorted(turns.items())]
+    joined = [turn for found in parts for turn in named(found.turns, found)]
+    overlaps = [turn for found in parts for turn in named(found.overlaps, found)]
+    return Diarization(tuple(joined), tuple(names), tuple(overlaps))

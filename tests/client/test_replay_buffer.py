@@ -69,6 +69,9 @@ def test_speakers_of_another_connection_never_get_a_name_that_is_taken() -> None
     assert told(2, None) == (None, [])
     buffer.begin_connection()
     assert told(0, "A", "A", "B") == ("C", ["C", "D"])
+    both = buffer.handle(final(1, 0, 1, words=[{**word, "speaker": "B", "other_speaker": "A"}]), now=0)
+    assert isinstance(both, Final)
+    assert (both.words[0].speaker, both.words[0].other_speaker) == ("D", "C")
     changed = {"status": "speakers", "segments": [{"segment_id": 0, "speaker": "B"}]}
     assert buffer.handle(changed, now=0) == SpeakersChanged({3: "D"})
 

@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 
 from speakers.speaker_graphs import DATA, REFERENCE, SEGMENTATION, audio_of, two_at_once
+from speakers.test_diarizer import Audio
 from steno.onnx_session import open_session
 from steno.speakers.campplus import CampplusEmbedder
 from steno.speakers.diarizer import Diarizer
+from steno.speakers.online_diarizer import OnlineDiarizer
 from steno.speakers.overlap_detector import CHUNK, overlap_detector
 from steno.speakers.second_speakers import second_turns
 from steno.speakers.speaker_turns import SpeakerTurn
+from steno.speakers.stream_overlaps import StreamOverlaps
 from steno.speakers.voice_clusters import SpeakerCount
 from steno.types import SAMPLE_RATE
+
+FRAME = 512
 
 
 def test_the_network_gives_the_classes_of_the_original() -> None:
@@ -74,3 +79,57 @@ def test_parts_of_an_overlap_get_the_other_speaker_of_each_turn() -> None:
     found = second_turns([(1.5, 2.5), (5.0, 6.0)], turns, extents, cosines, 0.1)
     assert [(turn.start_s, turn.end_s, turn.speaker) for turn in found] == [(1.5, 2.0, 1), (2.0, 2.5, 0)]
     assert second_turns([(1.5, 2.5)], turns, extents, cosines[:, :1], 0.1) == []
+
+
+def streamed(audio: Audio, first_s: float, frames: int = 24) -> list[tuple[float, float]]:
+    """What `StreamOverlaps` finds in a stream that begins at `first_s`, as one segment."""
+    overlaps = StreamOverlaps(first_s)
+    for begin in range(0, len(audio), frames * FRAME):
+        overlaps.feed(audio[begin : begin + frames * FRAME], begin, is_voiced=True)
+    end_s = first_s + len(audio) / SAMPLE_RATE
+    overlaps.end_segment(end_s)
+    return overlaps.between(first_s, end_s)
+
+
+@pytest.mark.parametrize("frames", [1, 24, 400])
+def test_a_stream_finds_what_a_recording_has(frames: int) -> None:
+    audio = np.concatenate([np.tile(audio_of("letter"), 3)[: CHUNK + 16_000], two_at_once(), audio_of("meeting")])
+    told = [(start, end) for start, end in overlap_detector().overlaps(audio) if end - start > 0.3]
+    found = streamed(audio, 100.0, frames)
+    assert sum(end - start for start, end in found) == pytest.approx(sum(end - start for start, end in told), abs=0.6)
+    for start, end in told:
+        joint = sum(max(0.0, min(end + 100, stop) - max(start + 100, begin)) for begin, stop in found)
+        assert joint > 0.7 * (end - start)
+
+
+def test_a_stream_forgets_what_finals_have_told_and_what_is_before_a_gap() -> None:
+    overlaps, audio = StreamOverlaps(), two_at_once()
+    overlaps.feed(audio, 0, is_voiced=True)
+    overlaps.end_segment(len(audio) / SAMPLE_RATE)
+    assert overlaps.between(0.0, 20.0)
+    overlaps.forget_before(20.0)
+    assert overlaps.between(0.0, 20.0) == []
+    overlaps.feed(audio[:SAMPLE_RATE], 40 * SAMPLE_RATE, is_voiced=True)
+    overlaps.end_segment(41.0)
+    assert overlaps.between(0.0, 50.0) == [], "one speaker alone, in the second that follows the gap"
+
+
+def test_the_second_speaker_of_a_stream_is_a_voice_that_was_told() -> None:
+    """Each speaks alone, then both."""
+    first, second = audio_of("letter"), audio_of("meeting")
+    joint = min(len(first), len(second)) // FRAME * FRAME
+    parts = [np.tile(first, 2), np.tile(second, 2), first[:joint] + second[:joint]]
+    diarizer, begin, told = OnlineDiarizer(CampplusEmbedder(), SpeakerCount()), 0, []
+    for number, part in enumerate(parts):
+        part = part[: len(part) // FRAME * FRAME]
+        diarizer.hear(part, begin, np.ones(len(part) // FRAME, np.bool_))
+        end = begin + len(part)
+        told.append(diarizer.label(number, begin / SAMPLE_RATE, end / SAMPLE_RATE))
+        begin = end + SAMPLE_RATE
+    assert [found.names for found in told[:2]] == [("A",), ("B",)]
+    assert not told[0].overlaps
+    together = told[2]
+    assert together.overlaps
+    for turn in together.overlaps:
+        main = next(each for each in together.turns if each.start_s <= turn.start_s < each.end_s)
+        assert {together.names[main.speaker], together.names[turn.speaker]} == {"A", "B"}

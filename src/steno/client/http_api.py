@@ -113,7 +113,10 @@ def succeeded(response: httpx.Response) -> httpx.Response:
 def transcript_of(answer: dict[str, Any]) -> Transcript:
     """Convert `verbose_json` to a `Transcript`. Each word belongs to the segment in which it ends."""
     words = [
-        Word(w["word"], w["start"], w["end"], w.get("confidence"), w.get("speaker")) for w in answer.get("words") or ()
+        Word(
+            w["word"], w["start"], w["end"], w.get("confidence"), w.get("speaker"), other_speaker=w.get("other_speaker")
+        )
+        for w in answer.get("words") or ()
     ]
     language = code_of(answer.get("language") or "")
     segments = []

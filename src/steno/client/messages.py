@@ -80,7 +80,6 @@ def partial_of(message: Mapping[str, Any], first_id: int) -> Partial:
 
 def final_of(message: Mapping[str, Any], first_id: int, error: StenoError | None, name: Callable[[str], str]) -> Final:
     """Parse a server's message; ids are offset by `first_id`, `name` gives the name of a speaker's label."""
-    speaker = message.get("speaker")
     return Final(
         segment_id=first_id + message["segment_id"],
         start_s=message["start_s"],
@@ -91,7 +90,7 @@ def final_of(message: Mapping[str, Any], first_id: int, error: StenoError | None
         words=tuple(_word(word, name) for word in message.get("words") or ()),
         translation=message.get("translation"),
         caption=message.get("caption"),
-        speaker=None if speaker is None else name(speaker),
+        speaker=_named(message.get("speaker"), name),
         error=error,
     )
 
@@ -104,6 +103,9 @@ def changes_of(message: Mapping[str, Any], first_id: int, name: Callable[[str], 
 
 
 def _word(word: Mapping[str, Any], name: Callable[[str], str]) -> Word:
-    speaker = word.get("speaker")
-    named = None if speaker is None else name(speaker)
-    return Word(word["word"], word["start_s"], word["end_s"], word.get("confidence"), named)
+    speaker, other = (_named(word.get(key), name) for key in ("speaker", "other_speaker"))
+    return Word(word["word"], word["start_s"], word["end_s"], word.get("confidence"), speaker, other_speaker=other)
+
+
+def _named(label: str | None, name: Callable[[str], str]) -> str | None:
+    return None if label is None else name(label)

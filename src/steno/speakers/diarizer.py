@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from steno.speakers.embedder import SpeakerEmbedder, unit_rows
 from steno.speakers.overlap_detector import overlap_detector
 from steno.speakers.second_speakers import second_turns
 from steno.speakers.speaker_names import letters
-from steno.speakers.speaker_turns import SpeakerTurn, turns_of
+from steno.speakers.speaker_turns import SpeakerTurn, renumbered, turns_of
 from steno.speakers.voice_clusters import SpeakerCount, centroids_of
 from steno.speakers.voice_windows import WHOLE_SHARE, WINDOW_S, voiced_regions, windows_of
 
@@ -106,7 +106,7 @@ class Diarizer:
         order = list(dict.fromkeys(turn.speaker for turn in turns))
         order += sorted({turn.speaker for turn in overlaps} - set(order))
         names = _names(centroids[order], known or {}, thresholds.known_voice)
-        return Diarization(_renumbered(turns, order), names, _renumbered(overlaps, order))
+        return Diarization(renumbered(turns, order), names, renumbered(overlaps, order))
 
     def _is_whole(self, extents: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which windows are full enough of one speaker's speech to found a speaker; without overlapping speech, if
@@ -127,10 +127,6 @@ def voice_of(embedder: SpeakerEmbedder, audio: Audio, voiced: Sequence[tuple[flo
     if not len(windows):
         raise ValueError("no speech was found")
     return unit_rows(embedder.embed(windows).mean(axis=0))
-
-
-def _renumbered(turns: Sequence[SpeakerTurn], order: Sequence[int]) -> tuple[SpeakerTurn, ...]:
-    return tuple(replace(turn, speaker=order.index(turn.speaker)) for turn in turns)
 
 
 def _names(

@@ -132,6 +132,10 @@ class OnlineClusters:
             self._number += 1
         return self._voices[cluster]
 
+    def is_told(self, cluster: int) -> bool:
+        """Whether the voice of a cluster has a number."""
+        return self._voices[cluster] != UNTOLD
+
     def changes(self) -> list[tuple[int, int]]:
         """Segments whose voice is now another one than was told, here or in its final: id and voice."""
         found: list[tuple[int, int]] = []

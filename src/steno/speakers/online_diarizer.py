@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from steno.speakers.diarizer import Diarization
 from steno.speakers.embedder import SpeakerEmbedder
 from steno.speakers.online_clusters import OnlineClusters
+from steno.speakers.second_speakers import second_turns
 from steno.speakers.speaker_names import letters
-from steno.speakers.speaker_turns import SpeakerTurn, turns_of
+from steno.speakers.speaker_turns import renumbered, turns_of
+from steno.speakers.stream_overlaps import StreamOverlaps
 from steno.speakers.stream_windows import StreamWindows
 from steno.speakers.voice_clusters import SpeakerCount
 
@@ -23,7 +25,7 @@ MAX_RECENT = 400
 
 
 class OnlineDiarizer:
-    """Keeps embeddings, and less than two seconds of audio. One thread at a time.
+    """Keeps embeddings, and twelve seconds of audio at most. One thread at a time.
 
     Args:
         count: how many speakers there may be.
@@ -33,6 +35,7 @@ class OnlineDiarizer:
     def __init__(self, embedder: SpeakerEmbedder, count: SpeakerCount, offset_s: float = 0.0) -> None:
         self._embedder = embedder
         self._windows = StreamWindows(offset_s)
+        self._overlaps = StreamOverlaps(offset_s)
         self._clusters = OnlineClusters(embedder.thresholds, embedder.dimension, count)
         self._names = letters()
         self._extents = np.zeros((0, 2))
@@ -41,6 +44,7 @@ class OnlineDiarizer:
     def hear(self, audio: Audio, begin: int, voiced: NDArray[np.bool_]) -> None:
         """Embed the windows that these frames complete: see `StreamWindows.feed`."""
         self._take(*self._windows.feed(audio, begin, voiced))
+        self._overlaps.feed(audio, begin, is_voiced=bool(voiced.any()))
 
     def end_segment(self, end_s: float) -> None:
         """A segment ends here, maybe in audio that is yet to be heard. Called before that audio is, no window hears two
@@ -55,14 +59,19 @@ class OnlineDiarizer:
         self._take(*self._windows.close_segment(end_s))
         regions = self._windows.regions(start_s, end_s)
         self._clusters.cluster(regions)
-        sharpness = self._embedder.thresholds.sharpness
-        turns = turns_of(regions, self._extents, self._embeddings @ self._clusters.centroids.T, sharpness)
+        cosines, sharpness = self._embeddings @ self._clusters.centroids.T, self._embedder.thresholds.sharpness
+        turns = turns_of(regions, self._extents, cosines, sharpness)
         order = list(dict.fromkeys(turn.speaker for turn in turns))
-        names = tuple(self._names[self._clusters.voice(cluster)] for cluster in order)
+        names = [self._names[self._clusters.voice(cluster)] for cluster in order]
+        self._overlaps.end_segment(end_s)
+        heard = self._overlaps.between(start_s, end_s)
+        others = second_turns(heard, turns, self._extents, cosines, sharpness)
+        others = [turn for turn in others if self._clusters.is_told(turn.speaker)]
         self._clusters.tell(segment_id, start_s, end_s, may_change=len(order) == 1)
         self._forget_before(end_s)
-        numbered = (SpeakerTurn(turn.start_s, turn.end_s, order.index(turn.speaker), turn.confidence) for turn in turns)
-        return Diarization(tuple(numbered), names)
+        order += sorted({turn.speaker for turn in others} - set(order))
+        names += [self._names[self._clusters.voice(cluster)] for cluster in order[len(names) :]]
+        return Diarization(renumbered(turns, order), tuple(names), renumbered(others, order))
 
     def drop(self, start_s: float, end_s: float) -> None:
         """Forget a segment that turned out to be no speech. Segments come in order, as in `label`."""
@@ -84,5 +93,6 @@ class OnlineDiarizer:
 
     def _forget_before(self, time_s: float) -> None:
         self._windows.forget_before(time_s)
+        self._overlaps.forget_before(time_s)
         kept = self._extents[:, 1] > time_s
         self._extents, self._embeddings = self._extents[kept], self._embeddings[kept]

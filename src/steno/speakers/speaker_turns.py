@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -54,6 +54,11 @@ def turns_of(
             steps += pairwise(edges)
             scores.append(_scores(np.array(edges), extents[heard].mean(axis=1), cosines[heard]))
     return _joined(steps, np.concatenate(scores), sharpness) if steps else []
+
+
+def renumbered(turns: Sequence[SpeakerTurn], order: Sequence[int]) -> tuple[SpeakerTurn, ...]:
+    """The turns with the index of their speaker in `order` in its place."""
+    return tuple(replace(turn, speaker=order.index(turn.speaker)) for turn in turns)
 
 
 def confidence_of(cosines: NDArray[np.float32], sharpness: float) -> NDArray[np.float32]:

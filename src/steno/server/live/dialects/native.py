@@ -266,5 +266,5 @@ def _final(event: Final, *, words: bool, speakers: bool) -> Message:
 def _word(word: Word, *, speakers: bool) -> Message:
     confidence = None if word.confidence is None else round(word.confidence, 4)
     times = {"start_s": rounded(word.start_s), "end_s": rounded(word.end_s)}
-    speaker = {"speaker": word.speaker} if speakers else {}
+    speaker = {"speaker": word.speaker, "other_speaker": word.other_speaker} if speakers else {}
     return {"word": word.text, **times, "confidence": confidence, **speaker}
