@@ -17,8 +17,9 @@ no time, faster than real time, as their finals tell it (`conversing.live_diariz
 for 60 s at most, not for a server's 1 s, which a busy machine exceeds at such a speed; `live_wait_ms` and
 `live_wait_p95_ms` are the median and the 95th percentile in a conversation, `live_late` the share of finals without
 their speakers. `live_over_offline` is `der_live` divided by `der`; with `--live`, nothing but live streams is measured.
-`live_confusion` and `live_missed` are parts of `der_live`: what is missed is overlapping speech. `live_labels_changed` counts segments whose label is not that of their only final, `live_updates` is the share
-of segments that were told anew in a separate message, and `der_live_revised` the error with these.
+`live_confusion` and `live_missed` are parts of `der_live`: what is missed is overlapping speech.
+`live_labels_changed` counts segments whose label is not that of their only final, `live_updates` is the share of
+segments that were told anew in a separate message, and `der_live_revised` the error with these.
 """
 
 from __future__ import annotations
