@@ -1,6 +1,6 @@
 """Turn ends: how soon after the end of speech its final comes, and how often a pause within a sentence cuts it off.
 
-    python -m benchmarks.turns [--threshold 0.5] [--recordings FOLDER] [--pauses 2] [--quick] [--json out/turns.json]
+    python -m benchmarks.turns [--threshold 0.6] [--recordings FOLDER] [--pauses 2] [--quick] [--json out/turns.json]
 
 A real server with the embedded recogniser; sentences of real recordings, sent in real time in frames of 20 ms, once
 with `turn_detection=smart` and once with `silence` of 500 ms, one after the other. Their words and sentence ends are
@@ -89,7 +89,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = harness.parser(__doc__)
-    parser.add_argument("--threshold", type=float, default=0.5, help="TURN_THRESHOLD")
+    parser.add_argument("--threshold", type=float, default=0.6, help="TURN_THRESHOLD")
     parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="further recordings of English speech")
     parser.add_argument("--pauses", type=int, default=2, help="pauses for each sentence, one at a time")
     return parser.parse_args()

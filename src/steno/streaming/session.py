@@ -112,9 +112,11 @@ class Session:
     @property
     def pause(self) -> Pause | None:
         """The pause that has to be judged before any later frame is processed."""
-        if self._open is None or not self._segmenter.is_judging:
+        segment, now = self._open, self._segmenter.now
+        if segment is None or not self._segmenter.is_judging:
             return None
-        return Pause(self._open.id, self._buffer.between(self._open.start, self._segmenter.now))
+        audio = self._buffer.between(segment.start, now)
+        return Pause(segment.id, audio, self._segmenter.voiced_until, now, segment.speculated)
 
     def feed(self, audio: Audio) -> NDArray[np.float32]:
         """Take 16 kHz audio of any length; return the frames that it completes for VAD, shape [frames, 512]."""
@@ -195,12 +197,10 @@ class Session:
         segment.recognised = step.end
         if step.final and not is_undecided:
             self._settle(segment, hypothesis)
-            events: list[Event] = []
-            self._queue.emit(events)
-            return events
-        stable = segment.agreement.update(hypothesis, len(step.audio) / SAMPLE_RATE)
-        segment.partial = partial_of(segment, stable, hypothesis, step.end, self._clock)
-        events = []
+        else:
+            stable = segment.agreement.update(hypothesis, len(step.audio) / SAMPLE_RATE)
+            segment.partial = partial_of(segment, stable, hypothesis, step.end, self._clock)
+        events: list[Event] = []
         self._queue.emit(events)
         return events
 

@@ -9,8 +9,9 @@ import pytest
 from engine.virtual import run
 from pipelines.live.stream_harness import AtOnce
 from steno.pipelines.live.turn_stage import MAX_WAITING_PER_THREAD, TIMEOUT_S, TurnStage
-from steno.types import SAMPLE_RATE
-from steno.vad.smart_turn import SmartTurn
+from steno.turn_detection.smart_turn import SmartTurn
+from steno.turn_detection.turn_probability import by_sound
+from steno.types import SAMPLE_RATE, Hypothesis
 from vad.listen import recording
 
 AUDIO = np.zeros(SAMPLE_RATE, np.float32)
@@ -20,14 +21,19 @@ class Judge:
     """A detector with one opinion; `goes_on`: it waits for this first."""
 
     def __init__(self, probability: float = 0.7, goes_on: threading.Event | None = None) -> None:
-        self.probability, self.goes_on = probability, goes_on
+        self.heard, self.goes_on = probability, goes_on
         self.calls = 0
 
     def completeness(self, audio: np.ndarray) -> float:
         self.calls += 1
         if self.goes_on is not None:
             assert self.goes_on.wait(30)
-        return self.probability
+        return self.heard
+
+    def probability(self, completeness: float, hypothesis: Hypothesis | None) -> float:
+        if hypothesis is None:
+            return completeness
+        return 0.1 if hypothesis.text.endswith(" the") else 0.9
 
 
 class Judgements(list[str]):
@@ -42,6 +48,33 @@ def test_what_is_at_least_as_likely_as_the_threshold_is_complete(threshold: floa
         stage = TurnStage(telemetry, Judge, AtOnce())
         assert await stage.judge(AUDIO, threshold) == 0.7
         assert telemetry == ["complete" if is_complete else "incomplete"]
+
+    run(main())
+
+
+@pytest.mark.parametrize(("text", "probability"), [("Send the", 0.1), ("Send them", 0.9), (None, 0.7)])
+def test_words_that_are_recognised_are_judged_too(text: str | None, probability: float) -> None:
+    async def words() -> Hypothesis | None:
+        await asyncio.sleep(0.2)
+        return None if text is None else Hypothesis(text, "en")
+
+    async def main() -> None:
+        telemetry = Judgements()
+        assert await TurnStage(telemetry, Judge, AtOnce()).judge(AUDIO, 0.5, words) == probability
+        assert telemetry == ["incomplete" if probability < 0.5 else "complete"]
+
+    run(main())
+
+
+def test_a_judgement_whose_words_come_too_late_is_unknown() -> None:
+    async def words() -> Hypothesis | None:
+        await asyncio.sleep(TIMEOUT_S + 0.1)
+        return Hypothesis("Send them", "en")
+
+    async def main() -> None:
+        telemetry = Judgements()
+        assert await TurnStage(telemetry, Judge, AtOnce()).judge(AUDIO, 0.5, words) is None
+        assert telemetry == ["late"]
 
     run(main())
 
@@ -112,6 +145,7 @@ async def test_the_real_detector_runs_off_the_event_loop() -> None:
     while await stage.judge(spoken, 0.5) is None:  # it is being loaded
         await asyncio.sleep(0.01)
     half = np.concatenate([audio[: round(2.14 * SAMPLE_RATE)], np.zeros(3200, np.float32)])
-    assert SmartTurn().completeness(half) < 0.1
-    assert (await stage.judge(half, 0.5) or 0.0) < 0.1
+    sound = SmartTurn().completeness(half)
+    assert sound < 0.1
+    assert await stage.judge(half, 0.5) == pytest.approx(by_sound(sound))
     await stage.aclose()

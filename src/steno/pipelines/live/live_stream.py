@@ -31,6 +31,7 @@ from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.model_loading import until_loaded
 from steno.pipelines.live.notices import Failed, SpeakersChanged
 from steno.pipelines.live.outbox import Outbox
+from steno.pipelines.live.pause_judge import PauseJudge
 from steno.pipelines.live.silence_watch import SilenceWatch
 from steno.pipelines.live.step_tasks import StepTasks
 from steno.pipelines.noise import without_noise
@@ -77,6 +78,7 @@ class LiveStream:
         """Event loop time at which a segment's final was due."""
         self._finals_in_order = asyncio.Lock()
         self._steps = StepTasks(self._session, lambda segment_id: context.engine.forget(self._key(segment_id)))
+        self._pauses = PauseJudge(context.turn_stage, self._steps, lambda: self._session.pause)
         self._progress = asyncio.Event()
         self._turnaround_s = 0.0
         self._lag = LagWatch()
@@ -181,8 +183,7 @@ class LiveStream:
         self._take(self._session.observe(probabilities, levels))
         while (pause := self._session.pause) is not None:
             threshold = self._turns.threshold
-            probability = await self._context.turn_stage.judge(pause.audio, threshold)
-            self._take(self._session.judge(probability, threshold))
+            self._take(self._session.judge(await self._pauses.judge(pause, threshold), threshold))
 
     @contextmanager
     def _taking(self) -> Iterator[None]:
