@@ -63,7 +63,7 @@ def main() -> None:
     report = harness.Report("turns", options)
     chance = random.Random(22)
     with Server(ASR_BACKEND="moonshine", PRELOAD="true", IDLE_TIMEOUT="0") as server:
-        recordings = [TurnRecording(path, _words(server, path)) for path in _paths(options.recordings)]
+        recordings = [TurnRecording(path, words_of(server, path)) for path in paths_of(options.recordings)]
         sentences = [speech for recording in recordings for speech in recording.sentences()]
         paused = [speech for recording in recordings for speech in recording.paused(options.pauses, chance)]
         if options.quick:
@@ -95,7 +95,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _paths(folder: Path | None) -> list[Path]:
+def paths_of(folder: Path | None) -> list[Path]:
+    """The recordings in Moonshine's wheel, and those in `folder`, without any that was tuned on."""
     wheel = installed.wheel_folder()
     if wheel is None:
         raise SystemExit(f"moonshine {installed.missing()}")
@@ -103,7 +104,8 @@ def _paths(folder: Path | None) -> list[Path]:
     return [*(wheel.parent / name for name in SHIPPED), *(path for path in own if path.name not in TUNED_ON)]
 
 
-def _words(server: Server, path: Path) -> list[SpokenWord]:
+def words_of(server: Server, path: Path) -> list[SpokenWord]:
+    """The server's transcript of a recording."""
     form = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
     with path.open("rb") as file:
         answer = httpx.post(f"{server.url}/v1/audio/transcriptions", files={"file": file}, data=form, timeout=600)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 
-SOUND, SENTENCE, TRIGRAMS, BIAS = 0.1, 0.4, 0.65, 1.4
-"""Weights of the log-odds of Smart Turn, and of both outputs of `SentenceEnds`."""
-SOUND_ALONE, BIAS_ALONE = 0.2, 0.25
-"""The same without words. Smart Turn is far more certain than it is right, in speech that is read."""
+SOUND, SENTENCE, TRIGRAMS, BIAS = 0.2, 0.4, 0.6, 1.5
+"""Weights of the log-odds of Smart Turn, and of both outputs of `SentenceEnds`. Smart Turn is far more certain than it
+is right, in speech that is read."""
+BIAS_ALONE = 0.25
+"""Takes the place of `BIAS` where there are no words."""
 PATIENCE_S = 0.9
 """In this time of further silence the odds of an end become e times as high. Less is quicker where a judgement was
 wrong, and takes more of the long pauses for ends."""
@@ -21,7 +22,7 @@ LEAST = 1e-4
 
 def by_sound(completeness: float) -> float:
     """The probability of an end, from that of Smart Turn alone."""
-    return _probability(SOUND_ALONE * _log_odds(completeness) + BIAS_ALONE)
+    return _probability(SOUND * _log_odds(completeness) + BIAS_ALONE)
 
 
 def by_sound_and_words(completeness: float, sentence: float, trigrams: float) -> float:
