@@ -116,6 +116,17 @@ def test_a_pause_is_judged_once_with_its_words_and_ends_the_utterance_when_it_is
     run(main())
 
 
+def test_an_utterance_that_is_hardly_complete_ends_when_its_pause_is_long_enough_even_after_seconds() -> None:
+    async def main() -> None:
+        options = LiveOptions(turn_detection="smart", turn_threshold=0.8, max_silence_ms=8000)
+        async with listening(OfflineBackend(rtf=0.05), Script(0.05), options) as (stream, listener):
+            began = now()
+            await said(stream, ("speech", 2), ("silence", 9))
+        assert 3.9 < finals_at(listener)[0] - began - 2 < 4.3  # the log-odds of 0.05 and 0.8 are 4.33 × 0.9 s apart
+
+    run(main())
+
+
 def test_a_pause_whose_final_is_not_recognised_in_advance_is_judged_by_its_sound() -> None:
     async def main() -> None:
         script = Script(0.9)

@@ -15,9 +15,9 @@ TurnDetection: TypeAlias = Literal["silence", "smart"]
 TURN_DETECTIONS: tuple[TurnDetection, ...] = ("silence", "smart")
 Eagerness: TypeAlias = Literal["low", "medium", "high", "auto"]
 
-CHECKS_MS = tuple(96.0 + 128 * n for n in range(16))
-"""Pauses, up to 2 s, in which it is decided whether an utterance ends. Its sound and words are judged in the first one:
-the longer the pause, the more of what is incomplete sounds complete. After 96 ms the judgement is no worse than later
+CHECKS_MS = tuple(96.0 + 128 * n for n in range(64))
+"""Pauses, up to 8 s, in which it is decided whether an utterance ends. Its sound and words are judged in the first one:
+later they are judged no better, and the longer a pause, the more of what is incomplete sounds complete
 (`LEARNING_LOG.md`). In the further ones only the length of the pause has changed."""
 SPECULATE_MS = 96.0
 """Pause after which the final is recognised in advance. What is left out is silence, and costs no words
