@@ -32,6 +32,7 @@ from steno.backends.moonshine.decoding import Draft, transcribe
 from steno.backends.moonshine.installed import MODEL_ID
 from steno.backends.moonshine.model import MoonshineModel
 from steno.backends.moonshine.vocabulary import Vocabulary
+from steno.pipelines.live.pause_judge import sound_of
 from steno.pipelines.live.turn_options import CHECKS_MS, SPECULATE_MS
 from steno.streaming.session import Session
 from steno.streaming.session_config import SessionConfig
@@ -75,7 +76,7 @@ class PauseListener:
             kind = _kind_of(speech, pause.voiced_until / SAMPLE_RATE)
             session.judge(0.0)
             if kind is not None:
-                sound, text = self._judge.completeness(pause.audio), self._text(pause.audio)
+                sound, text = self._judge.completeness(sound_of(pause)), self._text(pause.audio)
                 hypothesis = Hypothesis(text, "en")
                 yield JudgedPause(
                     kind, self._judge.probability(sound, None), self._judge.probability(sound, hypothesis)

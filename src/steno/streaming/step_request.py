@@ -48,6 +48,11 @@ class Pause:
     """Of the speculative final, if it has been recognised."""
 
     @property
+    def key(self) -> tuple[int, int]:
+        """The same for a pause as long as it lasts."""
+        return self.segment_id, self.voiced_until
+
+    @property
     def silence_s(self) -> float:
         """How long the pause is so far."""
         return (self.end - self.voiced_until) / SAMPLE_RATE

@@ -127,6 +127,21 @@ def test_an_utterance_that_is_hardly_complete_ends_when_its_pause_is_long_enough
     run(main())
 
 
+@pytest.mark.parametrize("chunk_s", [0.02, 0.5])
+def test_the_sound_is_judged_up_to_the_first_frame_of_the_pause_however_the_audio_comes(chunk_s: float) -> None:
+    async def main() -> None:
+        script = Script(0.9)
+        async with listening(OfflineBackend(rtf=0.05), script) as (stream, _):
+            audio = pcm(("speech", 2.048), ("silence", 1))
+            size = 2 * round(chunk_s * 16_000)
+            for at in range(0, len(audio), size):
+                await stream.feed(audio[at : at + size])
+            await stream.finish()
+        assert script.heard_s == [2.08]
+
+    run(main())
+
+
 def test_a_pause_whose_final_is_not_recognised_in_advance_is_judged_by_its_sound() -> None:
     async def main() -> None:
         script = Script(0.9)

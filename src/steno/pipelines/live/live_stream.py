@@ -162,6 +162,7 @@ class LiveStream:
         try:
             await asyncio.wait([self._loading])
             await self._steps.aclose()
+            self._pauses.close()
             self._vad_stream.close()
             await self._held.aclose()
             await self._details.aclose()
@@ -181,6 +182,7 @@ class LiveStream:
         if self._details.hears_speakers:
             await self._details.hear(frames, probabilities, self._session.framed)
         self._take(self._session.observe(probabilities, levels))
+        self._pauses.begin(self._session.begun_pause)
         while (pause := self._session.pause) is not None:
             threshold = self._turns.threshold
             self._take(self._session.judge(await self._pauses.judge(pause, threshold), threshold))
@@ -197,8 +199,7 @@ class LiveStream:
     def _silence_s(self) -> float:
         own_ms, settings = self._options.silence_ms, self._context.settings
         silence_ms = settings.segmenter.silence_ms if own_ms is None else own_ms
-        is_smart = self._turns.detection == "smart"
-        return (max(silence_ms, self._turns.max_silence_ms) if is_smart else silence_ms) / 1000
+        return (max(silence_ms, self._turns.max_silence_ms) if self._turns.detection == "smart" else silence_ms) / 1000
 
     def _assume_silence(self, seconds: float) -> None:
         if self._options.endpointing:

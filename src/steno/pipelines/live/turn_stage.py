@@ -59,10 +59,20 @@ class TurnStage:
             self._loading = asyncio.get_running_loop().run_in_executor(self._threads, self._load)
             self._loading.add_done_callback(_report_failure)
 
-    async def judge(self, audio: Audio, threshold: float, words: Words | None = None) -> float | None:
+    async def completeness(self, audio: Audio) -> float:
+        """How complete an utterance sounds. Raises TimeoutError if there is no capacity for it."""
+        self.prepare()
+        assert self._loading is not None
+        detector = await asyncio.shield(self._loading)
+        if self._waiting >= self._size * MAX_WAITING_PER_THREAD:
+            raise TimeoutError
+        return await self._run(detector.completeness, audio)
+
+    async def judge(self, sound: Awaitable[float], threshold: float, words: Words | None = None) -> float | None:
         """How probable it is that an utterance is complete; None if it cannot be told in time.
 
         Args:
+            sound: its `completeness`, or what becomes of that.
             threshold: from which it counts as complete, in the metrics.
             words: recognises the utterance meanwhile; without it, and if it returns None, the sound is judged alone.
         """
@@ -72,7 +82,7 @@ class TurnStage:
         probability: float | None = None
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                probability = await self._probability(audio, words or _no_words)
+                probability = await self._probability(sound, words or _no_words)
             judgement = "complete" if probability >= threshold else "incomplete"
         except TimeoutError:
             judgement = "late"
@@ -87,14 +97,10 @@ class TurnStage:
         """End the threads, without waiting for what they do."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _probability(self, audio: Audio, words: Words) -> float:
-        self.prepare()
+    async def _probability(self, sound: Awaitable[float], words: Words) -> float:
+        completeness, hypothesis = await asyncio.gather(sound, words())
         assert self._loading is not None
-        detector = await asyncio.shield(self._loading)
-        if self._waiting >= self._size * MAX_WAITING_PER_THREAD:
-            raise TimeoutError
-        completeness, hypothesis = await asyncio.gather(self._run(detector.completeness, audio), words())
-        return await self._run(detector.probability, completeness, hypothesis)
+        return await self._run(self._loading.result().probability, completeness, hypothesis)
 
     async def _run(self, call: Callable[..., float], *arguments: object) -> float:
         self._waiting += 1
