@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from steno.streaming.step_request import Pause
     from steno.types import Audio, Hypothesis
 
-
 SOUND_SAMPLES = FRAME
-"""Length of the pause at the end of the audio whose sound is judged. It is judged no worse than after more of the pause
-(`LEARNING_LOG.md`), and so it is known when the words are."""
+"""Length of the pause at the end of the audio whose sound is judged. After more of the pause it is judged no better
+(`LEARNING_LOG.md`), and later."""
 
 
 def sound_of(pause: Pause) -> Audio:
@@ -70,7 +69,7 @@ class PauseJudge:
         return as_pause_lasts(self._probability, pause.silence_s - self._silence_s)
 
     def close(self) -> None:
-        """Stop judging the sound of the pause that was begun last, which has lost its purpose."""
+        """Cancel the judgement of the sound that was begun last. No-op if it is done."""
         if self._sound is not None:
             self._sound.cancel()
 
