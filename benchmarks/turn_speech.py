@@ -67,13 +67,13 @@ class TurnRecording:
         for first, last in self._sentences:
             yield self._speech(first, last, None, 0.0)
 
-    def paused(self, each: int, chance: random.Random) -> Iterator[Speech]:
+    def paused(self, each: int, chance: random.Random, lengths_s: tuple[float, float] = PAUSE_S) -> Iterator[Speech]:
         """Each sentence up to `each` times, with a pause within a clause: behind its second word or later."""
         for first, last in self._sentences:
             words = range(first + 1, last)
             inside = [n for n in words if self._words[n].text[-1] not in CLAUSE_ENDS and self._gap(n) is not None]
             for n in sorted(chance.sample(inside, min(each, len(inside)))):
-                yield self._speech(first, last, n, chance.uniform(*PAUSE_S))
+                yield self._speech(first, last, n, chance.uniform(*lengths_s))
 
     def _speech(self, first: int, last: int, paused_after: int | None, pause_s: float) -> Speech:
         before_s = self._words[first - 1].end_s if first else 0.0

@@ -1,6 +1,6 @@
 """Turn ends: how soon after the end of speech its final comes, and how often a pause within a sentence cuts it off.
 
-    python -m benchmarks.turns [--threshold 0.5] [--recordings FOLDER] [--pauses 2] [--quick] [--json out/turns.json]
+    python -m benchmarks.turns [--threshold 0.6] [--recordings FOLDER] [--pauses 2] [--quick] [--json out/turns.json]
 
 A real server with the embedded recogniser; sentences of real recordings, sent in real time in frames of 20 ms, once
 with `turn_detection=smart` and once with `silence` of 500 ms, one after the other. Their words and sentence ends are
@@ -63,7 +63,7 @@ def main() -> None:
     report = harness.Report("turns", options)
     chance = random.Random(22)
     with Server(ASR_BACKEND="moonshine", PRELOAD="true", IDLE_TIMEOUT="0") as server:
-        recordings = [TurnRecording(path, _words(server, path)) for path in _paths(options.recordings)]
+        recordings = [TurnRecording(path, words_of(server, path)) for path in paths_of(options.recordings)]
         sentences = [speech for recording in recordings for speech in recording.sentences()]
         paused = [speech for recording in recordings for speech in recording.paused(options.pauses, chance)]
         if options.quick:
@@ -89,13 +89,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = harness.parser(__doc__)
-    parser.add_argument("--threshold", type=float, default=0.5, help="TURN_THRESHOLD")
+    parser.add_argument("--threshold", type=float, default=0.6, help="TURN_THRESHOLD")
     parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="further recordings of English speech")
     parser.add_argument("--pauses", type=int, default=2, help="pauses for each sentence, one at a time")
     return parser.parse_args()
 
 
-def _paths(folder: Path | None) -> list[Path]:
+def paths_of(folder: Path | None) -> list[Path]:
+    """The recordings in Moonshine's wheel, and those in `folder`, without any that was tuned on."""
     wheel = installed.wheel_folder()
     if wheel is None:
         raise SystemExit(f"moonshine {installed.missing()}")
@@ -103,7 +104,8 @@ def _paths(folder: Path | None) -> list[Path]:
     return [*(wheel.parent / name for name in SHIPPED), *(path for path in own if path.name not in TUNED_ON)]
 
 
-def _words(server: Server, path: Path) -> list[SpokenWord]:
+def words_of(server: Server, path: Path) -> list[SpokenWord]:
+    """The server's transcript of a recording."""
     form = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
     with path.open("rb") as file:
         answer = httpx.post(f"{server.url}/v1/audio/transcriptions", files={"file": file}, data=form, timeout=600)

@@ -16,12 +16,12 @@ class LiveStreamSettings(BaseSettings):
     vad_silence_ms: int = setting("Live", "Silence that ends an utterance, in milliseconds.", 500, ge=100, le=10_000)
     turn_detection: Literal["silence", "smart"] = setting(
         "Live",
-        "What ends an utterance: `silence` of `VAD_SILENCE_MS`; or `smart`: a model judges short pauses; what is "
-        "complete ends at once, what is not after `MAX_SILENCE_MS`.",
+        "What ends an utterance: `silence` of `VAD_SILENCE_MS`; or `smart`: models judge a pause by its sound "
+        "and the words before it; the more probable an end is, the sooner, and after `MAX_SILENCE_MS` in any case.",
         "silence",
     )
     turn_threshold: float = setting(
-        "Live", "Probability from which `TURN_DETECTION=smart` takes an utterance for complete.", 0.5, gt=0, lt=1
+        "Live", "Probability from which `TURN_DETECTION=smart` takes an utterance for complete.", 0.6, gt=0, lt=1
     )
     max_silence_ms: int = setting(
         "Live",

@@ -72,3 +72,14 @@ def test_it_runs_and_reports(tmp_path: Path) -> None:
     assert 0 < summary["smart_median_ms"] < 5000
     assert 500 < summary["silence_median_ms"] < 5000
     assert summary["judgement_ms"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(installed.wheel_folder() is None, reason="needs Moonshine's wheel")
+def test_judgements_without_a_server_are_reported(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "benchmarks.turn_judgements", "--quick", "--json", str(report)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
+    summary = json.loads(report.read_text(encoding="utf-8"))["summary"]
+    assert summary["ends"] >= 1
+    assert 0 <= summary["words_end_80"] <= summary["words_end_40"] <= 1

@@ -154,7 +154,7 @@ def test_the_shipped_models_are_those_of_the_record() -> None:
 
 def test_importing_the_vad_loads_no_runtime() -> None:
     code = (
-        "import sys, steno.vad.silero, steno.vad.segmenter, steno.vad.file_cutter, steno.vad.smart_turn; "
+        "import sys, steno.vad.silero, steno.vad.segmenter, steno.vad.file_cutter, steno.turn_detection.smart_turn; "
         "print('onnxruntime' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,7 +65,7 @@ class Session:
         self._segments: dict[int, OpenSegment] = {}
         self._open: OpenSegment | None = None
         self._finals: list[StepRequest] = []
-        self._next_id = 0
+        self._ids = count()
 
     @property
     def open_segment(self) -> int | None:
@@ -110,11 +111,17 @@ class Session:
         return segment is not None and (not step.speculative or segment.speculation is step)
 
     @property
+    def begun_pause(self) -> Pause | None:
+        """The pause so far in the open segment, if pauses are judged."""
+        segment, now, voiced_until = self._open, self._segmenter.now, self._segmenter.voiced_until
+        if segment is None or now == voiced_until or not self._config.segmenter.turn_checks_ms:
+            return None
+        return Pause(segment.id, self._buffer.between(segment.start, now), voiced_until, now, segment.speculated)
+
+    @property
     def pause(self) -> Pause | None:
         """The pause that has to be judged before any later frame is processed."""
-        if self._open is None or not self._segmenter.is_judging:
-            return None
-        return Pause(self._open.id, self._buffer.between(self._open.start, self._segmenter.now))
+        return self.begun_pause if self._segmenter.is_judging else None
 
     def feed(self, audio: Audio) -> NDArray[np.float32]:
         """Take 16 kHz audio of any length; return the frames that it completes for VAD, shape [frames, 512]."""
@@ -195,12 +202,10 @@ class Session:
         segment.recognised = step.end
         if step.final and not is_undecided:
             self._settle(segment, hypothesis)
-            events: list[Event] = []
-            self._queue.emit(events)
-            return events
-        stable = segment.agreement.update(hypothesis, len(step.audio) / SAMPLE_RATE)
-        segment.partial = partial_of(segment, stable, hypothesis, step.end, self._clock)
-        events = []
+        else:
+            stable = segment.agreement.update(hypothesis, len(step.audio) / SAMPLE_RATE)
+            segment.partial = partial_of(segment, stable, hypothesis, step.end, self._clock)
+        events: list[Event] = []
         self._queue.emit(events)
         return events
 
@@ -253,7 +258,7 @@ class Session:
         )
         if reason == "flush" and not has_speech:
             now_s = self._clock(end)
-            self._queue.append(Final(self._new_id(), now_s, now_s, "", reason))
+            self._queue.append(Final(next(self._ids), now_s, now_s, "", reason))
         self._queue.emit(events)
 
     def _discard(self, end: int, events: list[Event]) -> None:
@@ -287,7 +292,7 @@ class Session:
     def _begin(self, started: vad.SpeechOnset, events: list[Event]) -> None:
         start = started.start
         agreement = LocalAgreement(self._config.hold_s)
-        segment = OpenSegment(self._new_id(), start, agreement, submitted=start, recognised=start)
+        segment = OpenSegment(next(self._ids), start, agreement, submitted=start, recognised=start)
         self._open = self._segments[segment.id] = segment
         self._queue.append(segment)
         events.append(SpeechStarted(segment.id, self._clock(start), self._clock(started.onset)))
@@ -343,7 +348,3 @@ class Session:
     def _complete(self, segment: OpenSegment, final: Final) -> None:
         self._queue.complete(segment, final)
         del self._segments[segment.id]
-
-    def _new_id(self) -> int:
-        self._next_id += 1
-        return self._next_id - 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from steno.types import SAMPLE_RATE
+
 if TYPE_CHECKING:
-    from steno.types import Audio
+    from steno.types import Audio, Hypothesis
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,3 +40,19 @@ class Pause:
     segment_id: int
     audio: Audio
     """The utterance, up to and with the pause."""
+    voiced_until: int
+    """End of the speech, in samples from the start of the stream."""
+    end: int
+    """End of the pause so far."""
+    hypothesis: Hypothesis | None = None
+    """Of the speculative final, if it has been recognised."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The same for a pause as long as it lasts."""
+        return self.segment_id, self.voiced_until
+
+    @property
+    def silence_s(self) -> float:
+        """How long the pause is so far."""
+        return (self.end - self.voiced_until) / SAMPLE_RATE

@@ -30,6 +30,7 @@ from steno.pipelines.live.service import LiveService
 from steno.pipelines.live.turn_stage import TurnStage
 from steno.pipelines.live.vad_stage import VadStage
 from steno.streaming.events import Final, Silence
+from steno.types import Hypothesis
 from streaming.streams import assert_tiled
 
 pytestmark = pytest.mark.usefixtures("engine_kind")
@@ -43,6 +44,7 @@ class Script:
     def __init__(self, *probabilities: float | Exception) -> None:
         self._probabilities: Iterator[float | Exception] = iter(probabilities)
         self.heard_s: list[float] = []
+        self.read: list[str | None] = []
 
     def completeness(self, audio: np.ndarray) -> float:
         self.heard_s.append(len(audio) / 16_000)
@@ -50,6 +52,10 @@ class Script:
         if isinstance(said, Exception):
             raise said
         return said
+
+    def probability(self, completeness: float, hypothesis: Hypothesis | None) -> float:
+        self.read.append(hypothesis and hypothesis.text)
+        return completeness
 
 
 @asynccontextmanager
@@ -93,6 +99,55 @@ def test_a_pause_within_an_utterance_does_not_end_it_and_costs_no_text() -> None
         assert [final.text for final in listener.finals] == ["w0 w1 w2 w3 w4 w5 w6 w7 w8"]
         assert len(script.heard_s) == 2
         assert backend.forgotten.count("a/0") == 1
+
+    run(main())
+
+
+def test_a_pause_is_judged_once_with_its_words_and_ends_the_utterance_when_it_is_long_enough() -> None:
+    async def main() -> None:
+        script = Script(0.35)  # with 0.9 s more of silence, these odds are above 1.2
+        async with listening(OfflineBackend(rtf=0.05), script) as (stream, listener):
+            began = now()
+            await said(stream, ("speech", 2), ("silence", 4))
+        assert script.read == ["w0 w1 w2 w3"]
+        assert len(script.heard_s) == 1
+        assert 0.9 < finals_at(listener)[0] - began - 2 < 1.4
+
+    run(main())
+
+
+def test_an_utterance_that_is_hardly_complete_ends_when_its_pause_is_long_enough_even_after_seconds() -> None:
+    async def main() -> None:
+        options = LiveOptions(turn_detection="smart", turn_threshold=0.8, max_silence_ms=8000)
+        async with listening(OfflineBackend(rtf=0.05), Script(0.05), options) as (stream, listener):
+            began = now()
+            await said(stream, ("speech", 2), ("silence", 9))
+        assert 3.9 < finals_at(listener)[0] - began - 2 < 4.3  # the log-odds of 0.05 and 0.8 are 4.33 × 0.9 s apart
+
+    run(main())
+
+
+@pytest.mark.parametrize("chunk_s", [0.02, 0.5])
+def test_the_sound_is_judged_up_to_the_first_frame_of_the_pause_however_the_audio_comes(chunk_s: float) -> None:
+    async def main() -> None:
+        script = Script(0.9)
+        async with listening(OfflineBackend(rtf=0.05), script) as (stream, _):
+            audio = pcm(("speech", 2.048), ("silence", 1))
+            size = 2 * round(chunk_s * 16_000)
+            for at in range(0, len(audio), size):
+                await stream.feed(audio[at : at + size])
+            await stream.finish()
+        assert script.heard_s == [2.08]
+
+    run(main())
+
+
+def test_a_pause_whose_final_is_not_recognised_in_advance_is_judged_by_its_sound() -> None:
+    async def main() -> None:
+        script = Script(0.9)
+        async with listening(OfflineBackend(rtf=0.4), script) as (stream, _):  # partials take over 0.5 s
+            await said(stream, ("speech", 2), ("silence", 4))
+        assert script.read == [None]
 
     run(main())
 

@@ -31,6 +31,7 @@ from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.model_loading import until_loaded
 from steno.pipelines.live.notices import Failed, SpeakersChanged
 from steno.pipelines.live.outbox import Outbox
+from steno.pipelines.live.pause_judge import PauseJudge
 from steno.pipelines.live.silence_watch import SilenceWatch
 from steno.pipelines.live.step_tasks import StepTasks
 from steno.pipelines.noise import without_noise
@@ -77,6 +78,7 @@ class LiveStream:
         """Event loop time at which a segment's final was due."""
         self._finals_in_order = asyncio.Lock()
         self._steps = StepTasks(self._session, lambda segment_id: context.engine.forget(self._key(segment_id)))
+        self._pauses = PauseJudge(context.turn_stage, self._steps, lambda: self._session.pause)
         self._progress = asyncio.Event()
         self._turnaround_s = 0.0
         self._lag = LagWatch()
@@ -160,6 +162,7 @@ class LiveStream:
         try:
             await asyncio.wait([self._loading])
             await self._steps.aclose()
+            self._pauses.close()
             self._vad_stream.close()
             await self._held.aclose()
             await self._details.aclose()
@@ -179,10 +182,10 @@ class LiveStream:
         if self._details.hears_speakers:
             await self._details.hear(frames, probabilities, self._session.framed)
         self._take(self._session.observe(probabilities, levels))
+        self._pauses.begin(self._session.begun_pause)
         while (pause := self._session.pause) is not None:
             threshold = self._turns.threshold
-            probability = await self._context.turn_stage.judge(pause.audio, threshold)
-            self._take(self._session.judge(probability, threshold))
+            self._take(self._session.judge(await self._pauses.judge(pause, threshold), threshold))
 
     @contextmanager
     def _taking(self) -> Iterator[None]:
@@ -196,8 +199,7 @@ class LiveStream:
     def _silence_s(self) -> float:
         own_ms, settings = self._options.silence_ms, self._context.settings
         silence_ms = settings.segmenter.silence_ms if own_ms is None else own_ms
-        is_smart = self._turns.detection == "smart"
-        return (max(silence_ms, self._turns.max_silence_ms) if is_smart else silence_ms) / 1000
+        return (max(silence_ms, self._turns.max_silence_ms) if self._turns.detection == "smart" else silence_ms) / 1000
 
     def _assume_silence(self, seconds: float) -> None:
         if self._options.endpointing:

@@ -39,6 +39,12 @@ class StepTasks:
         """Cancel the speculative finals of segments in which speech has continued."""
         self._cancel(lambda step: step.speculative and not self._session.wants(step))
 
+    async def speculated(self, segment_id: int) -> None:
+        """Return once no speculative final of the segment is in progress."""
+        tasks = [task for task, step in self._tasks.items() if step.speculative and step.segment_id == segment_id]
+        if tasks:
+            await asyncio.wait(tasks)
+
     def release_ended(self, segment_id: int) -> None:
         """Release the segment if it has ended and no step of it is in progress. No-op for one that was released."""
         if segment_id in self._pending and not self._pending[segment_id] and not self._session.is_open(segment_id):

@@ -1,7 +1,8 @@
 """Turn detection: from a client's options and the server's settings to what the session and the turn stage do.
 
-`silence` ends an utterance after `silence_ms`. `smart` judges pauses by their sound (`steno.vad.smart_turn`): a
-complete utterance ends at the first check, an incomplete one goes on for up to `max_silence_ms`.
+`silence` ends an utterance after `silence_ms`. `smart` judges pauses by sound and words (`steno.turn_detection`): an
+utterance ends as soon as it is probable enough that it is complete, which a longer pause makes likelier, and after
+`max_silence_ms` in any case.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ TurnDetection: TypeAlias = Literal["silence", "smart"]
 TURN_DETECTIONS: tuple[TurnDetection, ...] = ("silence", "smart")
 Eagerness: TypeAlias = Literal["low", "medium", "high", "auto"]
 
-CHECKS_MS = (128.0, 1000.0, 2000.0)
-"""Pauses in which an utterance is judged. Few: each is a chance to be wrong, and the longer the pause, the more of what
-is incomplete sounds complete. After 128 ms the judgement is no worse than after 224 (`LEARNING_LOG.md`)."""
+CHECKS_MS = tuple(96.0 + 128 * n for n in range(64))
+"""Pauses, up to 8 s, in which it is decided whether an utterance ends. Its sound and words are judged in the first one:
+later they are judged no better, and the longer a pause, the more of what is incomplete sounds complete
+(`LEARNING_LOG.md`). In the further ones only the length of the pause has changed."""
 SPECULATE_MS = 96.0
 """Pause after which the final is recognised in advance. What is left out is silence, and costs no words
 (`LEARNING_LOG.md`)."""
@@ -27,15 +29,15 @@ class TurnSettings:
     """Defaults of the server; a client's options override them."""
 
     detection: TurnDetection = "silence"
-    threshold: float = 0.5
+    threshold: float = 0.6
     """Probability from which an utterance is complete."""
     max_silence_ms: float = 3000
 
 
 EAGERNESS: Mapping[Eagerness, TurnSettings] = {
-    "low": TurnSettings("smart", 0.9, 8000),
-    "medium": TurnSettings("smart", 0.5, 4000),
-    "high": TurnSettings("smart", 0.3, 2000),
-    "auto": TurnSettings("smart", 0.5, 4000),
+    "low": TurnSettings("smart", 0.8, 8000),
+    "medium": TurnSettings("smart", 0.6, 4000),
+    "high": TurnSettings("smart", 0.4, 2000),
+    "auto": TurnSettings("smart", 0.6, 4000),
 }
 """OpenAI's names. It documents the longest waits: 8, 4 and 2 s; `auto` is `medium`."""

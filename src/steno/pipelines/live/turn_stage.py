@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from loguru import logger
 
 from steno.backends.cpu import half_of_cores
-from steno.vad.smart_turn import TurnDetector
+from steno.turn_detection.turn_judge import TurnDetector
 
 if TYPE_CHECKING:
-    from steno.types import Audio
+    from steno.types import Audio, Hypothesis
 
 TIMEOUT_S = 0.5
 """A judgement that takes longer is late: silence decides, after 500 ms by default."""
 MAX_WAITING_PER_THREAD = 4
 """More pauses than this cannot be judged in time (one takes 50 ms); further ones are not judged."""
 
+Words: TypeAlias = "Callable[[], Awaitable[Hypothesis | None]]"
 Judgement: TypeAlias = Literal["complete", "incomplete", "late", "failed"]
 
 
@@ -58,11 +59,22 @@ class TurnStage:
             self._loading = asyncio.get_running_loop().run_in_executor(self._threads, self._load)
             self._loading.add_done_callback(_report_failure)
 
-    async def judge(self, audio: Audio, threshold: float) -> float | None:
+    async def completeness(self, audio: Audio) -> float:
+        """How complete an utterance sounds. Raises TimeoutError if there is no capacity for it."""
+        self.prepare()
+        assert self._loading is not None
+        detector = await asyncio.shield(self._loading)
+        if self._waiting >= self._size * MAX_WAITING_PER_THREAD:
+            raise TimeoutError
+        return await self._run(detector.completeness, audio)
+
+    async def judge(self, sound: Awaitable[float], threshold: float, words: Words | None = None) -> float | None:
         """How probable it is that an utterance is complete; None if it cannot be told in time.
 
         Args:
+            sound: its `completeness`, or what becomes of that.
             threshold: from which it counts as complete, in the metrics.
+            words: recognises the utterance meanwhile; without it, and if it returns None, the sound is judged alone.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -70,7 +82,7 @@ class TurnStage:
         probability: float | None = None
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                probability = await self._completeness(audio)
+                probability = await self._probability(sound, words or _no_words)
             judgement = "complete" if probability >= threshold else "incomplete"
         except TimeoutError:
             judgement = "late"
@@ -85,19 +97,23 @@ class TurnStage:
         """End the threads, without waiting for what they do."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _completeness(self, audio: Audio) -> float:
-        self.prepare()
+    async def _probability(self, sound: Awaitable[float], words: Words) -> float:
+        completeness, hypothesis = await asyncio.gather(sound, words())
         assert self._loading is not None
-        detector = await asyncio.shield(self._loading)
-        if self._waiting >= self._size * MAX_WAITING_PER_THREAD:
-            raise TimeoutError
+        return await self._run(self._loading.result().probability, completeness, hypothesis)
+
+    async def _run(self, call: Callable[..., float], *arguments: object) -> float:
         self._waiting += 1
-        future = asyncio.get_running_loop().run_in_executor(self._threads, detector.completeness, audio)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
         future.add_done_callback(self._done)
         return await future
 
     def _done(self, _: object) -> None:
         self._waiting -= 1
+
+
+async def _no_words() -> None:
+    return None
 
 
 def _report_failure(loading: asyncio.Future[TurnDetector]) -> None:
@@ -106,6 +122,6 @@ def _report_failure(loading: asyncio.Future[TurnDetector]) -> None:
 
 
 def _load() -> TurnDetector:
-    from steno.vad.smart_turn import SmartTurn
+    from steno.turn_detection.turn_judge import TurnJudge
 
-    return SmartTurn()
+    return TurnJudge()

@@ -445,11 +445,11 @@ def test_formats_and_no_rate_but_24_khz_is_told(asked: object, encoding: str, hz
 @pytest.mark.parametrize(
     ("asked", "eagerness", "threshold", "longest_ms"),
     [
-        ({"eagerness": "low"}, "low", 0.9, 8000),
-        ({"eagerness": "medium"}, "medium", 0.5, 4000),
-        ({"eagerness": "high"}, "high", 0.3, 2000),
-        ({"eagerness": None}, "auto", 0.5, 4000),
-        ({}, "auto", 0.5, 4000),
+        ({"eagerness": "low"}, "low", 0.8, 8000),
+        ({"eagerness": "medium"}, "medium", 0.6, 4000),
+        ({"eagerness": "high"}, "high", 0.4, 2000),
+        ({"eagerness": None}, "auto", 0.6, 4000),
+        ({}, "auto", 0.6, 4000),
     ],
 )
 def test_semantic_vad_judges_turns_as_eagerly_as_asked(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from transformers import WhisperFeatureExtractor
 
+from steno.turn_detection.whisper_features import log_mel
 from steno.types import SAMPLE_RATE
-from steno.vad.whisper_features import log_mel
 from vad.listen import recording
 
 WINDOW = 8 * SAMPLE_RATE

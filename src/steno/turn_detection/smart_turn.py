@@ -8,13 +8,13 @@ thread: parallelism is the server's, across streams.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from steno.onnx_session import open_session
+from steno.turn_detection.whisper_features import log_mel
 from steno.types import SAMPLE_RATE
-from steno.vad.whisper_features import log_mel
 
 if TYPE_CHECKING:
     from steno.types import Audio
@@ -25,20 +25,14 @@ WINDOW = 8 * SAMPLE_RATE
 _MODEL = Path(__file__).parent / "data" / "smart_turn_v3.2.onnx"
 
 
-class TurnDetector(Protocol):
-    """Judges whether the speaker has finished. Calls may run in several threads at once."""
-
-    def completeness(self, audio: Audio) -> float:
-        """The probability, in [0, 1], that an utterance is complete; `audio`: all of it, up to a pause."""
-
-
 class SmartTurn:
-    """The `TurnDetector` of the model."""
+    """The model. Calls may run in several threads at once."""
 
     def __init__(self) -> None:
         self._session = open_session(_MODEL)
 
     def completeness(self, audio: Audio) -> float:
+        """The probability, in [0, 1], that an utterance is complete; `audio`: all of it, up to a pause."""
         window = np.zeros(WINDOW, np.float32)
         last = audio[-WINDOW:]
         window[WINDOW - len(last) :] = last

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from steno.turn_detection.smart_turn import WINDOW, SmartTurn
 from steno.types import SAMPLE_RATE
-from steno.vad.smart_turn import WINDOW, SmartTurn
 from vad.listen import recording
 
 PAUSE = np.zeros(round(0.2 * SAMPLE_RATE), np.float32)
