@@ -7,7 +7,7 @@ Continuous speech, a step every 480 ms, utterances cut after 24 s as the server 
 size of Qwen3-ASR-0.6B (or `--model`), so the tokens are scripted: three per second, of which each step revises the last
 three and sometimes one further back. The whole model is computed; the sampled tokens are then replaced.
 
-- naive_over_steno_24s: time to encode, prefill and decode the whole utterance, divided by steno's at 24 s. Target: 2.5.
+- naive_over_steno_24s: to encode, prefill and decode the whole utterance, divided by steno's at 24 s. Target: 2.5.
 - refeed_over_steno_120s: time to encode and prefill the whole session with its text except five tokens, which are
   decoded (as qwen-asr's streaming does), at 120 s, divided by the median step of steno's last utterance. Target: 15.
   Part of the gain is that steno cuts utterances: without cuts, a step grows with the session.
@@ -15,7 +15,7 @@ three and sometimes one further back. The whole model is computed; the sampled t
   refeed_over_steno_longest: divided by its last step, the most expensive, at 24 s of the utterance.
 - second_over_first_minute: mean step in the second minute, divided by that in the first. Target: at most 1.15.
 - batch4_gain: four steps in turn, divided by one step of four streams with utterances of different lengths.
-- steno_ms, naive_ms, refeed_ms: medians at those times.
+- steno_ms, naive_ms, refeed_ms: medians of CPU milliseconds there; with several `--threads`, their sum.
 
 The JSON's series are the milliseconds of each step of steno's by the session's length, of recomputing by the length of
 the utterance, and of feeding the session again by its length.

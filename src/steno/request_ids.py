@@ -33,7 +33,8 @@ def within(request_id: str, **more: str) -> Iterator[None]:
 
 @contextmanager
 def about(request_ids: Iterable[str | None]) -> Iterator[None]:
-    """Log lines of this task have the ids of the requests that it works for; None = of no request."""
+    """Log lines of this task, which belongs to no request, have the ids of those that it works for. None = of no
+    request: adds no id."""
     known = [request_id for request_id in request_ids if request_id is not None]
     if not known:
         yield

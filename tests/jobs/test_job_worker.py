@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loguru import logger
 
 from llm_server import Answer, Lines, LlmServer, as_json, question_of, translated
 from steno.backends.base import Recognize
@@ -25,6 +26,7 @@ from steno.jobs.job_handover import RemoteJobRunner
 from steno.jobs.job_service import JobLimits, JobService, NewJob
 from steno.jobs.job_store import JobStore
 from steno.jobs.job_worker import MAX_ATTEMPTS, JobProgress, JobWorker
+from steno.jobs.piece_results import PieceResults
 from steno.pipelines.translate import translate_transcript
 from steno.translation.llm import Llm, LlmSettings
 from steno.translation.translator import LanguagePair, Translator
@@ -194,6 +196,31 @@ async def test_an_attempt_that_is_repeated_asks_the_llm_nothing_twice(tmp_path: 
     assert len(questions) == len(set(questions)) > 2
 
 
+async def test_an_invalid_answer_is_not_taken_for_that_of_the_next_try(tmp_path: Path) -> None:
+    """One line is asked three times with the same question."""
+    transcript = Transcript("Hello.", "en", 1.0, (Segment(0, 0.0, 1.0, "Hello."),))
+    with LlmServer(lambda *_: Answer("no JSON")) as llm:
+        translator = Translator(Llm(LlmSettings(llm.url, "key", "test", 5.0, 0)))
+
+        async def translates(ticket: Ticket, progress: JobProgress) -> str:
+            found = await translate_transcript(transcript, translator, LanguagePair("fr", "en"), ticket)
+            return found.transcript.text
+
+        async with jobs(tmp_path, Work(translates)) as service:
+            job = (await ended(service, await submitted(service))).id
+            assert await text_of(service, job) == translated("Hello.", "French")
+        await translator.aclose()
+    assert len(llm.requests) == 2
+
+
+async def test_an_answer_that_cannot_be_looked_up_costs_a_question(tmp_path: Path, logs: list[str]) -> None:
+    store = JobStore(tmp_path / "jobs.db", tmp_path / "jobs")
+    results = PieceResults(store, "job_1")  # of a store that is not open
+    assert await results.find_answer("question") is None
+    await results.add_answer("question", "answer")
+    assert [line.startswith("WARNING job job_1: ") for line in logs] == [True, True]
+
+
 async def test_a_service_that_stops_goes_on_at_its_next_start(tmp_path: Path) -> None:
     backend = CountingBackend()
     async with jobs(tmp_path, Work(hangs), backend) as service:
@@ -217,9 +244,13 @@ async def test_an_error_that_will_not_pass_ends_the_job_at_once(tmp_path: Path) 
 
 
 async def test_an_unhandled_error_fails_the_job_and_no_other(tmp_path: Path) -> None:
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{extra[request_id]} {message}", level="ERROR")
     async with jobs(tmp_path, Work(breaks, pieces), concurrent=1) as service:
         first, second = await submitted(service), await submitted(service)
         failed = await ended(service, first)
+        logger.remove(sink)
+        assert [line.split()[0] for line in lines] == [first], "the line with the traceback names the job"
         assert failed.failure is not None
         assert failed.failure.code == "internal_error"
         assert "ZeroDivision" not in failed.failure.message

@@ -13,7 +13,7 @@ from steno.onnx_session import open_session
 from steno.speakers.campplus import CampplusEmbedder
 from steno.speakers.diarizer import Diarizer
 from steno.speakers.online_diarizer import OnlineDiarizer
-from steno.speakers.overlap_detector import CHUNK, overlap_detector
+from steno.speakers.overlap_detector import CHUNK, OverlapDetector, overlap_detector
 from steno.speakers.second_speakers import second_turns
 from steno.speakers.speaker_turns import SpeakerTurn
 from steno.speakers.stream_overlaps import StreamOverlaps
@@ -133,3 +133,19 @@ def test_the_second_speaker_of_a_stream_is_a_voice_that_was_told() -> None:
     for turn in together.overlaps:
         main = next(each for each in together.turns if each.start_s <= turn.start_s < each.end_s)
         assert {together.names[main.speaker], together.names[turn.speaker]} == {"A", "B"}
+
+
+def test_speech_that_was_heard_before_the_segment_before_it_ended_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two short segments, whose finals come after both: recognition is behind. So is the end of a long segment."""
+    monkeypatch.setattr(OverlapDetector, "overlaps", lambda _, audio: [(0.0, len(audio) / SAMPLE_RATE)])
+    overlaps = StreamOverlaps()
+    for begin, is_voiced in ((0, True), (SAMPLE_RATE, False), (2 * SAMPLE_RATE, True), (3 * SAMPLE_RATE, False)):
+        overlaps.feed(np.zeros(SAMPLE_RATE, np.float32), begin, is_voiced=is_voiced)
+    overlaps.end_segment(1.2)
+    overlaps.end_segment(3.2)
+    assert overlaps.between(2.0, 3.0) == [(2.0, 3.0)]
+    for begin in range(4, 10):
+        overlaps.feed(np.zeros(SAMPLE_RATE, np.float32), begin * SAMPLE_RATE, is_voiced=True)
+    overlaps.feed(np.zeros(SAMPLE_RATE, np.float32), 10 * SAMPLE_RATE, is_voiced=False)
+    overlaps.end_segment(10.2)
+    assert sum(end - start for start, end in overlaps.between(4.0, 10.0)) == pytest.approx(6.0)

@@ -162,18 +162,21 @@ class JobService:
     async def cancel(self, job: str, owner: str) -> StoredJob:
         """Cancel a job that has not ended; no-op for one that has. Returns what it is then."""
         await self.get(job, owner)
-        await self._cancel(job)
+        await self._cancelled(job)
         return await self.get(job, owner)
 
     async def delete(self, job: str, owner: str) -> StoredJob:
         """Cancel a job that has not ended; delete one that has. Returns what it was."""
         found = await self.get(job, owner)
-        if not await self._cancel(job):
+        if not await self._cancelled(job):
             await self.store.delete(job)
         return found
 
+    async def _cancelled(self, job: str) -> bool:
+        """Cancel a job; whole, even if the caller is cancelled. Returns whether it was queued or running still."""
+        return await asyncio.shield(asyncio.ensure_future(self._cancel(job)))
+
     async def _cancel(self, job: str) -> bool:
-        """Returns whether the job was queued or running still."""
         was_active = await self.store.cancel(job)
         if was_active:
             self._runner.stop(job)

@@ -129,7 +129,8 @@ class JobWorker:
         while not self._engine.draining:
             job = await self._next()
             if job is not None:
-                await self._attempt(job)
+                with request_ids.within(job.id):
+                    await self._attempt(job)
 
     async def _next(self) -> StoredJob | None:
         """The next job; None after a while without one."""
@@ -147,8 +148,7 @@ class JobWorker:
     async def _attempt(self, job: StoredJob) -> None:
         logger.info("job {}: attempt {} at {}", job.id, job.attempts, job.kind)
         progress = self._progress[job.id] = JobProgress()
-        with request_ids.within(job.id):
-            attempt = self._attempts[job.id] = asyncio.create_task(self._run(job, progress), name=f"job {job.id}")
+        attempt = self._attempts[job.id] = asyncio.create_task(self._run(job, progress), name=f"job {job.id}")
         try:
             await asyncio.wait([attempt])
         finally:

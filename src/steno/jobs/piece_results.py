@@ -52,7 +52,12 @@ class PieceResults:
         await self._keep(key, outcome.decode())
 
     async def find_answer(self, question: str) -> str | None:
-        stored = await self._store.piece(self._job, _key_of_question(question))
+        """None also if it cannot be looked up, which costs a question."""
+        try:
+            stored = await self._store.piece(self._job, _key_of_question(question))
+        except JobStorageError as error:
+            logger.warning("job {}: an answer cannot be looked up: {}", self._job, error.message)
+            return None
         if stored is None:
             return None
         self.found += 1

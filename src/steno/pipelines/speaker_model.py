@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from steno.backends.cpu import yield_to_live_work
+from steno.request_ids import run_in_executor
 from steno.speakers.embedder_source import EmbedderSource
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class SpeakerModel:
 
     async def run(self, work: Callable[[SpeakerEmbedder], T]) -> T:
         """Run `work` in a thread. Raises ModelLoadError, and what `work` raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(self._source.load()))
+        return await run_in_executor(self._threads, lambda: work(self._source.load()))
 
     def close(self) -> None:
         """Start no more work. What runs ends by itself, in about a second."""

@@ -19,7 +19,8 @@ class VoiceThresholds:
     same_voice: float
     """Cosine of the means of two groups of windows beyond which they are one speaker."""
     known_voice: float
-    """Min cosine of a speaker's mean and an enrolled voice that gives the speaker its name."""
+    """Min cosine of a speaker's mean and an enrolled voice that gives the speaker its name. In a stream: of a region of
+    speech, not shorter than a window, and a speaker, below which it is another's."""
     new_voice: float
     """Cosine of the mean of few windows with each speaker below which they are of another speaker. Lower than
     `known_voice`, because less than a whole window tells less of a voice."""

@@ -31,21 +31,20 @@ class StreamOverlaps:
         self._detector = overlap_detector()
         self._offset_s = offset_s
         self._audio: Audio = np.zeros(0, np.float32)
-        self._end = self._read_until = 0
-        """Positions, from the start of the stream: end of the audio, and of what was read."""
-        self._has_speech = False
-        """Whether there is speech after `_read_until`."""
+        self._end = self._read_until = self._voiced_until = 0
+        """Positions, from the start of the stream: end of the audio, of what was read, and of the last part with
+        speech."""
         self._found: deque[tuple[float, float]] = deque(maxlen=MAX_OVERLAPS)
 
     def feed(self, audio: Audio, begin: int, *, is_voiced: bool) -> None:
         """Take the next audio, which begins at position `begin`. `is_voiced`: whether there is speech in it."""
         if begin != self._end:
-            self._audio, self._read_until, self._has_speech = audio[:0], begin, False
+            self._audio, self._read_until = audio[:0], begin
         for first in range(0, len(audio), PART):
             part = audio[first : first + PART]
             self._audio = np.concatenate([self._audio, part])[-CHUNK:]
             self._end = begin + first + len(part)
-            self._has_speech |= is_voiced
+            self._voiced_until = self._end if is_voiced else self._voiced_until
             if self._end - self._read_until >= STEP + MARGIN:
                 self._read(self._end - MARGIN)
 
@@ -67,11 +66,11 @@ class StreamOverlaps:
         """Find the stretches from `_read_until` on."""
         if until <= self._read_until:
             return
-        if self._has_speech:
+        if self._voiced_until > self._read_until:
             first_s = self._offset_s + (self._end - len(self._audio)) / SAMPLE_RATE
             start_s, end_s = (self._offset_s + position / SAMPLE_RATE for position in (self._read_until, until))
             for begin, end in self._detector.overlaps(self._audio):
                 begin_s, stop_s = max(first_s + begin, start_s), min(first_s + end, end_s)
                 if begin_s < stop_s:
                     self._found.append((begin_s, stop_s))
-        self._read_until, self._has_speech = until, False
+        self._read_until = until

@@ -61,7 +61,7 @@ class TranslatedLine:
 
 
 class KnownAnswers(Protocol):
-    """Answers from an earlier attempt at the same translation."""
+    """Answers from an earlier attempt at the same translation. Neither method fails."""
 
     async def find_answer(self, question: str) -> str | None: ...
 
@@ -108,32 +108,32 @@ class Translator:
         await self._llm.aclose()
 
     async def _ask_until_done(self, task: _TranslationTask) -> None:
-        for size in BATCH_SIZES:
+        for number, size in enumerate(BATCH_SIZES):
             batches = task.batches(size)
             if not batches or task.failure is not None:
                 return
             async with asyncio.TaskGroup() as group:
                 for batch in batches:
-                    group.create_task(self._ask(task, batch))
+                    group.create_task(self._ask(task, batch, number))
 
-    async def _ask(self, task: _TranslationTask, batch: Sequence[int]) -> None:
+    async def _ask(self, task: _TranslationTask, batch: Sequence[int], number: int) -> None:
         async with self._limiter.turn(is_live=task.is_live):
             if task.failure is not None:
                 return
             try:
-                answer = await self._answer(task, batch)
+                answer = await self._answer(task, batch, number)
             except TranslationError as error:
                 logger.warning("{}", error.message)
                 task.failure = error.message
                 return
         task.accept_answer(batch, answer)
 
-    async def _answer(self, task: _TranslationTask, batch: Sequence[int]) -> str:
-        """Raises TranslationError."""
+    async def _answer(self, task: _TranslationTask, batch: Sequence[int], number: int) -> str:
+        """The LLM's answer in try `number`, which an earlier attempt may have had. Raises TranslationError."""
         question, temperature, known = task.question(batch), task.languages.temperature, task.known
         if known is None:
             return await self._llm.ask(INSTRUCTIONS, question, temperature)
-        whole = "\n".join([self._llm.model, str(temperature), INSTRUCTIONS, question])
+        whole = "\n".join([self._llm.model, str(temperature), str(number), INSTRUCTIONS, question])
         answer = await known.find_answer(whole)
         if answer is None:
             answer = await self._llm.ask(INSTRUCTIONS, question, temperature)

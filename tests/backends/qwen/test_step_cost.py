@@ -118,7 +118,7 @@ def test_a_decoding_iteration(trained: Any, transfers: Counter[str]) -> None:
 
 def test_a_live_step(trained: Any, transfers: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(encoder.MAX_CHUNKS, "cpu", encoder.MAX_CHUNKS["cuda"])
-    monkeypatch.setitem(torch_encoder.PADS_WINDOWS, "cpu", torch_encoder.PADS_WINDOWS["cuda"])
+    monkeypatch.setattr(torch_encoder, "PACKING_DEVICES", frozenset())
     model = AsrModel(trained, [SlotClass(STREAMS, 512)])
     model.encoder.frontend.max_samples = MAX_SAMPLES  # as on a GPU
     runner = ModelRunner(model)

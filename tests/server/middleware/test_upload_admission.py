@@ -267,6 +267,27 @@ def test_a_client_may_send_so_many_bodies_at_once() -> None:
     run(main())
 
 
+def test_a_job_can_be_cancelled_by_a_client_at_its_limit_and_while_the_server_stops() -> None:
+    async def main() -> None:
+        async with local_engine(SleepingBackend(), AdmissionLimits()) as engine:
+            admission = UploadAdmission(echo, engine, LIMITS, ignore)
+            slow = [Client((0, body(1, more=True)), path="/v1/jobs/") for _ in range(2)]
+            sending = [asyncio.create_task(admission(one.scope, one.receive, one.send)) for one in slow]
+            await asyncio.sleep(1)
+            job, cancel = (Client((0, body(1, more=False)), path=path) for path in ("/v1/jobs", "/v1/jobs/1/cancel"))
+            for client in (job, cancel):
+                await admission(client.scope, client.receive, client.send)
+            assert (job.status, cancel.status) == (429, 200)
+            engine.drain()
+            await asyncio.gather(*sending)
+            assert [client.status for client in slow] == [503, 503]
+            cancel = Client((0, body(1, more=False)), path="/v1/jobs/1/cancel")
+            await admission(cancel.scope, cancel.receive, cancel.send)
+            assert cancel.status == 200
+
+    run(main())
+
+
 def test_a_body_that_comes_too_slowly_is_given_up() -> None:
     async def main() -> float:
         limits = UploadLimits(max_bytes=10**6, least_bytes_per_s=100, grace_s=10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -96,7 +97,7 @@ class QwenAligner:
         request = _Request(work, asyncio.get_running_loop().create_future(), request_ids.current())
         self._waiting.append(request)
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run(), name="aligner")
+            self._running = asyncio.create_task(self._run(), name="aligner", context=Context())
         try:
             return await request.future
         finally:

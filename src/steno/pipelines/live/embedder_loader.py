@@ -74,8 +74,12 @@ class EmbedderLoader:
         return embedder
 
     def _prepared(self) -> SpeakerEmbedder:
-        """The embedder. What clustering imports takes 0.3 s, in which the first final would be late."""
+        """The embedder. What clustering imports takes 0.3 s, in which the first final would be late; the network that
+        detects overlapping speech, 0.03 s."""
         import scipy.cluster.hierarchy
         import scipy.optimize  # noqa: F401
 
+        from steno.speakers.overlap_detector import overlap_detector
+
+        overlap_detector()
         return self._load()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from steno.backends.cpu import half_of_cores
 from steno.pipelines.live.embedder_loader import EmbedderLoader, RunInThread
+from steno.request_ids import run_in_executor
 from steno.speakers.embedder_source import EmbedderSource
 from steno.types import SAMPLE_RATE
 from steno.vad.silero import FRAME
@@ -130,7 +131,7 @@ class SpeakerStage:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run_in_thread(self, call: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await run_in_executor(self._threads, call)
 
 
 class SpeakerStream:

@@ -23,9 +23,10 @@ from steno.server.middleware.path_prefix import local_path
 from steno.server.middleware.refusal import address_of, refuse
 from steno.server.middleware.upload_limits import UploadBody, UploadCounter, UploadLimits, check_length, client_of
 
-UPLOADS = ("/v1/audio/", "/api/v1/align", "/v1/listen", "/asr", "/detect-language", "/v1/jobs")
+UPLOADS = ("/v1/audio/", "/api/v1/align", "/v1/listen", "/asr", "/detect-language")
+"""Beginnings of addresses."""
 STORED = "/v1/jobs"
-"""Their work is done later: their bodies have the limits of uploads, but they are not admitted to the engine."""
+"""Takes recordings whose work is done later: bodies have the limits of uploads, but are not admitted to the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,15 @@ class UploadAdmission:
         self._receiving = UploadCounter(limits.max_per_client, receiving, counts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not local_path(scope).startswith(UPLOADS):
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        path = local_path(scope) if is_post else ""
+        is_stored = path.rstrip("/") == STORED
+        if not (is_stored or path.startswith(UPLOADS)):
             await self._app(scope, receive, send)
             return
         body = UploadBody(receive, self._limits)
         try:
             check_length(scope, self._limits)
-            is_stored = local_path(scope).startswith(STORED)
             if not is_stored:
                 self._engine.check_room(client=address_of(scope))
             async with AsyncExitStack() as cleanup:

@@ -130,6 +130,7 @@ def _weights(loaded: LoadedCheckpoint) -> dict[str, np.ndarray]:
         f"{module}.{name}": tensor.float().numpy()
         for module in ("audio_tower", "multi_modal_projector")
         for name, tensor in getattr(model, module).state_dict().items()
+        if ".qkv_proj." not in name  # has the values of the others, once a `TorchEncoder` has merged them
     }
     positions = model.audio_tower.positional_embedding.positional_embedding
     weights["positions"] = positions[:TOKENS_PER_CHUNK].float().numpy()

@@ -41,6 +41,8 @@ def _drop(module: Any, names: Sequence[str]) -> None:
 
 
 def _merged(parts: Sequence[torch.nn.Linear]) -> torch.nn.Linear:
+    if len({part.bias is None for part in parts}) > 1:
+        raise ValueError("projections of which only some have a bias cannot be merged")
     merged = torch.nn.Linear(parts[0].in_features, 1, bias=parts[0].bias is not None, device="meta")
     merged.out_features = sum(part.out_features for part in parts)
     for name in ("weight", "bias"):

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 
 from steno.backends.qwen.model.cuda.flash_attention import Varlen, VarlenAttention, varlen
 from steno.backends.qwen.model.cuda.transfers import integers_to_device
-from steno.backends.qwen.model.device import Scale, scale_of
 from steno.backends.qwen.model.projections import merge_attention_projections
 
 if TYPE_CHECKING:
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 Attend: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 """Query, key, value and scale → attention output, per head."""
 
-PADS_WINDOWS: dict[Scale, bool] = {"cuda": True, "cpu": False}
-"""Whether the windows of a batch are padded to the longest, where flash-attn does not run. Without it attention is
-computed a window at a time, which is right where a call costs little."""
+PACKING_DEVICES = frozenset({"cpu"})
+"""Where windows are packed without flash-attn, and attention is computed a window at a time: where a call costs little.
+Elsewhere the windows of a batch are padded to the longest."""
 
 
 class TorchEncoder:
@@ -65,7 +64,7 @@ class TorchEncoder:
         if self._varlen is not None:
             packed = self._embeddings(torch.cat(list(windows)), VarlenAttention(self._varlen, lengths, self._device))
             return packed.split(lengths)
-        if not PADS_WINDOWS[scale_of(self._device)]:
+        if self._device.type in PACKING_DEVICES:
             return self._embeddings(torch.cat(list(windows)), PackedAttention(lengths)).split(lengths)
         hidden = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
         rows = self._embeddings(hidden, PaddedAttention(lengths, hidden.shape[1], self._device))
@@ -108,10 +107,10 @@ class PackedAttention:
 
     def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
         """Each [tokens of all windows, heads, head_dim]; returns the same."""
-        queries, keys, values = (one.transpose(0, 1).split(self._lengths, dim=1) for one in (query, key, value))
-        windows = zip(queries, keys, values, strict=True)
-        outputs = [F.scaled_dot_product_attention(*window, scale=scale) for window in windows]
-        return torch.cat(outputs, dim=1).transpose(0, 1)
+        # Four dimensions: with three, torch's fused kernel is not used.
+        parts = (one.transpose(0, 1)[None].split(self._lengths, dim=2) for one in (query, key, value))
+        outputs = [F.scaled_dot_product_attention(q, k, v, scale=scale) for q, k, v in zip(*parts, strict=True)]
+        return torch.cat(outputs, dim=2)[0].transpose(0, 1)
 
 
 class PaddedAttention:
