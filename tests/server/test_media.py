@@ -57,6 +57,7 @@ def test_a_decoder_that_dies_is_a_refusal_of_its_file(server: RunningServer, sev
         until(lambda: bool(server.children()))
         (decoder,) = server.children()
         assert post(server, seven_one).status_code == 200, "another file has another decoder"
+        until(lambda: decoder.cpu_times().user > 1)  # it has started, and is at work on its file
         decoder.kill()
         answer = hit.result(PATIENCE_S)
     assert (answer.status_code, answer.json()["code"]) == (400, "undecodable_audio")
