@@ -213,7 +213,7 @@ def test_sigkill_in_the_middle_costs_a_piece_and_changes_nothing(fixtures: Path,
     with server_of(tmp_path, **settings) as server:
         done = ended(server, job)
         assert (done["state"], done["attempts"]) == ("succeeded", 2)
-        assert "pieces were known from an earlier attempt" in server.log()
+        assert "results were known from an earlier attempt" in server.log()
         interrupted = call(server, "GET", f"/{job}/result").text
         whole = submit(server, fixtures / "address.opus", "subtitles").json()["id"]
         assert ended(server, whole)["state"] == "succeeded"
