@@ -62,13 +62,19 @@ def test_a_pause_is_put_between_two_words_and_takes_nothing_from_them(weather: T
         )
 
 
+def summary_of(module: str, folder: Path) -> dict[str, float]:
+    """What a quick run of a benchmark reports."""
+    report = folder / "report.json"
+    command = [sys.executable, "-m", module, "--quick", "--json", str(report)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
+    summary: dict[str, float] = json.loads(report.read_text(encoding="utf-8"))["summary"]
+    return summary
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(installed.wheel_folder() is None, reason="needs Moonshine's wheel")
 def test_it_runs_and_reports(tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    command = [sys.executable, "-m", "benchmarks.turns", "--quick", "--json", str(report)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
-    summary = json.loads(report.read_text(encoding="utf-8"))["summary"]
+    summary = summary_of("benchmarks.turns", tmp_path)
     assert 0 < summary["smart_median_ms"] < 5000
     assert 500 < summary["silence_median_ms"] < 5000
     assert summary["judgement_ms"] > 0
@@ -77,9 +83,6 @@ def test_it_runs_and_reports(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(installed.wheel_folder() is None, reason="needs Moonshine's wheel")
 def test_judgements_without_a_server_are_reported(tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    command = [sys.executable, "-m", "benchmarks.turn_judgements", "--quick", "--json", str(report)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
-    summary = json.loads(report.read_text(encoding="utf-8"))["summary"]
+    summary = summary_of("benchmarks.turn_judgements", tmp_path)
     assert summary["ends"] >= 1
     assert 0 <= summary["words_end_80"] <= summary["words_end_40"] <= 1
