@@ -38,10 +38,9 @@ class PieceResults:
 
     async def find(self, work: Work) -> Result | None:
         key = await asyncio.to_thread(_key_of, work)
-        stored = await self._store.piece(self._job, key)
+        stored = await self._stored(key)
         if stored is None:
             return None
-        self.found += 1
         result: Result = await asyncio.to_thread(OUTCOMES[type(work)].validate_json, stored)
         return result
 
@@ -54,18 +53,20 @@ class PieceResults:
     async def find_answer(self, question: str) -> str | None:
         """None also if it cannot be looked up, which costs a question."""
         try:
-            stored = await self._store.piece(self._job, _key_of_question(question))
+            stored = await self._stored(_key_of_question(question))
         except JobStorageError as error:
             logger.warning("job {}: an answer cannot be looked up: {}", self._job, error.message)
             return None
-        if stored is None:
-            return None
-        self.found += 1
-        return str(json.loads(stored))
+        return None if stored is None else str(json.loads(stored))
 
     async def add_answer(self, question: str, answer: str) -> None:
         """As `add`."""
         await self._keep(_key_of_question(question), json.dumps(answer))  # an LLM may answer with lone surrogates
+
+    async def _stored(self, key: bytes) -> str | None:
+        stored = await self._store.piece(self._job, key)
+        self.found += stored is not None
+        return stored
 
     async def _keep(self, key: bytes, outcome: str) -> None:
         try:

@@ -14,7 +14,7 @@ from steno.speakers.embedder import SpeakerEmbedder, unit_rows
 from steno.speakers.overlap_detector import overlap_detector
 from steno.speakers.second_speakers import second_turns
 from steno.speakers.speaker_names import letters
-from steno.speakers.speaker_turns import SpeakerTurn, renumbered, turns_of
+from steno.speakers.speaker_turns import SpeakerTurn, renumbered, speakers_in_order, turns_of
 from steno.speakers.voice_clusters import SpeakerCount, centroids_of
 from steno.speakers.voice_windows import WHOLE_SHARE, WINDOW_S, voiced_regions, windows_of
 
@@ -103,8 +103,7 @@ class Diarizer:
         cosines = embeddings @ centroids.T
         turns = turns_of(self._regions, extents, cosines, thresholds.sharpness)
         overlaps = second_turns(self._overlaps, turns, extents, cosines, thresholds.sharpness)
-        order = list(dict.fromkeys(turn.speaker for turn in turns))
-        order += sorted({turn.speaker for turn in overlaps} - set(order))
+        order = speakers_in_order(turns, overlaps)
         names = _names(centroids[order], known or {}, thresholds.known_voice)
         return Diarization(renumbered(turns, order), names, renumbered(overlaps, order))
 

@@ -5,7 +5,7 @@
 2. Before a label is told, all kept embeddings are clustered as those of a recording are (`voice_clusters`): a new
    voice is one that differs by the network's thresholds and has enough speech. This takes 15 ms at most.
 3. A voice that was told and is like none of the clusters stays: its windows were too few for one. A region of speech in
-   the segment that is told next is a new voice by itself if it is like no voice so far.
+   the segment that is labelled next is a new voice by itself if it is like no voice so far.
 4. Clusters get the voices of the labels that most of their windows were told with (Hungarian assignment); one that has
    no such windows is a new voice.
 5. Where the windows of a segment of one speaker are now nearer to another voice than that which was told, `changes`
@@ -94,7 +94,7 @@ class OnlineClusters:
             self._drop_oldest()
 
     def cluster(self, regions: Sequence[tuple[float, float]] = ()) -> None:
-        """Find the voices again. `regions`: start and end of speech in the segment that is told next, in seconds."""
+        """Find the voices again. `regions`: start and end of speech in the segment that is labelled next, in s."""
         if not len(self._vectors):
             return
         vectors = self._vectors.astype(np.float32)

@@ -12,7 +12,7 @@ from steno.speakers.embedder import SpeakerEmbedder
 from steno.speakers.online_clusters import OnlineClusters
 from steno.speakers.second_speakers import second_turns
 from steno.speakers.speaker_names import letters
-from steno.speakers.speaker_turns import renumbered, turns_of
+from steno.speakers.speaker_turns import renumbered, speakers_in_order, turns_of
 from steno.speakers.stream_overlaps import StreamOverlaps
 from steno.speakers.stream_windows import StreamWindows
 from steno.speakers.voice_clusters import SpeakerCount
@@ -61,17 +61,16 @@ class OnlineDiarizer:
         self._clusters.cluster(regions)
         cosines, sharpness = self._embeddings @ self._clusters.centroids.T, self._embedder.thresholds.sharpness
         turns = turns_of(regions, self._extents, cosines, sharpness)
-        order = list(dict.fromkeys(turn.speaker for turn in turns))
-        names = [self._names[self._clusters.voice(cluster)] for cluster in order]
+        speakers = {turn.speaker for turn in turns}
         self._overlaps.end_segment(end_s)
         heard = self._overlaps.between(start_s, end_s)
         others = second_turns(heard, turns, self._extents, cosines, sharpness)
-        others = [turn for turn in others if self._clusters.is_told(turn.speaker)]
-        self._clusters.tell(segment_id, start_s, end_s, may_change=len(order) == 1)
+        others = [turn for turn in others if turn.speaker in speakers or self._clusters.is_told(turn.speaker)]
+        order = speakers_in_order(turns, others)
+        names = tuple(self._names[self._clusters.voice(cluster)] for cluster in order)
+        self._clusters.tell(segment_id, start_s, end_s, may_change=len(speakers) == 1)
         self._forget_before(end_s)
-        order += sorted({turn.speaker for turn in others} - set(order))
-        names += [self._names[self._clusters.voice(cluster)] for cluster in order[len(names) :]]
-        return Diarization(renumbered(turns, order), tuple(names), renumbered(others, order))
+        return Diarization(renumbered(turns, order), names, renumbered(others, order))
 
     def drop(self, start_s: float, end_s: float) -> None:
         """Forget a segment that turned out to be no speech. Segments come in order, as in `label`."""

@@ -56,6 +56,12 @@ def turns_of(
     return _joined(steps, np.concatenate(scores), sharpness) if steps else []
 
 
+def speakers_in_order(turns: Sequence[SpeakerTurn], overlaps: Sequence[SpeakerTurn]) -> list[int]:
+    """The speakers of `turns` as they come, then those who are heard in `overlaps` only."""
+    order = list(dict.fromkeys(turn.speaker for turn in turns))
+    return order + sorted({turn.speaker for turn in overlaps} - set(order))
+
+
 def renumbered(turns: Sequence[SpeakerTurn], order: Sequence[int]) -> tuple[SpeakerTurn, ...]:
     """The turns with the index of their speaker in `order` in its place."""
     return tuple(replace(turn, speaker=order.index(turn.speaker)) for turn in turns)

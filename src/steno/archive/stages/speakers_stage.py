@@ -6,10 +6,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from steno.speakers.embedder import SpeakerEmbedder
     from steno.types import Audio
 
+T = TypeVar("T")
 VERSION = 1
 SHIPPED_MODEL = "campplus"
 
@@ -90,14 +91,10 @@ class SpeakersStage:
         voiced = dict(_spoken(pieces, words))
 
         async def embed(number: int, piece: AudioPiece, audio: Audio) -> PieceVoices:
-            def work(embedder: SpeakerEmbedder) -> tuple[PieceVoices, float]:
-                began = time.perf_counter()
-                speech = embedded_speech(embedder, audio, piece.start_s, voiced[number])
-                return PieceVoices.of(speech), time.perf_counter() - began
+            def work(embedder: SpeakerEmbedder) -> PieceVoices:
+                return PieceVoices.of(embedded_speech(embedder, audio, piece.start_s, voiced[number]))
 
-            voices, took_s = await job.tools.opener.speaker_model.run(work)
-            job.times.add("speakers", took_s)
-            return voices
+            return await _timed(job, work)
 
         await run_pieces(job, ((number, pieces[number]) for number in voiced), journal, embed)
 
@@ -110,18 +107,13 @@ class SpeakersStage:
         number = job.tools.options.num_speakers
         count = SpeakerCount(number or 1, number or MAX_SPEAKERS)
 
-        def work(embedder: SpeakerEmbedder) -> tuple[list[Segment], float]:
-            began = time.perf_counter()
+        def work(embedder: SpeakerEmbedder) -> list[Segment]:
             diarizer = Diarizer(embedder)
             for _, voices in sorted(journal.results.items()):
                 diarizer.take(voices.speech(embedder.dimension))
-            return labelled(segments, diarizer.finish(count)), time.perf_counter() - began
+            return labelled(segments, diarizer.finish(count))
 
-        if not journal.results:
-            return list(segments)
-        found, took_s = await job.tools.opener.speaker_model.run(work)
-        job.times.add("speakers", took_s)
-        return found
+        return await _timed(job, work) if journal.results else list(segments)
 
     def facts(self, files: Sequence[Path], manifest: RecordingManifest) -> dict[str, object]:
         return {}
@@ -139,6 +131,18 @@ def speaker_model_identity(model_id: str | None) -> ModelIdentity:
 def _checksum(path: Path, _mtime_ns: int, _size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def _timed(job: StageJob, work: Callable[[SpeakerEmbedder], T]) -> T:
+    """Run `work` in the network's threads, and count its time."""
+
+    def timed(embedder: SpeakerEmbedder) -> tuple[T, float]:
+        began = time.perf_counter()
+        return work(embedder), time.perf_counter() - began
+
+    result, took_s = await job.tools.opener.speaker_model.run(timed)
+    job.times.add("speakers", took_s)
+    return result
 
 
 def _spoken(pieces: Sequence[AudioPiece], words: Sequence[Word]) -> Iterator[tuple[int, list[tuple[float, float]]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from steno.pipelines.live.step_tasks import StepTasks
@@ -39,17 +40,17 @@ class PauseJudge:
         self._begun: tuple[int, int] | None = None
         self._sound: asyncio.Task[float] | None = None
         """The sound of the pause that has begun."""
-        self._judged: tuple[int, int] | None = None
+        self._judged_after_s: float | None = None
+        """How much of this pause there was when it was judged; None = it was not."""
         self._probability: float | None = None
-        self._silence_s = 0.0
-        """What was found about the pause that was judged last, after this much of it."""
+        """What was found then."""
 
     def begin(self, pause: Pause | None) -> None:
         """Start judging the sound of a pause, which may have to be judged. No-op for one that was begun."""
         if pause is None or pause.key == self._begun:
             return
         self.close()
-        self._begun = pause.key
+        self._begun, self._judged_after_s, self._probability = pause.key, None, None
         self._sound = asyncio.create_task(self._stage.completeness(sound_of(pause)), name="turn sound")
         self._sound.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -61,22 +62,21 @@ class PauseJudge:
         """
         self.begin(pause)
         assert self._sound is not None
-        if self._judged != pause.key:
-            self._judged, self._silence_s = pause.key, pause.silence_s
-            self._probability = await self._stage.judge(self._sound, threshold, self._recognised)
+        if self._judged_after_s is None:
+            self._judged_after_s = pause.silence_s
+            words = partial(self._recognised, pause.segment_id)
+            self._probability = await self._stage.judge(self._sound, threshold, words)
         if self._probability is None:
             return None
-        return as_pause_lasts(self._probability, pause.silence_s - self._silence_s)
+        return as_pause_lasts(self._probability, pause.silence_s - self._judged_after_s)
 
     def close(self) -> None:
         """Cancel the judgement of the sound that was begun last. No-op if it is done."""
         if self._sound is not None:
             self._sound.cancel()
 
-    async def _recognised(self) -> Hypothesis | None:
+    async def _recognised(self, segment_id: int) -> Hypothesis | None:
         """The text before the pause, once it is recognised; None if it is not being recognised, or cannot be."""
-        if (pause := self._pause()) is None:
-            return None
-        await self._steps.speculated(pause.segment_id)
+        await self._steps.speculated(segment_id)
         now = self._pause()
         return now.hypothesis if now is not None else None

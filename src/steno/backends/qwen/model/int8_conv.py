@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
-from steno.backends.qwen.model.int8_linear import SMALLEST, WEIGHT_LEVELS, activation_levels
+from steno.backends.qwen.model.int8_linear import SMALLEST, activation_levels, weight_scales
 
 MIN_CHANNELS = 16
 SIGN_BIT = 128
@@ -49,7 +49,7 @@ class Int8Conv2d(torch.nn.Module):
         self._padding = (0, 0, int(width), int(width), int(height), int(height))
         self.bias = convolution.bias
         weight = convolution.weight.detach().float().permute(0, 2, 3, 1).flatten(1)
-        self._scales = (weight.abs().amax(1) / WEIGHT_LEVELS).clamp(min=SMALLEST)
+        self._scales = weight_scales(weight)
         self._zeros = torch.zeros(len(weight), dtype=torch.long)
         quantised = (weight / self._scales[:, None]).round().to(torch.int8)
         self._packed = torch.ops.onednn.qlinear_prepack(quantised, None)

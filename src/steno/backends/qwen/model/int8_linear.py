@@ -41,7 +41,7 @@ class Int8Linear(torch.nn.Module):
         self.out_features, self.in_features = weight.shape
         self.bias = bias
         weight = weight.detach().float()
-        scales = (weight.abs().amax(1) / WEIGHT_LEVELS).clamp(min=SMALLEST).double()
+        scales = weight_scales(weight).double()
         zeros = torch.zeros(len(weight), dtype=torch.long)
         with _engine(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch announces that its quantised tensors will go
@@ -69,6 +69,11 @@ class Int8Linear(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+def weight_scales(weight: torch.Tensor) -> torch.Tensor:
+    """What a step of each output channel is worth. `weight`: [channels, …]. Returns [channels]."""
+    return (weight.abs().amax(1) / WEIGHT_LEVELS).clamp(min=SMALLEST)
 
 
 def activation_levels() -> int:
