@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from loguru import logger
 
-from llm_server import Answer, Lines, LlmServer, as_json, question_of, translated
+from llm_server import Answer, Lines, LlmServer, as_json, good, question_of, translated
 from steno.backends.base import Recognize
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
@@ -29,7 +29,7 @@ from steno.jobs.job_worker import MAX_ATTEMPTS, JobProgress, JobWorker
 from steno.jobs.piece_results import PieceResults
 from steno.pipelines.translate import translate_transcript
 from steno.translation.llm import Llm, LlmSettings
-from steno.translation.translator import LanguagePair, Translator
+from steno.translation.translator import BATCH_SIZES, LanguagePair, Translator
 from steno.types import SAMPLE_RATE, Segment, Transcript
 
 Attempt = Callable[[Ticket, JobProgress], Awaitable[str]]
@@ -173,9 +173,12 @@ async def test_an_attempt_that_is_repeated_asks_the_llm_nothing_twice(tmp_path: 
     transcript = Transcript(" ".join(line.text for line in lines), "en", 30.0, lines)
 
     def odd(lines: Lines, request: dict[str, Any]) -> Answer:
+        """The larger of two batches, which come in any order, gets an invalid answer, and is asked in smaller ones."""
+        if len(lines) < BATCH_SIZES[0]:
+            return good(lines, request)
         return Answer(as_json([{"i": line["i"], "text": "\ud800"} for line in lines]))
 
-    with LlmServer(odd) as llm:
+    with LlmServer(then=odd) as llm:
         translator = Translator(Llm(LlmSettings(llm.url, "key", "test", 5.0, 0)))
 
         async def translates(ticket: Ticket, progress: JobProgress) -> str:
