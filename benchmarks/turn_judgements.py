@@ -5,7 +5,8 @@
 The same recordings, sentences and room noise as in `benchmarks.turns`. A session with the real VAD stops in each pause;
 the embedded recogniser's text of the utterance so far is read. Pauses are of three kinds: `end`, behind a sentence;
 `cut`, put between two words of a clause; `natural`, of the speaker, inside a sentence. For `sound` (Smart Turn alone,
-as other languages than English have it) and `words` (with the words):
+as other recognisers than Moonshine have it in other languages than English), `words` (with the words) and `all` (with
+the recogniser's punctuation as well):
 
 - auc_cut, auc_natural: how often an end is judged likelier than such a pause; 0.5 is chance.
 - end_N, cut_N, natural_N: share of the pauses that are taken for ends at once, at a threshold of N percent.
@@ -14,11 +15,12 @@ as other languages than English have it) and `words` (with the words):
 from __future__ import annotations
 
 import argparse
+import asyncio
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -26,21 +28,21 @@ from benchmarks import harness
 from benchmarks.server import Server
 from benchmarks.turn_speech import Speech, TurnRecording
 from benchmarks.turns import AUDIO, paths_of, words_of
-from steno.backends.moonshine import files
-from steno.backends.moonshine.backend import token_limit
-from steno.backends.moonshine.decoding import Draft, transcribe
-from steno.backends.moonshine.installed import MODEL_ID
-from steno.backends.moonshine.model import MoonshineModel
-from steno.backends.moonshine.vocabulary import Vocabulary
+from steno.backends.base import Recognize
+from steno.backends.moonshine.backend import MoonshineBackend
 from steno.pipelines.live.pause_judge import sound_of
 from steno.pipelines.live.turn_options import CHECKS_MS, SPECULATE_MS
 from steno.streaming.session import Session
 from steno.streaming.session_config import SessionConfig
 from steno.turn_detection.turn_judge import TurnJudge
-from steno.types import SAMPLE_RATE, Hypothesis
+from steno.types import SAMPLE_RATE
 from steno.vad.config import SegmenterConfig
 from steno.vad.levels import frame_levels
 from steno.vad.silero import BatchedVad, VadState
+
+if TYPE_CHECKING:
+    from steno.streaming.step_request import Pause
+    from steno.types import Hypothesis
 
 Kind = Literal["end", "cut", "natural"]
 KINDS: tuple[Kind, ...] = ("end", "cut", "natural")
@@ -56,6 +58,10 @@ class JudgedPause:
     kind: Kind
     sound: float
     words: float
+    all: float
+
+
+JUDGES = ("sound", "words", "all")
 
 
 class PauseListener:
@@ -63,8 +69,8 @@ class PauseListener:
 
     def __init__(self) -> None:
         self._vad, self._judge = BatchedVad(), TurnJudge()
-        found = files.find(MODEL_ID)
-        self._vocabulary, self._model = Vocabulary.load(found.vocabulary), MoonshineModel(found)
+        self._recogniser, self._runner = MoonshineBackend(), asyncio.Runner()
+        self._runner.run(self._recogniser.load(lambda *_: None))
 
     def judged(self, speech: Speech) -> Iterator[JudgedPause]:
         checks = SegmenterConfig(turn_checks_ms=CHECKS_MS[:1])
@@ -76,18 +82,14 @@ class PauseListener:
             kind = _kind_of(speech, pause.voiced_until / SAMPLE_RATE)
             session.judge(0.0)
             if kind is not None:
-                sound, text = self._judge.completeness(sound_of(pause)), self._text(pause.audio)
-                hypothesis = Hypothesis(text, "en")
-                yield JudgedPause(
-                    kind, self._judge.probability(sound, None), self._judge.probability(sound, hypothesis)
-                )
+                sound, heard = self._judge.completeness(sound_of(pause)), self._recognised(pause)
+                judged = (None, replace(heard, sentence_end=None), heard)
+                yield JudgedPause(kind, *(self._judge.probability(sound, hypothesis) for hypothesis in judged))
             if kind in ("end", "cut"):
                 return
 
-    def _text(self, audio: np.ndarray) -> str:
-        limit = token_limit(len(audio) / SAMPLE_RATE)
-        decoding = transcribe(self._model, audio, Draft(), limit, self._model.cancellation())
-        return self._vocabulary.decode(decoding.tokens)[0]
+    def _recognised(self, pause: Pause) -> Hypothesis:
+        return self._runner.run(self._recogniser.recognize(Recognize(pause.audio)))
 
 
 def main() -> None:
@@ -104,7 +106,7 @@ def main() -> None:
     pauses = [pause for speech in speeches[:: 20 if options.quick else 1] for pause in listener.judged(speech)]
     for kind in KINDS:
         report.add(f"{kind}s", sum(pause.kind == kind for pause in pauses))
-    for judge in ("sound", "words"):
+    for judge in JUDGES:
         found = {kind: np.array([getattr(p, judge) for p in pauses if p.kind == kind]) for kind in KINDS}
         for kind in KINDS[1:]:
             if len(found["end"]) and len(found[kind]):

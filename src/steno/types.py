@@ -60,6 +60,9 @@ class Hypothesis:
     """Whether the model would have chosen other tokens than the stable prefix that it was given."""
     repetition: bool = False
     """Whether a repetition loop was cut."""
+    sentence_end: float | None = None
+    """Log-odds (natural) that a sentence ends after the last word, by the recogniser's own punctuation; None = it does
+    not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from steno.turn_detection.turn_judge import TurnJudge
-from steno.turn_detection.turn_probability import PATIENCE_S, as_pause_lasts, by_sound, by_sound_and_words
+from steno.turn_detection.turn_probability import PATIENCE_S, Evidence, as_pause_lasts, turn_probability
 from steno.types import Hypothesis
 from turn_detection.test_smart_turn import spoken
 
@@ -19,7 +21,7 @@ def test_the_words_of_a_sentence_tell_that_it_goes_on_where_its_sound_does_not(j
     whole = judge.probability(heard, Hypothesis("Mr. Thomas Brown will meet the president on the 23rd of March.", "en"))
     cut = judge.probability(heard, Hypothesis("Mr. Thomas Brown will meet the.", "en"))
     assert whole > 0.6
-    assert cut < 0.2
+    assert cut < 0.3
 
 
 def test_the_sound_counts_beside_the_words(judge: TurnJudge) -> None:
@@ -29,9 +31,20 @@ def test_the_sound_counts_beside_the_words(judge: TurnJudge) -> None:
 
 @pytest.mark.parametrize("hypothesis", [None, Hypothesis("Wir sind am", "de"), Hypothesis("", "en")])
 def test_without_english_words_the_sound_decides_alone(judge: TurnJudge, hypothesis: Hypothesis | None) -> None:
-    assert [judge.probability(sound, hypothesis) for sound in (0.02, 0.98)] == [by_sound(0.02), by_sound(0.98)]
-    assert by_sound(0.02) < 0.4
-    assert by_sound(0.98) > 0.6
+    unlikely, likely = (judge.probability(sound, hypothesis) for sound in (0.02, 0.98))
+    assert [unlikely, likely] == [turn_probability(Evidence(0.02)), turn_probability(Evidence(0.98))]
+    assert unlikely < 0.4
+    assert likely > 0.6
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_full_stop_that_the_recogniser_is_sure_of_makes_an_end_likelier_and_a_comma_less(
+    judge: TurnJudge, language: str
+) -> None:
+    said = Hypothesis("We should be at the station before then", language)
+    comma, nothing, stop = (judge.probability(0.5, replace(said, sentence_end=told)) for told in (-1.5, None, 1.5))
+    assert comma < nothing - 0.1
+    assert stop > nothing + 0.1
 
 
 def test_a_longer_pause_is_likelier_an_end() -> None:
@@ -42,5 +55,5 @@ def test_a_longer_pause_is_likelier_an_end() -> None:
 
 @pytest.mark.parametrize("completeness", [0.0, 1.0])
 def test_no_sound_makes_it_certain(completeness: float) -> None:
-    assert 0 < by_sound(completeness) < 1
-    assert 0 < by_sound_and_words(completeness, 0.0, 0.0) < 1
+    assert 0 < turn_probability(Evidence(completeness)) < 1
+    assert 0 < turn_probability(Evidence(completeness, 0.0, (0.0, 0.0))) < 1

@@ -1,4 +1,4 @@
-"""What judges pauses: the sound and, in English, the words before them."""
+"""What judges pauses: the sound, the words before them in English, and the recogniser's own punctuation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from steno.turn_detection.sentence_end import LANGUAGE, SentenceEnds
 from steno.turn_detection.smart_turn import SmartTurn
-from steno.turn_detection.turn_probability import by_sound, by_sound_and_words
+from steno.turn_detection.turn_probability import Evidence, turn_probability
 
 if TYPE_CHECKING:
     from steno.types import Audio, Hypothesis
@@ -23,7 +23,7 @@ class TurnDetector(Protocol):
 
 
 class TurnJudge:
-    """The `TurnDetector` of Smart Turn and `SentenceEnds`. In other languages than English, the sound decides alone."""
+    """The `TurnDetector` of Smart Turn and, if there is a text, of its punctuation; in English, of its words too."""
 
     def __init__(self) -> None:
         self._sound = SmartTurn()
@@ -33,8 +33,7 @@ class TurnJudge:
         return self._sound.completeness(audio)
 
     def probability(self, completeness: float, hypothesis: Hypothesis | None) -> float:
-        if hypothesis is not None and hypothesis.language == LANGUAGE:
-            log_odds = self._words.log_odds(hypothesis.text)
-            if log_odds is not None:
-                return by_sound_and_words(completeness, *log_odds)
-        return by_sound(completeness)
+        if hypothesis is None:
+            return turn_probability(Evidence(completeness))
+        words = self._words.log_odds(hypothesis.text) if hypothesis.language == LANGUAGE else None
+        return turn_probability(Evidence(completeness, hypothesis.sentence_end, words))

@@ -1,4 +1,5 @@
-"""The probability that a speaker has finished, from its parts: the sound, the words, and how long the pause is.
+"""The probability that a speaker has finished, from its parts: the sound, the words, their punctuation, and
+how long the pause is.
 
 Each part adds to the log-odds. The weights are those of logistic regressions on speech of actors and readers, in which
 ends and pauses inside sentences count the same (`LEARNING_LOG.md`).
@@ -7,12 +8,8 @@ ends and pauses inside sentences count the same (`LEARNING_LOG.md`).
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
-SOUND, SENTENCE, TRIGRAMS, BIAS = 0.2, 0.4, 0.6, 1.5
-"""Weights of the log-odds of Smart Turn, and of both outputs of `SentenceEnds`. Smart Turn is far more certain than it
-is right, in speech that is read."""
-BIAS_ALONE = 0.25
-"""Takes the place of `BIAS` where there are no words."""
 PATIENCE_S = 0.9
 """In this time of further silence the odds of an end become e times as high. Less is quicker where a judgement was
 wrong, and takes more of the long pauses for ends."""
@@ -20,14 +17,45 @@ LEAST = 1e-4
 """Probabilities of Smart Turn that are closer to 0 or 1 are no more certain than this."""
 
 
-def by_sound(completeness: float) -> float:
-    """The probability of an end, from that of Smart Turn alone."""
-    return _probability(SOUND * _log_odds(completeness) + BIAS_ALONE)
+class Evidence(NamedTuple):
+    """What is known of a pause. Log-odds are natural logarithms."""
+
+    completeness: float
+    """By Smart Turn, in [0, 1]."""
+    punctuation: float | None = None
+    """`Hypothesis.sentence_end`."""
+    words: tuple[float, float] | None = None
+    """`SentenceEnds.log_odds` of the recognised text."""
 
 
-def by_sound_and_words(completeness: float, sentence: float, trigrams: float) -> float:
-    """The probability of an end, from that of Smart Turn and the log-odds of `SentenceEnds`."""
-    return _probability(SOUND * _log_odds(completeness) + SENTENCE * sentence + TRIGRAMS * trigrams + BIAS)
+class Weights(NamedTuple):
+    sound: float
+    bias: float
+    punctuation: float = 0.0
+    words: tuple[float, float] = (0.0, 0.0)
+
+
+SOUND = Weights(0.2, 0.25)
+"""Smart Turn is far more certain than it is right, in speech that is read."""
+SOUND_AND_PUNCTUATION = Weights(0.17, -0.2, 0.65)
+SOUND_AND_WORDS = Weights(0.15, 0.7, words=(0.2, 0.3))
+ALL = Weights(0.12, 0.15, 0.65, (0.15, 0.45))
+
+
+def turn_probability(evidence: Evidence) -> float:
+    """The probability of an end, from what is known when the pause begins."""
+    if evidence.words is None:
+        weights = SOUND if evidence.punctuation is None else SOUND_AND_PUNCTUATION
+    else:
+        weights = SOUND_AND_WORDS if evidence.punctuation is None else ALL
+    sentence, trigrams = evidence.words or (0.0, 0.0)
+    return _probability(
+        weights.bias
+        + weights.sound * _log_odds(evidence.completeness)
+        + weights.punctuation * (evidence.punctuation or 0.0)
+        + weights.words[0] * sentence
+        + weights.words[1] * trigrams
+    )
 
 
 def as_pause_lasts(probability: float, more_s: float) -> float:

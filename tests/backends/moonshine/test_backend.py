@@ -51,6 +51,19 @@ async def test_it_writes_what_is_said_with_capitals_and_punctuation(
     assert heard.scores[-1].end == len(heard.text)
 
 
+async def test_its_full_stop_is_surer_behind_a_sentence_than_within_it(
+    backend: MoonshineBackend, speech: dict[str, Audio]
+) -> None:
+    """`It was the best of times, it was the worst of | times.`"""
+    cut, whole = [
+        (await backend.recognize(Recognize(speech["two_cities"][: round(end_s * SAMPLE_RATE)]))).sentence_end
+        for end_s in (4.0, 5.0)
+    ]
+    assert cut is not None
+    assert whole is not None
+    assert whole > cut + 2
+
+
 async def test_a_live_utterance_ends_with_nearly_the_text_of_the_whole_piece(
     backend: MoonshineBackend, speech: dict[str, Audio]
 ) -> None:

@@ -11,7 +11,7 @@ from engine.virtual import run
 from pipelines.live.stream_harness import AtOnce
 from steno.pipelines.live.turn_stage import MAX_WAITING_PER_THREAD, TIMEOUT_S, TurnStage, Words
 from steno.turn_detection.smart_turn import SmartTurn
-from steno.turn_detection.turn_probability import by_sound
+from steno.turn_detection.turn_probability import Evidence, turn_probability
 from steno.types import SAMPLE_RATE, Hypothesis
 from vad.listen import recording
 
@@ -154,5 +154,5 @@ async def test_the_real_detector_runs_off_the_event_loop() -> None:
     half = np.concatenate([audio[: round(2.14 * SAMPLE_RATE)], np.zeros(3200, np.float32)])
     sound = SmartTurn().completeness(half)
     assert sound < 0.1
-    assert await judged(stage, half, 0.5) == pytest.approx(by_sound(sound))
+    assert await judged(stage, half, 0.5) == pytest.approx(turn_probability(Evidence(sound)))
     await stage.aclose()

@@ -14,6 +14,7 @@ from steno.backends.base import Capabilities, Drafts, Progress, Recognize
 from steno.backends.cpu import half_of_cores, usable_cores, yield_to_live_work
 from steno.backends.memory import map_large_blocks, release_memory
 from steno.backends.moonshine import files
+from steno.backends.moonshine.closing_punctuation import sentence_end
 from steno.backends.moonshine.decoding import Decoding, transcribe
 from steno.backends.moonshine.installed import MODEL_ID
 from steno.backends.moonshine.stream_context import StreamContext
@@ -165,6 +166,7 @@ class MoonshineBackend:
             scores,
             diverged=decoding.diverged,
             repetition=decoding.repetition,
+            sentence_end=sentence_end(text, scores),
         )
 
 

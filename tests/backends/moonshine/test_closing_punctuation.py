@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from steno.backends.moonshine.closing_punctuation import sentence_end
+from steno.types import Score
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It rains.", math.log(4)),
+        ("It rains?", math.log(4)),
+        ("He said: It rains.”", math.log(4)),
+        ("It rains,", -math.log(4)),
+        ("It rains...", -math.log(4)),
+        ("it rains", None),
+        ("", None),
+    ],
+)
+def test_the_last_mark_tells_whether_the_sentence_ends(text: str, expected: float | None) -> None:
+    scores = [Score(2, 0.5), Score(len(text), 0.8)]
+    assert sentence_end(text, scores) == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_no_mark_is_certain(probability: float) -> None:
+    told = sentence_end("It rains.", [Score(9, probability)])
+    assert told is not None
+    assert math.isfinite(told)
