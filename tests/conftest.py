@@ -25,7 +25,7 @@ hypothesis_settings.load_profile("default")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect without collecting garbage: what is made here (modules, tests) stays, and each pass would visit all of it.
+    """Turn garbage collection off meanwhile: modules and tests stay, and each pass would visit all of them.
 
     A third of the CPU time of collection; `gc.freeze` spares the passes during the tests as well.
     """
