@@ -30,8 +30,9 @@ def repeated(sentence: Path, times: int) -> bytes:
     return wav(np.tile(audio, times))
 
 
-def conversation(fixtures: Path, *names: str) -> bytes:
-    """A WAV file of these recordings, one after the other, with half a second of silence after each."""
+def conversation(fixtures: Path, *names: str, longest_s: float = 60.0) -> bytes:
+    """A WAV file of the first `longest_s` of each of these recordings, with half a second of silence after each."""
     pause = np.zeros(SAMPLE_RATE // 2, np.float32)
-    parts = [part for name in names for part in (*decode(fixtures / f"{name}.flac", max_seconds=None), pause)]
-    return wav(np.concatenate(parts))
+    longest = round(longest_s * SAMPLE_RATE)
+    said = [np.concatenate([*decode(fixtures / f"{name}.flac", max_seconds=None)])[:longest] for name in names]
+    return wav(np.concatenate([part for audio in said for part in (audio, pause)]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -23,8 +24,14 @@ from steno.types import Word
 def conversation(tmp_path_factory: pytest.TempPathFactory, fixtures: Path) -> Path:
     """A woman, a man, the woman again."""
     path = tmp_path_factory.mktemp("speakers") / "talk.wav"
-    path.write_bytes(recordings.conversation(fixtures, "weather", "meeting", "doctor"))
+    path.write_bytes(recordings.conversation(fixtures, "weather", "meeting", "doctor", longest_s=3.0))
     return path
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with RunningServer(ASR_BACKEND=EMBEDDED, SPEAKER_TIMEOUT="30") as server:
+        yield server
 
 
 def runs(labels: list[str]) -> list[str]:
@@ -53,25 +60,23 @@ def test_a_result_is_made_again_with_speakers(conversation: Path, tmp_path: Path
     assert "A: " in (tmp_path / "talk.srt").read_text()
 
 
-def test_a_server_tells_them_to_the_command_and_to_the_client(conversation: Path) -> None:
-    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
-        options = ("--url", server.url, "--diarize", "--num-speakers", "2", "-f", "diarized_json", "-q")
-        ended = run_command("transcribe", conversation, *options, environment=ENVIRONMENT)
-        assert ended.returncode == 0, ended.stderr
-        found = json.loads(ended.stdout)
-        assert runs([segment["speaker"] for segment in found["segments"]]) == ["A", "B", "A"]
-        with Client(server.url) as client:
-            transcript = client.transcribe(conversation, diarize=True, max_speakers=1)
+def test_a_server_tells_them_to_the_command_and_to_the_client(conversation: Path, server: RunningServer) -> None:
+    options = ("--url", server.url, "--diarize", "--num-speakers", "2", "-f", "diarized_json", "-q")
+    ended = run_command("transcribe", conversation, *options, environment=ENVIRONMENT)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert runs([segment["speaker"] for segment in found["segments"]]) == ["A", "B", "A"]
+    with Client(server.url) as client:
+        transcript = client.transcribe(conversation, diarize=True, max_speakers=1)
     assert {word.speaker for word in transcript.words} == {segment.speaker for segment in transcript.segments} == {"A"}
 
 
-def test_live_lines_begin_with_their_speaker_and_json_has_it(conversation: Path) -> None:
+def test_live_lines_begin_with_their_speaker_and_json_has_it(conversation: Path, server: RunningServer) -> None:
     ended = run_command("live", conversation, "--fast", "--diarize", "--max-speakers", "2", environment=ENVIRONMENT)
     assert ended.returncode == 0, ended.stderr
     assert runs([line[:3] for line in ended.stdout.splitlines()]) == ["A: ", "B: ", "A: "]
-    with RunningServer(ASR_BACKEND=EMBEDDED, SPEAKER_TIMEOUT="30") as server:
-        options = ("--url", server.url, "--fast", "--diarize", "--json", "--words")
-        told = run_command("live", conversation, *options, environment=ENVIRONMENT).stdout.splitlines()
+    options = ("--url", server.url, "--fast", "--diarize", "--json", "--words")
+    told = run_command("live", conversation, *options, environment=ENVIRONMENT).stdout.splitlines()
     finals = [message for message in map(json.loads, told) if message["is_final"] and message["text"]]
     assert runs([final["speaker"] for final in finals]) == ["A", "B", "A"]
     assert runs([word["speaker"] for final in finals for word in final["words"]]) == ["A", "B", "A"]

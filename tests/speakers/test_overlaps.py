@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from speakers.speaker_graphs import DATA, REFERENCE, SEGMENTATION, audio_of, two_at_once
-from speakers.test_diarizer import Audio
+from speakers.test_diarizer import EMBEDDER, Audio
 from steno.onnx_session import open_session
-from steno.speakers.campplus import CampplusEmbedder
 from steno.speakers.diarizer import Diarizer
 from steno.speakers.online_diarizer import OnlineDiarizer
 from steno.speakers.overlap_detector import CHUNK, OverlapDetector, overlap_detector
@@ -60,7 +59,7 @@ def test_the_second_speaker_is_the_other_voice() -> None:
     joint = 2 * SAMPLE_RATE
     audio = np.concatenate([first, second[joint:]])
     audio[len(first) - joint : len(first)] += second[:joint]
-    diarizer = Diarizer(CampplusEmbedder())
+    diarizer = Diarizer(EMBEDDER)
     diarizer.add(audio, 0.0, [(0.0, len(audio) / SAMPLE_RATE)])
     found = diarizer.finish(SpeakerCount())
     assert found.names == ("A", "B")
@@ -119,7 +118,7 @@ def test_the_second_speaker_of_a_stream_is_a_voice_that_was_told() -> None:
     first, second = audio_of("letter"), audio_of("meeting")
     joint = min(len(first), len(second)) // FRAME * FRAME
     parts = [np.tile(first, 2), np.tile(second, 2), first[:joint] + second[:joint]]
-    diarizer, begin, told = OnlineDiarizer(CampplusEmbedder(), SpeakerCount()), 0, []
+    diarizer, begin, told = OnlineDiarizer(EMBEDDER, SpeakerCount()), 0, []
     for number, part in enumerate(parts):
         part = part[: len(part) // FRAME * FRAME]
         diarizer.hear(part, begin, np.ones(len(part) // FRAME, np.bool_))

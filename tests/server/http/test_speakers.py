@@ -22,19 +22,22 @@ from steno.audio.decode import decode
 
 NAMES = ("weather", "market", "doctor", "meeting")
 """A woman and a man, in turn."""
+TURN_S = 3.0
+"""Two windows of the embedder: enough to tell voices apart."""
 TRANSCRIPTIONS, SUBTITLES = "/v1/audio/transcriptions", "/v1/audio/subtitles"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with RunningServer(ASR_BACKEND=EMBEDDED) as server:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    jobs = tmp_path_factory.mktemp("jobs") / "jobs.db"
+    with RunningServer(ASR_BACKEND=EMBEDDED, JOBS_DB=str(jobs)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def conversation(tmp_path_factory: pytest.TempPathFactory, fixtures: Path) -> Path:
     path = tmp_path_factory.mktemp("speakers") / "conversation.wav"
-    path.write_bytes(recordings.conversation(fixtures, *NAMES))
+    path.write_bytes(recordings.conversation(fixtures, *NAMES, longest_s=TURN_S))
     return path
 
 
@@ -160,14 +163,13 @@ def test_deepgrams_answer_has_numbered_speakers(server: RunningServer, conversat
     assert runs([each["speaker"] for each in alternative["paragraphs"]["paragraphs"]]) == [0, 1, 0, 1]
 
 
-def test_a_job_tells_speakers(tmp_path: Path, conversation: Path) -> None:
-    with RunningServer(ASR_BACKEND=EMBEDDED, JOBS_DB=str(tmp_path / "jobs.db")) as server:
-        with conversation.open("rb") as file:
-            form = {"kind": "transcription", "response_format": "diarized_json", "num_speakers": "2"}
-            job = httpx.post(f"{server.url}/v1/jobs", files={"file": file}, data=form, timeout=60).json()
-        url = f"{server.url}/v1/jobs/{job['id']}"
-        httpx.get(f"{url}/events", timeout=120)  # ends with the job
-        found = httpx.get(f"{url}/result", timeout=60).json()
+def test_a_job_tells_speakers(server: RunningServer, conversation: Path) -> None:
+    with conversation.open("rb") as file:
+        form = {"kind": "transcription", "response_format": "diarized_json", "num_speakers": "2"}
+        job = httpx.post(f"{server.url}/v1/jobs", files={"file": file}, data=form, timeout=60).json()
+    url = f"{server.url}/v1/jobs/{job['id']}"
+    httpx.get(f"{url}/events", timeout=120)  # ends with the job
+    found = httpx.get(f"{url}/result", timeout=60).json()
     assert runs([segment["speaker"] for segment in found["segments"]]) == ["A", "B", "A", "B"]
 
 
