@@ -46,9 +46,9 @@ def about(request_ids: Iterable[str | None]) -> Iterator[None]:
             yield
 
 
-async def run_in_executor(executor: Executor, call: Callable[[], T]) -> T:
+def run_in_executor(executor: Executor, call: Callable[[], T]) -> asyncio.Future[T]:
     """Like the event loop's, but log lines of `call` are about the requests that this task works for."""
-    return await asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call)
+    return asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call)
 
 
 class _Several:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from steno.audio.sandbox.decoder_pool import DecoderPool
 from steno.backends.cpu import yield_to_live_work
 from steno.pipelines.speaker_model import SpeakerModel
+from steno.request_ids import run_in_executor
 from steno.streaming.audio_buffer import AudioBuffer
 from steno.types import SAMPLE_RATE
 
@@ -145,7 +146,7 @@ class DecoderRun:
         if not self._is_held and not self._is_released:
             await self._shared.free.acquire()
             self._is_held = True
-        running = asyncio.get_running_loop().run_in_executor(self._shared.threads, function)
+        running = run_in_executor(self._shared.threads, function)
         self._running = running
         # Shielded, because a thread cannot be interrupted and `aclose` must still be able to wait for it.
         return await asyncio.shield(running)
@@ -165,7 +166,7 @@ class DecoderRun:
             if not self._running.cancelled():
                 self._running.exception()  # marks it as retrieved; `call` has raised it or was cancelled
         try:
-            await asyncio.get_running_loop().run_in_executor(self._shared.threads, end)
+            await run_in_executor(self._shared.threads, end)
         finally:
             self.release()
 

@@ -9,6 +9,7 @@ import pytest
 
 from engine.virtual import run
 from pipelines.live.stream_harness import AtOnce
+from steno import request_ids
 from steno.pipelines.live.turn_stage import MAX_WAITING_PER_THREAD, TIMEOUT_S, TurnStage, Words
 from steno.turn_detection.smart_turn import SmartTurn
 from steno.turn_detection.turn_probability import Evidence, turn_probability
@@ -156,3 +157,21 @@ async def test_the_real_detector_runs_off_the_event_loop() -> None:
     assert sound < 0.1
     assert await judged(stage, half, 0.5) == pytest.approx(turn_probability(Evidence(sound)))
     await stage.aclose()
+
+
+def test_log_lines_of_its_threads_have_the_id_of_the_stream() -> None:
+    found: list[str | None] = []
+
+    class Noting(Judge):
+        def completeness(self, audio: np.ndarray) -> float:
+            found.append(request_ids.current())
+            return super().completeness(audio)
+
+    async def main() -> None:
+        stage = TurnStage(None, Noting)
+        with request_ids.within("captions-1"):
+            await judged(stage, AUDIO, 0.5)
+        await stage.aclose()
+
+    asyncio.run(main())
+    assert found == ["captions-1"]

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from steno.alignment.confidence import mean
@@ -27,6 +27,7 @@ from steno.errors import (
     UnsupportedLanguageError,
 )
 from steno.languages import code_of
+from steno.request_ids import run_in_executor
 from steno.types import SAMPLE_RATE, Hypothesis, Score
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class _Loaded:
         milliseconds: its thread is not free before."""
         cancellation = self.model.cancellation()
         executor = self._live if is_live else self._uploads
-        future = asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call, cancellation)
+        future = run_in_executor(executor, partial(call, cancellation))
         # Retrieve the exception even if the caller is cancelled again while it waits for the thread.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:

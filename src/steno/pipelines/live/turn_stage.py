@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from loguru import logger
 
 from steno.backends.cpu import half_of_cores
+from steno.request_ids import run_in_executor
 from steno.turn_detection.turn_judge import TurnDetector
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class TurnStage:
     def prepare(self) -> None:
         """Start loading the detector. Never waits."""
         if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
-            self._loading = asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+            self._loading = run_in_executor(self._threads, self._load)
             self._loading.add_done_callback(_report_failure)
 
     async def completeness(self, audio: Audio) -> float:
@@ -104,7 +106,7 @@ class TurnStage:
 
     async def _run(self, call: Callable[..., float], *arguments: object) -> float:
         self._waiting += 1
-        future = asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+        future = run_in_executor(self._threads, partial(call, *arguments))
         future.add_done_callback(self._done)
         return await future
 
