@@ -41,8 +41,8 @@ MAX_PENDING_S = 3.0
 """Audio that waits to be embedded: eight windows, which take 170 ms. A client that sends faster than real time is
 back-pressured; of others, audio is left out, so that their text is never late."""
 MAX_LOADING_S = 30.0
-"""The same while the embedder is being loaded, so that a slow load loses no speech of a client in real time: 1.9 MB of a
-stream, which are embedded in 2 s once it is loaded."""
+"""The same while the embedder is being loaded, so that a slow load loses no speech of a client in real time: 1.9 MB of
+each stream."""
 AHEAD_S = 1.0
 """A client is faster than real time if so much more audio has come than time has passed."""
 STALL_S = 2.0
