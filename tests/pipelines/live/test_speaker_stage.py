@@ -38,6 +38,7 @@ from steno.pipelines.live.notices import SpeakersChanged
 from steno.pipelines.live.service import LiveService
 from steno.pipelines.live.speaker_stage import (
     LOADING_TIMEOUT_S,
+    MAX_LOADING_S,
     MAX_PENDING_S,
     MAX_QUESTIONS,
     STALL_S,
@@ -94,6 +95,17 @@ def after(seconds: float) -> RunInThread:
 
 
 AT_ONCE = after(0.0)
+
+
+def loading(seconds: float) -> RunInThread:
+    """In virtual time: the first call, which loads the embedder, takes so long; the others take no time."""
+    delays_s = [seconds]
+
+    async def call_later(call: Callable[[], Any]) -> Any:
+        await asyncio.sleep(delays_s.pop() if delays_s else 0.0)
+        return call()
+
+    return call_later
 
 
 @asynccontextmanager
@@ -260,6 +272,46 @@ def test_a_network_that_is_slower_than_speech_delays_no_text_by_more_than_a_seco
         prompt, slow = await times(0.0), await times(4.0)
         assert len(prompt) == len(slow) == 12
         assert all(0 <= late - early <= TIMEOUT_S + 0.11 for early, late in zip(prompt, slow, strict=True))
+
+    run(main())
+
+
+@pytest.mark.parametrize("seconds", [2.0, 4.8, 12.0])
+@pytest.mark.parametrize("silence_s", [0, 3.8])
+def test_speech_that_comes_while_the_network_is_loaded_gets_its_labels(seconds: float, silence_s: float) -> None:
+    talk_of_two = pcm(("silence", silence_s), ("speech", 0.96), ("silence", 1), ("speech", 3), ("silence", 1))
+
+    async def heard(seconds: float) -> tuple[Listener, Outcomes, int]:
+        voice = Voice()
+        async with diarizing(loading(seconds), voice) as (stream, listener, outcomes):
+            await speak(stream, talk_of_two)
+            await asyncio.sleep(seconds)
+            await stream.finish()
+            await asyncio.sleep(0)
+        return listener, outcomes, voice.windows
+
+    async def main() -> None:
+        prompt, _, windows = await heard(0.0)
+        late, outcomes, late_windows = await heard(seconds)
+        told = {final.segment_id: final.speaker for final in late.finals}
+        for _, event in late.heard:
+            told |= event.speakers if isinstance(event, SpeakersChanged) else {}
+        assert told == {0: "A", 1: "A"}
+        assert outcomes == ["labelled", "labelled"] or seconds > LOADING_TIMEOUT_S
+        assert late_windows == windows
+        assert [final.text for final in late.finals] == [final.text for final in prompt.finals]
+
+    run(main())
+
+
+def test_a_network_that_is_never_loaded_costs_half_a_minute_of_audio() -> None:
+    async def main() -> None:
+        stream = opened(SpeakerStage(load=Voice, run_in_thread=after(3600)))
+        for n in range(100):
+            await stream.hear(*voiced(1.024, n * 1.024))
+            await asyncio.sleep(1.024)
+        assert MAX_LOADING_S <= stream._pending_s <= MAX_LOADING_S + 1
+        await stream.aclose()
 
     run(main())
 

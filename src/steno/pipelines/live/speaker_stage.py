@@ -40,6 +40,9 @@ BATCH_S = BATCH_FRAMES * FRAME / SAMPLE_RATE
 MAX_PENDING_S = 3.0
 """Audio that waits to be embedded: eight windows, which take 170 ms. A client that sends faster than real time is
 back-pressured; of others, audio is left out, so that their text is never late."""
+MAX_LOADING_S = 30.0
+"""The same while the embedder is being loaded, so that a slow load loses no speech of a client in real time: 1.9 MB of
+each stream."""
 AHEAD_S = 1.0
 """A client is faster than real time if so much more audio has come than time has passed."""
 STALL_S = 2.0
@@ -151,6 +154,7 @@ class SpeakerStream:
         self._diarizer: OnlineDiarizer | None = None
         self._pending: list[_Heard] = []
         self._pending_s = 0.0
+        self._max_pending_s = MAX_LOADING_S
         self._began = -math.inf
         """When the audio so far would have begun in real time."""
         self._heard_s = 0.0
@@ -174,7 +178,7 @@ class SpeakerStream:
             if self._pending_s >= MAX_PENDING_S and self._is_ahead() and not self._is_stuck:
                 await self._wait_for_progress()
             self._heard_s += len(audio) / SAMPLE_RATE
-            if self._pending_s < MAX_PENDING_S:
+            if self._pending_s < self._max_pending_s:
                 begin = end - (len(frames) - first) * frames.shape[1]
                 self._pending.append(_Heard(audio, begin, voiced[part]))
                 self._pending_s += len(audio) / SAMPLE_RATE
@@ -254,12 +258,15 @@ class SpeakerStream:
     async def _work(self) -> None:
         """Embed what was heard, and answer questions in order, until nothing is left."""
         while self._questions or self._pending_s >= BATCH_S:
+            embedder = await self._stage.embedder()
             heard, self._pending, self._pending_s = self._pending, [], 0.0
             ends = [*self._ends]
             self._ends.clear()
             question = self._questions.popleft() if self._questions else None
             try:
-                await self._turn(heard, ends, question)
+                if embedder is not None:
+                    self._max_pending_s = MAX_PENDING_S
+                    await self._turn(embedder, heard, ends, question)
             except Exception as error:  # noqa: BLE001 - the worker's boundary: logged; the final goes without speakers
                 self._report(error)
             if question is not None and not question.answer.done():
@@ -267,10 +274,9 @@ class SpeakerStream:
             self._is_stuck = False
             self._progress.set()
 
-    async def _turn(self, heard: list[_Heard], ends: list[float], question: _Question | None) -> None:
-        embedder = await self._stage.embedder()
-        if embedder is None:
-            return
+    async def _turn(
+        self, embedder: SpeakerEmbedder, heard: list[_Heard], ends: list[float], question: _Question | None
+    ) -> None:
         found, changes = await self._stage.run_in_thread(partial(self._run, embedder, heard, ends, question))
         if question is None or question.segment_id is None or found is None:
             return
