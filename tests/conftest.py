@@ -14,6 +14,8 @@ NO_SKIPS = "STENO_NO_SKIPS"
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
+# As in `steno.cli.main`, for what tests run in their own process.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each of several workers, and every server that it starts, keeps to one core: together they would only get in each
     # other's way. Before torch is imported, which reads it.

@@ -398,3 +398,19 @@ def test_a_track_is_chosen_and_damage_is_told(tmp_path: Path, server: RunningSer
         ended = steno("transcribe", cut, *where, ASR_BACKEND="scripted")
         assert ended.returncode == 0
         assert "the header says 20.0 s" in ended.stderr
+
+
+def test_numpy_computes_in_the_thread_that_calls_it() -> None:
+    """Threads that share OpenBLAS's pool of threads have waited forever for each other."""
+    script = (
+        "import sys; sys.argv = ['steno', '--version']\n"
+        "from steno.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "import numpy, psutil, scipy.linalg; print(psutil.Process().num_threads())"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=PATIENCE_S
+    )
+    assert ran.stdout.splitlines()[-1] == "1", ran.stderr
