@@ -213,11 +213,14 @@ def test_a_new_voice_has_a_label_of_its_own_from_its_first_short_turn(seconds: f
     assert talk.clusters.changes() == []
 
 
-def test_less_than_a_window_must_differ_more_to_be_a_new_voice() -> None:
-    (first, similar) = voices(0.7)
-    for seconds, expected in ((1.0, 0), (1.6, 1)):
-        talk = Talk()
-        assert [talk.says(first, 20.0), talk.says(similar, seconds)] == [0, expected]
+@pytest.mark.parametrize(("likeness", "expected"), [(0.7, 0), (0.6, 1)])
+@pytest.mark.parametrize("seconds", [1.0, 1.6])
+def test_a_turn_of_any_length_is_a_new_voice_if_it_is_clearly_unlike_what_was_heard(
+    likeness: float, expected: int, seconds: float
+) -> None:
+    (first, other) = voices(likeness)
+    talk = Talk()
+    assert [talk.says(first, 20.0), talk.says(other, seconds)] == [0, expected]
 
 
 def test_a_short_turn_is_no_voice_too_many() -> None:

@@ -19,11 +19,10 @@ class VoiceThresholds:
     same_voice: float
     """Cosine of the means of two groups of windows beyond which they are one speaker."""
     known_voice: float
-    """Min cosine of a speaker's mean and an enrolled voice that gives the speaker its name. In a stream: of a region of
-    speech, not shorter than a window, and a speaker, below which it is another's."""
+    """Min cosine of a speaker's mean and an enrolled voice that gives the speaker its name."""
     new_voice: float
-    """Cosine of the mean of few windows with each speaker below which they are of another speaker. Lower than
-    `known_voice`, because less than a whole window tells less of a voice."""
+    """In a stream: cosine of the mean of few windows with each speaker below which they are of another speaker. Lower
+    than `known_voice`, because a voice that is moved, and less than a whole window, differ more from the rest."""
     sharpness: float
     """Temperature of the confidence, a softmax of cosines; about a third of the difference of two voices."""
 

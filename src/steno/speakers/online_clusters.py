@@ -103,12 +103,10 @@ class OnlineClusters:
             self._clustered = self._clear(vectors[self._is_whole], self._clusters_of(vectors))
         self.centroids = self._clustered
         for voice in range(self._number):
-            self._add_unlike(vectors[self._told == voice], self._thresholds.new_voice)
+            self._add_unlike(vectors[self._told == voice])
         for start_s, end_s in regions:
-            seconds = end_s - start_s
-            limit = self._thresholds.known_voice if seconds >= WINDOW_S else self._thresholds.new_voice
-            if seconds >= LEAST_REGION_S:
-                self._add_unlike(vectors[self._inside(start_s, end_s)], limit)
+            if end_s - start_s >= LEAST_REGION_S:
+                self._add_unlike(vectors[self._inside(start_s, end_s)])
         self._voices = self._matched((vectors @ self.centroids.T).argmax(axis=1))
 
     @property
@@ -168,11 +166,11 @@ class OnlineClusters:
         count = SpeakerCount(self._least, self._count.most)
         return centroids_of(vectors, self._is_whole, self._speech_s, count, self._thresholds, LEAST_STREAM_SPEECH_S)
 
-    def _add_unlike(self, vectors: NDArray[np.float32], limit: float) -> None:
-        """Add a centroid for windows whose mean has a cosine below `limit` with each centroid."""
+    def _add_unlike(self, vectors: NDArray[np.float32]) -> None:
+        """Add a centroid for windows whose mean is like no centroid."""
         if len(vectors) and len(self.centroids) < self._count.most:
             mean = unit_rows(vectors.mean(axis=0, keepdims=True))
-            if (self.centroids @ mean[0]).max() < limit:
+            if (self.centroids @ mean[0]).max() < self._thresholds.new_voice:
                 self.centroids = np.concatenate([self.centroids, mean])
 
     def _clear(self, vectors: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.float32]:
