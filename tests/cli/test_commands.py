@@ -401,7 +401,7 @@ def test_a_track_is_chosen_and_damage_is_told(tmp_path: Path, server: RunningSer
 
 
 def test_numpy_computes_in_the_thread_that_calls_it() -> None:
-    """Threads that share OpenBLAS's pool of threads have waited forever for each other."""
+    """A product that waits for OpenBLAS's threads never returns if a process is forked meanwhile."""
     script = (
         "import sys; sys.argv = ['steno', '--version']\n"
         "from steno.cli.main import main\n"

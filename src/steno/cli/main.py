@@ -52,8 +52,8 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point. Prints errors in one line; exit codes are 0, 1 (failed), 2 (usage), 130 (interrupted)."""
-    # Before numpy is imported. steno's threads compute side by side; when two of them share OpenBLAS's pool, one may
-    # wait forever.
+    # Before numpy is imported. OpenBLAS ends its threads when a process is forked, as uvloop does, and another thread's
+    # product that is waiting for them never returns.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = cli(standalone_mode=False)
