@@ -61,8 +61,8 @@ class Hypothesis:
     repetition: bool = False
     """Whether a repetition loop was cut."""
     sentence_end: float | None = None
-    """Log-odds (natural) that a sentence ends after the last word, by the recogniser's own punctuation; None = it does
-    not tell."""
+    """Log-odds (natural) of the recogniser's punctuation behind the last word, negative for what does not end a sentence;
+    None = unknown."""
 
 
 @dataclass(frozen=True, slots=True)

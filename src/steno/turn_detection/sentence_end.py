@@ -1,6 +1,6 @@
 """How likely a sentence of English ends after its last word, from the words alone (`data/README.md`).
 
-A recogniser ends all that it hears with a full stop, so punctuation is left out. `onnxruntime` is imported when the
+Punctuation is left out: it is judged apart (`Hypothesis.sentence_end`). `onnxruntime` is imported when the
 network is loaded.
 """
 

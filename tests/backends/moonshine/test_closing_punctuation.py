@@ -17,11 +17,13 @@ from steno.types import Score
         ("It rains,", -math.log(4)),
         ("It rains...", -math.log(4)),
         ("it rains", None),
+        ("I spoke to Dr.", None),
         ("", None),
     ],
 )
 def test_the_last_mark_tells_whether_the_sentence_ends(text: str, expected: float | None) -> None:
-    scores = [Score(2, 0.5), Score(len(text), 0.8)]
+    bare = len(text.rstrip("”"))
+    scores = [Score(2, 0.5), Score(bare, 0.8), Score(len(text), 0.3)]
     assert sentence_end(text, scores) == (None if expected is None else pytest.approx(expected))
 
 

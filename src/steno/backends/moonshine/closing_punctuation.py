@@ -12,15 +12,23 @@ SENTENCE_ENDS = frozenset(".?!。？！")
 CLAUSE_ENDS = frozenset(",;:-–—…，、；：")
 QUOTES = "\"'”’)」』"
 """What may follow punctuation."""
+ABBREVIATIONS = ("mr.", "mrs.", "ms.", "dr.", "st.", "prof.")
+"""Their full stop is part of the word."""
 LEAST = 1e-3
 """Probabilities that are closer to 0 or 1 are no more certain than this."""
 
 
 def sentence_end(text: str, scores: Sequence[Score]) -> float | None:
-    """Log-odds (natural) that a sentence ends after the last word of `text`; None without punctuation there."""
+    """Log-odds (natural) of the punctuation behind the last word of `text`, negative for what does not end a sentence.
+    None without punctuation there."""
     bare = text.rstrip(QUOTES)
-    if not scores or bare[-1:] not in SENTENCE_ENDS | CLAUSE_ENDS:
+    score = next((score for score in scores if score.end >= len(bare)), None)
+    if score is None or bare[-1:] not in SENTENCE_ENDS | CLAUSE_ENDS or _last_word(bare) in ABBREVIATIONS:
         return None
-    probability = min(max(scores[-1].probability, LEAST), 1 - LEAST)
+    probability = min(max(score.probability, LEAST), 1 - LEAST)
     log_odds = math.log(probability / (1 - probability))
     return log_odds if bare[-1] in SENTENCE_ENDS and not bare.endswith("..") else -log_odds
+
+
+def _last_word(text: str) -> str:
+    return text.rsplit(maxsplit=1)[-1].lower()
