@@ -22,7 +22,7 @@ class VoiceThresholds:
     """Min cosine of a speaker's mean and an enrolled voice that gives the speaker its name."""
     new_voice: float
     """In a stream: cosine of the mean of few windows with each speaker below which they are of another speaker. Lower
-    than `known_voice`, because emotional speech, and what is shorter than a window, is less like the rest of a voice."""
+    than `known_voice`, because emotional or very short speech is less like the rest of a voice."""
     sharpness: float
     """Temperature of the confidence, a softmax of cosines; about a third of the difference of two voices."""
 
