@@ -436,11 +436,12 @@ async def test_a_client_that_sends_too_fast_waits_and_a_hung_network_holds_it_up
     voice = Voice(goes_on)
     stage = SpeakerStage(load=lambda: voice)
     stream = opened(stage)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    while not voice.calls:  # it may be held up here already: while the network is loaded
+    await stage.embedder()  # a slow load would hold it up first
+    while not voice.calls:
         await stream.hear(*voiced(1.0))
         await asyncio.sleep(0.01)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     for n in range(60):
         await stream.hear(*voiced(1.0, n + 10.0))
     assert STALL_S <= loop.time() - began < STALL_S + 2
