@@ -38,7 +38,8 @@ from numpy.typing import NDArray
 from pyannote.database.util import load_rttm
 
 from benchmarks.conversing.conversations import Conversation, conversation
-from benchmarks.conversing.live_diarization import RememberingEmbedder, live_diarization
+from benchmarks.conversing.live_diarization import live_diarization
+from benchmarks.conversing.remembering_embedder import RememberingEmbedder
 from benchmarks.conversing.scoring import Score, compared, score
 from benchmarks.conversing.voices import (
     TWO_IN_ONE,

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha1
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,22 +34,6 @@ FRAME_S = 0.1
 TIMEOUT_S = 60.0
 """How long a final waits for its speakers. The audio comes faster than real time: with the server's 1 s, a busy machine
 would lose labels that it tells in real time."""
-
-
-class RememberingEmbedder:
-    """Computes each window once, however often a conversation is heard."""
-
-    def __init__(self, embedder: SpeakerEmbedder) -> None:
-        self._embedder = embedder
-        self._known: dict[bytes, NDArray[np.float32]] = {}
-        self.dimension, self.thresholds = embedder.dimension, embedder.thresholds
-
-    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        keys = [sha1(window.tobytes()).digest() for window in windows]
-        new = [n for n, key in enumerate(keys) if key not in self._known]
-        if new:
-            self._known |= zip((keys[n] for n in new), self._embedder.embed(windows[new]), strict=True)
-        return np.stack([self._known[key] for key in keys])
 
 
 @dataclass

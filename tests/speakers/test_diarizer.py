@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speakers.known_voices import RememberingEmbedder
+from benchmarks.conversing.remembering_embedder import RememberingEmbedder
 from steno.audio.decode import decode
+from steno.speakers.campplus import CampplusEmbedder
 from steno.speakers.diarizer import Diarization, Diarizer, voice_of
 from steno.speakers.speaker_turns import SpeakerTurn
 from steno.speakers.voice_clusters import SpeakerCount
@@ -18,7 +19,7 @@ from steno.types import SAMPLE_RATE
 
 Audio = NDArray[np.float32]
 FIXTURES = Path(__file__).parent.parent / "fixtures"
-EMBEDDER = RememberingEmbedder()
+EMBEDDER = RememberingEmbedder(CampplusEmbedder())
 PAUSE_S = 0.4
 
 

@@ -1,5 +1,5 @@
-"""The probability that a speaker has finished, from its parts: the sound, the words, their punctuation, and
-how long the pause is.
+"""The probability that a speaker has finished, from its parts: the sound, the words, the recogniser's own punctuation,
+and how long the pause is.
 
 Each part adds to the log-odds. The weights are those of logistic regressions on speech of actors and readers, in which
 ends and pauses inside sentences count the same (`LEARNING_LOG.md`).
@@ -29,6 +29,8 @@ class Evidence(NamedTuple):
 
 
 class Weights(NamedTuple):
+    """Of log-odds: that of Smart Turn, that of the punctuation, and both of `SentenceEnds`."""
+
     sound: float
     bias: float
     punctuation: float = 0.0
@@ -38,7 +40,7 @@ class Weights(NamedTuple):
 SOUND = Weights(0.2, 0.25)
 """Smart Turn is far more certain than it is right, in speech that is read."""
 SOUND_AND_PUNCTUATION = Weights(0.17, -0.2, 0.65)
-SOUND_AND_WORDS = Weights(0.15, 0.7, words=(0.2, 0.3))
+SOUND_AND_WORDS = Weights(0.2, 1.5, words=(0.4, 0.6))
 ALL = Weights(0.12, 0.15, 0.65, (0.15, 0.45))
 
 
