@@ -100,8 +100,10 @@ class RunningServer:
         answer: dict[str, object] = self.get("/health").raise_for_status().json()
         return answer
 
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+    def children(self, argument: str = "") -> list[psutil.Process]:
+        """Its processes and theirs, or those whose command line has `argument`."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if not argument or argument in command_line(child)]
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
@@ -129,6 +131,13 @@ def cpu_s(processes: Iterable[psutil.Process]) -> float:
         with contextlib.suppress(psutil.NoSuchProcess):
             total += sum(process.cpu_times()[:2])
     return total
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Nothing for one that is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
 
 
 def is_alive(process: psutil.Process) -> bool:

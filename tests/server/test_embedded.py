@@ -14,7 +14,7 @@ from speech import word_error_rate
 
 def recognisers_of(server: RunningServer) -> list[psutil.Process]:
     """PocketSphinx's processes; recordings are decoded in others."""
-    return [child for child in server.children() if "steno.backends.sphinx.sphinx_child" in child.cmdline()]
+    return server.children("steno.backends.sphinx.sphinx_child")
 
 
 def test_out_of_the_box_it_writes_what_is_said_and_is_unloaded_when_idle(fixtures: Path) -> None:

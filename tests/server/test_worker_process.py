@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from running import RunningServer, post, until
+from running import RunningServer, is_alive, post, until
 from steno.backends.scripted import ScriptedBackend
 from steno.engine.admission import AdmissionLimits
 from steno.engine.front import Engine
@@ -31,7 +31,7 @@ GATEWAY = {"GATEWAY_MODE": "true", "ASR_BACKEND": "scripted"}
 
 
 def workers_of(server: RunningServer) -> list[psutil.Process]:
-    return [child for child in server.children() if "worker" in child.cmdline()]
+    return server.children("worker")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_no_worker_runs_before_there_is_work_and_none_after(fixtures: Path) -> N
         first = post(server, fixtures / "weather.flac").json()["text"]
         worker = workers_of(server)[0]
         assert server.health()["model_state"] == "ready"
-        until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+        until(lambda: not is_alive(worker))
         until(lambda: server.health()["model_state"] == "unloaded")
         assert (server.health()["status"], server.health()["worker_restarts"]) == ("ok", 0)
         assert post(server, fixtures / "weather.flac").json()["text"] == first
@@ -118,7 +118,7 @@ def test_no_worker_stays_behind(fixtures: Path, how: signal.Signals) -> None:
         (worker,) = workers_of(server)
         os.kill(server.process.pid, how)
         server.process.wait(30)
-        until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+        until(lambda: not is_alive(worker))
     if how is signal.SIGINT:
         assert server.process.returncode == 0
         assert "hangs" not in server.log()
@@ -134,7 +134,7 @@ def test_a_worker_that_hangs_ends_with_its_server(fixtures: Path) -> None:
         worker.suspend()
         server.process.kill()
         server.process.wait(30)
-        until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+        until(lambda: not is_alive(worker))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
+from running import is_alive
 from steno.backends.sphinx.process import Child, DecodingTimeoutError
 from steno.errors import BackendCrashedError, BackendError
 
@@ -53,11 +54,12 @@ async def test_a_call_past_its_time_ends_with_its_process(child: Child) -> None:
 async def test_a_cancelled_call_gives_its_cpu_back_at_once(child: Child) -> None:
     call = asyncio.ensure_future(child.call({"op": "recognise"}, SECOND * 60, timeout_s=60))
     await asyncio.sleep(0.3)
+    process = psutil.Process(child.pid)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     started = time.monotonic()
-    while psutil.pid_exists(child.pid) and psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+    while is_alive(process):
         assert time.monotonic() - started < 10, "what it was at takes longer"
         await asyncio.sleep(0.01)
     assert not child.usable

@@ -15,7 +15,7 @@ SCRIPTED = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@5ms", "DEVICES": "c
 
 
 def workers_of(server: RunningServer) -> list[psutil.Process]:
-    return [child for child in psutil.Process(server.process.pid).children() if "worker" in child.cmdline()]
+    return server.children("worker")
 
 
 @pytest.mark.slow

@@ -54,8 +54,8 @@ def upload(server: RunningServer, body: Iterator[bytes]) -> httpx.Response:
 
 def fronts_of(server: RunningServer) -> list[psutil.Process]:
     """The fronts, by number."""
-    found = [child for child in psutil.Process(server.process.pid).children() if "serve_front" in child.cmdline()]
-    return sorted(found, key=lambda child: child.cmdline()[child.cmdline().index("--number") + 1])
+    found = server.children("serve_front")
+    return sorted(found, key=lambda child: (command := child.cmdline())[command.index("--number") + 1])
 
 
 def front_of(conversation: Talk, fronts: list[psutil.Process]) -> int:
