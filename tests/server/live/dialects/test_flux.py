@@ -184,6 +184,36 @@ def test_a_judgement_of_the_next_segment_is_not_that_of_the_last() -> None:
     ]  # fmt: skip
 
 
+def test_a_turn_keeps_its_start_if_its_speech_began_before_the_last_final_was_known() -> None:
+    dialect = connected()
+    happened = [
+        partial_of("so"),
+        SpeechStarted(1, 2.5, 2.8),
+        final_of("so it is"),
+        Partial(1, 2.5, 4.0, "", "yes"),
+        Final(1, 2.5, 5.0, "yes we", "endpoint"),
+    ]
+    windows = [
+        (each["event"], each["audio_window_start"], each["audio_window_end"])
+        for event in happened
+        for each in dialect.encode(event)
+    ]
+    assert windows == [
+        ("StartOfTurn", 0.2, 1.0),
+        ("EndOfTurn", 0.2, 2.0),
+        ("StartOfTurn", 2.5, 4.0),
+        ("EndOfTurn", 2.5, 5.0),
+    ]
+
+
+def test_speech_that_goes_on_in_the_next_segment_does_not_resume_the_turn_before() -> None:
+    dialect = connected(eager_eot_threshold="0.4")
+    happened = [partial_of("so"), TurnJudged(0, 1.2, 0.5), TurnJudged(1, 3.0, 0.5), SpeechResumed(1, 3.2)]
+    assert [event for event, *_ in events(dialect, *happened, final_of("so it is"))] == [
+        "StartOfTurn", "EagerEndOfTurn", "EndOfTurn",
+    ]  # fmt: skip
+
+
 def test_a_turn_that_has_probably_ended_is_told_early_and_taken_back() -> None:
     dialect = connected(eager_eot_threshold="0.4")
     assert events(

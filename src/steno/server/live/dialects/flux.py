@@ -30,7 +30,7 @@ from steno.server.live.dialects.deepgram_handshake import DeepgramHandshake
 from steno.server.live.dialects.flux_options import FluxOptions, check_flux_model, configured, flux_options
 from steno.server.live.dialects.flux_turn import FluxTurn
 from steno.server.live.dialects.frames import object_of
-from steno.streaming.events import Final, Partial, Reason, SpeechResumed, SpeechStarted, TurnJudged
+from steno.streaming.events import Final, Partial, Reason, SpeechResumed, TurnJudged
 
 TRIGGERS: Mapping[Reason, str] = {"endpoint": "timeout", "flush": "manual", "close": "manual"}
 """What ended a turn, by why its last segment ended."""
@@ -91,10 +91,8 @@ class FluxDialect:
 
     def encode(self, event: LiveEvent) -> Sequence[Message]:
         match event:
-            case SpeechStarted():
-                self._turn.began(event.start_s)
-                return []
             case Partial() if event.text:
+                self._turn.began(event.start_s)
                 self._turn.partial = event
                 return [self._goes_on(event.end_s, event.segment_id), *self._ended_probably(event.end_s)]
             case TurnJudged():
@@ -102,7 +100,7 @@ class FluxDialect:
                 return self._ended_probably(event.at_s)
             case SpeechResumed():
                 self._completeness.pop(event.segment_id, None)
-                return self._resumed(event.at_s)
+                return self._resumed(event)
             case Final():
                 return [*([_warning(event.error)] if event.error else []), *self._segment_over(event)]
             case Failed() | Draining():
@@ -176,12 +174,14 @@ class FluxDialect:
         turn.is_eager = True
         return [turn.described("EagerEndOfTurn", at_s, probability)]
 
-    def _resumed(self, at_s: float) -> Sequence[Message]:
-        """`TurnResumed`, if the client believes that the turn has probably ended."""
-        if not self._turn.is_eager:
+    def _resumed(self, event: SpeechResumed) -> Sequence[Message]:
+        """`TurnResumed`, if the client believes that the turn has probably ended. The next segment may be open before
+        the final of this one is known."""
+        turn = self._turn
+        if not turn.is_eager or (turn.partial is not None and turn.partial.segment_id != event.segment_id):
             return []
-        self._turn.is_eager = False
-        return [self._turn.described("TurnResumed", at_s, 0.0)]
+        turn.is_eager = False
+        return [turn.described("TurnResumed", event.at_s, 0.0)]
 
     def _segment_over(self, final: Final) -> Sequence[Message]:
         turn = self._turn

@@ -18,7 +18,7 @@ class FluxTurn:
 
     index: int = 0
     start_s: float | None = None
-    """Where its audio begins; None = nothing has been said."""
+    """Where its first segment with text begins; None = nothing has been said."""
     is_told: bool = False
     """Whether the client knows of it."""
     is_eager: bool = False
@@ -30,7 +30,7 @@ class FluxTurn:
     """The text of its open segment."""
 
     def began(self, start_s: float) -> None:
-        """Speech starts. No-op in the middle of a turn."""
+        """A segment starts. No-op in the middle of a turn."""
         if self.start_s is None:
             self.start_s = start_s
 
