@@ -42,6 +42,11 @@ def test_utterances_are_split_at_pauses_of_a_length_that_can_be_set() -> None:
     assert read(("utt_split", "1.5")).utt_split_s is None
 
 
+def test_smart_format_makes_paragraphs_unless_they_are_switched_off() -> None:
+    assert read(("smart_format", "true")).paragraphs
+    assert not read(("smart_format", "true"), ("paragraphs", "false")).paragraphs
+
+
 def test_key_terms_and_key_words_are_context() -> None:
     asked = (("keyterm", "Ada Lovelace"), ("keywords", "engine:2"), ("keywords", "loom"))
     assert read(*asked).file.context == "Ada Lovelace, engine, loom"

@@ -150,17 +150,24 @@ def test_subtitles_have_a_cue_for_each_speaker_and_webvtt_voice_tags(server: Run
 def test_deepgrams_answer_has_numbered_speakers(server: RunningServer, conversation: Path) -> None:
     response = httpx.post(
         f"{server.url}/v1/listen",
-        params={"diarize": "true", "utterances": "true", "paragraphs": "true"},
+        params={"diarize": "true", "utterances": "true", "smart_format": "true"},
         content=conversation.read_bytes(),
         timeout=120,
     )
     results = response.json()["results"]
+    assert set(response.json()["metadata"]["diarize_info"]) == {"model_uuid", "arch"}
     alternative = results["channels"][0]["alternatives"][0]
     assert runs([word["speaker"] for word in alternative["words"]]) == [0, 1, 0, 1]
     assert all(0 < word["speaker_confidence"] <= 1 for word in alternative["words"])
     assert runs([utterance["speaker"] for utterance in results["utterances"]]) == [0, 1, 0, 1]
     assert all({word["speaker"] for word in each["words"]} == {each["speaker"]} for each in results["utterances"])
     assert runs([each["speaker"] for each in alternative["paragraphs"]["paragraphs"]]) == [0, 1, 0, 1]
+    transcript = alternative["paragraphs"]["transcript"]
+    assert transcript.startswith("\nSpeaker 0: ")
+    assert re.findall(r"^Speaker (\d): \S", transcript, re.MULTILINE) == ["0", "1", "0", "1"]
+    for utterance in results["utterances"]:
+        sure = [word["confidence"] for word in utterance["words"]]
+        assert utterance["confidence"] == pytest.approx(sum(sure) / len(sure), abs=0.001)
 
 
 def test_a_job_tells_speakers(server: RunningServer, conversation: Path) -> None:

@@ -57,6 +57,11 @@ def model_info(model_id: str) -> dict[str, str]:
     return {"name": model_id, "version": __version__, "arch": "steno"}
 
 
+def diarize_info() -> dict[str, dict[str, str]]:
+    """The metadata's member on what told the speakers apart; there is none if they were not asked for."""
+    return {"diarize_info": {"model_uuid": model_uuid("steno-speakers"), "arch": "steno"}}
+
+
 def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -67,9 +72,13 @@ def wire_word(word: Word, confidence: float) -> dict[str, Any]:
         "word": bare(word.text),
         "start": round(word.start_s, 4),
         "end": round(word.end_s, 4),
-        "confidence": round(confidence if word.confidence is None else word.confidence, 4),
+        "confidence": round(_sure(word, confidence), 4),
         "punctuated_word": word.text,
     }
+
+
+def _sure(word: Word, otherwise: float) -> float:
+    return otherwise if word.confidence is None else word.confidence
 
 
 def _speaker_numbers(words: Sequence[Word]) -> dict[str, int]:
@@ -110,6 +119,7 @@ def _metadata(transcript: Transcript, options: ListenOptions, receipt: Receipt) 
         "channels": 1,
         "models": [uid],
         "model_info": {uid: model_info(options.model_id)},
+        **(diarize_info() if options.file.speakers else {}),
         **({"tags": list(options.tags)} if options.tags else {}),
         **({"warnings": list(transcript.warnings)} if transcript.warnings else {}),
     }
@@ -141,7 +151,7 @@ def _utterance(words: Sequence[Word], confidence: float, numbers: Mapping[str, i
     return {
         "start": round(words[0].start_s, 4),
         "end": round(words[-1].end_s, 4),
-        "confidence": confidence,
+        "confidence": round(sum(_sure(word, confidence) for word in words) / len(words), 4),
         "channel": 0,
         "transcript": joined([word.text for word in words]),
         "words": [_spoken_word(word, confidence, numbers) for word in words],
@@ -153,7 +163,12 @@ def _utterance(words: Sequence[Word], confidence: float, numbers: Mapping[str, i
 def _paragraphs(words: Sequence[Word], numbers: Mapping[str, int]) -> dict[str, Any]:
     paragraphs = [_paragraph(sentences, numbers) for sentences in _grouped(list(_sentences(words)))]
     texts = [" ".join(sentence["text"] for sentence in paragraph["sentences"]) for paragraph in paragraphs]
-    return {"transcript": "\n" + "\n\n".join(texts), "paragraphs": paragraphs}
+    speakers = [paragraph.get("speaker") for paragraph in paragraphs]
+    labelled = [
+        f"Speaker {speaker}: {text}" if speaker is not None and speaker != before else text
+        for text, speaker, before in zip(texts, speakers, [None, *speakers], strict=False)
+    ]
+    return {"transcript": "\n" + "\n\n".join(labelled), "paragraphs": paragraphs}
 
 
 def _sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:

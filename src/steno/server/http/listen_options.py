@@ -110,7 +110,7 @@ def listen_options(
         raw=_raw_format(single),
         detects_language=detects,
         multilingual=multilingual,
-        paragraphs=flag(single, "paragraphs"),
+        paragraphs=flag(single, "paragraphs" if "paragraphs" in single else "smart_format"),
         utt_split_s=_utt_split_s(single.get("utt_split")) if flag(single, "utterances") else None,
         tags=tuple(asked.get("tag", ())),
         ignored=() if takes_hints else tuple(name for name in ("keyterm", "keywords") if name in asked),

@@ -205,6 +205,12 @@ def test_a_models_variants_are_the_model(model: str) -> None:
     assert told["model_info"]["name"] == "base-model"
 
 
+def test_results_say_what_told_the_speakers_apart_if_they_were_asked_for() -> None:
+    told = connected(diarize="true").encode(Silence(0.0, 1.0))[0]["metadata"]
+    assert set(told["diarize_info"]) == {"model_uuid", "arch"}
+    assert "diarize_info" not in connected().encode(Silence(0.0, 1.0))[0]["metadata"]
+
+
 def test_key_terms_and_keywords_are_hot_words() -> None:
     terms = [("keyterm", "New York"), ("keyterm", "Ångström"), ("keyterm", " ")]
     keywords = [("keywords", "steno:2.5"), ("keywords", "real:time"), ("keywords", "word")]

@@ -15,7 +15,7 @@ from typing import Any
 from steno.errors import InvalidRequestError, StenoError
 from steno.pipelines.live.live_options import LiveOptions, ignored
 from steno.pipelines.live.notices import Draining, Failed, LiveEvent
-from steno.server.http.deepgram_answer import model_info, model_uuid, timestamp, wire_word
+from steno.server.http.deepgram_answer import diarize_info, model_info, model_uuid, timestamp, wire_word
 from steno.server.live.dialects.base import (
     AudioInput,
     Close,
@@ -207,6 +207,7 @@ class DeepgramDialect:
                 "request_id": self._opening.session_id,
                 "model_info": self._model,
                 "model_uuid": self._model_uuid,
+                **(diarize_info() if self._options.diarize else {}),
             },
         }
 
