@@ -45,6 +45,12 @@ def data_url(path: Path) -> str:
     return f"data:audio/flac;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
+def wrapped(reference: str) -> str:
+    """As the command `base64` writes it."""
+    scheme, data = reference.split(",")
+    return "\n".join([f"{scheme},", *re.findall(".{1,76}", data), ""])
+
+
 def post(server: RunningServer, recording: Path, path: str = TRANSCRIPTIONS, **fields: Any) -> httpx.Response:
     with recording.open("rb") as file:
         return httpx.post(server.url + path, files={"file": file}, data=fields, timeout=120)
@@ -76,7 +82,7 @@ def test_known_speakers_are_named(server: RunningServer, conversation: Path, fix
             model="whisper-1",
             response_format="diarized_json",
             known_speaker_names=["Bo"],
-            known_speaker_references=[data_url(fixtures / "meeting.flac")],
+            known_speaker_references=[wrapped(data_url(fixtures / "meeting.flac"))],
         )
     assert runs([segment.speaker for segment in found.segments]) == ["A", "Bo", "A", "Bo"]
 
@@ -207,6 +213,25 @@ def test_what_makes_no_sense_is_refused_by_name(
 ) -> None:
     response = post(server, fixtures / "letter.flac", **fields)
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        (SUBTITLES, {"diarize": "true", "known_speaker_names[]": "Bo"}, "known_speaker_names[]"),
+        ("/v1/audio/alignments", {"text": "dear sir", "diarize": "true"}, "diarize"),
+        ("/v1/jobs", {"kind": "alignment", "text": "dear sir", "diarize": "true"}, "diarize"),
+        ("/v1/jobs", {"kind": "translation", "diarize": "true"}, "diarize"),
+        ("/v1/jobs", {"kind": "subtitles", "known_speaker_names[]": "Bo"}, "known_speaker_names[]"),
+    ],
+)
+def test_speakers_are_refused_by_name_where_they_are_not_supported(
+    server: RunningServer, fixtures: Path, path: str, fields: dict[str, str], param: str
+) -> None:
+    response = post(server, fixtures / "letter.flac", path, **fields)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (400, "unsupported_feature", param)
+    assert param in error["message"]
 
 
 def test_a_recording_without_speech_has_no_segments(server: RunningServer, tmp_path: Path) -> None:

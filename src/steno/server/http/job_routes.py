@@ -56,7 +56,8 @@ async def submit(request: Request, response: Response, services: ServicesDep, jo
     options = {name: _value(form, name) for name in form if name in work.fields and name not in OWN_FIELDS}
     options = {name: value for name, value in options.items() if value != ""}
     work.check(options)
-    if unknown := [name[:50] for name in form if name not in (*work.fields, *OWN_FIELDS)]:
+    if unknown := [name for name in form if name not in (*work.fields, *OWN_FIELDS)]:
+        upload.check_speaker_fields(unknown, work.fields)
         response.headers["X-Steno-Ignored"] = upload.header_names(unknown)
     url = _text(form, "audio_url", MAX_URL)
     file = await _recording(request, form, services, url)

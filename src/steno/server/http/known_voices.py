@@ -46,9 +46,9 @@ def decoded_known(names: Sequence[str], references: Sequence[str]) -> list[tuple
     """Names of speakers with recordings of their voices, which `check_known` accepts. Call it in a thread.
 
     Raises:
-        InvalidRequestError: a reference is not a data URL.
+        InvalidRequestError: a reference is not valid base64.
     """
-    return [(name, _decoded(reference)) for name, reference in zip(names, references, strict=True)]
+    return [(name, _decoded(name, reference)) for name, reference in zip(names, references, strict=True)]
 
 
 async def known_speakers(samples: Sequence[tuple[str, bytes]], opener: RecordingOpener) -> tuple[KnownSpeaker, ...]:
@@ -75,9 +75,11 @@ async def _sample(name: str, data: bytes, opener: RecordingOpener) -> RecordingP
     return piece
 
 
-def _decoded(reference: str) -> bytes:
+def _decoded(name: str, reference: str) -> bytes:
+    """Base64 in a data URL may have white space (https://fetch.spec.whatwg.org/#data-url-processor): `base64` wraps
+    its output and ends it with a newline."""
     try:
-        return base64.b64decode(reference[reference.index(",") + 1 :], validate=True)
-    except binascii.Error:
-        text = "a reference is no valid base64"
+        return base64.b64decode("".join(reference[reference.index(",") + 1 :].split()), validate=True)
+    except (binascii.Error, ValueError):
+        text = f"the reference of {name!r} is not valid base64"
         raise InvalidRequestError(text, param="known_speaker_references[]") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Iterable
 from dataclasses import fields
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -120,15 +121,25 @@ async def ignored(request: Request, form: RecordingForm, services: Services) -> 
     """The header that lists fields without effect; empty if there are none.
 
     Raises:
-        UnsupportedFeatureError: a field requests speaker diarisation. Ignoring it would change the result's meaning.
+        UnsupportedFeatureError: see `check_speaker_fields`.
     """
     known = {ALIASES.get(field.name, field.name) for field in fields(form)}
     unknown = [name for name in dict.fromkeys((await request.form()).keys()) if name not in known]
-    for name in unknown:
-        if name.startswith(_SPEAKERS):
-            raise UnsupportedFeatureError("speakers are not told apart here; omit the field", param=name[:50])
+    check_speaker_fields(unknown, known)
     names = [*form.ignored(services.engine.capabilities), *unknown]
     return {"X-Steno-Ignored": header_names(names)} if names else {}
+
+
+def check_speaker_fields(unknown: Iterable[str], known: Container[str]) -> None:
+    """Raises UnsupportedFeatureError: one of the `unknown` fields requests speakers. Ignoring it would change the
+    result's meaning."""
+    for name in unknown:
+        if not name.startswith(_SPEAKERS):
+            continue
+        text = f"{name[:50]} is not supported here; omit it"
+        if "diarize" in known:
+            text += ", or transcribe (/v1/audio/transcriptions, kind=transcription) with response_format=srt or vtt"
+        raise UnsupportedFeatureError(text, param=name[:50])
 
 
 def header_names(names: list[str]) -> str:
