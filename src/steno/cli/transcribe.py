@@ -71,13 +71,16 @@ def _check_target(name: str) -> str:
 )
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), default=2, show_default=True, help="Max files in parallel.")
 @click.option("--track", metavar="N|LANG", help="Audio track of files with several: number (from 1) or language.")
-@click.option("--diarize", is_flag=True, help="Tell the speakers apart; for verbose_json, diarized_json, subtitles.")
+@click.option(
+    "--diarize", is_flag=True,
+    help="Tell the speakers apart; for verbose_json, subtitles and diarized_json, which implies it.",
+)  # fmt: skip
 @click.option("--num-speakers", type=SPEAKER_COUNT, help="How many speakers there are, if that is known.")
 @click.option("--min-speakers", type=SPEAKER_COUNT, help="At least so many speakers.")
 @click.option("--max-speakers", type=SPEAKER_COUNT, help="At most so many speakers.")
 @click.option(
-    "--speaker-labels", "labels", type=click.Choice(["dash", "name", "none"]), default="dash", show_default=True,
-    help="Subtitles: a dash for each speaker of a shared cue, the speakers' names, or no label.",
+    "--speaker-labels", "labels", type=click.Choice(["dash", "name", "none"]),
+    help="Subtitles: a dash for each speaker of a shared cue, the speakers' names, or no label.  [default: dash]",
 )  # fmt: skip
 @click.option("--again", is_flag=True, help="Make all results, also those that exist.")
 @click.option("--url", envvar="STENO_URL", metavar="URL", help="Use this server, not this process. [STENO_URL]")
@@ -109,7 +112,7 @@ def command(
     num_speakers: int | None,
     min_speakers: int | None,
     max_speakers: int | None,
-    labels: SpeakerLabels,
+    labels: SpeakerLabels | None,
     again: bool,
     url: str | None,
     api_key: str | None,
@@ -143,9 +146,9 @@ def command(
     terms = parse_glossary(_text_of(glossary), "\n") if glossary else {}
     style = compose.caption_style_of(config, max_line_chars, max_lines)
     llm = f"{config.translate_model} {config.translate_temperature} {config.translate_srt_temperature}"
-    speakers = _speakers(diarize, num_speakers, min_speakers, max_speakers, formats)
+    speakers = _speakers(SpeakerRequest(num_speakers, min_speakers, max_speakers), labels, formats, diarize=diarize)
     options = TranscribeOptions(
-        formats, language, mode, style, targets, bilingual, terms, llm, track, timings, speakers, labels
+        formats, language, mode, style, targets, bilingual, terms, llm, track, timings, speakers, labels or "dash"
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     translator = compose.translator_of(config)
@@ -173,18 +176,28 @@ def command(
 
 
 def _speakers(
-    diarize: bool, number: int | None, least: int | None, most: int | None, formats: tuple[str, ...]
+    asked: SpeakerRequest, labels: SpeakerLabels | None, formats: tuple[str, ...], *, diarize: bool
 ) -> SpeakerRequest | None:
     """What is asked about speakers. Raises UsageError: options contradict each other."""
-    if not diarize:
-        if number or least or most or "diarized_json" in formats:
-            raise click.UsageError("--num-speakers, --min-speakers, --max-speakers and diarized_json need --diarize")
+    if not diarize and "diarized_json" not in formats:
+        given = {
+            "--num-speakers": asked.number,
+            "--min-speakers": asked.least,
+            "--max-speakers": asked.most,
+            "--speaker-labels": labels,
+        }
+        for name, value in given.items():
+            if value is not None:
+                raise click.UsageError(f"{name} needs --diarize")
         return None
-    if number and (least or most):
+    if asked.number and (asked.least or asked.most):
         raise click.UsageError("--num-speakers excludes --min-speakers and --max-speakers")
-    if least and most and least > most:
-        raise click.UsageError(f"--min-speakers {least} must be at most --max-speakers {most}")
-    return SpeakerRequest(number, least, most)
+    if asked.least and asked.most and asked.least > asked.most:
+        raise click.UsageError(f"--min-speakers {asked.least} must be at most --max-speakers {asked.most}")
+    if {"text", "json"}.issuperset(formats):
+        shown = "srt, vtt, lrc, tsv, verbose_json or diarized_json"
+        raise click.UsageError(f"--diarize: {' and '.join(formats)} would not show the speakers; expected -f {shown}")
+    return asked
 
 
 def _text_of(file: Path) -> str:
