@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -243,14 +243,14 @@ def live_of(
     )
 
 
-def embedders_of(settings: Settings) -> EmbedderSource:
-    """The speaker embedder, which loads nothing yet.
+def embedders_of(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> EmbedderSource:
+    """The speaker embedder, which loads nothing yet. `on_failure`: called in a thread after each failed load.
 
     Raises:
         SettingsError: it cannot be used here.
     """
     check_speaker_model(settings.speaker_model_id)
-    return EmbedderSource(settings.speaker_model_id)
+    return EmbedderSource(settings.speaker_model_id, on_failure)
 
 
 def recordings_of(settings: Settings, engine: Engine, embedders: EmbedderSource | None = None) -> RecordingOpener:

@@ -59,13 +59,18 @@ async def test_a_known_voice_gives_its_name(model: SpeakerModel, fixtures: Path)
     assert [segment.speaker for segment in await speakers.label(segments)] == ["A", "Eve"]
 
 
-async def test_a_network_that_cannot_be_loaded_is_reported(fixtures: Path, tmp_path: Path) -> None:
+async def test_a_network_that_cannot_be_loaded_is_reported_logged_and_counted(
+    fixtures: Path, tmp_path: Path, logs: list[str]
+) -> None:
     (tmp_path / "voice.onnx").write_text("no network")
-    model = SpeakerModel(EmbedderSource(str(tmp_path / "voice.onnx")))
+    failures: list[None] = []
+    model = SpeakerModel(EmbedderSource(str(tmp_path / "voice.onnx"), lambda: failures.append(None)))
     speakers = RecordingSpeakers(model, SpeakerOptions())
     await speakers.add(piece_of(fixtures / "letter.flac"))
     with pytest.raises(ModelLoadError, match=r"voice\.onnx cannot be loaded"):
         await speakers.label([])
+    assert len(failures) == 1
+    assert sum("the speaker embedder could not be loaded: SPEAKER_MODEL_ID: voice.onnx" in line for line in logs) == 1
     await speakers.aclose()
     model.close()
 

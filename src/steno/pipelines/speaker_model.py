@@ -6,7 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from loguru import logger
+
 from steno.backends.cpu import yield_to_live_work
+from steno.errors import ModelLoadError
 from steno.request_ids import run_in_executor
 from steno.speakers.embedder_source import EmbedderSource
 
@@ -33,7 +36,15 @@ class SpeakerModel:
 
     async def run(self, work: Callable[[SpeakerEmbedder], T]) -> T:
         """Run `work` in a thread. Raises ModelLoadError, and what `work` raises."""
-        return await run_in_executor(self._threads, lambda: work(self._source.load()))
+        return await run_in_executor(self._threads, lambda: work(self._embedder()))
+
+    def _embedder(self) -> SpeakerEmbedder:
+        """The embedder. A failure is logged, as the caller may tell it to the client alone."""
+        try:
+            return self._source.load()
+        except ModelLoadError as error:
+            logger.error("the speaker embedder could not be loaded: {}", error.message)
+            raise
 
     def close(self) -> None:
         """Start no more work. What runs ends by itself, in about a second."""

@@ -87,7 +87,7 @@ def create_app(settings: Settings, front: FrontRole | None = None, engine_of: En
     for _, language in live_routes.LANGUAGES:
         metrics.live_sessions.labels(language.name)  # 0: an autoscaler takes a missing metric for an unknown one
     translator = compose.translator_of(settings)
-    embedders = compose.embedders_of(settings)
+    embedders = compose.embedders_of(settings, metrics.speaker_load_failures.inc)
     live = compose.live_of(settings, engine, translator, metrics, embedders)
     recordings = compose.recordings_of(settings, engine, embedders)
     urls = compose.url_fetcher_of(settings)

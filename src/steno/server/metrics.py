@@ -130,6 +130,10 @@ class Metrics:
             "steno_speaker_label_seconds", "Time that a live final waited for its speakers, by outcome.", ["outcome"],
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
+        self.speaker_load_failures = Counter(
+            "steno_speaker_model_load_failures", "Failed loads of the network that tells speakers apart.",
+            registry=registry,
+        )  # fmt: skip
         self._vad_busy = Counter("steno_vad_busy_seconds", "Time that the live VAD ran.", registry=registry)
         self._vad_frames = Counter("steno_vad_frames", "32 ms frames that the live VAD processed.", registry=registry)
         self._stages = Counter(
