@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import webvtt
@@ -58,6 +59,23 @@ def test_names_stand_before_the_first_line_of_a_cue_and_fit_its_width() -> None:
     assert [cue.lines[0][:3] for cue in cues] == ["A: ", "B: "]
     assert all(":" not in line for cue in cues for line in cue.lines[1:])
     assert max(len(line) for cue in cues for line in cue.lines) <= STYLE.max_line_chars
+
+
+def test_a_long_name_has_a_line_of_its_own() -> None:
+    name = "Dr. Margaret Thompson-Smith"
+    segments = (replace(LONG, speaker=name), said(1, "B", "Yes.", 3.2), said(2, name, "No.", 3.9))
+    cues = [labelled_cue(cue, "name") for cue in made(segments, "name")]
+    lines = [line for cue in cues for line in cue.lines]
+    assert max(map(len, lines)) <= STYLE.max_line_chars
+    assert max(len(cue.lines) for cue in cues) <= STYLE.max_lines
+    assert lines.count(f"{name}:") == sum(name in cue.speakers for cue in cues)
+    assert lines[-3:] == ["B: Yes.", f"{name}:", "No."]
+
+
+def test_rows_have_one_time_and_so_one_speaker() -> None:
+    cues = made(SHORT)
+    assert render("tsv", cues, labels="name").splitlines()[1:] == ["0\t900\tA: Are you sure?", "1000\t1833\tB: Yes."]
+    assert render("lrc", cues, labels="dash").splitlines()[:2] == ["[00:00.00]Are you sure?", "[00:01.00]Yes."]
 
 
 def test_cues_are_in_order_and_do_not_overlap() -> None:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, get_args
 
 from steno.captions.cues import Cue
 from steno.captions.lrc import lrc
-from steno.captions.speaker_cues import SpeakerLabels, labelled_cue
+from steno.captions.speaker_cues import SpeakerLabels, by_single_speakers, labelled_cue
 from steno.captions.srt import srt
 from steno.captions.tsv import tsv
 from steno.captions.vtt import vtt
@@ -52,7 +52,8 @@ def render(
         language: a code, for formats that include it (WebVTT).
         labels: of cues that have speakers. WebVTT has voice tags for the names.
     """
-    shown = (labelled_cue(cue, labels, names=name != "vtt") for cue in cues)
+    single = cues if name in ("srt", "vtt") else (one for cue in cues for one in by_single_speakers(cue))
+    shown = (labelled_cue(cue, labels, names=name != "vtt") for cue in single)
     if name == "vtt":
         return vtt(shown, language=language, voices=labels != "none")
     return FORMATS[name].write(shown)

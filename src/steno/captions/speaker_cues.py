@@ -22,6 +22,8 @@ SpeakerLabels: TypeAlias = Literal["dash", "name", "none"]
 SHORT_S = 1.5
 """A cue that would be shown for less may share one with its neighbour."""
 DASH = "- "
+LONG_LABEL = 20
+"""Columns. A longer name, with its colon, gets a line of its own, because little of a line of 42 would be left."""
 
 
 def cues_by_speaker(
@@ -52,10 +54,47 @@ def labelled_cue(cue: Cue, labels: SpeakerLabels, *, names: bool = True) -> Cue:
     else:
         previous = ("", *cue.speakers)
         lines = tuple(
-            f"{speaker}: {line}" if speaker and speaker != before else line
+            shown
             for line, speaker, before in zip(cue.lines, cue.speakers, previous, strict=False)
+            for shown in (_named(line, speaker) if speaker and speaker != before else (line,))
         )
     return replace(cue, lines=lines, text=" ".join(lines))
+
+
+def by_single_speakers(cue: Cue) -> tuple[Cue, ...]:
+    """A cue for each line of a shared one, for formats whose rows have one time each."""
+    if len(set(cue.speakers)) < 2 or len(cue.speakers) != len(cue.lines) or not cue.words:
+        return (cue,)
+    cues: list[Cue] = []
+    words = list(cue.words)
+    for line, speaker in zip(cue.lines, cue.speakers, strict=True):
+        rest, spoken = len("".join(line.split())), []
+        while words and rest > 0:
+            spoken.append(words.pop(0))
+            rest -= len("".join(spoken[-1].text.split()))
+        if rest or not spoken:
+            return (cue,)
+        times = spoken[0].start_s, spoken[-1].end_s
+        cues.append(
+            replace(
+                cue,
+                start_s=times[0],
+                end_s=times[1],
+                lines=(line,),
+                text=line,
+                words=tuple(spoken),
+                speakers=(speaker,),
+            )
+        )
+    return (replace(cues[0], start_s=cue.start_s), *cues[1:-1], replace(cues[-1], end_s=cue.end_s))
+
+
+def _named(line: str, speaker: str) -> tuple[str, ...]:
+    return (f"{speaker}:", line) if _is_long(speaker) else (f"{speaker}: {line}",)
+
+
+def _is_long(speaker: str) -> bool:
+    return width(f"{speaker}: ") > LONG_LABEL
 
 
 def _start_s(run: Sequence[Segment]) -> float:
@@ -63,6 +102,8 @@ def _start_s(run: Sequence[Segment]) -> float:
 
 
 def _narrowed(style: CueStyle, speaker: str | None, labels: SpeakerLabels) -> CueStyle:
+    if labels == "name" and speaker and _is_long(speaker):
+        return replace(style, max_lines=max(style.max_lines - 1, 1))
     room = {"none": 0, "dash": len(DASH), "name": width(f"{speaker}: ") if speaker else 0}[labels]
     return replace(style, max_line_chars=max(style.max_line_chars - room, style.max_line_chars // 2))
 
@@ -76,7 +117,7 @@ def _apart(cues: list[Cue]) -> list[Cue]:
 def _paired(cues: list[Cue], style: CueStyle, labels: SpeakerLabels) -> Iterator[Cue]:
     waiting: Cue | None = None
     for cue in cues:
-        if waiting is not None and _may_share(waiting, cue, style):
+        if waiting is not None and _may_share(waiting, cue, style, labels):
             yield replace(
                 waiting,
                 end_s=cue.end_s,
@@ -94,7 +135,9 @@ def _paired(cues: list[Cue], style: CueStyle, labels: SpeakerLabels) -> Iterator
         yield waiting
 
 
-def _may_share(first: Cue, second: Cue, style: CueStyle) -> bool:
+def _may_share(first: Cue, second: Cue, style: CueStyle, labels: SpeakerLabels) -> bool:
+    if labels == "name" and any(map(_is_long, (*first.speakers, *second.speakers))):
+        return False
     is_one_line_each = len(first.lines) == len(second.lines) == 1 and style.max_lines >= 2
     is_short = min(first.end_s - first.start_s, second.end_s - second.start_s) < SHORT_S
     is_close = second.start_s - first.end_s < style.pause_s and second.end_s - first.start_s <= style.max_duration_s
