@@ -154,7 +154,9 @@ def test_what_is_wrong_is_refused_by_name(options: dict[str, str], param: str) -
     ],
 )
 def test_a_feature_that_is_not_to_be_had_is_refused_by_name_unless_it_is_false(option: str, value: str) -> None:
-    assert refused((option, "false"), (option, value)).param == option
+    error = refused((option, "false"), (option, value))
+    assert error.param == option
+    assert f"{option} is not supported; omit it" in error.message
     assert connected((option, "false")).options == connected().options
 
 

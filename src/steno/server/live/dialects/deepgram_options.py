@@ -191,7 +191,7 @@ def _check_features(features: object, *, diarize: bool) -> None:
             known = ", ".join(AS_WRITTEN)
             raise InvalidRequestError(f"unknown feature {name[:50]!r}; there are: {known}", param=name[:50])
         if wanted and name in LACKING:
-            raise UnsupportedFeatureError(f"{name} is not to be had here", param=name)
+            raise UnsupportedFeatureError(f"{name} is not supported", param=name)
 
 
 def gathered(
@@ -298,8 +298,8 @@ def number(name: str, value: str) -> int:
 
 
 def wrong(name: str, value: str, wanted: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{name}: {value[:50]!r} will not do; it takes {wanted}", param=name)
+    return InvalidRequestError(f"invalid value {value[:50]!r} for {name}; expected {wanted}", param=name)
 
 
 def lacking(name: str) -> UnsupportedFeatureError:
-    return UnsupportedFeatureError(f"{name} is not to be had here; leave it out or say {name}=false", param=name)
+    return UnsupportedFeatureError(f"{name} is not supported; omit it (only 'false' is accepted)", param=name)

@@ -25,7 +25,8 @@ def changed(options: LiveOptions, asked: Mapping[str, Any]) -> LiveOptions:
         try:
             changes[attribute] = read(value)
         except (TypeError, ValueError, OverflowError):
-            raise InvalidRequestError(f"{name}: {str(value)[:50]!r} is not what it takes", param=name) from None
+            text = f"invalid value {str(value)[:50]!r} for {name}; expected {EXPECTED[read]}"
+            raise InvalidRequestError(text, param=name) from None
     return replace(options, **changes)
 
 
@@ -98,3 +99,11 @@ OPTIONS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "offset_s": ("offset_s", _number),
 }
 """By wire name: the attribute of `LiveOptions`, and the parser of its value."""
+EXPECTED: Mapping[Callable[[object], Any], str] = {
+    _flag_checked: "true or false",
+    _names: "a list of texts, or texts with commas between them",
+    _number: "a number",
+    _text: "a text",
+    _text_or_none: "a text",
+    _whole: "a whole number",
+}
