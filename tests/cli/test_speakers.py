@@ -72,7 +72,8 @@ def test_a_server_tells_them_to_the_command_and_to_the_client(conversation: Path
 
 
 def test_live_lines_begin_with_their_speaker_and_json_has_it(conversation: Path, server: RunningServer) -> None:
-    ended = run_command("live", conversation, "--fast", "--diarize", "--max-speakers", "2", environment=ENVIRONMENT)
+    hurried = {**ENVIRONMENT, "SPEAKER_TIMEOUT": "0.001"}  # not with `--fast`
+    ended = run_command("live", conversation, "--fast", "--diarize", "--max-speakers", "2", environment=hurried)
     assert ended.returncode == 0, ended.stderr
     assert runs([line[:3] for line in ended.stdout.splitlines()]) == ["A: ", "B: ", "A: "]
     options = ("--url", server.url, "--fast", "--diarize", "--json", "--words")
@@ -110,9 +111,7 @@ def test_live_options_that_contradict_each_other_are_refused(fixtures: Path, opt
         (("-f", "diarized_json", "--min-speakers", "3", "--max-speakers", "2"), "must be at most --max-speakers 2"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(
-    fixtures: Path, options: tuple[str, ...], message: str
-) -> None:
+def test_options_that_contradict_each_other_are_refused(fixtures: Path, options: tuple[str, ...], message: str) -> None:
     ended = run_command("transcribe", fixtures / "letter.flac", *options, environment=ENVIRONMENT)
     assert ended.returncode == 2
     assert message in " ".join(ended.stderr.split())

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from steno.settings import Settings
 
 ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm", "ogg", "mp4")
+FAST_SPEAKER_TIMEOUT_S = 60.0
+"""For `--fast`: text that comes faster than real time need not go without its speakers."""
 
 
 @click.command()
@@ -117,6 +119,8 @@ def command(
     wants_words = words or bool(srt or vtt) or diarize
     request = LiveRequest(language, wants_words, translate_to, url, api_key, turn_detection, speakers)
     config = settings.load()
+    if fast:
+        config = config.model_copy(update={"speaker_timeout": FAST_SPEAKER_TIMEOUT_S})
     with _ends_on_broken_pipe(), ExitStack() as stack:
         files = [
             stack.enter_context(f) for f in _without_recording(_caption_files(srt, vtt, translate_to, config), file)
