@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from deepgram.listen.v2.client import V2SocketClient
-from deepgram.listen.v2.types import (
-    ListenV2Configure,
-    ListenV2ConfigureFailure,
-    ListenV2ConfigureSuccess,
-    ListenV2Connected,
-    ListenV2TurnInfo,
-    ListenV2Warning,
-)
 from websockets.exceptions import InvalidStatus
 
 from deepgram_clients import SdkConversation, client_of, saying
 from running import EMBEDDED, RunningServer
 from speech import word_error_rate
 from talking import BYTES_PER_S, pcm_file
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of `websockets`: the SDK still tries its old names first
+    from deepgram.listen.v2.client import V2SocketClient
+    from deepgram.listen.v2.types import (
+        ListenV2Configure,
+        ListenV2ConfigureFailure,
+        ListenV2ConfigureSuccess,
+        ListenV2Connected,
+        ListenV2TurnInfo,
+        ListenV2Warning,
+    )
 
 RAW: dict[str, Any] = {"model": "flux-general-en", "encoding": "linear16", "sample_rate": 16_000}
 
