@@ -93,6 +93,7 @@ def test_audio_in_a_container_needs_no_format() -> None:
         ({"numerals": "true"}, "numerals"),
         ({"dance": "true"}, "dance"),
         ({"language_hint": "tlh"}, "language_hint"),
+        ({"model": "flux-general-en", "language_hint": "de"}, "language_hint"),
         ({"mip_opt_out": "perhaps"}, "mip_opt_out"),
     ],
 )
@@ -268,6 +269,17 @@ def test_a_turn_has_its_words_with_times_and_the_range_of_its_audio() -> None:
     ]
     assert (end["audio_window_start"], end["audio_window_end"]) == (0.2, 2.0)
     assert [word["word"] for word in update["words"]] == ["So", "it"]
+
+
+def test_a_turn_has_its_languages_by_their_words_and_the_hints() -> None:
+    dialect = connected(("language_hint", "de"), ("language_hint", "fr"))
+    dialect.encode(final_of("guten Tag", "cut", language="de"))
+    (update,) = dialect.encode(Partial(1, 2.0, 3.0, "", "je suis ici", "fr"))
+    assert (update["languages"], update["languages_hinted"]) == (["fr", "de"], ["de", "fr"])
+    (start, _) = connected(("language_hint", "en"), model="flux-general-en").encode(final_of("yes", language="en"))
+    assert "languages" not in start
+    assert start["languages_hinted"] == ["en"]
+    assert "languages_hinted" not in connected().encode(final_of("yes"))[0]
 
 
 def test_words_without_times_get_estimated_ones() -> None:

@@ -27,7 +27,13 @@ from steno.server.live.dialects.base import (
     ServerFacts,
 )
 from steno.server.live.dialects.deepgram_handshake import DeepgramHandshake
-from steno.server.live.dialects.flux_options import FluxOptions, check_flux_model, configured, flux_options
+from steno.server.live.dialects.flux_options import (
+    ENGLISH_MODEL,
+    FluxOptions,
+    check_flux_model,
+    configured,
+    flux_options,
+)
 from steno.server.live.dialects.flux_turn import FluxTurn
 from steno.server.live.dialects.frames import object_of
 from steno.streaming.events import Final, Partial, Reason, SpeechResumed, TurnJudged
@@ -64,7 +70,7 @@ class FluxDialect:
     def __init__(self, opening: ServerFacts, options: FluxOptions) -> None:
         self._opening = opening
         self._options, self.ignored = self._checked(options)
-        self._turn = FluxTurn()
+        self._turn = self._new_turn(0)
         self._completeness: dict[int, float] = {}
         """Probability that a turn is complete, of segments that paused and have no final yet."""
         self._sent = 0
@@ -157,6 +163,9 @@ class FluxDialect:
             raise type(error)(error.message, param=theirs.get(error.param or "", error.param)) from None
         return replace(options, live=live), [theirs[name] for name in ignored(options.live, live)]
 
+    def _new_turn(self, index: int) -> FluxTurn:
+        return FluxTurn(index, self._options.language_hints, tells_languages=self._options.model != ENGLISH_MODEL)
+
     def _goes_on(self, end_s: float, segment_id: int) -> Message:
         """The turn's text has changed: its start, or an update."""
         event = "Update" if self._turn.is_told else "StartOfTurn"
@@ -191,10 +200,10 @@ class FluxDialect:
         if final.reason == "cut":
             return [self._goes_on(final.end_s, final.segment_id)] if turn.has_text else []
         if not turn.has_text and not turn.is_told:
-            self._turn = FluxTurn(turn.index)
+            self._turn = self._new_turn(turn.index)
             return []
         started = [] if turn.is_told else [self._goes_on(final.end_s, final.segment_id)]
-        self._turn = turn.following()
+        self._turn = self._new_turn(turn.index + 1)
         is_judged = final.reason == "endpoint" and probability >= self._options.thresholds.eot_threshold
         trigger = "model" if is_judged else TRIGGERS[final.reason]
         return [*started, {**turn.described("EndOfTurn", final.end_s, probability), "trigger": trigger}]

@@ -163,8 +163,14 @@ def check_flux_model(model: str | None, check: Callable[[str | None], str]) -> s
 
 
 def _language(model: str | None, hints: Sequence[str]) -> str | None:
-    """One hint fixes the language; with several it is detected."""
+    """One hint fixes the language; with several it is detected. Raises InvalidRequestError: the model has another."""
     if model == ENGLISH_MODEL:
+        for hint in hints:
+            if hint.lower().split("-")[0] not in ("en", "english"):
+                text = (
+                    f"language_hint {hint[:50]!r} contradicts model={ENGLISH_MODEL}; expected model=flux-general-multi"
+                )
+                raise InvalidRequestError(text, param="language_hint")
         return "en"
     return hints[0] if len(hints) == 1 else None
 

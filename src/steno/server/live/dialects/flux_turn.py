@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from steno.captions.script import joined
@@ -17,6 +19,10 @@ class FluxTurn:
     """The current turn. `index` counts from 0."""
 
     index: int = 0
+    hints: tuple[str, ...] = ()
+    """Languages that the client expects."""
+    tells_languages: bool = False
+    """Whether the client is told which languages were spoken."""
     start_s: float | None = None
     """Where its first segment with text begins; None = nothing has been said."""
     is_told: bool = False
@@ -26,6 +32,7 @@ class FluxTurn:
     texts: list[str] = field(default_factory=list)
     """Texts of its segments that are over: a long segment is cut, and the turn goes on."""
     words: list[Word] = field(default_factory=list)
+    words_by_language: Counter[str] = field(default_factory=Counter)
     partial: Partial | None = None
     """The text of its open segment."""
 
@@ -40,6 +47,7 @@ class FluxTurn:
         if final.text:
             self.texts.append(final.text)
             self.words += words_of_event(final)
+            self.words_by_language += _counted(final)
 
     @property
     def has_text(self) -> bool:
@@ -53,9 +61,10 @@ class FluxTurn:
             confidence: probability that the turn is complete.
         """
         start = rounded(self.start_s if self.start_s is not None else end_s)
-        texts, words = self.texts, self.words
+        texts, words, spoken = self.texts, self.words, self.words_by_language
         if self.partial is not None:
             texts, words = [*texts, self.partial.text], [*words, *words_of_event(self.partial)]
+            spoken = spoken + _counted(self.partial)
         return {
             "type": "TurnInfo",
             "event": event,
@@ -65,10 +74,19 @@ class FluxTurn:
             "transcript": joined(texts),
             "words": [_wire(word) for word in words],
             "end_of_turn_confidence": round(confidence, 4),
+            **self._languages(spoken),
         }
 
-    def following(self) -> FluxTurn:
-        return FluxTurn(self.index + 1)
+    def _languages(self, spoken: Counter[str]) -> Mapping[str, list[str]]:
+        told = {
+            "languages": [name for name, _ in spoken.most_common()] if self.tells_languages else [],
+            "languages_hinted": [*self.hints],
+        }
+        return {name: languages for name, languages in told.items() if languages}
+
+
+def _counted(event: Partial | Final) -> Counter[str]:
+    return Counter({event.language: len(words_of_event(event))}) if event.language else Counter()
 
 
 def _wire(word: Word) -> Message:
