@@ -14,6 +14,7 @@ import pytest
 
 import recordings
 from command_line import run_command
+from llm_server import LlmServer
 from running import EMBEDDED, RunningServer
 from steno.cli.live_view import json_of
 from steno.client import Client, Final
@@ -58,6 +59,31 @@ def test_a_result_is_made_again_with_speakers(conversation: Path, tmp_path: Path
     run_command(*arguments, environment=ENVIRONMENT)
     run_command(*arguments, "--diarize", "--speaker-labels", "name", environment=ENVIRONMENT)
     assert "A: " in (tmp_path / "talk.srt").read_text()
+
+
+def test_translated_subtitles_have_room_for_their_speakers(conversation: Path, tmp_path: Path) -> None:
+    with LlmServer() as llm:
+        environment = {**ENVIRONMENT, "OPENAI_BASE_URL": llm.url, "TRANSLATE_MODEL": "any"}
+        options = (
+            "--diarize",
+            "--speaker-labels",
+            "name",
+            "--max-line-chars",
+            "30",
+            "--max-lines",
+            "3",
+            "-d",
+            tmp_path,
+        )
+        wanted = ("-f", "srt", "--translate-to", "fr", "-q", *options)
+        run_command("transcribe", conversation, *wanted, environment=environment)
+        translated = (tmp_path / "talk.fr.srt").read_text()
+        run_command("transcribe", conversation, *wanted, "--bilingual", environment=environment)
+        bilingual = (tmp_path / "talk.fr.srt").read_text()
+    assert "(fr)" in translated
+    assert max(map(len, translated.splitlines())) <= 30
+    for text in (translated, bilingual):
+        assert runs(re.findall(r"^([AB]): ", text, re.MULTILINE)) == ["A", "B", "A"]
 
 
 def test_a_server_tells_them_to_the_command_and_to_the_client(conversation: Path, server: RunningServer) -> None:

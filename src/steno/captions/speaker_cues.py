@@ -37,7 +37,7 @@ def cues_by_speaker(
     cues: list[Cue] = []
     for run, following_s in zip(runs, starts, strict=True):
         end_s = audio_end_s if following_s is None else following_s - style.gap_s
-        narrow = _narrowed(style, run[0].speaker, labels)
+        narrow = narrowed(style, run[0].speaker, labels)
         for cue in cues_of(run, narrow, audio_end_s=end_s):
             cues.append(replace(cue, speakers=(run[0].speaker or "",) * len(cue.lines)))
     return list(_paired(_apart(cues), style, labels))
@@ -101,7 +101,8 @@ def _start_s(run: Sequence[Segment]) -> float:
     return run[0].words[0].start_s if run[0].words else run[0].start_s
 
 
-def _narrowed(style: CueStyle, speaker: str | None, labels: SpeakerLabels) -> CueStyle:
+def narrowed(style: CueStyle, speaker: str | None, labels: SpeakerLabels) -> CueStyle:
+    """The style of a cue's text, which leaves room for its label."""
     if labels == "name" and speaker and _is_long(speaker):
         return replace(style, max_lines=max(style.max_lines - 1, 1))
     room = {"none": 0, "dash": len(DASH), "name": width(f"{speaker}: ") if speaker else 0}[labels]

@@ -35,8 +35,8 @@ KINDS = ("transcription", "subtitles", "translation", "alignment")
 @click.option("--kind", "-k", type=click.Choice(KINDS), default="transcription", show_default=True)
 @click.option(
     "--format", "-f", "form", metavar="FORMAT",
-    help="json, text, verbose_json, srt, vtt, lrc, tsv, as the kind has them; for alignments also elrc, ass, ttml, "
-    "textgrid. Default: the kind's.",
+    help="json, text, verbose_json, diarized_json, srt, vtt, lrc, tsv, as the kind has them; for alignments also elrc, "
+    "ass, ttml, textgrid. Default: the kind's.",
 )  # fmt: skip
 @click.option("--language", "-l", metavar="LANG", help="Spoken language: code (en) or name (English). Default: detect.")
 @click.option("--translate-to", metavar="LANG", help="Target language of --kind translation. Default: en.")
@@ -46,7 +46,7 @@ KINDS = ("transcription", "subtitles", "translation", "alignment")
 )  # fmt: skip
 @click.option(
     "--option", "options", multiple=True, metavar="NAME=VALUE",
-    help="Any other field of the kind's own route, such as max_line_chars=32. Several: repeat it.",
+    help="Any other field of the kind's own route, such as max_line_chars=32 or diarize=true. Several: repeat it.",
 )  # fmt: skip
 @click.option("--callback-url", metavar="URL", help="Gets a signed POST when a job has ended.")
 @click.option("--new", "is_new", is_flag=True, help="Store a job even if the same one was submitted before.")

@@ -52,7 +52,12 @@ class Renderer:
             languages = self._language_pair(transcript, result.target, self.caption_temperature)
             with times.measure("translate"):
                 done = await translate_cues(
-                    cues, self.translator, languages, options.style, bilingual=options.bilingual
+                    cues,
+                    self.translator,
+                    languages,
+                    options.style,
+                    bilingual=options.bilingual,
+                    labels=options.labels,
                 )
             cues, kept = done.cues, len(done.untranslated)
         language = result.target or transcript.language

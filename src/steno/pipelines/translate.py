@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from steno.captions.cues import Cue, CueStyle, with_text
 from steno.captions.script import joined
+from steno.captions.speaker_cues import SpeakerLabels, narrowed
 from steno.engine.ticket import Ticket
 from steno.errors import TranslationNotConfiguredError
 from steno.translation.translator import LanguagePair, TranslatedLine, Translator
@@ -68,18 +70,15 @@ async def translate_cues(
     *,
     bilingual: bool = False,
     ticket: Ticket | None = None,
+    labels: SpeakerLabels = "none",
 ) -> TranslatedCues:
-    """Translate each cue's text and break its lines again; `bilingual` keeps the source lines below."""
+    """Translate each cue's text and break its lines again; `bilingual` keeps the source lines below. `labels`: room is
+    left for them."""
     lines = await _lines([cue.text for cue in cues], translator, languages, ticket)
-    translated = await asyncio.to_thread(_translate_cues, cues, lines, style, languages.target, bilingual)
+    translate = partial(_translate_cue, style=style, target=languages.target, bilingual=bilingual, labels=labels)
+    # In a thread: a film's cues take tenths of a second.
+    translated = await asyncio.to_thread(lambda: tuple(map(translate, cues, lines)))
     return TranslatedCues(translated, {n: line.problem for n, line in enumerate(lines, 1) if line.problem is not None})
-
-
-def _translate_cues(
-    cues: Sequence[Cue], lines: Sequence[TranslatedLine], style: CueStyle, target: str, bilingual: bool
-) -> tuple[Cue, ...]:
-    """Runs in a thread: a film's cues take tenths of a second."""
-    return tuple(_translate_cue(cue, line, style, target, bilingual) for cue, line in zip(cues, lines, strict=True))
 
 
 async def _lines(
@@ -98,13 +97,22 @@ async def _lines(
         return await translator.translate(texts, languages, timeout_s, known=ticket.known)
 
 
-def _translate_cue(cue: Cue, line: TranslatedLine, style: CueStyle, target: str, bilingual: bool) -> Cue:
+def _translate_cue(
+    cue: Cue, line: TranslatedLine, *, style: CueStyle, target: str, bilingual: bool, labels: SpeakerLabels
+) -> Cue:
     if line.problem is not None or line.text == cue.text:
         return cue
+    if cue.speakers:
+        style = narrowed(style, cue.speakers[0], labels)
     translated = with_text(cue, line.text, style, target)
     if not bilingual:
         return translated
-    return replace(translated, lines=(*translated.lines, *cue.lines), text=f"{translated.text} / {cue.text}")
+    return replace(
+        translated,
+        lines=(*translated.lines, *cue.lines),
+        text=f"{translated.text} / {cue.text}",
+        speakers=(*translated.speakers, *cue.speakers) if translated.speakers else (),
+    )
 
 
 def _language(line: TranslatedLine, languages: LanguagePair) -> str | None:
