@@ -18,10 +18,14 @@ from running import until
 from speakers.speaker_graphs import CAMPPLUS, SEGMENTATION
 from steno.archive.archive_folder import ArchiveFolder
 from steno.archive.archive_review import ArchiveReview
+from steno.archive.exports.exported_recording import ExportedRecording
+from steno.archive.exports.srt_export import export_srt
+from steno.archive.stage_files import TimedTranscript
 from steno.archive.stages.speakers_stage import PieceVoices, speaker_model_identity
 from steno.audio.decode import decode
+from steno.captions.cues import CueStyle
 from steno.speakers.diarizer import EmbeddedSpeech
-from steno.types import SAMPLE_RATE
+from steno.types import SAMPLE_RATE, Segment
 
 SCRIPTED = {**os.environ, "ASR_BACKEND": "scripted", "MODEL_ID": "scripted@1ms"}
 SAYS = ("weather", "market", "doctor", "meeting")
@@ -62,6 +66,19 @@ def test_segments_have_speakers_also_in_exports(archive: ArchiveFolder, tmp_path
     lines = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
     assert [line["speaker"] for line in lines] == [f"{recording}-{name}" for name in "ABAB"]
     assert (tmp_path / f"{recording}.srt").read_text().startswith("1\n00:00:0")
+
+
+def test_exported_subtitles_have_a_dash_for_each_speaker_of_a_shared_cue(
+    archive: ArchiveFolder, tmp_path: Path
+) -> None:
+    manifest = archive.manifest(*archive.ids())
+    said = (
+        Segment(0, 0.0, 0.9, "Are you sure?", "en", speaker="A"),
+        Segment(1, 1.0, 1.4, "Yes.", "en", speaker="B"),
+    )
+    transcript = TimedTranscript(text="Are you sure? Yes.", language="en", duration_s=20.0, segments=said)
+    export_srt([ExportedRecording(manifest, tmp_path / "audio.flac", transcript)], tmp_path, CueStyle())
+    assert "\n- Are you sure?\n- Yes.\n" in (tmp_path / f"{manifest.id}.srt").read_text()
 
 
 def test_only_the_speakers_are_computed_again_when_their_options_change(archive: ArchiveFolder) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import webvtt
 
 from steno.captions.cues import Cue, CueStyle, with_text
-from steno.captions.formats import render
+from steno.captions.formats import labels_in_text, render
 from steno.captions.speaker_cues import SpeakerLabels, cues_by_speaker, labelled_cue
 from steno.types import Segment, Word
 
@@ -70,6 +70,12 @@ def test_a_long_name_has_a_line_of_its_own() -> None:
     assert max(len(cue.lines) for cue in cues) <= STYLE.max_lines
     assert lines.count(f"{name}:") == sum(name in cue.speakers for cue in cues)
     assert lines[-3:] == ["B: Yes.", f"{name}:", "No."]
+
+
+def test_names_take_no_room_in_webvtt() -> None:
+    assert labels_in_text("vtt", "name") == "none"
+    assert labels_in_text("vtt", "dash") == labels_in_text("srt", "dash") == "dash"
+    assert labels_in_text("srt", "name") == "name"
 
 
 def test_rows_have_one_time_and_so_one_speaker() -> None:

@@ -43,6 +43,11 @@ FORMATS: Mapping[FormatName, Format] = MappingProxyType(
 )
 
 
+def labels_in_text(name: FormatName, labels: SpeakerLabels) -> SpeakerLabels:
+    """The labels that need room in the lines: WebVTT has names in voice tags."""
+    return "none" if name == "vtt" and labels == "name" else labels
+
+
 def render(
     name: FormatName, cues: Iterable[Cue], *, language: str | None = None, labels: SpeakerLabels = "none"
 ) -> str:

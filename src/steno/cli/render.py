@@ -41,28 +41,24 @@ class Renderer:
         return await self._text(transcript, result, times)
 
     async def _captions(self, transcript: Transcript, result: OutputRequest, times: StageTimes) -> tuple[str, int]:
-        from steno.captions.formats import render
+        from steno.captions.formats import labels_in_text, render
         from steno.pipelines.subtitle import subtitles_of
         from steno.pipelines.translate import translate_cues
 
-        options = self.options
+        options, form = self.options, cast("FormatName", result.form)
+        labels = labels_in_text(form, options.labels)
         with times.measure("write"):
-            cues, kept = subtitles_of(transcript, options.style, options.mode, options.labels).cues, 0
+            cues, kept = subtitles_of(transcript, options.style, options.mode, labels).cues, 0
         if result.target is not None:
             languages = self._language_pair(transcript, result.target, self.caption_temperature)
             with times.measure("translate"):
                 done = await translate_cues(
-                    cues,
-                    self.translator,
-                    languages,
-                    options.style,
-                    bilingual=options.bilingual,
-                    labels=options.labels,
+                    cues, self.translator, languages, options.style, bilingual=options.bilingual, labels=labels
                 )
             cues, kept = done.cues, len(done.untranslated)
         language = result.target or transcript.language
         with times.measure("write"):
-            return render(cast("FormatName", result.form), cues, language=language, labels=options.labels), kept
+            return render(form, cues, language=language, labels=options.labels), kept
 
     async def _text(self, transcript: Transcript, result: OutputRequest, times: StageTimes) -> tuple[str, int]:
         from steno.pipelines.translate import translate_transcript

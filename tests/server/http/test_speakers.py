@@ -153,6 +153,19 @@ def test_subtitles_have_a_cue_for_each_speaker_and_webvtt_voice_tags(server: Run
     assert "A: " not in bare
 
 
+def test_names_in_voice_tags_take_no_room_in_webvtt(server: RunningServer, conversation: Path, fixtures: Path) -> None:
+    known = {
+        "known_speaker_names[]": "Dr. Margaret Thompson-Smith",
+        "known_speaker_references[]": data_url(fixtures / "meeting.flac"),
+    }
+    named, bare = (
+        post(server, conversation, diarize="true", response_format="vtt", speaker_labels=labels, **known).text
+        for labels in ("name", "none")
+    )
+    assert "<v Dr. Margaret Thompson-Smith>" in named
+    assert re.sub("</?v[^>]*>", "", named) == bare
+
+
 def test_deepgrams_answer_has_numbered_speakers(server: RunningServer, conversation: Path) -> None:
     response = httpx.post(
         f"{server.url}/v1/listen",

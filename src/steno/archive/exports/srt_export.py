@@ -16,6 +16,6 @@ def export_srt(recordings: Iterable[ExportedRecording], output: Path, style: Cue
     """Write `ID.srt` for each recording."""
     for recording in recordings:
         transcript = recording.transcript.transcript()
-        cues = subtitles_of(transcript, style, "accurate").cues
-        text = render("srt", cues, language=transcript.language)
+        cues = subtitles_of(transcript, style, "accurate", "dash").cues
+        text = render("srt", cues, language=transcript.language, labels="dash")
         write_whole(output / f"{recording.id}.srt", text.rstrip("\n") + "\n")

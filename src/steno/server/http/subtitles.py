@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from steno.captions.formats import labels_in_text
 from steno.pipelines.file import FileOptions
 from steno.pipelines.request_checks import check_language
 from steno.pipelines.subtitle import subtitles_of
@@ -52,6 +53,6 @@ def _format(form: SubtitleForm, transcript: Transcript, call: RecordingCall) -> 
     """Runs in a thread: the cues of four hours take most of a second."""
     with call.times.measure("write"):
         style, labels = call.services.style(form.max_line_chars, form.max_lines), form.shown_labels()
-        made = subtitles_of(transcript, style, form.mode, labels)
+        made = subtitles_of(transcript, style, form.mode, labels_in_text(form.response_format, labels))
         headers, language = result_headers(transcript), transcript.language
         return caption_answer(made.cues, form.response_format, made.timing, headers, language=language, labels=labels)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from loguru import logger
 
+from steno.captions.formats import labels_in_text
 from steno.errors import StenoError
 from steno.pipelines.file import FileOptions, FileTranscription
 from steno.pipelines.segments import separator
@@ -115,7 +116,7 @@ def _formatted(form: TranscriptionForm, transcript: Transcript, call: RecordingC
             return json_answer(diarized_transcript(transcript), headers)
         case captions:
             style, labels = call.services.style(form.max_line_chars, form.max_lines), form.shown_labels()
-            made = subtitles_of(transcript, style, form.mode, labels)
+            made = subtitles_of(transcript, style, form.mode, labels_in_text(captions, labels))
             language = transcript.language
             return caption_answer(made.cues, captions, made.timing, headers, language=language, labels=labels)
 
