@@ -232,6 +232,7 @@ async def test_a_bad_message_is_answered_by_name_and_ends_nothing(
         ({"encoding": "mp3"}, "INVALID_CONFIG"),
         ({"language": "fr"}, "UNSUPPORTED_LANGUAGE"),
         ({"captions": "lrc"}, "INVALID_CONFIG"),
+        ({"turn_threshold": 0.7}, "INVALID_CONFIG"),
         ({"model": "unheard-of"}, "MODEL_NOT_FOUND"),
         ({"surprise": 1}, "INVALID_CONFIG"),
         ({"offset_s": -1}, "INVALID_CONFIG"),

@@ -91,6 +91,8 @@ def test_audio_in_a_container_needs_no_format() -> None:
         ({"model": "nova-3"}, "model"),
         ({"redact": "numbers"}, "redact"),
         ({"numerals": "true"}, "numerals"),
+        ({"diarize": "true"}, "diarize"),
+        ({"diarize_model": "latest"}, "diarize_model"),
         ({"dance": "true"}, "dance"),
         ({"language_hint": "tlh"}, "language_hint"),
         ({"model": "flux-general-en", "language_hint": "de"}, "language_hint"),
@@ -102,6 +104,10 @@ def test_what_is_wrong_or_not_supported_is_refused_by_name(options: dict[str, st
         connected(**options)
     assert refused.value.param == param
     assert param in FluxFactory().refusal(refused.value, "id")["err_msg"]
+
+
+def test_speakers_may_be_switched_off() -> None:
+    assert connected(diarize="false").options == connected().options
 
 
 def test_hints_that_the_recogniser_does_not_use_are_named() -> None:

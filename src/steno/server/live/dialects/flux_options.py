@@ -29,7 +29,7 @@ KNOWN = (
     "sample_rate",
     "tag",  # book-keeping of the client's, as is `mip_opt_out`: here nothing is kept
 )
-LACKING = ("numerals", "profanity_filter", "redact")
+LACKING = ("diarize", "diarize_model", "numerals", "profanity_filter", "redact")
 REPEATED = ("keyterm", "language_hint", "tag", *LACKING)
 RANGES: Mapping[str, tuple[float, float]] = {
     "eager_eot_threshold": (0.3, 0.9),

@@ -26,7 +26,7 @@ from steno.server.live.dialects.base import (
     ServerFacts,
 )
 from steno.server.live.dialects.frames import MAX_JSON_BYTES, object_of, rounded
-from steno.server.live.dialects.native_options import changed
+from steno.server.live.dialects.native_options import changed, check_turns
 from steno.server.middleware.auth import bearer
 from steno.streaming.events import Final, Partial
 from steno.types import Word
@@ -85,7 +85,9 @@ class NativeFactory:
         asked = {name: value for name, value in handshake.query if name != "api_key"}
         opening.check_model(asked.pop("model", None))
         wished = changed(LiveOptions(), asked)
-        return NativeDialect(opening, opening.check(wished), wished)
+        options = opening.check(wished)
+        check_turns(asked, options)
+        return NativeDialect(opening, options, wished)
 
     def refusal(self, error: StenoError, request_id: str) -> Message:
         return error_message(error)
@@ -189,7 +191,9 @@ class NativeDialect:
             if name in asked:
                 raise InvalidRequestError(f"{name} is fixed once a session is open; connect anew", param=name)
         wished = changed(self._options, asked)
-        self._options = self._opening.check(wished)
+        options = self._opening.check(wished)
+        check_turns(asked, options)
+        self._options = options
         self.ignored = ignored(wished, self._options)
         return [Configure(self._options), Reply({"status": "configured", **self._settings()})]
 

@@ -30,6 +30,19 @@ def changed(options: LiveOptions, asked: Mapping[str, Any]) -> LiveOptions:
     return replace(options, **changes)
 
 
+def check_turns(asked: Mapping[str, Any], options: LiveOptions) -> None:
+    """Refuse options of turn detection that have no effect. `options`: as they will be used.
+
+    Raises:
+        InvalidRequestError: one was asked for.
+    """
+    if asked.get("turn_detection") == "smart" and not options.endpointing:
+        raise InvalidRequestError("turn_detection=smart needs use_server_vad=true", param="turn_detection")
+    for name in ("turn_threshold", "max_silence_ms"):
+        if name in asked and (options.turn_detection == "silence" or not options.endpointing):
+            raise InvalidRequestError(f"{name} needs turn_detection=smart", param=name)
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
