@@ -16,7 +16,7 @@ import recordings
 from command_line import run_command
 from llm_server import LlmServer
 from running import EMBEDDED, RunningServer
-from steno.cli.live_view import json_of
+from steno.cli.live_view import json_of, text_of
 from steno.client import Client, Final
 from steno.types import Word
 
@@ -115,6 +115,14 @@ def test_live_json_names_unknown_speakers_if_they_are_asked_for() -> None:
     asked = json.loads(json_of(final, words=True, speakers=True))
     assert (asked["speaker"], [word["speaker"] for word in asked["words"]]) == (None, [None, "A"])
     assert "speaker" not in json_of(replace(final, words=(word,)), words=True, speakers=False)
+
+
+def test_a_live_line_of_an_unknown_speaker_does_not_seem_to_be_of_the_one_before() -> None:
+    final = Final(0, 0.0, 1.0, "hello you", words=(Word("hello", 0.0, 0.5), Word("you", 0.5, 1.0)))
+    assert text_of(final, speakers=True) == "?: hello you"
+    assert text_of(final, speakers=False) == "hello you"
+    partly = replace(final, speaker="A", words=(replace(final.words[0], speaker="A"), final.words[1]))
+    assert text_of(partly, speakers=True) == "A: hello\n?: you"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from steno.client import Final, SegmentEvent
 
 
+UNKNOWN_SPEAKER = "?"
+
+
 class View(AbstractContextManager["View"], Protocol):
     def show(self, event: SegmentEvent) -> None: ...
 
@@ -23,10 +26,12 @@ class View(AbstractContextManager["View"], Protocol):
 
 
 def view_of(*, as_json: bool, words: bool, speakers: bool) -> View:
-    """The view for standard output. `words`, `speakers`: whether JSON has them."""
+    """The view for standard output. `words`: whether JSON has them; `speakers`: whether the view has them."""
     if as_json:
         return LineView(lambda event: json_of(event, words=words, speakers=speakers))
-    return ScreenView() if sys.stdout.isatty() else LineView(_text_of)
+    if sys.stdout.isatty():
+        return ScreenView(speakers=speakers)
+    return LineView(lambda event: text_of(event, speakers=speakers))
 
 
 class LineView:
@@ -50,12 +55,13 @@ class LineView:
 
 
 class ScreenView:
-    """Shows the current utterance at the bottom, and finals above it."""
+    """Shows the current utterance at the bottom, and finals above it, with their `speakers` if they are wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, speakers: bool) -> None:
         from rich.console import Console
         from rich.live import Live
 
+        self._speakers = speakers
         self._console = Console(highlight=False)
         self._live = Live(
             console=self._console,
@@ -84,9 +90,8 @@ class ScreenView:
             self._live.update(text[-max(columns * (rows - 2), columns) :], refresh=True)
             return
         self._live.update("", refresh=True)
-        for speaker, spoken in _spoken(event):
-            shown = (f"{speaker}: " if speaker else "", "magenta")
-            self._print(Text.assemble((clock_of(event.start_s), "dim"), "  ", shown, spoken))
+        for label, spoken in _spoken(event, speakers=self._speakers):
+            self._print(Text.assemble((clock_of(event.start_s), "dim"), "  ", (label, "magenta"), spoken))
         if event.translation:
             self._print(Text(f"{' ' * len(clock_of(event.start_s))}  {event.translation}", "cyan"))
 
@@ -149,20 +154,25 @@ def _details_of(final: Final, *, words: bool, speakers: bool) -> dict[str, Any]:
     return details
 
 
-def _text_of(event: SegmentEvent) -> str:
+def text_of(event: SegmentEvent, *, speakers: bool) -> str:
+    """The lines of a final, each with its speaker if `speakers` are wanted; empty for a partial."""
     from steno.client import Partial
 
     if isinstance(event, Partial) or not event.text:
         return ""
-    text = "\n".join(f"{speaker}: {part}" if speaker else part for speaker, part in _spoken(event))
+    text = "\n".join(label + part for label, part in _spoken(event, speakers=speakers))
     return f"{text}\n  {event.translation}" if event.translation else text
 
 
-def _spoken(final: Final) -> list[tuple[str | None, str]]:
-    """The parts of a final's text with their speakers."""
+def _spoken(final: Final, *, speakers: bool) -> list[tuple[str, str]]:
+    """The parts of a final's text with their labels. An unknown speaker has one too: a line without would seem to be of
+    the speaker before."""
     from steno.pipelines.speaker_labels import speaker_runs
 
-    if final.speaker is None:
-        return [(None, final.text)] if final.text else []
-    runs = speaker_runs(final.text, final.words)
-    return [(run.speaker, run.text) for run in runs] or [(final.speaker, final.text)]
+    if not final.text:
+        return []
+    if not speakers:
+        return [("", final.text)]
+    runs = speaker_runs(final.text, final.words) if final.speaker is not None else []
+    parts = [(run.speaker, run.text) for run in runs] or [(final.speaker, final.text)]
+    return [(f"{speaker or UNKNOWN_SPEAKER}: ", part) for speaker, part in parts]
