@@ -72,10 +72,16 @@ def test_other_inputs_are_refused_by_name(tmp_path: Path, shape: list[int | str]
         OnnxEmbedder(path)
 
 
+def test_a_network_that_takes_other_lengths_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match=r"short\.onnx cannot be run on a second of audio"):
+        OnnxEmbedder(model_file(tmp_path / "short.onnx", ["n", 100]))
+
+
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(ModelLoadError, match=r"text\.onnx cannot be loaded"):
+    with pytest.raises(ModelLoadError, match=r"text\.onnx cannot be loaded") as refused:
         load_embedder(str(tmp_path / "text.onnx"))
+    assert str(tmp_path) not in refused.value.message
     with pytest.raises(SettingsError, match="is no file"):
         check_speaker_model(str(tmp_path / "missing.onnx"))
 

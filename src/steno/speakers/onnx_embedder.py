@@ -32,16 +32,19 @@ class OnnxEmbedder:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise ModelLoadError(f"SPEAKER_MODEL_ID: there is no file {path}")
+            raise ModelLoadError(f"SPEAKER_MODEL_ID: there is no file {path.name}")
         try:
             self._session = open_session(path)
         except Exception as error:  # ONNX Runtime has an exception class for each status
-            raise ModelLoadError(f"SPEAKER_MODEL_ID: {path.name} cannot be loaded: {error}") from error
+            raise _failed(path, "cannot be loaded", error) from error
         self._input, self._takes_banks = _input_of(self._session, path.name)
         self._output = next((each.name for each in self._session.get_outputs() if len(each.shape) == 2), None)
         if self._output is None:
             raise ModelLoadError(f"SPEAKER_MODEL_ID: {path.name} has no output of shape [windows, dimension]")
-        self.dimension = self._run(np.zeros((1, SAMPLE_RATE), np.float32)).shape[1]
+        try:
+            self.dimension = self._run(np.zeros((1, SAMPLE_RATE), np.float32)).shape[1]
+        except Exception as error:
+            raise _failed(path, "cannot be run on a second of audio", error) from error
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         return embedded(windows, self._run, self.dimension, WINDOWS_PER_CALL)
@@ -50,6 +53,11 @@ class OnnxEmbedder:
         values = filter_banks(windows * np.float32(INT16_SCALE)) if self._takes_banks else windows
         found: NDArray[np.float32] = self._session.run([self._output], {self._input: np.ascontiguousarray(values)})[0]
         return found
+
+
+def _failed(path: Path, what: str, error: Exception) -> ModelLoadError:
+    """Clients get the message, so it has the name of the file, not its folder."""
+    return ModelLoadError(f"SPEAKER_MODEL_ID: {path.name} {what}: {str(error).replace(str(path), path.name)}")
 
 
 def _input_of(session: Any, name: str) -> tuple[str, bool]:
