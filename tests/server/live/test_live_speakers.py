@@ -46,7 +46,9 @@ def server() -> Iterator[RunningServer]:
 def speech(fixtures: Path) -> bytes:
     """A woman, a man, the woman again, each followed by a second of silence; PCM16."""
     silence = bytes(BYTES_PER_S // 2)
-    return b"".join(conversation(fixtures, name, longest_s=TURN_S)[44:] + silence for name in ("weather", "meeting", "doctor"))
+    return b"".join(
+        conversation(fixtures, name, longest_s=TURN_S)[44:] + silence for name in ("weather", "meeting", "doctor")
+    )
 
 
 def runs(labels: list[Any]) -> list[Any]:
