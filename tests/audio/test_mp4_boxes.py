@@ -9,12 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 from pathlib import Path
 
 import pytest
 
-from audio.bombs import FTYP, HANDLER, MVHD, box, movie, sound_entry, stsz, table, track
+from audio.bombs import FTYP, HANDLER, MVHD, box, deflated_zeros, movie, sound_entry, stsz, table, track
 from audio.encode import ADTS, FLAC, M4A, MKV, MP3, MP4, MPEG_TS, OPUS, Kind, encode, tone, wav
 from steno.audio.decode import decode
 from steno.audio.mp4_boxes import check_boxes
@@ -33,7 +32,7 @@ SIDX = box(b"sidx", struct.pack(">5IHH", 0, 1, 1000, 0, 0, 0, 65_535), struct.pa
 TENC = box(b"tenc", bytes(4), b"\0\0\1\0", bytes(16), b"\x10", bytes(16))
 PROTECTED = box(b"sinf", box(b"frma", b"sowt"), box(b"schm", bytes(4), b"cenc", bytes(4)), box(b"schi", TENC))
 ENCA = box(b"stsd", struct.pack(">II", 0, 1), box(b"enca", sound_entry()[24:], PROTECTED))
-CMVD = box(b"cmvd", struct.pack(">I", 1 << 30), zlib.compress(bytes(1 << 20) * 300))
+CMVD = box(b"cmvd", struct.pack(">I", 1 << 30), deflated_zeros(300))
 
 
 def fragments(*moofs: bytes, tracks: int = 1, entry: bytes | None = None, before: bytes = b"") -> bytes:
@@ -159,10 +158,10 @@ def flv() -> bytes:
     return b"FLV\1\4\0\0\0\x09\0\0\0\0\x12" + struct.pack(">I", len(body))[1:] + bytes(7) + body
 
 
-def tagged(frame_bytes: int) -> bytes:
+def tagged(frame_mb: int) -> bytes:
     """An MP3 with a compressed frame in its ID3 tag."""
-    packed = zlib.compress(b"a\0" + bytes(frame_bytes), 9)
-    frame = b"PRIV" + _synchsafe(len(packed) + 4) + b"\0\x09" + _synchsafe(frame_bytes + 2) + packed
+    packed = deflated_zeros(frame_mb, before=b"a\0")
+    frame = b"PRIV" + _synchsafe(len(packed) + 4) + b"\0\x09" + _synchsafe((frame_mb << 20) + 2) + packed
     return b"ID3\4\0\0" + _synchsafe(len(frame)) + frame + encode(tone(1, SAMPLE_RATE), SAMPLE_RATE, MP3)
 
 
@@ -178,7 +177,7 @@ def wav_with_texts(claimed: int) -> bytes:
 OTHERS = {
     "a text of 2 GB in WAV": wav_with_texts(0x7FFF_FF00),
     "a table of key frames in FLV": flv(),
-    "a compressed frame in an ID3 tag": tagged(100_000_000),
+    "a compressed frame in an ID3 tag": tagged(100),
     "99 thousand boxes": FTYP + box(b"udta", struct.pack(">I4s", 8, b"abcd") * 99_000),
     "14 thousand fragments": fragments(*[moof(trun(1))] * 14_000),
 }
@@ -254,7 +253,7 @@ def test_a_small_handmade_recording_is_decoded() -> None:
 
 
 def test_a_tag_before_the_file_is_not_in_the_way() -> None:
-    assert sum(map(len, decode(io.BytesIO(tagged(100)), max_seconds=60))) == pytest.approx(SAMPLE_RATE, abs=1200)
+    assert sum(map(len, decode(io.BytesIO(tagged(1)), max_seconds=60))) == pytest.approx(SAMPLE_RATE, abs=1200)
 
 
 class Cancelling(io.BytesIO):

@@ -37,13 +37,6 @@ def server() -> Iterator[RunningServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def unaligned() -> Iterator[RunningServer]:
-    """It has no aligner."""
-    with RunningServer(**{**QWEN, "FORCED_ALIGNER_ID": "", "ALIGNER": "none"}) as server:
-        yield server
-
-
 def transcribe(server: RunningServer, clip: Clip, **form: Any) -> httpx.Response:
     answer = post(server, clip.path, **form)
     assert answer.status_code == 200, answer.text
@@ -57,6 +50,12 @@ def test_http_reads_every_clip_and_names_its_language(server: RunningServer) -> 
     assert [answer["language"] for answer in answers.values()] == [
         {"en": "english", "de": "german"}[clip.language] for clip in clips().values()
     ]
+
+
+def test_by_default_a_cpu_runs_int8(server: RunningServer) -> None:
+    for name in ("english-0", "english-1", "german-0"):
+        assert transcribe(server, clips()[name]).json()["text"] == clips()[name].text
+    assert server.health()["precision"] == "int8"
 
 
 def test_many_at_once_say_what_each_says_alone(server: RunningServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,5 +18,9 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 RECORDINGS = sorted(json.loads((FIXTURES / "transcripts.json").read_text()))
 
 
+@functools.cache
 def recording(name: str) -> Audio:
-    return np.concatenate(list(decode(FIXTURES / name, max_seconds=None)))
+    """Read-only: tests share it."""
+    audio = np.concatenate(list(decode(FIXTURES / name, max_seconds=None)))
+    audio.flags.writeable = False
+    return audio

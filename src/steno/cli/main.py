@@ -8,6 +8,7 @@ import sys
 import click
 
 from steno import __version__
+from steno.cli.collection import collection_paused
 from steno.errors import StenoError
 
 EXIT_FAILED = 1
@@ -29,7 +30,8 @@ class _Group(click.Group):
             return None
         from importlib import import_module
 
-        command = import_module(f"steno.cli.{cmd_name}").command
+        with collection_paused():
+            command = import_module(f"steno.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from steno import __version__, numa, settings, settings_reference
+from steno.cli.collection import collection_paused
 
 
 class _Command(click.Command):
@@ -58,12 +59,14 @@ def command(**options: Any) -> None:
 
         overrides = {name.upper(): str(value) for name, value in options.items() if value is not None}
         sys.exit(supervise(config, overrides, started))
-    from steno import otel_tracer
-    from steno.server.app import create_app
-    from steno.server.run.serve import serve
-
+    with collection_paused():
+        from steno import otel_tracer
+        from steno.server.app import create_app
+        from steno.server.run.serve import serve
     with otel_tracer.exported_spans("server"):
-        serve(create_app(config), config, started)
+        with collection_paused():
+            app = create_app(config)
+        serve(app, config, started)
 
 
 def banner(url: str, *, with_key: bool) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from steno.cli.collection import collection_paused
+
 
 @click.command(hidden=True)
 @click.option("--number", type=int, required=True, help="From 0.")
@@ -18,13 +20,14 @@ import click
 @click.option("--worker", "workers", multiple=True, type=click.Path(path_type=Path), help="Address of a worker.")
 def command(number: int, folder: Path, listener: int, supervisor: int, workers: tuple[Path, ...]) -> None:
     """Serve a port together with other processes; started by `steno serve` with FRONTS."""
-    from loguru import logger
+    with collection_paused():
+        from loguru import logger
 
-    from steno import logs, otel_tracer, settings
-    from steno.server import metrics
-    from steno.server.app import create_app
-    from steno.server.front_role import role_of
-    from steno.server.run.serve import serve_on
+        from steno import logs, otel_tracer, settings
+        from steno.server import metrics
+        from steno.server.app import create_app
+        from steno.server.front_role import role_of
+        from steno.server.run.serve import serve_on
 
     config = settings.load()
     logs.setup(config.log_level, config.log_json)
@@ -32,7 +35,8 @@ def command(number: int, folder: Path, listener: int, supervisor: int, workers: 
     metrics.share_as(number)
     parent = socket.socket(fileno=supervisor)
     with otel_tracer.exported_spans("front", says_missing=number == 0), socket.socket(fileno=listener) as inherited:
-        app = create_app(config, role_of(number, config.fronts, folder, workers))
+        with collection_paused():
+            app = create_app(config, role_of(number, config.fronts, folder, workers))
         serve_on(inherited, app, config, lambda: _started(parent))
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from steno.cli.collection import collection_paused
+
 if TYPE_CHECKING:
     from steno.engine.worker.worker_server import WorkerServer
 
@@ -25,9 +27,10 @@ PR_SET_PDEATHSIG = 1
 def command(listener: int, parent: int) -> None:
     """Hold the models for a server; started by `steno serve` with GATEWAY_MODE."""
     _end_with_parent()
-    from loguru import logger
+    with collection_paused():
+        from loguru import logger
 
-    from steno import compose, logs, otel_tracer, settings
+        from steno import compose, logs, otel_tracer, settings
 
     config = settings.load()
     logs.setup(config.log_level, config.log_json)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 import pytest
+import pytest_asyncio
 
 from speech import TRANSCRIPTS
 from steno.backends.aligners.base import Align
@@ -46,12 +47,15 @@ async def aligner() -> AsyncIterator[SphinxAligner]:
     await aligner.unload()
 
 
-@pytest.fixture
-async def recogniser() -> AsyncIterator[SphinxBackend]:
-    backend = SphinxBackend(workers=1, live_workers=0)
-    await backend.load(lambda part, doing: None)
-    yield backend
-    await backend.unload()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def both() -> AsyncIterator[tuple[SphinxAligner, SphinxBackend]]:
+    """An aligner and a recogniser, on the module's event loop."""
+    aligner, recogniser = SphinxAligner(workers=1, live_workers=0), SphinxBackend(workers=1, live_workers=0)
+    for backend in (aligner, recogniser):
+        await backend.load(lambda part, doing: None)
+    yield aligner, recogniser
+    for backend in (aligner, recogniser):
+        await backend.unload()
 
 
 @pytest.mark.parametrize(
@@ -115,9 +119,11 @@ def middle_s(word: Word) -> float:
 
 
 @pytest.mark.parametrize("name", SENTENCES)
+@pytest.mark.asyncio(loop_scope="module")
 async def test_alignment_agrees_with_recognition(
-    aligner: SphinxAligner, recogniser: SphinxBackend, recording: Recording, name: str
+    both: tuple[SphinxAligner, SphinxBackend], recording: Recording, name: str
 ) -> None:
+    aligner, recogniser = both
     aligned = await aligner.align(Align(recording(name), TRANSCRIPTS[name], language="en"))
     assert [word.text for word in aligned.words] == TRANSCRIPTS[name].split()
     heard = await recogniser.recognize(Recognize(recording(name)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,8 +16,9 @@ pytest.importorskip("onnx", reason="exporting needs it: pip install 'steno[expor
 
 import onnx
 import torch
+from safetensors.torch import load_file, save_file
 
-from exported_encoders import rewritten
+from exported_encoders import load, rewritten
 from steno.backends.qwen import factory
 from steno.backends.qwen.checkpoint.loader import LoadedCheckpoint
 from steno.backends.qwen.encoders import onnx_encoder
@@ -42,6 +44,15 @@ def test_a_file_of_another_checkpoint_is_refused(
     wrong = "0" * 64
     with pytest.raises(ModelLoadError, match=r"whose weights are not .*tiny-asr's; export it again: steno export"):
         checked_encoder_file(trained, rewritten(exported(), exported().path.with_name("other.zip"), weights=wrong))
+
+
+def test_one_bias_makes_it_another_checkpoint(exported: Callable[..., EncoderRef], tmp_path: Path) -> None:
+    shutil.copytree(ASR, tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["model.audio_tower.conv2d1.bias"] += 0.01
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelLoadError, match="whose weights are not"):
+        checked_encoder_file(load(tmp_path), exported())
 
 
 def test_a_file_of_another_size_is_refused(exported: Callable[..., EncoderRef], trained: LoadedCheckpoint) -> None:

@@ -26,6 +26,8 @@ from tiny.clips import clips
 
 CONTEXTS = ("", "names: Cate, Marc")
 LANGUAGES = (None, None, "en", "de")
+REFERENCE: dict[tuple[object, ...], list[int]] = {}
+"""Tokens by the model, which lives as long as the tests, and the work."""
 
 
 def speech(rng: random.Random, seconds: float) -> np.ndarray:
@@ -100,13 +102,20 @@ def live(backend: Spied, talks: list[Talk], rng: random.Random, uploads: list[Re
 
 
 def from_nothing(loaded: Any, talks: list[Talk]) -> dict[Recognize, list[int]]:
-    """The reference: no step uses anything of the one before but what is stable."""
-    reference = Spied(loaded, 1, incremental=False)
+    """The reference: no step uses anything of the one before but what is stable.
+
+    Tests with the same talks and other slots share what it computes.
+    """
+    reference, tokens = Spied(loaded, 1, incremental=False), {}
     for talk in talks:
         for work in talk.done:
-            outcomes_of(reference, [work])
+            same = (id(loaded), work.audio.tobytes(), work.language, work.context, work.final, work.stable)
+            if same not in REFERENCE:
+                outcomes_of(reference, [work])
+                REFERENCE[same] = reference.tokens[work]
+            tokens[work] = REFERENCE[same]
         reference.forget(talk.key)
-    return reference.tokens
+    return tokens
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from steno.audio.decode import decode
 
 NAMES = ("weather", "market", "doctor", "meeting")
 """A woman and a man, in turn."""
-TURN_S = 3.0
+TURN_S = 2.0
 """Two windows of the embedder: enough to tell voices apart."""
 TRANSCRIPTIONS, SUBTITLES = "/v1/audio/transcriptions", "/v1/audio/subtitles"
 

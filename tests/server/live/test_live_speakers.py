@@ -30,6 +30,8 @@ SEGMENT = "conversation.item.input_audio_transcription.segment"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 FRAME_BYTES = 1024
 """Of the VAD's frames, in 16 kHz PCM16."""
+TURN_S = 2.0
+"""Enough to know a new voice by."""
 RAW = {"model": "nova-3", "encoding": "linear16", "sample_rate": 16_000}
 
 
@@ -44,7 +46,9 @@ def server() -> Iterator[RunningServer]:
 def speech(fixtures: Path) -> bytes:
     """A woman, a man, the woman again, each followed by a second of silence; PCM16."""
     silence = bytes(BYTES_PER_S // 2)
-    return b"".join(conversation(fixtures, name)[44:] + silence for name in ("weather", "meeting", "doctor"))
+    return b"".join(
+        conversation(fixtures, name, longest_s=TURN_S)[44:] + silence for name in ("weather", "meeting", "doctor")
+    )
 
 
 def runs(labels: list[Any]) -> list[Any]:
@@ -72,7 +76,7 @@ async def test_speakers_need_no_words_and_change_no_text(server: RunningServer, 
 def interjection(fixtures: Path) -> tuple[bytes, bytes]:
     """A woman and a word of a man, which is too short to know a new voice by; and more of him."""
     silence = bytes(BYTES_PER_S)
-    woman, man = (conversation(fixtures, name)[44:] for name in ("weather", "market"))
+    woman, man = (conversation(fixtures, name, longest_s=TURN_S)[44:] for name in ("weather", "market"))
     return woman + silence + man[: round(0.8 * BYTES_PER_S)] + silence, man + silence
 
 
