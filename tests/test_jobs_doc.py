@@ -14,7 +14,7 @@ import httpx
 import pytest
 import srt
 
-from running import EMBEDDED, PATIENCE_S, RunningServer, until
+from running import EMBEDDED, PATIENCE_S, TLS, RunningServer, until
 from steno.client import Client
 
 ROOT = Path(__file__).parent.parent
@@ -93,7 +93,7 @@ def test_the_receiver_accepts_the_server_s_callbacks_and_nobody_else_s(server: R
             job = client.submit_job(folder / "talk.wav", "transcription", callback_url=url).id
             until(lambda: bool((client.job(job).callback or {}).get("delivered_at")))
         forged = {"webhook-id": job, "webhook-timestamp": "1700000000", "webhook-signature": "v1,AAAA"}
-        assert httpx.post(url, content=b"{}", headers=forged, timeout=PATIENCE_S).status_code == 401
+        assert httpx.post(url, content=b"{}", headers=forged, timeout=PATIENCE_S, verify=TLS).status_code == 401
     finally:
         receiver.terminate()
         receiver.wait(PATIENCE_S)

@@ -12,7 +12,7 @@ import pytest
 
 from llm_server import LlmServer
 from otlp_collector import CollectedSpan, Collector
-from running import EMBEDDED, PATIENCE_S, RunningServer, post, until
+from running import EMBEDDED, PATIENCE_S, TLS, RunningServer, post, until
 from talking import pcm_file, talk
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -55,6 +55,7 @@ def test_an_upload_is_followed_through_front_worker_aligner_and_llm(
         data={"language": "fr"},
         headers={**CLIENTS, "X-Request-ID": "mine-1"},
         timeout=PATIENCE_S,
+        verify=TLS,
     )
     assert answer.status_code == 200, answer.text
     (request,) = collector.wait_for("POST /v1/audio/translations")
@@ -106,7 +107,9 @@ async def test_a_live_session_has_a_span_for_each_utterance_and_its_steps(
 
 def test_a_stored_job_is_a_trace_of_its_own(server: RunningServer, collector: Collector, fixtures: Path) -> None:
     files = {"file": (fixtures / "letter.flac").read_bytes()}
-    stored = httpx.post(f"{server.url}/v1/jobs", files=files, data={"kind": "transcription"}, timeout=PATIENCE_S)
+    stored = httpx.post(
+        f"{server.url}/v1/jobs", files=files, data={"kind": "transcription"}, timeout=PATIENCE_S, verify=TLS
+    )
     (job,) = collector.wait_for("job transcription")
     assert job.attributes["steno.job_id"] == stored.json()["id"]
     (submission,) = collector.wait_for("POST /v1/jobs")

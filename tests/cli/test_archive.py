@@ -17,7 +17,7 @@ import pytest
 
 from command_line import run_command
 from recordings import wav
-from running import PATIENCE_S, RunningServer, until
+from running import PATIENCE_S, TLS, RunningServer, until
 from steno.archive.work_log import WORK_LOG
 from steno.audio.decode import decode
 from steno.types import SAMPLE_RATE
@@ -279,8 +279,8 @@ def test_the_review_is_served_until_ctrl_c(fixtures: Path, tmp_path: Path) -> No
         said = served.stdout.readline()
         url = said.split()[4]
         assert url.endswith("/archive")
-        assert "<title>steno · archive</title>" in httpx.get(url, timeout=PATIENCE_S).text
-        listed = httpx.get(url.replace("/archive", "/v1/archive"), timeout=PATIENCE_S).json()["data"]
+        assert "<title>steno · archive</title>" in httpx.get(url, timeout=PATIENCE_S, verify=TLS).text
+        listed = httpx.get(url.replace("/archive", "/v1/archive"), timeout=PATIENCE_S, verify=TLS).json()["data"]
         assert [each["segments"] for each in listed] == [1]
     finally:
         served.send_signal(signal.SIGINT)

@@ -18,7 +18,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from running import RunningServer, free_port, post, until
+from running import TLS, RunningServer, free_port, post, until
 from steno.backends.base import Drafts, Gpu, ServerStatus, SlotUsage, SlotUse
 from steno.engine.protocol import EngineStatus, LaneStatus
 from steno.server.engine_collector import EngineCollector
@@ -184,7 +184,9 @@ def test_prometheus_scrapes_the_server_and_answers_every_query(
 
         def ask(query: str) -> list[Any]:
             try:
-                answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": query}, timeout=30)
+                answer = httpx.get(
+                    f"http://127.0.0.1:{port}/api/v1/query", params={"query": query}, timeout=30, verify=TLS
+                )
             except httpx.TransportError:
                 return []
             assert answer.status_code in (200, 503), (query, answer.text)

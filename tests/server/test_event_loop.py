@@ -19,7 +19,7 @@ import websockets
 from audio.encode import OPUS, encode
 from benchmarks.speech import SAMPLE
 from command_line import run_command
-from running import PATIENCE_S, post
+from running import PATIENCE_S, TLS, post
 from steno.audio.decode import decode
 from steno.server.app import create_app
 from steno.server.live.routes import LANGUAGES
@@ -113,7 +113,9 @@ def test_pages_and_status_leave_the_loop_free(server: WatchedServer, path: str) 
 def test_uploads_leave_the_loop_free(talkative: WatchedServer, recording: bytes, name: str) -> None:
     path, fields = UPLOADS[name]
     with talkative.watching() as stalls:
-        answer = httpx.post(talkative.url + path, files={"file": recording}, data=fields, timeout=PATIENCE_S)
+        answer = httpx.post(
+            talkative.url + path, files={"file": recording}, data=fields, timeout=PATIENCE_S, verify=TLS
+        )
         assert answer.status_code == 200
         assert len(answer.content) > 100_000
     assert max(stalls, default=0.0) < MOST_S
@@ -134,7 +136,7 @@ def test_uploads_of_other_apis_leave_the_loop_free(talkative: WatchedServer, rec
 def test_alignments_leave_the_loop_free(server: WatchedServer, recording: bytes, path: str) -> None:
     form = {"text": "la la la\n" * 1000, "force": "true"}
     with server.watching() as stalls:
-        answer = httpx.post(server.url + path, files={"file": recording}, data=form, timeout=PATIENCE_S)
+        answer = httpx.post(server.url + path, files={"file": recording}, data=form, timeout=PATIENCE_S, verify=TLS)
         assert answer.status_code == 200
         assert len(answer.content) > 100_000
     assert max(stalls, default=0.0) < MOST_S
@@ -144,12 +146,14 @@ def test_jobs_leave_the_loop_free(talkative: WatchedServer, recording: bytes) ->
     url = talkative.url + JOBS[0]
     form = {"kind": "transcription", "response_format": "verbose_json", "timestamp_granularities[]": "word"}
     with talkative.watching() as stalls:
-        made = httpx.post(url, files={"file": ("a.ogg", recording)}, data=form, timeout=PATIENCE_S).json()["id"]
-        assert '"succeeded"' in httpx.get(f"{url}/{made}/events", timeout=PATIENCE_S).text
-        assert len(httpx.get(f"{url}/{made}/result", timeout=PATIENCE_S).content) > 1_000_000
-        assert made in httpx.get(url, timeout=PATIENCE_S).text
-        assert httpx.get(f"{url}/{made}", timeout=PATIENCE_S).json()["state"] == "succeeded"
-        assert httpx.post(f"{url}/{made}/cancel", timeout=PATIENCE_S).json()["state"] == "succeeded"
+        made = httpx.post(url, files={"file": ("a.ogg", recording)}, data=form, timeout=PATIENCE_S, verify=TLS).json()[
+            "id"
+        ]
+        assert '"succeeded"' in httpx.get(f"{url}/{made}/events", timeout=PATIENCE_S, verify=TLS).text
+        assert len(httpx.get(f"{url}/{made}/result", timeout=PATIENCE_S, verify=TLS).content) > 1_000_000
+        assert made in httpx.get(url, timeout=PATIENCE_S, verify=TLS).text
+        assert httpx.get(f"{url}/{made}", timeout=PATIENCE_S, verify=TLS).json()["state"] == "succeeded"
+        assert httpx.post(f"{url}/{made}/cancel", timeout=PATIENCE_S, verify=TLS).json()["state"] == "succeeded"
     assert max(stalls, default=0.0) < MOST_S
 
 
@@ -168,7 +172,11 @@ def test_an_archive_leaves_the_loop_free(recording: bytes, tmp_path: Path) -> No
         with server.watching() as stalls:
             answers = [
                 httpx.request(
-                    method, server.url + path.format(recording=added.stdout.strip()), json=body, timeout=PATIENCE_S
+                    method,
+                    server.url + path.format(recording=added.stdout.strip()),
+                    json=body,
+                    timeout=PATIENCE_S,
+                    verify=TLS,
                 )
                 for path, (method, body) in ARCHIVES.items()
             ]
@@ -235,7 +243,7 @@ def test_a_single_stall_is_seen(tmp_path: Path) -> None:
 def _warm_up(server: WatchedServer) -> None:
     """The first recording loads native libraries, and loading one holds Python's lock."""
     answer = httpx.post(
-        f"{server.url}/v1/audio/transcriptions", files={"file": SAMPLE.read_bytes()}, timeout=PATIENCE_S
+        f"{server.url}/v1/audio/transcriptions", files={"file": SAMPLE.read_bytes()}, timeout=PATIENCE_S, verify=TLS
     )
     assert answer.status_code == 200
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import websockets
 
-from running import START_S, RunningServer, free_port
+from running import START_S, TLS, RunningServer, free_port
 from talking import pcm_file, talk
 
 DOCS = (Path(__file__).parents[2] / "docs" / "proxies.md").read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ async def test_the_page_may_connect_because_its_host_is_passed_on(proxied: Runni
         await conversation.send({"action": "close"})
         await conversation.until_closed()
     assert conversation.messages[0]["status"] == "connected"
-    assert "steno" in httpx.get(f"{proxied.url}/", timeout=30).text
+    assert "steno" in httpx.get(f"{proxied.url}/", timeout=30, verify=TLS).text
 
 
 def test_a_large_upload_and_a_stream_of_events_go_through(proxied: RunningServer, fixtures: Path) -> None:
@@ -119,6 +119,7 @@ def test_a_large_upload_and_a_stream_of_events_go_through(proxied: RunningServer
         files={"file": wav + recording},
         data={"stream": "true"},
         timeout=120,
+        verify=TLS,
     ) as answer:
         assert answer.status_code == 200
         events = [line for line in answer.iter_lines() if line.startswith("data: ")]

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from benchmarks.attacks import attacked
-from running import PATIENCE_S, STOP_S, RunningServer, post, until
+from running import PATIENCE_S, STOP_S, TLS, RunningServer, post, until
 
 SLOW = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@100ms", "SPHINX_WORKERS": "4"}
 """A minute of audio takes some six seconds, however many requests share the steps."""
@@ -241,7 +241,7 @@ def test_bodies_that_drip_keep_no_other_client_out(server: RunningServer, fixtur
     ):
         until(lambda: "steno_receiving_uploads 32.0" in server.get("/metrics").text)
         assert other.post(f"{server.url}/v1/audio/transcriptions", files=files).status_code == 200
-        refused = httpx.post(f"{server.url}/v1/audio/transcriptions", files=files, timeout=PATIENCE_S)
+        refused = httpx.post(f"{server.url}/v1/audio/transcriptions", files=files, timeout=PATIENCE_S, verify=TLS)
         assert (refused.status_code, refused.json()["code"]) == (429, "overloaded")
     until(lambda: "steno_receiving_uploads 0.0" in server.get("/metrics").text)
 
@@ -297,7 +297,7 @@ def test_a_client_that_vanishes_in_the_middle_of_its_upload_leaves_nothing(slow_
 
 def test_an_upload_over_the_limit_is_refused_by_its_header_or_when_it_gets_there(limited_server: RunningServer) -> None:
     url = f"{limited_server.url}/v1/audio/transcriptions"
-    by_header = httpx.post(url, files={"file": b"x" * 2_000_000}, timeout=PATIENCE_S)
+    by_header = httpx.post(url, files={"file": b"x" * 2_000_000}, timeout=PATIENCE_S, verify=TLS)
     assert (by_header.status_code, by_header.json()["code"]) == (413, "audio_too_large")
 
     def chunks() -> Iterator[bytes]:
@@ -306,7 +306,11 @@ def test_an_upload_over_the_limit_is_refused_by_its_header_or_when_it_gets_there
             yield b"x" * 100_000
 
     unannounced = httpx.post(
-        url, content=chunks(), headers={"Content-Type": "multipart/form-data; boundary=b"}, timeout=PATIENCE_S
+        url,
+        content=chunks(),
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+        timeout=PATIENCE_S,
+        verify=TLS,
     )
     assert (unannounced.status_code, unannounced.json()["code"]) == (413, "audio_too_large")
     assert limited_server.health()["active_requests"] == 0
@@ -339,7 +343,9 @@ def test_a_stream_that_fails_midway_ends_with_an_error_event(fixtures: Path) -> 
 
 def test_the_older_event_dialect(server: RunningServer, fixtures: Path) -> None:
     with (fixtures / "address.opus").open("rb") as audio:
-        answer = httpx.post(f"{server.url}/v1/audio/transcriptions/stream", files={"file": audio}, timeout=PATIENCE_S)
+        answer = httpx.post(
+            f"{server.url}/v1/audio/transcriptions/stream", files={"file": audio}, timeout=PATIENCE_S, verify=TLS
+        )
     events = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line]
     assert events[-1] == {"done": True}
     assert [event["chunk_index"] for event in events[:-1]] == list(range(len(events) - 1))
@@ -359,11 +365,19 @@ def test_answers_carry_request_id_and_timings(server: RunningServer, fixtures: P
 def test_unknown_routes_and_methods_have_the_same_error_shape(server: RunningServer) -> None:
     for answer, status in (
         (server.get("/v2/nothing"), 404),
-        (httpx.delete(f"{server.url}/health", timeout=PATIENCE_S), 405),
-        (httpx.post(f"{server.url}/v1/audio/transcriptions", data={"model": "whisper-1"}, timeout=PATIENCE_S), 400),
+        (httpx.delete(f"{server.url}/health", timeout=PATIENCE_S, verify=TLS), 405),
         (
             httpx.post(
-                f"{server.url}/v1/audio/transcriptions", files=[("file", b"a"), ("file", b"b")], timeout=PATIENCE_S
+                f"{server.url}/v1/audio/transcriptions", data={"model": "whisper-1"}, timeout=PATIENCE_S, verify=TLS
+            ),
+            400,
+        ),
+        (
+            httpx.post(
+                f"{server.url}/v1/audio/transcriptions",
+                files=[("file", b"a"), ("file", b"b")],
+                timeout=PATIENCE_S,
+                verify=TLS,
             ),
             400,
         ),
@@ -381,7 +395,7 @@ def test_a_server_without_keys_serves_no_pages_of_other_sites(server: RunningSer
         ({"Host": "evil.example", "Origin": "http://evil.example"}, "forbidden_host"),
     ):
         with (fixtures / "letter.flac").open("rb") as audio:
-            answer = httpx.post(url, files={"file": audio}, headers=headers, timeout=PATIENCE_S)
+            answer = httpx.post(url, files={"file": audio}, headers=headers, timeout=PATIENCE_S, verify=TLS)
         assert (answer.status_code, answer.json()["code"]) == (403, code)
         assert "access-control-allow-origin" not in answer.headers
     assert server.get("/v1/models", headers={"Origin": server.url}).status_code == 200
@@ -400,7 +414,9 @@ def test_a_file_name_with_control_characters_gives_a_file_name_without(server: R
         + b"\r\n--b--\r\n"
     )
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    answer = httpx.post(f"{server.url}/v1/audio/subtitles", content=body, headers=headers, timeout=PATIENCE_S)
+    answer = httpx.post(
+        f"{server.url}/v1/audio/subtitles", content=body, headers=headers, timeout=PATIENCE_S, verify=TLS
+    )
     assert answer.status_code == 200
     expected = "attachment; filename=\"a___b_.srt\"; filename*=UTF-8''a%01%7F%09b%C3%A9.srt"
     assert answer.headers["content-disposition"] == expected
@@ -440,8 +456,8 @@ def test_what_has_no_effect_is_said(server: RunningServer, fixtures: Path) -> No
 
 
 def test_probes_may_use_head(server: RunningServer) -> None:
-    assert httpx.head(f"{server.url}/health", timeout=PATIENCE_S).status_code == 200
-    assert httpx.head(f"{server.url}/ready", timeout=PATIENCE_S).status_code == 200
+    assert httpx.head(f"{server.url}/health", timeout=PATIENCE_S, verify=TLS).status_code == 200
+    assert httpx.head(f"{server.url}/ready", timeout=PATIENCE_S, verify=TLS).status_code == 200
 
 
 def test_a_backend_that_cannot_run_is_a_sentence_and_not_a_traceback() -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from command_line import run_command
-from running import PATIENCE_S, RunningServer
+from running import PATIENCE_S, TLS, RunningServer
 from steno.archive.archive_folder import ArchiveFolder
 from steno.errors import SettingsError
 from steno.server.app import create_app
@@ -50,7 +50,7 @@ def steno(folder: Path, *words: str | Path) -> None:
 
 
 def asked(server: RunningServer, method: str, path: str, body: object) -> httpx.Response:
-    return httpx.request(method, f"{server.url}/v1/archive/{path}", json=body, timeout=PATIENCE_S)
+    return httpx.request(method, f"{server.url}/v1/archive/{path}", json=body, timeout=PATIENCE_S, verify=TLS)
 
 
 def test_recordings_that_have_a_transcript_are_listed(server: RunningServer, archive: ArchiveFolder) -> None:
@@ -125,7 +125,9 @@ def test_what_is_not_there_and_what_is_wrong_is_refused(server: RunningServer, a
     assert (no_chat.status_code, "no chat" in no_chat.text) == (400, True)
     large = asked(server, "PUT", f"{letter}/anchors", {"anchors": [], "by": "x" * 300_000})
     assert (large.status_code, "Content-Length" in large.text) == (400, True)
-    endless = httpx.put(f"{server.url}/v1/archive/{letter}/anchors", content=iter([b"{}"]), timeout=PATIENCE_S)
+    endless = httpx.put(
+        f"{server.url}/v1/archive/{letter}/anchors", content=iter([b"{}"]), timeout=PATIENCE_S, verify=TLS
+    )
     assert endless.status_code == 400
     assert archive.manifest(letter) == before
 

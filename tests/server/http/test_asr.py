@@ -10,7 +10,7 @@ import pytest
 import webvtt
 
 from recordings import conversation
-from running import EMBEDDED, RunningServer
+from running import EMBEDDED, TLS, RunningServer
 from speech import word_error_rate
 from talking import pcm_file
 
@@ -25,7 +25,7 @@ def server() -> Iterator[RunningServer]:
 
 def post(server: RunningServer, path: str, audio: bytes, **query: str) -> httpx.Response:
     files = {"audio_file": audio}
-    return httpx.post(f"{server.url}{path}", files=files, params=query, headers=KEY, timeout=90)
+    return httpx.post(f"{server.url}{path}", files=files, params=query, headers=KEY, timeout=90, verify=TLS)
 
 
 def test_text_is_the_default(server: RunningServer, fixtures: Path) -> None:
@@ -102,6 +102,6 @@ def test_what_cannot_be_done_is_refused_by_name(server: RunningServer, fixtures:
 def test_keys_and_limits_are_those_of_uploads(server: RunningServer) -> None:
     for path in ("/asr", "/detect-language"):
         files = {"audio_file": b"x"}
-        assert httpx.post(f"{server.url}{path}", files=files, timeout=90).status_code == 401
+        assert httpx.post(f"{server.url}{path}", files=files, timeout=90, verify=TLS).status_code == 401
         assert post(server, path, bytes(2**20 + 1)).status_code == 413
         assert post(server, path, b"this is no audio, whatever it says" * 9).json()["error"]["message"]

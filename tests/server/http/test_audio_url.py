@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from outbound.web_server import HOST, WebServer
-from running import EMBEDDED, RunningServer, post
+from running import EMBEDDED, TLS, RunningServer, post
 from speech import word_error_rate
 
 ROUTES = ("transcriptions", "subtitles", "translations", "alignments")
@@ -33,7 +33,7 @@ def server() -> Iterator[RunningServer]:
 
 def ask(server: RunningServer, route: str, url: str, **fields: str) -> httpx.Response:
     fields |= {"text": "and the weather was fine"} if route == "alignments" else {}
-    return httpx.post(f"{server.url}/v1/audio/{route}", data={"audio_url": url, **fields}, timeout=90)
+    return httpx.post(f"{server.url}/v1/audio/{route}", data={"audio_url": url, **fields}, timeout=90, verify=TLS)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -52,11 +52,15 @@ def test_a_stream_takes_a_url(server: RunningServer, web: WebServer) -> None:
 
 
 def test_deepgrams_body_with_a_url(server: RunningServer, web: WebServer) -> None:
-    answer = httpx.post(server.url + "/v1/listen", json={"url": web.url + "/files/weather.flac"}, timeout=90)
+    answer = httpx.post(
+        server.url + "/v1/listen", json={"url": web.url + "/files/weather.flac"}, timeout=90, verify=TLS
+    )
     (channel,) = answer.json()["results"]["channels"]
     assert word_error_rate("weather.flac", channel["alternatives"][0]["transcript"]) <= 0.25
     for body in (b"[]", b"{}", b'{"url": 5}', b"[" * 10_000, b"no json"):
-        answer = httpx.post(server.url + "/v1/listen", content=body, headers={"content-type": "application/json"})
+        answer = httpx.post(
+            server.url + "/v1/listen", content=body, headers={"content-type": "application/json"}, verify=TLS
+        )
         assert answer.status_code == 400
         assert "url" in answer.json()["err_msg"]
 
@@ -93,7 +97,9 @@ def test_urls_are_off_unless_they_are_allowed(web: WebServer) -> None:
         before = list(web.requests)
         answers: list[Any] = [
             ask(server, "transcriptions", web.url + "/files/weather.flac").json()["message"],
-            httpx.post(server.url + "/v1/listen", json={"url": web.url + "/files/weather.flac"}).json()["err_msg"],
+            httpx.post(server.url + "/v1/listen", json={"url": web.url + "/files/weather.flac"}, verify=TLS).json()[
+                "err_msg"
+            ],
         ]
         assert all("ALLOW_URLS" in answer for answer in answers), answers
         assert web.requests == before

@@ -15,7 +15,7 @@ import srt
 import webvtt
 
 from llm_server import Answer, LlmServer, good
-from running import EMBEDDED, RunningServer, post
+from running import EMBEDDED, TLS, RunningServer, post
 from speech import word_error_rate
 from translation.misbehaviours import BAD
 
@@ -115,7 +115,9 @@ def test_fast_times_are_spread_and_say_so(server: RunningServer, fixtures: Path)
 
 def test_a_strange_file_name_does_not_break_the_header(scripted: RunningServer, fixtures: Path) -> None:
     content = (fixtures / "letter.flac").read_bytes()
-    answer = httpx.post(f"{scripted.url}/v1/audio/subtitles", files={"file": ('../größe "x".mp4', content)}, timeout=90)
+    answer = httpx.post(
+        f"{scripted.url}/v1/audio/subtitles", files={"file": ('../größe "x".mp4', content)}, timeout=90, verify=TLS
+    )
     disposition = answer.headers["content-disposition"]
     assert "filename*=UTF-8''gr%C3%B6%C3%9Fe%20" in disposition
     assert ".." not in disposition
@@ -125,7 +127,7 @@ def test_control_characters_in_a_file_name_do_not_break_the_header(scripted: Run
     head = b'--end\r\nContent-Disposition: form-data; name="file"; filename="a\x01\x7fb.wav"\r\n\r\n'
     body = head + (fixtures / "letter.flac").read_bytes() + b"\r\n--end--\r\n"
     kind = {"Content-Type": "multipart/form-data; boundary=end"}
-    answer = httpx.post(f"{scripted.url}/v1/audio/subtitles", content=body, headers=kind, timeout=90)
+    answer = httpx.post(f"{scripted.url}/v1/audio/subtitles", content=body, headers=kind, timeout=90, verify=TLS)
     assert answer.status_code == 200
     assert 'filename="a__b.srt"' in answer.headers["content-disposition"]
 

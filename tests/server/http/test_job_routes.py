@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from outbound.web_server import HOST, WebServer
-from running import EMBEDDED, PATIENCE_S, RunningServer, until
+from running import EMBEDDED, PATIENCE_S, TLS, RunningServer, until
 from speech import word_error_rate
 
 KINDS = ("transcription", "subtitles", "translation", "alignment")
@@ -79,6 +79,7 @@ def test_the_result_is_what_the_route_responds(server: RunningServer, fixtures: 
         data=fields,
         headers={"Authorization": "Bearer one"},
         timeout=PATIENCE_S,
+        verify=TLS,
     )
     assert result.content == direct.content
     for name in ("content-type", "content-disposition", "x-timing-mode"):
@@ -106,7 +107,7 @@ def test_a_client_sees_its_own_jobs_alone(server: RunningServer, fixtures: Path)
     listed = [job["id"] for job in call(server, "GET", "").json()["data"]]
     assert mine in listed
     assert theirs not in listed
-    assert httpx.get(f"{server.url}/v1/jobs").status_code == 401
+    assert httpx.get(f"{server.url}/v1/jobs", verify=TLS).status_code == 401
 
 
 def test_jobs_are_listed_page_by_page_the_newest_first(server: RunningServer, fixtures: Path) -> None:
@@ -253,6 +254,7 @@ def test_uploads_and_live_work_go_before_jobs_and_a_full_server_takes_jobs(fixtu
             f"{server.url}/v1/audio/transcriptions",
             files={"file": (fixtures / "market.flac").read_bytes()},
             timeout=PATIENCE_S,
+            verify=TLS,
         )
         took_s = time.monotonic() - began
         assert answer.status_code == 200, answer.text

@@ -12,7 +12,7 @@ from deepgram.core.api_error import ApiError
 from deepgram.listen.v1.media.client import MediaClient
 
 from deepgram_clients import client_of
-from running import EMBEDDED, RunningServer
+from running import EMBEDDED, TLS, RunningServer
 from speech import word_error_rate
 from talking import pcm_file
 
@@ -27,7 +27,7 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.fixture
 def media(server: RunningServer) -> Iterator[MediaClient]:
-    with httpx.Client(timeout=90) as http:
+    with httpx.Client(timeout=90, verify=TLS) as http:
         yield client_of(server, httpx_client=http).listen.v1.media
 
 
@@ -73,7 +73,7 @@ def test_any_content_type_and_either_scheme_will_do(server: RunningServer, fixtu
 
 
 def post(server: RunningServer, body: bytes, *, headers: dict[str, str], **query: str) -> httpx.Response:
-    return httpx.post(f"{server.url}/v1/listen", content=body, headers=headers, params=query, timeout=90)
+    return httpx.post(f"{server.url}/v1/listen", content=body, headers=headers, params=query, timeout=90, verify=TLS)
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
@@ -88,7 +88,7 @@ def test_refusals_have_deepgrams_shape_whoever_refuses(server: RunningServer) ->
     assert refusal(post(server, b"x", headers={})) == (401, "INVALID_AUTH")
     assert refusal(post(server, b"x", headers=TOKEN, summarize="true")) == (400, "Bad Request")
     assert refusal(post(server, bytes(2**20 + 1), headers=TOKEN)) == (413, "PAYLOAD_TOO_LARGE")
-    assert refusal(httpx.put(f"{server.url}/v1/listen", headers=TOKEN)) == (405, "METHOD_NOT_ALLOWED")
+    assert refusal(httpx.put(f"{server.url}/v1/listen", headers=TOKEN, verify=TLS)) == (405, "METHOD_NOT_ALLOWED")
     status, _ = refusal(post(server, b"this is no audio at all, whatever it says" * 9, headers=TOKEN))
     assert status in (400, 415)
     status, _ = refusal(post(server, b"", headers=TOKEN))
@@ -100,7 +100,7 @@ def test_the_sdk_is_told_what_is_not_supported(media: MediaClient, server: Runni
         media.transcribe_file(request=b"x", model="nova-3", summarize="v2")
     assert refused.value.status_code == 400
     assert "summarize" in refused.value.body["err_msg"]
-    with httpx.Client() as http, pytest.raises(ApiError) as refused:
+    with httpx.Client(verify=TLS) as http, pytest.raises(ApiError) as refused:
         client_of(server, "wrong", httpx_client=http).listen.v1.media.transcribe_file(request=b"x")
     assert refused.value.status_code == 401
 
@@ -122,4 +122,4 @@ def test_a_full_server_says_when_to_come_back(fixtures: Path) -> None:
             assert refusal(answer) == (429, "TOO_MANY_REQUESTS")
             assert int(answer.headers["retry-after"]) >= 1
 
-        httpx.post(f"{server.url}/v1/listen", content=slowly(), headers=TOKEN, timeout=90)
+        httpx.post(f"{server.url}/v1/listen", content=slowly(), headers=TOKEN, timeout=90, verify=TLS)

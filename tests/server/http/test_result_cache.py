@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from llm_server import LlmServer, good
-from running import EMBEDDED, RunningServer
+from running import EMBEDDED, TLS, RunningServer
 from steno.server.http.answer import Answer
 from steno.server.http.forms import SubtitleForm, TranscriptionForm
 from steno.server.http.result_cache import ResultCache
@@ -40,7 +40,7 @@ def ask(
     headers = {**KEYS[key], **({"Cache-Control": fields.pop("control")} if "control" in fields else {})}
     with recording.open("rb") as file:
         answer = httpx.post(
-            f"{server.url}/v1/audio/{route}", files={"file": file}, data=fields, headers=headers, timeout=90
+            f"{server.url}/v1/audio/{route}", files={"file": file}, data=fields, headers=headers, timeout=90, verify=TLS
         )
     return answer.raise_for_status()
 

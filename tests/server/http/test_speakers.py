@@ -17,7 +17,7 @@ import pytest
 
 import recordings
 from recordings import wav
-from running import EMBEDDED, RunningServer
+from running import EMBEDDED, TLS, RunningServer
 from steno.audio.decode import decode
 
 NAMES = ("weather", "market", "doctor", "meeting")
@@ -53,7 +53,7 @@ def wrapped(reference: str) -> str:
 
 def post(server: RunningServer, recording: Path, path: str = TRANSCRIPTIONS, **fields: Any) -> httpx.Response:
     with recording.open("rb") as file:
-        return httpx.post(server.url + path, files={"file": file}, data=fields, timeout=120)
+        return httpx.post(server.url + path, files={"file": file}, data=fields, timeout=120, verify=TLS)
 
 
 def runs(labels: list[Any]) -> list[Any]:
@@ -172,6 +172,7 @@ def test_deepgrams_answer_has_numbered_speakers(server: RunningServer, conversat
         params={"diarize": "true", "utterances": "true", "smart_format": "true"},
         content=conversation.read_bytes(),
         timeout=120,
+        verify=TLS,
     )
     results = response.json()["results"]
     assert set(response.json()["metadata"]["diarize_info"]) == {"model_uuid", "arch"}
@@ -192,10 +193,10 @@ def test_deepgrams_answer_has_numbered_speakers(server: RunningServer, conversat
 def test_a_job_tells_speakers(server: RunningServer, conversation: Path) -> None:
     with conversation.open("rb") as file:
         form = {"kind": "transcription", "response_format": "diarized_json", "num_speakers": "2"}
-        job = httpx.post(f"{server.url}/v1/jobs", files={"file": file}, data=form, timeout=60).json()
+        job = httpx.post(f"{server.url}/v1/jobs", files={"file": file}, data=form, timeout=60, verify=TLS).json()
     url = f"{server.url}/v1/jobs/{job['id']}"
-    httpx.get(f"{url}/events", timeout=120)  # ends with the job
-    found = httpx.get(f"{url}/result", timeout=60).json()
+    httpx.get(f"{url}/events", timeout=120, verify=TLS)  # ends with the job
+    found = httpx.get(f"{url}/result", timeout=60, verify=TLS).json()
     assert runs([segment["speaker"] for segment in found["segments"]]) == ["A", "B", "A", "B"]
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import websockets
 
-from running import RunningServer
+from running import TLS, RunningServer
 
 ADDRESSES = ("/ws/transcribe", "/v1/realtime", "/v1/listen")
 
@@ -22,7 +22,7 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.mark.parametrize("path", ADDRESSES)
 def test_a_plain_get_of_a_live_address_is_told_to_upgrade(server: RunningServer, path: str) -> None:
-    answer = httpx.get(f"{server.url}{path}", timeout=30)
+    answer = httpx.get(f"{server.url}{path}", timeout=30, verify=TLS)
     assert answer.status_code == 426
     assert answer.headers["upgrade"] == "websocket"
     told = answer.json()
@@ -49,6 +49,8 @@ async def test_a_slash_at_the_end_does_no_harm(server: RunningServer, path: str)
 
 
 def test_a_page_is_told_that_a_proxy_must_pass_the_host(server: RunningServer) -> None:
-    answer = httpx.get(f"{server.url}/v1/models", headers={"Origin": "https://captions.example.org"}, timeout=30)
+    answer = httpx.get(
+        f"{server.url}/v1/models", headers={"Origin": "https://captions.example.org"}, timeout=30, verify=TLS
+    )
     assert answer.status_code == 403
     assert "Host" in answer.json()["error"]["message"]

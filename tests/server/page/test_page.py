@@ -18,7 +18,7 @@ import webvtt
 
 from llm_server import LlmServer
 from recordings import wav
-from running import EMBEDDED, PATIENCE_S, RunningServer
+from running import EMBEDDED, PATIENCE_S, TLS, RunningServer
 from server.page.browser import PATIENCE_MS, Visit, axe_violations, chromium, microphone
 from speech import word_error_rate
 from steno.audio.decode import decode
@@ -84,7 +84,7 @@ def test_an_upgrade_is_seen_at_once_and_nothing_is_sent_twice(server: RunningSer
         assert first.headers["cache-control"] == "no-cache"
         again = server.get(path, headers={"If-None-Match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
-    assert httpx.head(server.url, timeout=PATIENCE_S).status_code == 200
+    assert httpx.head(server.url, timeout=PATIENCE_S, verify=TLS).status_code == 200
 
 
 def test_what_is_not_there_is_not_found(server: RunningServer) -> None:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import websockets
 
-from running import PATIENCE_S, RunningServer, is_alive, post, until
+from running import PATIENCE_S, TLS, RunningServer, is_alive, post, until
 from talking import BYTES_PER_S, Talk, pcm_file, talk
 
 SCRIPTED = {"ASR_BACKEND": "scripted", "MODEL_ID": "scripted@1ms", "FRONTS": "2"}
@@ -49,7 +49,9 @@ def pcm() -> bytes:
 
 
 def upload(server: RunningServer, body: Iterator[bytes]) -> httpx.Response:
-    return httpx.post(f"{server.url}/v1/audio/transcriptions", content=body, headers=MULTIPART, timeout=PATIENCE_S)
+    return httpx.post(
+        f"{server.url}/v1/audio/transcriptions", content=body, headers=MULTIPART, timeout=PATIENCE_S, verify=TLS
+    )
 
 
 def fronts_of(server: RunningServer) -> list[psutil.Process]:
@@ -245,7 +247,7 @@ def test_jobs_that_any_front_stores_run_once(server: RunningServer, fixtures: Pa
     def submit(n: int) -> str:
         data = {"kind": "transcription", "idempotency_key": f"key {n % 10}"}
         answer = httpx.post(
-            f"{server.url}/v1/jobs", data=data, files={"file": ("a.flac", recording)}, timeout=PATIENCE_S
+            f"{server.url}/v1/jobs", data=data, files={"file": ("a.flac", recording)}, timeout=PATIENCE_S, verify=TLS
         )
         identifier: str = answer.raise_for_status().json()["id"]
         return identifier
@@ -274,7 +276,7 @@ def test_a_job_goes_on_when_the_front_that_runs_it_dies_and_any_front_can_cancel
         recording = (fixtures / "train.flac").read_bytes()
         files, data = {"file": ("a.flac", recording)}, {"kind": "transcription"}
         first, second = (
-            httpx.post(f"{server.url}/v1/jobs", data=data, files=files, timeout=PATIENCE_S).json()["id"]
+            httpx.post(f"{server.url}/v1/jobs", data=data, files=files, timeout=PATIENCE_S, verify=TLS).json()["id"]
             for _ in range(2)
         )
         until(lambda: state_of(server, first) == "running")
@@ -283,7 +285,7 @@ def test_a_job_goes_on_when_the_front_that_runs_it_dies_and_any_front_can_cancel
         assert server.log().count(f"job {first}: attempt") == 2
         until(lambda: state_of(server, second) == "running")
         for _ in range(4):  # whichever front it meets; the first one cancels, the next one deletes
-            httpx.delete(f"{server.url}/v1/jobs/{second}", timeout=PATIENCE_S)
+            httpx.delete(f"{server.url}/v1/jobs/{second}", timeout=PATIENCE_S, verify=TLS)
         until(lambda: server.health()["queued_jobs"] == 0 and metric(server, "steno_running_jobs") == 0)
         assert state_of(server, second) is None
 

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from deepgram_clients import SdkConversation, client_of, saying
-from running import EMBEDDED, RunningServer
+from running import EMBEDDED, TLS, RunningServer
 from speech import word_error_rate
 from talking import BYTES_PER_S, pcm_file
 
@@ -125,7 +125,7 @@ def test_a_refusal_is_an_http_answer(scripted: RunningServer, key: str, options:
 
 
 def test_plain_http_is_told_of_the_upgrade(scripted: RunningServer) -> None:
-    answer = httpx.get(f"{scripted.url}/v2/listen", headers={"Authorization": "Token right"})
+    answer = httpx.get(f"{scripted.url}/v2/listen", headers={"Authorization": "Token right"}, verify=TLS)
     assert (answer.status_code, answer.json()["err_code"]) == (426, "UPGRADE_REQUIRED")
 
 
