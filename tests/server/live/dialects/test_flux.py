@@ -106,6 +106,14 @@ def test_what_is_wrong_or_not_supported_is_refused_by_name(options: dict[str, st
     assert param in FluxFactory().refusal(refused.value, "id")["err_msg"]
 
 
+@pytest.mark.parametrize("model", ["nova-3", "base-model", ""])
+def test_only_flux_models_are_taken_also_where_the_server_takes_other_names(model: str) -> None:
+    with pytest.raises(InvalidRequestError, match="flux-general-en") as refused:
+        connected(model=model, facts=server_facts(served=("base-model", "nova-3", "")))
+    assert refused.value.param == "model"
+    assert connected(model="flux-general-multi", facts=server_facts(served=("base-model",))).options.language is None
+
+
 def test_speakers_may_be_switched_off() -> None:
     assert connected(diarize="false").options == connected().options
 

@@ -30,7 +30,6 @@ from steno.server.live.dialects.deepgram_handshake import DeepgramHandshake
 from steno.server.live.dialects.flux_options import (
     ENGLISH_MODEL,
     FluxOptions,
-    check_flux_model,
     configured,
     flux_options,
 )
@@ -53,9 +52,7 @@ class FluxFactory(DeepgramHandshake):
     idle_s: float | None = None
 
     def open(self, handshake: Handshake, opening: ServerFacts) -> FluxDialect:
-        options = flux_options(handshake.query)
-        check_flux_model(options.model, opening.check_model)
-        return FluxDialect(opening, options)
+        return FluxDialect(opening, flux_options(handshake.query))
 
 
 class FluxDialect:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
-from steno.errors import InvalidRequestError, UnknownModelError
+from steno.errors import InvalidRequestError
 from steno.pipelines.live.live_options import LiveOptions
 from steno.server.live.dialects.deepgram_options import audio_format, flag, gathered, lacking, terms
 
@@ -37,7 +37,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "eot_timeout_ms": (500, 60_000),
 }
 """Deepgram's limits."""
-ENGLISH_MODEL = "flux-general-en"
+ENGLISH_MODEL, MULTILINGUAL_MODEL = "flux-general-en", "flux-general-multi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def flux_options(query: Sequence[tuple[str, str]]) -> FluxOptions:
     single = {name: values[0] for name, values in asked.items()}
     flag(single, "mip_opt_out")
     encoding, sample_rate = audio_format(single)
-    model, hints = single.get("model"), tuple(terms(asked.get("language_hint", ())))
+    model, hints = _flux_model(single.get("model")), tuple(terms(asked.get("language_hint", ())))
     live = LiveOptions(
         encoding=encoding,
         sample_rate=sample_rate,
@@ -150,16 +150,12 @@ def with_turns(live: LiveOptions, thresholds: TurnThresholds) -> LiveOptions:
     )
 
 
-def check_flux_model(model: str | None, check: Callable[[str | None], str]) -> str:
-    """The served model's id, for every Flux model.
-
-    Raises:
-        InvalidRequestError: it is another model, and not served.
-    """
-    try:
-        return check(None if model is None or model.startswith("flux-") else model)
-    except UnknownModelError as error:
-        raise InvalidRequestError(error.message, param="model") from None
+def _flux_model(model: str | None) -> str | None:
+    """Raises InvalidRequestError: it is no Flux model. Aliases of the served model, such as nova-3, are none."""
+    if model is not None and not model.startswith("flux-"):
+        text = f"model {model[:100]!r} is no Flux model; expected {ENGLISH_MODEL} or {MULTILINGUAL_MODEL}"
+        raise InvalidRequestError(text, param="model")
+    return model
 
 
 def _language(model: str | None, hints: Sequence[str]) -> str | None:
@@ -167,9 +163,7 @@ def _language(model: str | None, hints: Sequence[str]) -> str | None:
     if model == ENGLISH_MODEL:
         for hint in hints:
             if hint.lower().split("-")[0] not in ("en", "english"):
-                text = (
-                    f"language_hint {hint[:50]!r} contradicts model={ENGLISH_MODEL}; expected model=flux-general-multi"
-                )
+                text = f"language_hint {hint[:50]!r} contradicts model={ENGLISH_MODEL}; expected {MULTILINGUAL_MODEL}"
                 raise InvalidRequestError(text, param="language_hint")
         return "en"
     return hints[0] if len(hints) == 1 else None
