@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from loguru import logger
 
 from steno.archive.archive_folder import MANIFEST, ArchiveFolder
+from steno.archive.chat.chat_message import ChatMessage
 from steno.archive.chat.clock_anchors import clock_through_anchors
 from steno.archive.chat_files import ChatMessages
 from steno.archive.manifest import CLOSE_S, ChatClock, ClockAnchor, RecordingManifest, SegmentReview
-from steno.archive.stage_files import Pieces, TimedTranscript, load
+from steno.archive.stage_files import Pieces, TimedTranscript, load, load_sliced
 from steno.errors import InvalidRequestError, ManifestError, UnknownRecordingError
+from steno.types import Segment
 
 _ID = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewedRecording:
-    """A recording that has a transcript of the audio in use."""
+    """A recording that has a transcript of the audio in use. Its iterators raise ArchiveError for a damaged file."""
 
     manifest: RecordingManifest
-    transcript: TimedTranscript
-    chat: ChatMessages | None
+    duration_s: float
+    segments: Iterator[Segment]
+    messages: Iterator[ChatMessage]
 
 
 class ArchiveReview:
@@ -53,9 +56,8 @@ class ArchiveReview:
         path = self._archive.transcript_file(manifest)
         if path is None:
             raise UnknownRecordingError(f"{recording} has no transcript yet; use steno archive run")
-        transcript = load(TimedTranscript, path)
-        chat = self._archive.result_file(manifest, "chat") if manifest.consistent("chat") is not None else None
-        return ReviewedRecording(manifest, transcript, load(ChatMessages, chat) if chat is not None else None)
+        transcript, segments = load_sliced(TimedTranscript, path, "segments", Segment)
+        return ReviewedRecording(manifest, transcript.duration_s, segments, self._messages(manifest))
 
     def levels(self, recording: str) -> Pieces:
         """Raises UnknownRecordingError, ArchiveError."""
@@ -118,6 +120,10 @@ class ArchiveReview:
             return now.model_copy(update={"reviews": tuple(reviews)})
 
         return self._archive.update(self._manifest(recording).id, change)
+
+    def _messages(self, manifest: RecordingManifest) -> Iterator[ChatMessage]:
+        path = self._archive.result_file(manifest, "chat") if manifest.consistent("chat") is not None else None
+        return load_sliced(ChatMessages, path, "messages", ChatMessage)[1] if path is not None else iter(())
 
     def _manifest(self, recording: str) -> RecordingManifest:
         if not _ID.fullmatch(recording) or not (self._archive.folder_of(recording) / MANIFEST).is_file():

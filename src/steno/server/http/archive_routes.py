@@ -84,7 +84,8 @@ async def get_recording(recording: str, review: ReviewDep, signed: LinksDep) -> 
     """Transcript, chat and clock of a recording. `audio_url` is relative to the server's root."""
     path = f"archive/audio/{recording}" if signed.are_needed else f"v1/archive/{recording}/audio"
     url = f"{path}?{signed.query_for(path)}" if signed.are_needed else path
-    return await asyncio.to_thread(lambda: _json(review_json(review.recording(recording), url)))
+    body = await asyncio.to_thread(lambda: review_json(review.recording(recording), url))
+    return Response(body, media_type="application/json")
 
 
 @router.get("/{recording}/levels", response_model=Levels, responses=NOT_FOUND)
