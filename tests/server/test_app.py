@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
+import fastapi.routing
 import httpx
+import pytest
 
 from engine.virtual import SleepingBackend, now, run
 from steno.engine.admission import AdmissionLimits
@@ -53,3 +55,13 @@ async def test_recordings_and_live_streams_have_one_speaker_network() -> None:
     assert await services.recordings.speaker_model.run(lambda embedder: embedder is live)
     await services.live.aclose()
     await services.recordings.aclose()
+
+
+async def test_the_first_request_builds_no_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FastAPI builds those of an included router when it first matches a request, on the event loop."""
+    app = create_app(Settings(asr_backend="scripted", host="127.0.0.1"))
+    built: list[object] = []
+    monkeypatch.setattr(fastapi.routing, "get_dependant", lambda **options: built.append(options))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        assert (await client.get("/health")).status_code == 200
+    assert not built
