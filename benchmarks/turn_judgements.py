@@ -31,7 +31,7 @@ from benchmarks.turns import AUDIO, paths_of, words_of
 from steno.backends.base import Recognize
 from steno.backends.moonshine.backend import MoonshineBackend
 from steno.pipelines.live.pause_judge import sound_of
-from steno.pipelines.live.turn_options import CHECKS_MS, SPECULATE_MS
+from steno.pipelines.live.turn_options import CHECKS_MS
 from steno.streaming.session import Session
 from steno.streaming.session_config import SessionConfig
 from steno.turn_detection.turn_judge import TurnJudge
@@ -41,8 +41,7 @@ from steno.vad.levels import frame_levels
 from steno.vad.silero import BatchedVad, VadState
 
 if TYPE_CHECKING:
-    from steno.streaming.step_request import Pause
-    from steno.types import Hypothesis
+    from steno.types import Audio, Hypothesis
 
 Kind = Literal["end", "cut", "natural"]
 KINDS: tuple[Kind, ...] = ("end", "cut", "natural")
@@ -74,7 +73,7 @@ class PauseListener:
 
     def judged(self, speech: Speech) -> Iterator[JudgedPause]:
         checks = SegmenterConfig(turn_checks_ms=CHECKS_MS[:1])
-        session, state = Session(SessionConfig(checks, speculate_ms=SPECULATE_MS)), VadState()
+        session, state = Session(SessionConfig(checks)), VadState()
         for frame in session.feed(speech.audio):
             session.observe(self._vad.step(frame[None], [state]), frame_levels(frame))
             if (pause := session.pause) is None:
@@ -82,14 +81,15 @@ class PauseListener:
             kind = _kind_of(speech, pause.voiced_until / SAMPLE_RATE)
             session.judge(0.0)
             if kind is not None:
-                sound, heard = self._judge.completeness(sound_of(pause)), self._recognised(pause)
+                audio = sound_of(pause)  # Moonshine needs no more of the pause either
+                sound, heard = self._judge.completeness(audio), self._recognised(audio)
                 judged = (None, replace(heard, sentence_end=None), heard)
                 yield JudgedPause(kind, *(self._judge.probability(sound, hypothesis) for hypothesis in judged))
             if kind in ("end", "cut"):
                 return
 
-    def _recognised(self, pause: Pause) -> Hypothesis:
-        return self._runner.run(self._recogniser.recognize(Recognize(pause.audio)))
+    def _recognised(self, audio: Audio) -> Hypothesis:
+        return self._runner.run(self._recogniser.recognize(Recognize(audio, utterance="pause")))
 
 
 def main() -> None:

@@ -40,6 +40,8 @@ class Capabilities:
     """Whether a live utterance is recognised with the stream's earlier ones as context; finals run in order."""
     noise_confidence: float = 0.0
     """Where VAD detected hardly any speech, text below this confidence is dropped as a hallucination on noise."""
+    final_silence_ms: float = 96.0
+    """Silence behind the last word that a final needs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -56,12 +56,22 @@ async def test_its_full_stop_is_surer_behind_a_sentence_than_within_it(
 ) -> None:
     """`It was the best of times, it was the worst of | times.`"""
     cut, whole = [
-        (await backend.recognize(Recognize(speech["two_cities"][: round(end_s * SAMPLE_RATE)]))).sentence_end
+        (await backend.recognize(Recognize(speech["two_cities"][: round(end_s * SAMPLE_RATE)], utterance="a")))
         for end_s in (4.0, 5.0)
     ]
-    assert cut is not None
-    assert whole is not None
-    assert whole > cut + 2
+    assert cut.sentence_end is not None
+    assert whole.sentence_end is not None
+    assert whole.sentence_end > cut.sentence_end + 1
+
+
+async def test_a_live_final_needs_no_silence_of_its_own_behind_the_last_word(
+    backend: MoonshineBackend, speech: dict[str, Audio]
+) -> None:
+    """`It was the spring of hope, it was the winter of despair.`, right up to its end."""
+    audio = speech["two_cities"][193_280 : round(20.08 * SAMPLE_RATE)]
+    upload, final = [(await backend.recognize(Recognize(audio, utterance=name))).text for name in (None, "a")]
+    assert upload.endswith("the winter of.")
+    assert final.endswith("the winter of despair.")
 
 
 async def test_a_live_utterance_ends_with_nearly_the_text_of_the_whole_piece(
@@ -87,7 +97,7 @@ async def test_the_final_begins_with_what_is_stable(backend: MoonshineBackend, s
 
 async def test_an_utterance_that_was_forgotten_starts_over(backend: MoonshineBackend, speech: dict[str, Audio]) -> None:
     audio = speech["beckett"][: 5 * SAMPLE_RATE]
-    whole = await backend.recognize(Recognize(audio))
+    whole = await backend.recognize(Recognize(audio, utterance="b"))
     await backend.recognize(Recognize(speech["two_cities"][: 5 * SAMPLE_RATE], utterance="a", final=False))
     backend.forget("a")
     backend.forget("never seen")

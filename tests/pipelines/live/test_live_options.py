@@ -9,7 +9,7 @@ from steno.backends.base import Capabilities
 from steno.errors import InvalidRequestError, StenoError, TranslationNotConfiguredError, UnsupportedSampleRateError
 from steno.pipelines.live.live_context import LiveSettings, session_config_of, turns_of
 from steno.pipelines.live.live_options import LiveOptions, check, ignored
-from steno.pipelines.live.turn_options import CHECKS_MS, SPECULATE_MS, TurnSettings
+from steno.pipelines.live.turn_options import CHECKS_MS, TurnSettings
 
 PLAIN = Capabilities(
     languages=frozenset({"en"}), live=True, word_times=True, context=False,
@@ -80,7 +80,7 @@ def test_a_clients_turn_detection_goes_before_the_servers(options: LiveOptions, 
 
 
 def test_only_smart_turn_detection_judges_pauses_and_recognises_finals_in_advance() -> None:
-    smart, silence = (session_config_of(LiveOptions(turn_detection=kind), SMART) for kind in ("smart", "silence"))
+    smart, silence = (session_config_of(LiveOptions(turn_detection=kind), SMART, 32) for kind in ("smart", "silence"))
     assert (smart.segmenter.turn_checks_ms, smart.segmenter.max_silence_ms) == (CHECKS_MS, 2500)
-    assert smart.speculate_ms == SPECULATE_MS
+    assert smart.speculate_ms == 32
     assert (silence.segmenter.turn_checks_ms, silence.speculate_ms) == ((), None)

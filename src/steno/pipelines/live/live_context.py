@@ -11,7 +11,7 @@ from steno.captions.cues import CueStyle
 from steno.engine.front import Engine
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.speaker_stage import SpeakerStage
-from steno.pipelines.live.turn_options import CHECKS_MS, SPECULATE_MS, TurnSettings
+from steno.pipelines.live.turn_options import CHECKS_MS, TurnSettings
 from steno.pipelines.live.turn_stage import TurnStage
 from steno.pipelines.live.vad_stage import VadStage
 from steno.streaming.session_config import SessionConfig
@@ -57,6 +57,10 @@ class LiveContext:
     turn_stage: TurnStage = field(default_factory=TurnStage)
     speaker_stage: SpeakerStage = field(default_factory=SpeakerStage)
 
+    def session_config(self, options: LiveOptions) -> SessionConfig:
+        """A stream's configuration."""
+        return session_config_of(options, self.settings, self.engine.capabilities.final_silence_ms)
+
 
 def intake_of(options: LiveOptions, decoders: DecoderPool) -> Intake:
     """Create the decoder for the options' encoding."""
@@ -75,8 +79,8 @@ def turns_of(options: LiveOptions, settings: LiveSettings) -> TurnSettings:
     )
 
 
-def session_config_of(options: LiveOptions, settings: LiveSettings) -> SessionConfig:
-    """Merge the client's options into the settings."""
+def session_config_of(options: LiveOptions, settings: LiveSettings, final_silence_ms: float) -> SessionConfig:
+    """Merge the client's options into the settings; `final_silence_ms` is the recogniser's."""
     own = settings.segmenter
     threshold = own.threshold if options.threshold is None else options.threshold
     silence_ms = own.silence_ms if options.silence_ms is None else options.silence_ms
@@ -93,5 +97,5 @@ def session_config_of(options: LiveOptions, settings: LiveSettings) -> SessionCo
         max_silence_ms=turns.max_silence_ms,
         drop_after_s=max(own.drop_after_s, 2 * pre_roll_ms / 1000),  # used for files only; must pass validation
     )
-    speculate_ms = SPECULATE_MS if is_smart else None
+    speculate_ms = final_silence_ms if is_smart else None
     return SessionConfig(segmenter, settings.step_s, settings.hold_s, options.offset_s, speculate_ms)

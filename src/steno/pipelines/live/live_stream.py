@@ -26,7 +26,7 @@ from steno.pipelines.live.final_details import FinalDetails
 from steno.pipelines.live.finals import Finals
 from steno.pipelines.live.held_events import HeldEvents
 from steno.pipelines.live.lag import LagWatch
-from steno.pipelines.live.live_context import LiveContext, intake_of, session_config_of, turns_of
+from steno.pipelines.live.live_context import LiveContext, intake_of, turns_of
 from steno.pipelines.live.live_options import LiveOptions
 from steno.pipelines.live.model_loading import until_loaded
 from steno.pipelines.live.notices import Failed, SpeakersChanged
@@ -68,7 +68,7 @@ class LiveStream:
         self._name = name
         self._options = options
         self._intake = intake_of(options, context.decoders)
-        self._session = Session(session_config_of(options, context.settings))
+        self._session = Session(context.session_config(options))
         self._vad_stream = context.vad_stage.open_stream()
         self.outbox = Outbox()
         self._finals = Finals(self._emit, context.style, context.translator)
@@ -130,7 +130,7 @@ class LiveStream:
                 self._intake = intake_of(options, self._context.decoders)
             await self._details.stop_unwanted(self._options)
             self._prepare()
-            self._take(self._session.configure(session_config_of(self._options, self._context.settings)))
+            self._take(self._session.configure(self._context.session_config(self._options)))
 
     async def finish(self) -> None:
         """End the audio. Returns once all events have been emitted."""

@@ -19,9 +19,6 @@ CHECKS_MS = tuple(96.0 + 128 * n for n in range(64))
 """Pauses, up to 8 s, in which it is decided whether an utterance ends. Its sound and words are judged in the first one:
 later they are judged no better, and the longer a pause, the more of what is incomplete sounds complete
 (`LEARNING_LOG.md`). In the further ones only the length of the pause has changed."""
-SPECULATE_MS = 96.0
-"""Pause after which the final is recognised in advance. What is left out is silence, and costs no words
-(`LEARNING_LOG.md`)."""
 
 
 @dataclass(frozen=True, slots=True)
