@@ -5,8 +5,8 @@
 The same recordings, sentences and room noise as in `benchmarks.turns`. A session with the real VAD stops in each pause;
 the embedded recogniser's text of the utterance so far is read. Pauses are of three kinds: `end`, behind a sentence;
 `cut`, put between two words of a clause; `natural`, of the speaker, inside a sentence. For `sound` (Smart Turn alone,
-as other recognisers than Moonshine have it in other languages than English), `words` (with the words) and `all` (with
-the recogniser's punctuation as well):
+as other recognisers than Moonshine have it in other languages than English), `words` (with the words) and `recogniser`
+(Moonshine in place of Smart Turn, and the words):
 
 - auc_cut, auc_natural: how often an end is judged likelier than such a pause; 0.5 is chance.
 - end_N, cut_N, natural_N: share of the pauses that are taken for ends at once, at a threshold of N percent.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -41,7 +41,7 @@ from steno.vad.levels import frame_levels
 from steno.vad.silero import BatchedVad, VadState
 
 if TYPE_CHECKING:
-    from steno.types import Audio, Hypothesis
+    from steno.types import Audio
 
 Kind = Literal["end", "cut", "natural"]
 KINDS: tuple[Kind, ...] = ("end", "cut", "natural")
@@ -57,53 +57,58 @@ class JudgedPause:
     kind: Kind
     sound: float
     words: float
-    all: float
+    recogniser: float
 
 
-JUDGES = ("sound", "words", "all")
+JUDGES = ("sound", "words", "recogniser")
 
 
-class PauseListener:
-    """Judges the pauses of one sentence after the other."""
+def recordings_of(paths: Sequence[Path]) -> list[TurnRecording]:
+    """With a server's transcripts of them."""
+    with Server(ASR_BACKEND="moonshine", PRELOAD="true", IDLE_TIMEOUT="0") as server:
+        return [TurnRecording(path, words_of(server, path)) for path in paths]
 
-    def __init__(self) -> None:
-        self._vad, self._judge = BatchedVad(), TurnJudge()
-        self._recogniser, self._runner = MoonshineBackend(), asyncio.Runner()
-        self._runner.run(self._recogniser.load(lambda *_: None))
 
-    def judged(self, speech: Speech) -> Iterator[JudgedPause]:
-        checks = SegmenterConfig(turn_checks_ms=CHECKS_MS[:1])
-        session, state = Session(SessionConfig(checks)), VadState()
-        for frame in session.feed(speech.audio):
-            session.observe(self._vad.step(frame[None], [state]), frame_levels(frame))
-            if (pause := session.pause) is None:
-                continue
-            kind = _kind_of(speech, pause.voiced_until / SAMPLE_RATE)
-            session.judge(0.0)
-            if kind is not None:
-                audio = sound_of(pause)  # Moonshine needs no more of the pause either
-                sound, heard = self._judge.completeness(audio), self._recognised(audio)
-                judged = (None, replace(heard, sentence_end=None), heard)
-                yield JudgedPause(kind, *(self._judge.probability(sound, hypothesis) for hypothesis in judged))
-            if kind in ("end", "cut"):
-                return
+def speeches_of(recording: TurnRecording, cuts: int, chance: random.Random) -> list[Speech]:
+    """Its sentences, and each up to `cuts` times with a pause put in."""
+    return [*recording.sentences(), *recording.paused(cuts, chance, (PAUSE_S, PAUSE_S))]
 
-    def _recognised(self, audio: Audio) -> Hypothesis:
-        return self._runner.run(self._recogniser.recognize(Recognize(audio, utterance="pause")))
+
+def pauses_of(speech: Speech, vad: BatchedVad) -> Iterator[tuple[Kind, Audio]]:
+    """The pauses of a sentence, each with the audio that Smart Turn and Moonshine are given of it."""
+    checks = SegmenterConfig(turn_checks_ms=CHECKS_MS[:1])
+    session, state = Session(SessionConfig(checks)), VadState()
+    for frame in session.feed(speech.audio):
+        session.observe(vad.step(frame[None], [state]), frame_levels(frame))
+        if (pause := session.pause) is None:
+            continue
+        kind = _kind_of(speech, pause.voiced_until / SAMPLE_RATE)
+        session.judge(0.0)
+        if kind is not None:
+            yield kind, sound_of(pause)
+        if kind in ("end", "cut"):
+            return
+
+
+async def judged(speeches: Sequence[Speech]) -> list[JudgedPause]:
+    vad, judge, recogniser = BatchedVad(), TurnJudge(), MoonshineBackend()
+    await recogniser.load(lambda *_: None)
+    pauses: list[JudgedPause] = []
+    for kind, audio in (pause for speech in speeches for pause in pauses_of(speech, vad)):
+        heard = await recogniser.recognize(Recognize(audio, utterance="pause"))
+        sound, hypotheses = judge.completeness(audio), (None, replace(heard, sentence_end=None), heard)
+        pauses.append(JudgedPause(kind, *(judge.probability(hypothesis, sound) for hypothesis in hypotheses)))
+    await recogniser.unload()
+    return pauses
 
 
 def main() -> None:
     options = _options()
     report = harness.Report("turn_judgements", options)
-    listener, chance = PauseListener(), random.Random(22)
-    with Server(ASR_BACKEND="moonshine", PRELOAD="true", IDLE_TIMEOUT="0") as server:
-        recordings = [TurnRecording(path, words_of(server, path)) for path in paths_of(options.recordings)]
-    speeches = [
-        speech
-        for recording in recordings
-        for speech in [*recording.sentences(), *recording.paused(options.cuts, chance, (PAUSE_S, PAUSE_S))]
-    ]
-    pauses = [pause for speech in speeches[:: 20 if options.quick else 1] for pause in listener.judged(speech)]
+    chance = random.Random(22)
+    recordings = recordings_of(paths_of(options.recordings))
+    speeches = [speech for recording in recordings for speech in speeches_of(recording, options.cuts, chance)]
+    pauses = asyncio.run(judged(speeches[:: 20 if options.quick else 1]))
     for kind in KINDS:
         report.add(f"{kind}s", sum(pause.kind == kind for pause in pauses))
     for judge in JUDGES:

@@ -61,8 +61,7 @@ class Hypothesis:
     repetition: bool = False
     """Whether a repetition loop was cut."""
     sentence_end: float | None = None
-    """Log-odds (natural) of the recogniser's punctuation behind the last word, negative if it does not end a sentence;
-    None = unknown."""
+    """Log-odds (natural) that a sentence ends behind the last word, by the recogniser itself; None = unknown."""
 
 
 @dataclass(frozen=True, slots=True)

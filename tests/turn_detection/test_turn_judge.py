@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from steno.turn_detection.turn_judge import TurnJudge
-from steno.turn_detection.turn_probability import PATIENCE_S, Evidence, as_pause_lasts, turn_probability
+from steno.turn_detection.turn_probability import PATIENCE_S, as_pause_lasts, by_recogniser, by_sound
 from steno.types import Hypothesis
 from turn_detection.test_smart_turn import spoken
 
@@ -18,33 +18,33 @@ def judge() -> TurnJudge:
 def test_the_words_of_a_sentence_tell_that_it_goes_on_where_its_sound_does_not(judge: TurnJudge) -> None:
     heard = judge.completeness(spoken("meeting.flac", 4.6))
     assert heard > 0.9
-    whole = judge.probability(heard, Hypothesis("Mr. Thomas Brown will meet the president on the 23rd of March.", "en"))
-    cut = judge.probability(heard, Hypothesis("Mr. Thomas Brown will meet the.", "en"))
+    whole = judge.probability(Hypothesis("Mr. Thomas Brown will meet the president on the 23rd of March.", "en"), heard)
+    cut = judge.probability(Hypothesis("Mr. Thomas Brown will meet the.", "en"), heard)
     assert whole > 0.6
     assert cut < 0.2
 
 
 def test_the_sound_counts_beside_the_words(judge: TurnJudge) -> None:
     said = Hypothesis("We should be at the station before then.", "en")
-    assert judge.probability(0.95, said) > judge.probability(0.05, said) + 0.05
+    assert judge.probability(said, 0.95) > judge.probability(said, 0.05) + 0.05
 
 
 @pytest.mark.parametrize("hypothesis", [None, Hypothesis("Wir sind am", "de"), Hypothesis("", "en")])
 def test_without_english_words_the_sound_decides_alone(judge: TurnJudge, hypothesis: Hypothesis | None) -> None:
-    unlikely, likely = (judge.probability(sound, hypothesis) for sound in (0.02, 0.98))
-    assert [unlikely, likely] == [turn_probability(Evidence(0.02)), turn_probability(Evidence(0.98))]
+    unlikely, likely = (judge.probability(hypothesis, sound) for sound in (0.02, 0.98))
+    assert [unlikely, likely] == [by_sound(0.02), by_sound(0.98)]
     assert unlikely < 0.4
     assert likely > 0.6
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_a_full_stop_that_the_recogniser_is_sure_of_makes_an_end_likelier_and_a_comma_less(
+def test_a_recogniser_that_is_sure_of_an_end_makes_it_likelier_and_the_sound_is_not_asked(
     judge: TurnJudge, language: str
 ) -> None:
     said = Hypothesis("We should be at the station before then", language)
-    comma, unsure, stop = (judge.probability(0.5, replace(said, sentence_end=told)) for told in (-1.5, 0.0, 1.5))
-    assert comma < unsure - 0.1
-    assert stop > unsure + 0.1
+    inside, unsure, end = (judge.probability(replace(said, sentence_end=told), None) for told in (-1.5, 0.0, 1.5))
+    assert inside < unsure - 0.1
+    assert end > unsure + 0.1
 
 
 def test_a_longer_pause_is_likelier_an_end() -> None:
@@ -55,5 +55,9 @@ def test_a_longer_pause_is_likelier_an_end() -> None:
 
 @pytest.mark.parametrize("completeness", [0.0, 1.0])
 def test_no_sound_makes_it_certain(completeness: float) -> None:
-    assert 0 < turn_probability(Evidence(completeness)) < 1
-    assert 0 < turn_probability(Evidence(completeness, 0.0, (0.0, 0.0))) < 1
+    assert 0 < by_sound(completeness) < 1
+    assert 0 < by_sound(completeness, (0.0, 0.0)) < 1
+
+
+def test_words_that_end_no_sentence_weigh_against_the_recogniser() -> None:
+    assert by_recogniser(1.0, (-6.0, -2.0)) < 0.5 < by_recogniser(1.0)

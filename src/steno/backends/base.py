@@ -42,6 +42,8 @@ class Capabilities:
     """Where VAD detected hardly any speech, text below this confidence is dropped as a hallucination on noise."""
     final_silence_ms: float = 96.0
     """Silence behind the last word that a final needs."""
+    sentence_end: bool = False
+    """Whether live finals have `Hypothesis.sentence_end`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

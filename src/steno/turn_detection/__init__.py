@@ -1,5 +1,5 @@
-"""Whether a speaker who pauses has finished: by the sound, by the words, by the recogniser's own punctuation, and by
-how long the pause is.
+"""Whether a speaker who pauses has finished: by the recogniser or by the sound, by the words, and by how long the pause
+is.
 
 turn_judge            what judges a pause
   smart_turn          the sound: Smart Turn

@@ -1,7 +1,7 @@
 """How likely a sentence of English ends after its last word, from the words alone (`data/README.md`).
 
-Punctuation is left out: it is judged apart (`Hypothesis.sentence_end`). `onnxruntime` is imported when the network is
-loaded.
+Punctuation is left out: the recogniser judges it, if it can (`Hypothesis.sentence_end`). `onnxruntime` is imported when
+the network is loaded.
 """
 
 from __future__ import annotations

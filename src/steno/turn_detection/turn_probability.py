@@ -1,5 +1,5 @@
-"""The probability that a speaker has finished, from its parts: the sound, the words, the recogniser's own punctuation,
-and how long the pause is.
+"""The probability that a speaker has finished, from its parts: what the recogniser makes of its end or, without that,
+its sound; the words; and how long the pause is.
 
 Each part adds to the log-odds. The weights are those of logistic regressions on speech of actors and readers, in which
 ends and pauses inside sentences count the same (`LEARNING_LOG.md`).
@@ -8,7 +8,7 @@ ends and pauses inside sentences count the same (`LEARNING_LOG.md`).
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 PATIENCE_S = 0.9
 """In this time of further silence the odds of an end become e times as high. Less is quicker where a judgement was
@@ -17,47 +17,38 @@ LEAST = 1e-4
 """Probabilities of Smart Turn that are closer to 0 or 1 are no more certain than this."""
 
 
-class Evidence(NamedTuple):
-    """What is known of a pause. Log-odds are natural logarithms."""
-
-    completeness: float
-    """By Smart Turn, in [0, 1]."""
-    punctuation: float | None = None
-    """`Hypothesis.sentence_end`."""
-    words: tuple[float, float] | None = None
-    """`SentenceEnds.log_odds` of the recognised text."""
-
-
 class Weights(NamedTuple):
-    """Of log-odds: that of Smart Turn, that of the punctuation, and both of `SentenceEnds`."""
+    """Of log-odds: those of Smart Turn or of the recogniser, and both of `SentenceEnds`."""
 
-    sound: float
+    hearing: float
     bias: float
-    punctuation: float = 0.0
     words: tuple[float, float] = (0.0, 0.0)
 
 
 SOUND = Weights(0.2, 0.25)
 """Smart Turn is far more certain than it is right, in speech that is read."""
-SOUND_AND_PUNCTUATION = Weights(0.17, -0.2, 0.65)
-SOUND_AND_WORDS = Weights(0.2, 1.5, words=(0.4, 0.6))
-ALL = Weights(0.12, 0.15, 0.65, (0.15, 0.45))
+SOUND_AND_WORDS = Weights(0.2, 1.5, (0.4, 0.6))
+RECOGNISER = Weights(1.0, 0.0)
+RECOGNISER_AND_WORDS = Weights(0.92, 0.59, (0.21, 0.23))
+
+Words: TypeAlias = "tuple[float, float]"
+"""`SentenceEnds.log_odds` of the recognised text."""
 
 
-def turn_probability(evidence: Evidence) -> float:
-    """The probability of an end, from what is known when the pause begins."""
-    if evidence.words is None:
-        weights = SOUND if evidence.punctuation is None else SOUND_AND_PUNCTUATION
-    else:
-        weights = SOUND_AND_WORDS if evidence.punctuation is None else ALL
-    sentence, trigrams = evidence.words or (0.0, 0.0)
-    return _probability(
-        weights.bias
-        + weights.sound * _log_odds(evidence.completeness)
-        + weights.punctuation * (evidence.punctuation or 0.0)
-        + weights.words[0] * sentence
-        + weights.words[1] * trigrams
-    )
+def by_sound(completeness: float, words: Words | None = None) -> float:
+    """The probability of an end when the pause begins; `completeness`: by Smart Turn, in [0, 1]."""
+    return _weighted(SOUND if words is None else SOUND_AND_WORDS, _log_odds(completeness), words)
+
+
+def by_recogniser(sentence_end: float, words: Words | None = None) -> float:
+    """The probability of an end when the pause begins; `sentence_end`: of the `Hypothesis`."""
+    return _weighted(RECOGNISER if words is None else RECOGNISER_AND_WORDS, sentence_end, words)
+
+
+def _weighted(weights: Weights, hearing: float, words: Words | None) -> float:
+    sentence, trigrams = words or (0.0, 0.0)
+    log_odds = weights.hearing * hearing + weights.words[0] * sentence + weights.words[1] * trigrams
+    return _probability(weights.bias + log_odds)
 
 
 def as_pause_lasts(probability: float, more_s: float) -> float:

@@ -12,7 +12,7 @@ from pipelines.live.stream_harness import AtOnce
 from steno import request_ids
 from steno.pipelines.live.turn_stage import MAX_WAITING_PER_THREAD, TIMEOUT_S, TurnStage, Words
 from steno.turn_detection.smart_turn import SmartTurn
-from steno.turn_detection.turn_probability import Evidence, turn_probability
+from steno.turn_detection.turn_probability import by_sound
 from steno.types import SAMPLE_RATE, Hypothesis
 from vad.listen import recording
 
@@ -32,8 +32,9 @@ class Judge:
             assert self.goes_on.wait(30)
         return self.heard
 
-    def probability(self, completeness: float, hypothesis: Hypothesis | None) -> float:
+    def probability(self, hypothesis: Hypothesis | None, completeness: float | None) -> float:
         if hypothesis is None:
+            assert completeness is not None
             return completeness
         return 0.1 if hypothesis.text.endswith(" the") else 0.9
 
@@ -41,7 +42,7 @@ class Judge:
 def judged(
     stage: TurnStage, audio: np.ndarray, threshold: float, words: Words | None = None
 ) -> Coroutine[None, None, float | None]:
-    return stage.judge(stage.completeness(audio), threshold, words)
+    return stage.judge(lambda: stage.completeness(audio), threshold, words)
 
 
 class Judgements(list[str]):
@@ -70,6 +71,18 @@ def test_words_that_are_recognised_are_judged_too(text: str | None, probability:
         telemetry = Judgements()
         assert await judged(TurnStage(telemetry, Judge, AtOnce()), AUDIO, 0.5, words) == probability
         assert telemetry == ["incomplete" if probability < 0.5 else "complete"]
+
+    run(main())
+
+
+def test_the_sound_is_not_judged_where_the_recogniser_tells_that_a_sentence_ends() -> None:
+    async def words() -> Hypothesis:
+        return Hypothesis("Send them", "en", sentence_end=0.4)
+
+    async def main() -> None:
+        judge = Judge()
+        assert await judged(TurnStage(load=lambda: judge, threads=AtOnce()), AUDIO, 0.5, words) == 0.9
+        assert judge.calls == 0
 
     run(main())
 
@@ -155,7 +168,7 @@ async def test_the_real_detector_runs_off_the_event_loop() -> None:
     half = np.concatenate([audio[: round(2.14 * SAMPLE_RATE)], np.zeros(3200, np.float32)])
     sound = SmartTurn().completeness(half)
     assert sound < 0.1
-    assert await judged(stage, half, 0.5) == pytest.approx(turn_probability(Evidence(sound)))
+    assert await judged(stage, half, 0.5) == pytest.approx(by_sound(sound))
     await stage.aclose()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from pipelines.live.stream_harness import (
     pcm,
     speak,
 )
+from steno.backends.base import Recognize
 from steno.captions.cues import CueStyle
 from steno.pipelines.live.live_context import LiveContext, LiveSettings
 from steno.pipelines.live.service import LiveService
@@ -53,9 +55,22 @@ class Script:
             raise said
         return said
 
-    def probability(self, completeness: float, hypothesis: Hypothesis | None) -> float:
+    def probability(self, hypothesis: Hypothesis | None, completeness: float | None) -> float:
         self.read.append(hypothesis and hypothesis.text)
-        return completeness
+        return 0.9 if completeness is None else completeness
+
+
+class HearingEnds(OfflineBackend):
+    """Tells whether a sentence ends, in all hypotheses but `silent`, and needs 32 ms of a pause."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        super().__init__(rtf=0.05)
+        self.capabilities = replace(self.capabilities, sentence_end=True, final_silence_ms=32)
+        self.silent = silent
+
+    async def recognize(self, work: Recognize) -> Hypothesis:
+        hypothesis = await super().recognize(work)
+        return hypothesis if self.silent else replace(hypothesis, sentence_end=2.0)
 
 
 @asynccontextmanager
@@ -140,6 +155,20 @@ def test_the_sound_is_judged_up_to_the_first_frame_of_the_pause_however_the_audi
         assert script.heard_s == [2.08]
 
     run(main())
+
+
+def test_the_sound_of_a_pause_is_judged_only_where_the_recogniser_does_not_tell_that_a_sentence_ends() -> None:
+    async def main(backend: HearingEnds, heard_s: list[float], most_s: float) -> None:
+        script = Script(0.9)
+        async with listening(backend, script) as (stream, listener):
+            began = now()
+            await said(stream, ("speech", 2.048), ("silence", 2))
+        assert script.heard_s == heard_s
+        assert script.read == ["w0 w1 w2 w3"]
+        assert finals_at(listener)[0] - began - 2.048 < most_s
+
+    run(main(HearingEnds(), [], 0.21))  # the VAD's 64 ms, 32 of the pause, recognition of 104, which began then
+    run(main(HearingEnds(silent=True), [2.08], 0.21))
 
 
 def test_a_pause_whose_final_is_not_recognised_in_advance_is_judged_by_its_sound() -> None:

@@ -16,9 +16,10 @@ from steno.backends.base import Capabilities, Drafts, Progress, Recognize
 from steno.backends.cpu import half_of_cores, usable_cores, yield_to_live_work
 from steno.backends.memory import map_large_blocks, release_memory
 from steno.backends.moonshine import files
-from steno.backends.moonshine.closing_punctuation import sentence_end
+from steno.backends.moonshine.closing_punctuation import closing_punctuation
 from steno.backends.moonshine.decoding import Decoding, transcribe
 from steno.backends.moonshine.installed import MODEL_ID
+from steno.backends.moonshine.sentence_end_probe import FRAMES, SentenceEndProbe
 from steno.backends.moonshine.stream_context import StreamContext
 from steno.backends.moonshine.vocabulary import Vocabulary
 from steno.errors import (
@@ -96,6 +97,7 @@ class MoonshineBackend:
             stream_context=True,
             noise_confidence=NOISE_CONFIDENCE,
             final_silence_ms=FINAL_SILENCE_MS,
+            sentence_end=self.model_id == MODEL_ID,
         )
         self._language = language
         self._loaded: _Loaded | None = None
@@ -133,16 +135,19 @@ class MoonshineBackend:
             decoding = Decoding()
         else:
             contextual = self._context.with_context(work, loaded.vocabulary)
-            is_live = work.utterance is not None
-            audio = np.pad(contextual.audio, (0, PADDING)) if is_live and work.final else contextual.audio
+            is_live_final = work.utterance is not None and work.final
+            audio = np.pad(contextual.audio, (0, PADDING)) if is_live_final else contextual.audio
+            ending = FRAMES if is_live_final and loaded.probe is not None else 0
             max_tokens = max(token_limit(len(work.audio) / SAMPLE_RATE), contextual.draft.forced)
             decoding = await loaded.run(
-                lambda cancellation: transcribe(loaded.model, audio, contextual.draft, max_tokens, cancellation),
-                is_live=is_live,
+                lambda cancellation: transcribe(
+                    loaded.model, audio, contextual.draft, max_tokens, cancellation, ending
+                ),
+                is_live=work.utterance is not None,
             )
         totals = self._drafts
         self._drafts = Drafts(totals.proposed + decoding.proposed, totals.accepted + decoding.accepted)
-        hypothesis = self._hypothesis(decoding, loaded.vocabulary)
+        hypothesis = self._hypothesis(decoding, loaded)
         is_reliable = not hypothesis.repetition and (hypothesis.confidence or 0.0) >= CONTEXT_CONFIDENCE
         self._context.store(work, tuple(decoding.tokens), is_reliable=is_reliable)
         return hypothesis
@@ -162,11 +167,14 @@ class MoonshineBackend:
                 f"backend 'moonshine' takes at most {MAX_AUDIO_S:.0f} s of audio; this is {seconds:.1f} s"
             )
 
-    def _hypothesis(self, decoding: Decoding, vocabulary: Vocabulary) -> Hypothesis:
-        text, ends = remove_notes(*vocabulary.decode(decoding.tokens))
+    def _hypothesis(self, decoding: Decoding, loaded: _Loaded) -> Hypothesis:
+        text, ends = remove_notes(*loaded.vocabulary.decode(decoding.tokens))
         if not is_text(text, self._language):
             return Hypothesis("", None, repetition=decoding.repetition)
         scores = tuple(Score(end, math.exp(logprob)) for end, logprob in zip(ends, decoding.logprobs, strict=True))
+        sentence_end = None
+        if decoding.ending is not None and loaded.probe is not None:
+            sentence_end = loaded.probe.log_odds(decoding.ending, closing_punctuation(text, scores))
         return Hypothesis(
             text,
             self._language,
@@ -175,16 +183,24 @@ class MoonshineBackend:
             scores,
             diverged=decoding.diverged,
             repetition=decoding.repetition,
-            sentence_end=sentence_end(text, scores),
+            sentence_end=sentence_end,
         )
 
 
 class _Loaded:
-    """The model, its vocabulary and the threads that run it."""
+    """The model, its vocabulary, its probe if it has one, and the threads that run it."""
 
-    def __init__(self, model: MoonshineModel, vocabulary: Vocabulary, workers: int, live_workers: int) -> None:
+    def __init__(
+        self,
+        model: MoonshineModel,
+        vocabulary: Vocabulary,
+        probe: SentenceEndProbe | None,
+        workers: int,
+        live_workers: int,
+    ) -> None:
         self.model = model
         self.vocabulary = vocabulary
+        self.probe = probe
         self._uploads = ThreadPoolExecutor(workers, "moonshine", initializer=yield_to_live_work)
         self._live = ThreadPoolExecutor(workers + live_workers, "moonshine-live")
 
@@ -201,7 +217,8 @@ class _Loaded:
         model = MoonshineModel(found)
         progress(0.8, "warming up")
         warm_up(model, vocabulary)
-        return cls(model, vocabulary, workers, live_workers)
+        probe = SentenceEndProbe.load() if model_id == MODEL_ID else None
+        return cls(model, vocabulary, probe, workers, live_workers)
 
     async def run(self, call: Callable[[Cancellation], T], *, is_live: bool) -> T:
         """Run `call` in a thread. If the caller is cancelled, abort the call and wait for its end, which takes

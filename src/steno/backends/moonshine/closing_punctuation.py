@@ -18,7 +18,7 @@ LEAST = 1e-3
 """Probabilities that are closer to 0 or 1 are no more certain than this."""
 
 
-def sentence_end(text: str, scores: Sequence[Score]) -> float | None:
+def closing_punctuation(text: str, scores: Sequence[Score]) -> float | None:
     """Log-odds (natural) of the punctuation behind the last word of `text`, negative for what does not end a sentence.
     None without punctuation there."""
     bare = text.rstrip(QUOTES)

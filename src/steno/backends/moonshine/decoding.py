@@ -50,13 +50,19 @@ class Decoding:
     """Whether the model would have chosen another token than a forced one."""
     repetition: bool = False
     """Whether a repetition loop was cut."""
+    ending: NDArray[np.float32] | None = None
+    """The encoder's last states, if they were asked for. Shape [frames, width]."""
 
 
 def transcribe(
-    model: MoonshineModel, audio: Audio, draft: Draft, max_tokens: int, cancellation: Cancellation
+    model: MoonshineModel, audio: Audio, draft: Draft, max_tokens: int, cancellation: Cancellation, ending: int = 0
 ) -> Decoding:
-    """Decode `audio` (float32, mono, 16 kHz) into at most `max_tokens` tokens. Raises CancelledRunError."""
-    return decode(model.start(audio, cancellation), draft, max_tokens)
+    """Decode `audio` (float32, mono, 16 kHz) into at most `max_tokens` tokens; `ending`: number of the encoder's last
+    states to return. Raises CancelledRunError."""
+    state = model.start(audio, cancellation)
+    decoding = decode(state, draft, max_tokens)
+    decoding.ending = state.audio_states[-ending:] if ending else None
+    return decoding
 
 
 def decode(state: DecoderStateLike, draft: Draft, max_tokens: int) -> Decoding:

@@ -110,6 +110,12 @@ class DecoderState:
         self._self: Tensors | None = None
         self._length = 0
 
+    @property
+    def audio_states(self) -> NDArray[np.float32]:
+        """The encoder's output. Shape [frames, width]."""
+        states: NDArray[np.float32] = self._constant["encoder_hidden_states"][0]
+        return states
+
     def extend(self, tokens: list[int]) -> NDArray[np.float32]:
         """Append `tokens`. Returns logits, shape [len(tokens), vocabulary]: row i predicts what follows `tokens[i]`.
 

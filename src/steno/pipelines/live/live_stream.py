@@ -78,7 +78,7 @@ class LiveStream:
         """Event loop time at which a segment's final was due."""
         self._finals_in_order = asyncio.Lock()
         self._steps = StepTasks(self._session, lambda segment_id: context.engine.forget(self._key(segment_id)))
-        self._pauses = PauseJudge(context.turn_stage, self._steps, lambda: self._session.pause)
+        self._pauses = PauseJudge(context.turn_stage, self._steps, self._session, context.engine.capabilities)
         self._progress = asyncio.Event()
         self._turnaround_s = 0.0
         self._lag = LagWatch()

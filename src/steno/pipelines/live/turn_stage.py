@@ -22,6 +22,7 @@ TIMEOUT_S = 0.5
 MAX_WAITING_PER_THREAD = 4
 """More pauses than this cannot be judged in time (one takes 50 ms); further ones are not judged."""
 
+Sound: TypeAlias = "Callable[[], Awaitable[float]]"
 Words: TypeAlias = "Callable[[], Awaitable[Hypothesis | None]]"
 Judgement: TypeAlias = Literal["complete", "incomplete", "late", "failed"]
 
@@ -63,20 +64,18 @@ class TurnStage:
 
     async def completeness(self, audio: Audio) -> float:
         """How complete an utterance sounds. Raises TimeoutError if there is no capacity for it."""
-        self.prepare()
-        assert self._loading is not None
-        detector = await asyncio.shield(self._loading)
+        detector = await self._detector()
         if self._waiting >= self._size * MAX_WAITING_PER_THREAD:
             raise TimeoutError
         return await self._run(detector.completeness, audio)
 
-    async def judge(self, sound: Awaitable[float], threshold: float, words: Words | None = None) -> float | None:
+    async def judge(self, sound: Sound, threshold: float, words: Words | None = None) -> float | None:
         """How probable it is that an utterance is complete; None if it cannot be told in time.
 
         Args:
-            sound: its `completeness`, or what becomes of that.
+            sound: tells its `completeness`; called if the recogniser does not tell whether a sentence ends.
             threshold: from which it counts as complete, in the metrics.
-            words: recognises the utterance meanwhile; without it, and if it returns None, the sound is judged alone.
+            words: recognises the utterance; without it, and if it returns None, the sound is judged alone.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -99,10 +98,17 @@ class TurnStage:
         """End the threads, without waiting for what they do."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _probability(self, sound: Awaitable[float], words: Words) -> float:
-        completeness, hypothesis = await asyncio.gather(sound, words())
+    async def _probability(self, sound: Sound, words: Words) -> float:
+        hypothesis = await words()
+        is_told = hypothesis is not None and hypothesis.sentence_end is not None
+        completeness = None if is_told else await sound()
+        detector = await self._detector()
+        return await self._run(detector.probability, hypothesis, completeness)
+
+    async def _detector(self) -> TurnDetector:
+        self.prepare()
         assert self._loading is not None
-        return await self._run(self._loading.result().probability, completeness, hypothesis)
+        return await asyncio.shield(self._loading)
 
     async def _run(self, call: Callable[..., float], *arguments: object) -> float:
         self._waiting += 1
