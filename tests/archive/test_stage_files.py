@@ -43,5 +43,5 @@ def test_a_damaged_item_is_found_when_it_is_reached(tmp_path: Path) -> None:
     (tmp_path / "chat.json").write_text('{"messages": [{"time_s": 1}], "origin": null}')
     rest, items = load_sliced(ChatMessages, tmp_path / "chat.json", "messages", ChatMessage)
     assert rest.origin is None
-    with pytest.raises(ArchiveError, match=r"chat\.json is no ChatMessages file: . problems"):
+    with pytest.raises(ArchiveError, match=r"chat\.json is no ChatMessages file: 2 problems"):
         next(items)

@@ -107,6 +107,22 @@ def test_several_recordings_are_worked_on_while_their_results_are_awaited(
     assert ended.stdout == repeated_run.stdout == ""
 
 
+def test_results_in_a_folder_are_called_as_transcribe_calls_them(
+    server: RunningServer, fixtures: Path, tmp_path: Path
+) -> None:
+    for form in ("diarized_json", "json"):
+        assert jobs(server, "submit", fixtures / "letter.flac", "-f", form, "-d", tmp_path).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.diarized.json", "letter.json"]
+
+
+def test_an_output_called_minus_is_stdout(server: RunningServer, fixtures: Path) -> None:
+    ended = jobs(server, "submit", fixtures / "letter.flac", "-f", "text", "-q", "-o", "-")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "w0 w1 w2 w3 w4 w5 w6\n", "")
+    (job,) = jobs(server, "submit", fixtures / "letter.flac", "-f", "text", "-q").stdout.split()
+    assert jobs(server, "result", job, "-o", "-").stdout == ended.stdout
+    assert not Path("-").exists()
+
+
 def test_results_that_are_watched_for_go_to_stdout(server: RunningServer, fixtures: Path) -> None:
     one = jobs(server, "submit", fixtures / "letter.flac", "-f", "txt", "--watch", "-q")
     assert (one.stdout, one.stderr) == ("w0 w1 w2 w3 w4 w5 w6\n", "")

@@ -13,6 +13,7 @@ import click
 from steno.cli.inputs import STDIN, recordings_of
 from steno.cli.line_aligner import AlignRequest, align_here, align_there
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
+from steno.cli.options import file_or_stdout
 from steno.cli.progress import RunProgress
 from steno.errors import StenoError
 from steno.stage_times import StageTimes
@@ -36,8 +37,9 @@ SHOWN_MISSING = 5
     "of --output, else lrc]",
 )  # fmt: skip
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not the terminal."
-)
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), callback=file_or_stdout,
+    help="Write to this file, not the terminal; - for the terminal.",
+)  # fmt: skip
 @click.option("--language", "-l", metavar="LANG", help="Code (en) or name (English). Default: detect.")
 @click.option(
     "--repeats", type=click.Choice(["auto", "as_written"]), default="auto", show_default=True,

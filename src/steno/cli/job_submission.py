@@ -18,6 +18,7 @@ import click
 from steno.cli.inputs import Recording
 from steno.cli.job_lines import outcome_of
 from steno.cli.job_watch import JobWatcher
+from steno.cli.options import EXTENSION
 from steno.cli.progress import RecordingProgress, RunProgress
 from steno.client import AsyncClient, JobOutput, JobStatus
 from steno.errors import StenoError
@@ -108,16 +109,18 @@ class JobSubmission:
 
 @dataclass(frozen=True, slots=True)
 class JobDelivery:
-    """Where results go: to a file, into a folder, or to stdout."""
+    """Where results go: to a file, into a folder, or to stdout. In a folder, those of `form` are called as `steno
+    transcribe` calls them."""
 
     output: Path | None = None
     folder: Path | None = None
+    form: str | None = None
     headings: bool = False
     """Print each result's name above it."""
 
     def write(self, source: JobSource, result: JobOutput) -> None:
         """Raises OSError."""
-        name = f"{source.name}{extension_of(result)}"
+        name = f"{source.name}{EXTENSION.get(self.form or '') or extension_of(result)}"
         if self.output is not None:
             write_whole(self.output, result.content)
         elif self.folder is not None:

@@ -22,7 +22,7 @@ from steno.cli.job_submission import (
 )
 from steno.cli.job_watch import JobWatcher, say_that_they_go_on
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
-from steno.cli.options import ALSO_KNOWN_AS
+from steno.cli.options import ALSO_KNOWN_AS, STDOUT
 from steno.cli.progress import RunProgress
 from steno.cli.server_options import server_options
 from steno.client import AsyncClient
@@ -52,7 +52,10 @@ KINDS = ("transcription", "subtitles", "translation", "alignment")
 @click.option("--new", "is_new", is_flag=True, help="Store a job even if the same one was submitted before.")
 @click.option("--watch", "-w", is_flag=True, help="Wait for the jobs, and print their results.")
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Watch, and write the result to this file."
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Watch, and write the result to this file; - for stdout.",
 )
 @click.option(
     "--output-dir", "-d", type=click.Path(path_type=Path, file_okay=False),
@@ -105,7 +108,8 @@ def submit(
             if output and len(sources) > 1:
                 raise click.UsageError("--output takes one recording; use --output-dir for several")
             _check_names(sources, output_dir)
-            delivery = JobDelivery(output, output_dir, headings=len(sources) > 1)
+            file, form = None if output == STDOUT else output, fields.get("response_format")
+            delivery = JobDelivery(file, output_dir, form, headings=len(sources) > 1)
             is_watched = watch or bool(output or output_dir)
             asyncio.run(_run(order, sources, progress, job_ids, delivery if is_watched else None, url, api_key))
     except KeyboardInterrupt:

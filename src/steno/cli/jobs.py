@@ -13,6 +13,7 @@ from steno.cli.job_lines import table_of
 from steno.cli.job_submit import submit
 from steno.cli.job_watch import watch_all
 from steno.cli.main import EXIT_FAILED
+from steno.cli.options import file_or_stdout
 from steno.cli.server_options import server_options
 from steno.client import Client
 from steno.errors import StenoError
@@ -81,8 +82,9 @@ def watch(ids: tuple[str, ...], quiet: bool, url: str, api_key: str | None) -> i
 @click.command()
 @click.argument("job_id", metavar="ID")
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not the terminal."
-)
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), callback=file_or_stdout,
+    help="Write to this file, not the terminal; - for the terminal.",
+)  # fmt: skip
 @server_options
 def result(job_id: str, output: Path | None, url: str, api_key: str | None) -> int:
     """Print the result of a job, or write it to a file.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,6 +26,14 @@ EXTENSION = {
 }
 CAPTIONS = ("srt", "vtt", "lrc", "tsv")
 ALSO_KNOWN_AS = {"txt": "text"}
+
+
+STDOUT = Path("-")
+
+
+def file_or_stdout(context: click.Context, parameter: click.Parameter, output: Path | None) -> Path | None:
+    """Callback of `--output`: None for `-`, as without the option."""
+    return None if output == STDOUT else output
 
 
 class CommaList(click.ParamType[tuple[str, ...]]):

@@ -16,7 +16,7 @@ from loguru import logger
 from steno.cli.flame_graph import flame_graph
 from steno.cli.inputs import Recording, recordings_of
 from steno.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
-from steno.cli.options import SPEAKER_COUNT, CommaList, SpeakerRequest, TranscribeOptions, check_format
+from steno.cli.options import SPEAKER_COUNT, CommaList, SpeakerRequest, TranscribeOptions, check_format, file_or_stdout
 from steno.cli.progress import RunProgress
 from steno.cli.render import Renderer
 from steno.cli.sinks import RECORD, FileSink, FolderSink, Sink, TerminalSink
@@ -46,8 +46,9 @@ def _check_target(name: str) -> str:
     help="text (or txt), json, verbose_json, diarized_json, srt, vtt, lrc, tsv; several are made in one pass.",
 )  # fmt: skip
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not the terminal."
-)
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), callback=file_or_stdout,
+    help="Write to this file, not the terminal; - for the terminal.",
+)  # fmt: skip
 @click.option(
     "--output-dir", "-d", type=click.Path(path_type=Path, file_okay=False),
     help="Write NAME.srt, … here. Results that exist and were made from the same content are skipped.",

@@ -146,7 +146,7 @@ class JobWorker:
         return job
 
     async def _attempt(self, job: StoredJob) -> None:
-        logger.info("job {}: attempt {} at {}", job.id, job.attempts, job.kind)
+        logger.info("attempt {} at {}", job.attempts, job.kind)
         progress = self._progress[job.id] = JobProgress()
         attempt = self._attempts[job.id] = asyncio.create_task(self._run(job, progress), name=f"job {job.id}")
         try:
@@ -163,7 +163,7 @@ class JobWorker:
                 await self._store.set_audio_s(job.id, progress.audio_s)
             await self._store_outcome(job, attempt)
         except JobStorageError as error:
-            logger.error("job {}: its outcome cannot be stored, so it is done again: {}", job.id, error.message)
+            logger.error("its outcome cannot be stored, so it is done again: {}", error.message)
             await self._requeue_somehow(job)
         self._ended()
 
@@ -174,16 +174,16 @@ class JobWorker:
         error = attempt.exception()
         if error is None:
             if await self._store.succeed(job.id, attempt.result()):
-                logger.info("job {}: done", job.id)
+                logger.info("done")
         elif isinstance(error, DrainingError):
             await self._store.requeue(job.id, counts=False)
         elif _may_pass(error) and job.attempts < MAX_ATTEMPTS:
             pause_s = self._pauses_s[min(job.attempts, len(self._pauses_s)) - 1]
-            logger.warning("job {}: {}; next attempt in {:g} s", job.id, error, pause_s)
+            logger.warning("{}; next attempt in {:g} s", error, pause_s)
             await self._store.requeue(job.id, not_before=time.time() + pause_s)
         else:
             failure = _failure_of(error)
-            logger.warning("job {}: failed: {}", job.id, failure.message)
+            logger.warning("failed: {}", failure.message)
             await self._store.fail(job.id, failure)
 
     async def _requeue_somehow(self, job: StoredJob) -> None:
@@ -211,7 +211,7 @@ class JobWorker:
             async with self._engine.admit(Priority.BULK, known=pieces) as ticket:
                 result = await work.run(job, recording, ticket, progress)
         if pieces.found:
-            logger.info("job {}: {} results were known from an earlier attempt", job.id, pieces.found)
+            logger.info("{} results were known from an earlier attempt", pieces.found)
         return result
 
     async def _recording(self, job: StoredJob) -> Path:

@@ -304,6 +304,50 @@ def test_speech_that_comes_while_the_network_is_loaded_gets_its_labels(seconds: 
     run(main())
 
 
+def test_what_waited_for_the_network_is_embedded_in_slices() -> None:
+    async def main() -> None:
+        calls: list[float] = []
+        voice = Voice()
+
+        async def timed(call: Callable[[], Any]) -> Any:
+            await asyncio.sleep(0.0 if calls else 10.5)  # the first call loads the network
+            before = voice.windows
+            result = call()
+            calls.append(voice.windows - before)
+            return result
+
+        stream = opened(SpeakerStage(load=lambda: voice, run_in_thread=timed))
+        for n in range(10):
+            await stream.hear(*voiced(1.024, n * 1.024))
+            await asyncio.sleep(1.024)
+        found = await stream.label(0, 0.0, 10.24)
+        assert found is not None
+        assert sum(turn.end_s - turn.start_s for turn in found.turns) == pytest.approx(10.24)
+        assert voice.windows == (10.24 - 1.5) // 0.375 + 1 + 1
+        assert len(calls) > 3
+        assert max(calls) <= (MAX_PENDING_S + 1.024) // 0.375 + 1
+        await stream.aclose()
+
+    run(main())
+
+
+def test_a_load_that_raises_costs_the_labels_and_is_logged(logs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(stage: SpeakerStage) -> None:
+        raise RuntimeError("broken")
+
+    async def main() -> None:
+        monkeypatch.setattr(SpeakerStage, "embedder", broken)
+        stream = opened(SpeakerStage(load=Voice, run_in_thread=AT_ONCE))
+        await stream.hear(*voiced(2.0))
+        began = now()
+        assert await stream.label(0, 0.0, 2.0) is None
+        assert now() - began < TIMEOUT_S
+        assert sum("speakers were not told apart: broken" in line for line in logs) == 1
+        await stream.aclose()
+
+    run(main())
+
+
 def test_a_network_that_is_never_loaded_costs_half_a_minute_of_audio() -> None:
     async def main() -> None:
         stream = opened(SpeakerStage(load=Voice, run_in_thread=after(3600)))

@@ -114,6 +114,20 @@ def test_a_star_among_the_aliases_is_any_model(monkeypatch: pytest.MonkeyPatch, 
         assert send(client, weather, model="whatever/model-7b").status_code == 200
 
 
+@pytest.mark.parametrize("strategy", ["foo", "{}", '{"type": "semantic_vad"}', '["auto"]', "{"])
+def test_a_chunking_strategy_that_openai_lacks_is_refused(client: TestClient, weather: bytes, strategy: str) -> None:
+    answer = send(client, weather, chunking_strategy=strategy)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "chunking_strategy")
+
+
+def test_openais_chunking_strategies_are_taken(client: TestClient, weather: bytes) -> None:
+    vad = '{"type": "server_vad", "threshold": 0.5, "silence_duration_ms": 200}'
+    for strategy in ("auto", vad):
+        answer = send(client, weather, chunking_strategy=strategy)
+        assert answer.status_code == 200
+        assert ("chunking_strategy" in answer.headers.get("X-Steno-Ignored", "")) is (strategy == vad)
+
+
 # the recording
 
 

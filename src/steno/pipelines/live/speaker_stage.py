@@ -258,7 +258,7 @@ class SpeakerStream:
     async def _work(self) -> None:
         """Embed what was heard, and answer questions in order, until nothing is left."""
         while self._questions or self._pending_s >= BATCH_S:
-            embedder = await self._stage.embedder()
+            embedder = await self._embedder()
             heard, self._pending, self._pending_s = self._pending, [], 0.0
             ends = [*self._ends]
             self._ends.clear()
@@ -274,9 +274,20 @@ class SpeakerStream:
             self._is_stuck = False
             self._progress.set()
 
+    async def _embedder(self) -> SpeakerEmbedder | None:
+        try:
+            return await self._stage.embedder()
+        except Exception as error:  # noqa: BLE001 - the worker's boundary: logged; finals go without speakers
+            self._report(error)
+            return None
+
     async def _turn(
         self, embedder: SpeakerEmbedder, heard: list[_Heard], ends: list[float], question: _Question | None
     ) -> None:
+        *slices, heard = _slices(heard)
+        for each in slices:
+            await self._stage.run_in_thread(partial(self._run, embedder, each, ends, None))
+            ends = []
         found, changes = await self._stage.run_in_thread(partial(self._run, embedder, heard, ends, question))
         if question is None or question.segment_id is None or found is None:
             return
@@ -312,3 +323,17 @@ class SpeakerStream:
             return None, {}
         found = self._diarizer.label(question.segment_id, *question.extent)
         return found, {} if self._on_changes is None else self._diarizer.changes()
+
+
+def _slices(heard: list[_Heard]) -> list[list[_Heard]]:
+    """Parts of `MAX_PENDING_S`, and the rest: after a slow load, other streams get their turn in between. What is
+    pending of a loaded network is one part. There is always a last one, which may be empty."""
+    parts: list[list[_Heard]] = [[]]
+    length_s = 0.0
+    for each in heard:
+        if length_s >= MAX_PENDING_S:
+            parts.append([])
+            length_s = 0.0
+        parts[-1].append(each)
+        length_s += len(each.audio) / SAMPLE_RATE
+    return parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
+import msgspec
 from fastapi import File, Form, UploadFile
 
 from steno.backends.base import Capabilities
@@ -148,7 +149,8 @@ class TranscriptionForm(SpeakerForm):
         Form(alias="known_speaker_references[]", description="For each name a recording of the voice, as a data URL."),
     ] = None
     chunking_strategy: Annotated[
-        str | None, Form(max_length=1000, description="Accepted and ignored; recordings are cut at pauses.")
+        str | None,
+        Form(max_length=1000, description="`auto` or a `server_vad` object; ignored, as recordings are cut at pauses."),
     ] = None
 
     @property
@@ -182,6 +184,19 @@ class TranscriptionForm(SpeakerForm):
         words = self.wants_words or shows_times or self.response_format == "verbose_json"
         speakers = self.speakers(wanted=self._wants_speakers())
         return FileOptions(language, context, words or speakers is not None, self.track, speakers)
+
+    def check_chunking(self) -> None:
+        """Raises InvalidRequestError: `chunking_strategy` is none of OpenAI's."""
+        if self.chunking_strategy in (None, "auto"):
+            return
+        try:
+            strategy = msgspec.json.decode(self.chunking_strategy or "", type=dict[str, object])
+        except msgspec.DecodeError:
+            strategy = {}
+        if strategy.get("type") != "server_vad":
+            text = f"invalid value {(self.chunking_strategy or '')[:50]!r} for chunking_strategy; expected auto or a "
+            text += 'JSON object such as {"type": "server_vad"}'
+            raise InvalidRequestError(text, param="chunking_strategy")
 
     def names_voices(self) -> bool:
         """Whether known speakers are named. Raises InvalidRequestError."""

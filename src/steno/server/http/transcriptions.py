@@ -76,6 +76,7 @@ def _options(form: TranscriptionForm, services: Services) -> FileOptions:
 def _unchecked_options(form: TranscriptionForm, services: Services) -> FileOptions:
     services.check_model(form.model)
     form.names_voices()
+    form.check_chunking()
     return form.options(services.engine)
 
 
