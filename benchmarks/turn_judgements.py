@@ -29,18 +29,19 @@ from benchmarks.server import Server
 from benchmarks.turn_speech import Speech, TurnRecording
 from benchmarks.turns import AUDIO, paths_of, words_of
 from steno.backends.base import Recognize
-from steno.backends.moonshine.backend import MoonshineBackend
+from steno.backends.moonshine.backend import FINAL_SILENCE_MS, MoonshineBackend
 from steno.pipelines.live.pause_judge import sound_of
 from steno.pipelines.live.turn_options import CHECKS_MS
 from steno.streaming.session import Session
 from steno.streaming.session_config import SessionConfig
-from steno.turn_detection.turn_judge import TurnJudge
+from steno.turn_detection.turn_judge import TurnJudge, needs_sound
 from steno.types import SAMPLE_RATE
 from steno.vad.config import SegmenterConfig
 from steno.vad.levels import frame_levels
 from steno.vad.silero import BatchedVad, VadState
 
 if TYPE_CHECKING:
+    from steno.streaming.step_request import Pause
     from steno.types import Audio
 
 Kind = Literal["end", "cut", "natural"]
@@ -74,8 +75,8 @@ def speeches_of(recording: TurnRecording, cuts: int, chance: random.Random) -> l
     return [*recording.sentences(), *recording.paused(cuts, chance, (PAUSE_S, PAUSE_S))]
 
 
-def pauses_of(speech: Speech, vad: BatchedVad) -> Iterator[tuple[Kind, Audio]]:
-    """The pauses of a sentence, each with the audio that Smart Turn and Moonshine are given of it."""
+def pauses_of(speech: Speech, vad: BatchedVad) -> Iterator[tuple[Kind, Pause]]:
+    """The pauses of a sentence, which is the first of its stream."""
     checks = SegmenterConfig(turn_checks_ms=CHECKS_MS[:1])
     session, state = Session(SessionConfig(checks)), VadState()
     for frame in session.feed(speech.audio):
@@ -85,19 +86,26 @@ def pauses_of(speech: Speech, vad: BatchedVad) -> Iterator[tuple[Kind, Audio]]:
         kind = _kind_of(speech, pause.voiced_until / SAMPLE_RATE)
         session.judge(0.0)
         if kind is not None:
-            yield kind, sound_of(pause)
+            yield kind, pause
         if kind in ("end", "cut"):
             return
+
+
+def final_of(pause: Pause) -> Audio:
+    """What Moonshine recognises."""
+    silence = round(FINAL_SILENCE_MS * SAMPLE_RATE / 1000)
+    return pause.audio[: len(pause.audio) - (pause.end - pause.voiced_until) + silence]
 
 
 async def judged(speeches: Sequence[Speech]) -> list[JudgedPause]:
     vad, judge, recogniser = BatchedVad(), TurnJudge(), MoonshineBackend()
     await recogniser.load(lambda *_: None)
     pauses: list[JudgedPause] = []
-    for kind, audio in (pause for speech in speeches for pause in pauses_of(speech, vad)):
-        heard = await recogniser.recognize(Recognize(audio, utterance="pause"))
-        sound, hypotheses = judge.completeness(audio), (None, replace(heard, sentence_end=None), heard)
-        pauses.append(JudgedPause(kind, *(judge.probability(hypothesis, sound) for hypothesis in hypotheses)))
+    for kind, pause in (found for speech in speeches for found in pauses_of(speech, vad)):
+        heard = await recogniser.recognize(Recognize(final_of(pause), utterance="pause"))
+        sound, words = judge.completeness(sound_of(pause)), replace(heard, sentence_end=None)
+        by_recogniser = judge.probability(heard, sound if needs_sound(heard) else None)
+        pauses.append(JudgedPause(kind, judge.probability(None, sound), judge.probability(words, sound), by_recogniser))
     await recogniser.unload()
     return pauses
 

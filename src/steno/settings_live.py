@@ -16,8 +16,8 @@ class LiveStreamSettings(BaseSettings):
     vad_silence_ms: int = setting("Live", "Silence that ends an utterance, in milliseconds.", 500, ge=100, le=10_000)
     turn_detection: Literal["silence", "smart"] = setting(
         "Live",
-        "What ends an utterance: `silence` of `VAD_SILENCE_MS`; or `smart`: models judge a pause by its sound "
-        "and the words before it; the more probable an end is, the sooner, and after `MAX_SILENCE_MS` in any case.",
+        "What ends an utterance: `silence` of `VAD_SILENCE_MS`; or `smart`: models judge a pause by what "
+        "was heard before it; the more probable an end is, the sooner, and after `MAX_SILENCE_MS` in any case.",
         "silence",
     )
     turn_threshold: float = setting(

@@ -31,12 +31,32 @@ def test_segments_keep_their_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"messages": [}', '{"messages": 5, "origin": null}', '{"messages": [{"time_s": 1}]}']
+    "content",
+    [
+        "",
+        "[]",
+        '{"origin": null}',
+        '{"messages": [}',
+        '{"messages": 5, "origin": null}',
+        '{"messages": [{"time_s": 1}]}',
+    ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "chat.json").write_text(content)
     with pytest.raises(ArchiveError, match=r"chat\.json is no ChatMessages file: . problems"):
         load_sliced(ChatMessages, tmp_path / "chat.json", "messages", ChatMessage)
+
+
+def test_an_item_with_a_field_of_another_version_is_damaged(tmp_path: Path) -> None:
+    messages = (ChatMessage(1.0, "a", "b"),)
+    text = dump(ChatMessages(messages=messages, origin=5.0)).decode().replace('"author"', '"mood": 1, "author"')
+    (tmp_path / "chat.json").write_text(text)
+    for read in (
+        lambda: load(ChatMessages, tmp_path / "chat.json"),
+        lambda: list(load_sliced(ChatMessages, tmp_path / "chat.json", "messages", ChatMessage)[1]),
+    ):
+        with pytest.raises(ArchiveError, match="1 problems"):
+            read()
 
 
 def test_a_damaged_item_is_found_when_it_is_reached(tmp_path: Path) -> None:

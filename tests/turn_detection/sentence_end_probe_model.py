@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from benchmarks.turn_judgements import Kind, pauses_of, recordings_of, speeches_of
+from benchmarks.turn_judgements import Kind, final_of, pauses_of, recordings_of, speeches_of
 from benchmarks.turns import AUDIO
 from steno.backends.base import Recognize
 from steno.backends.moonshine import files, installed
@@ -85,7 +85,8 @@ async def examples_of(folder: Path) -> list[Example]:
     chance, cuts = np.random.default_rng(4), random.Random(22)
     examples: list[Example] = []
     for voice, recording in zip(voices, recordings_of([*paths, wheel.parent / "endgame_nagg_nell.wav"]), strict=True):
-        pauses = [pause for speech in speeches_of(recording, CUTS, cuts) for pause in pauses_of(speech, vad)]
+        speeches = speeches_of(recording, CUTS, cuts)
+        pauses = [(kind, final_of(pause)) for speech in speeches for kind, pause in pauses_of(speech, vad)]
         for kind, audio in pauses:
             heard = await recogniser.recognize(Recognize(audio, utterance="pause"))
             if (log_odds := words.log_odds(heard.text)) is None:

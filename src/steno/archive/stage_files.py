@@ -90,9 +90,9 @@ def load_sliced(kind: type[FileT], path: Path, name: str, item: type[ItemT]) -> 
     data = _read(path)
     try:
         fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        items = msgspec.json.decode(fields.pop(name, b"[]"), type=list[msgspec.Raw])
+        items = msgspec.json.decode(fields.pop(name), type=list[msgspec.Raw])
         rest = kind.model_validate_json(msgspec.json.encode({**fields, name: []}))
-    except (msgspec.MsgspecError, ValidationError) as error:
+    except (KeyError, msgspec.MsgspecError, ValidationError) as error:
         raise _damaged(kind, path, error) from None
     return rest, _parsed(kind, path, items, item)
 
@@ -102,7 +102,7 @@ def dump(content: StageFile) -> bytes:
 
 
 def _parsed(kind: type[StageFile], path: Path, items: Sequence[msgspec.Raw], item: type[ItemT]) -> Iterator[ItemT]:
-    adapter = TypeAdapter(list[item])  # type: ignore[valid-type]
+    adapter = TypeAdapter(list[item], config=kind.model_config)  # type: ignore[valid-type]
     for part in _slices(items):
         try:
             yield from adapter.validate_json(b"[" + b",".join(part) + b"]")

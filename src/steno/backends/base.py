@@ -41,7 +41,7 @@ class Capabilities:
     noise_confidence: float = 0.0
     """Where VAD detected hardly any speech, text below this confidence is dropped as a hallucination on noise."""
     final_silence_ms: float = 96.0
-    """Silence behind the last word that a final needs."""
+    """Silence behind the last word that a final needs; at most 96, where pauses are judged."""
     sentence_end: bool = False
     """Whether live finals have `Hypothesis.sentence_end`."""
 

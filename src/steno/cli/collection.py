@@ -13,6 +13,9 @@ def collection_paused() -> Iterator[None]:
 
     It saves about a tenth of the CPU time of the start of `steno serve`.
     """
+    if not gc.isenabled():
+        yield
+        return
     gc.disable()
     try:
         yield

@@ -51,7 +51,7 @@ async def test_it_writes_what_is_said_with_capitals_and_punctuation(
     assert heard.scores[-1].end == len(heard.text)
 
 
-async def test_its_full_stop_is_surer_behind_a_sentence_than_within_it(
+async def test_it_is_surer_of_an_end_behind_a_sentence_than_within_it(
     backend: MoonshineBackend, speech: dict[str, Audio]
 ) -> None:
     """`It was the best of times, it was the worst of | times.`"""

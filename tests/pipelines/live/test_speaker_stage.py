@@ -331,23 +331,6 @@ def test_what_waited_for_the_network_is_embedded_in_slices() -> None:
     run(main())
 
 
-def test_a_load_that_raises_costs_the_labels_and_is_logged(logs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(stage: SpeakerStage) -> None:
-        raise RuntimeError("broken")
-
-    async def main() -> None:
-        monkeypatch.setattr(SpeakerStage, "embedder", broken)
-        stream = opened(SpeakerStage(load=Voice, run_in_thread=AT_ONCE))
-        await stream.hear(*voiced(2.0))
-        began = now()
-        assert await stream.label(0, 0.0, 2.0) is None
-        assert now() - began < TIMEOUT_S
-        assert sum("speakers were not told apart: broken" in line for line in logs) == 1
-        await stream.aclose()
-
-    run(main())
-
-
 def test_a_network_that_is_never_loaded_costs_half_a_minute_of_audio() -> None:
     async def main() -> None:
         stream = opened(SpeakerStage(load=Voice, run_in_thread=after(3600)))

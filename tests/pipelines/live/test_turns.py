@@ -61,7 +61,7 @@ class Script:
 
 
 class HearingEnds(OfflineBackend):
-    """Tells whether a sentence ends, in all hypotheses but `silent`, and needs 32 ms of a pause."""
+    """Tells whether a sentence ends, unless it is `silent`, and needs 32 ms of a pause."""
 
     def __init__(self, *, silent: bool = False) -> None:
         super().__init__(rtf=0.05)

@@ -5,6 +5,8 @@
       decoding.py      audio → tokens: greedy decoding, with speculative drafts
         model.py         the ONNX sessions: encoder, decoder, KV cache
       vocabulary.py    tokens → text
+      sentence_end_probe.py   whether a live final ends a sentence, by the encoder's states and
+        closing_punctuation.py  by the text's last mark
     files.py         resolves MODEL_ID to files, and checks them
     installed.py     whether the wheel is installed; imports nothing heavy
 

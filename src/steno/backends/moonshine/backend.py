@@ -58,8 +58,9 @@ CONTEXT_CONFIDENCE = 0.6
 
 FINAL_SILENCE_MS = 32.0
 PADDING = round(0.1 * SAMPLE_RATE)
-"""Samples of digital silence behind the audio of a live final. With it 32 ms of a pause are enough: text and closing
-punctuation are better than after 96 ms without it, and punctuation is worse with 200 ms (`LEARNING_LOG.md`)."""
+"""Samples of digital silence behind the audio of a live final. With it 32 ms of a pause are enough for the text, and
+the punctuation is better than after 96 ms without it and than with 200 ms (`LEARNING_LOG.md`). Finals that end
+otherwise get it too: behind 500 ms of silence it changes little."""
 
 MUSIC_NOTES = frozenset("♩♪♫♬")
 

@@ -24,7 +24,7 @@ class SentenceEndProbe(NamedTuple):
     weights: NDArray[np.float32]
     """Of the mean state. Shape [width]."""
     bias: float
-    silence: float
+    states: float
     """Weight of the log-odds that the states give."""
     punctuation: float
     """Weight of the log-odds of `closing_punctuation`."""
@@ -44,4 +44,4 @@ class SentenceEndProbe(NamedTuple):
             punctuation: `closing_punctuation`; None counts as unsure.
         """
         by_states = float(ending.mean(axis=0) @ self.weights) + self.bias
-        return self.silence * by_states + self.punctuation * (punctuation or 0.0) + self.offset
+        return self.states * by_states + self.punctuation * (punctuation or 0.0) + self.offset

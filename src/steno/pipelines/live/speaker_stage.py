@@ -258,7 +258,7 @@ class SpeakerStream:
     async def _work(self) -> None:
         """Embed what was heard, and answer questions in order, until nothing is left."""
         while self._questions or self._pending_s >= BATCH_S:
-            embedder = await self._embedder()
+            embedder = await self._stage.embedder()
             heard, self._pending, self._pending_s = self._pending, [], 0.0
             ends = [*self._ends]
             self._ends.clear()
@@ -273,13 +273,6 @@ class SpeakerStream:
                 question.answer.set_result(None)
             self._is_stuck = False
             self._progress.set()
-
-    async def _embedder(self) -> SpeakerEmbedder | None:
-        try:
-            return await self._stage.embedder()
-        except Exception as error:  # noqa: BLE001 - the worker's boundary: logged; finals go without speakers
-            self._report(error)
-            return None
 
     async def _turn(
         self, embedder: SpeakerEmbedder, heard: list[_Heard], ends: list[float], question: _Question | None

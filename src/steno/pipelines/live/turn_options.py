@@ -16,8 +16,8 @@ TURN_DETECTIONS: tuple[TurnDetection, ...] = ("silence", "smart")
 Eagerness: TypeAlias = Literal["low", "medium", "high", "auto"]
 
 CHECKS_MS = tuple(96.0 + 128 * n for n in range(64))
-"""Pauses, up to 8 s, in which it is decided whether an utterance ends. Its sound and words are judged in the first one:
-later they are judged no better, and the longer a pause, the more of what is incomplete sounds complete
+"""Pauses, up to 8 s, in which it is decided whether an utterance ends. What was heard is judged in the first one:
+later it is judged no better, and the longer a pause, the more of what is incomplete sounds complete
 (`LEARNING_LOG.md`). In the further ones only the length of the pause has changed."""
 
 

@@ -12,7 +12,7 @@ from loguru import logger
 
 from steno.backends.cpu import half_of_cores
 from steno.request_ids import run_in_executor
-from steno.turn_detection.turn_judge import TurnDetector
+from steno.turn_detection.turn_judge import TurnDetector, needs_sound
 
 if TYPE_CHECKING:
     from steno.types import Audio, Hypothesis
@@ -100,8 +100,7 @@ class TurnStage:
 
     async def _probability(self, sound: Sound, words: Words) -> float:
         hypothesis = await words()
-        is_told = hypothesis is not None and hypothesis.sentence_end is not None
-        completeness = None if is_told else await sound()
+        completeness = await sound() if needs_sound(hypothesis) else None
         detector = await self._detector()
         return await self._run(detector.probability, hypothesis, completeness)
 

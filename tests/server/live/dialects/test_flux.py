@@ -168,6 +168,13 @@ def test_a_turn_goes_on_over_segments_that_were_cut() -> None:
     ]
 
 
+def test_a_turn_does_not_start_with_a_cut_segment_that_has_no_text() -> None:
+    dialect = connected()
+    assert events(dialect, final_of("", "cut", end_s=30.0)) == []
+    (start,) = dialect.encode(Partial(1, 30.0, 31.0, "", "yes"))
+    assert start["audio_window_start"] == 30.0
+
+
 def test_a_turn_that_ends_in_silence_after_a_cut_has_its_text() -> None:
     assert events(connected(), final_of("one two", "cut"), final_of("", start_s=2.0)) == [
         ("StartOfTurn", 0, "one two"),

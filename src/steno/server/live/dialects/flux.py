@@ -192,7 +192,8 @@ class FluxDialect:
     def _segment_over(self, final: Final) -> Sequence[Message]:
         turn = self._turn
         probability = self._completeness.pop(final.segment_id, 0.0)
-        turn.began(final.start_s)
+        if final.text:
+            turn.began(final.start_s)
         turn.add(final)
         if final.reason == "cut":
             return [self._goes_on(final.end_s, final.segment_id)] if turn.has_text else []

@@ -39,7 +39,9 @@ def check_turns(asked: Mapping[str, Any], options: LiveOptions) -> None:
     if asked.get("turn_detection") == "smart" and not options.endpointing:
         raise InvalidRequestError("turn_detection=smart needs use_server_vad=true", param="turn_detection")
     for name in ("turn_threshold", "max_silence_ms"):
-        if name in asked and (options.turn_detection == "silence" or not options.endpointing):
+        if name in asked and not options.endpointing:
+            raise InvalidRequestError(f"{name} needs use_server_vad=true", param=name)
+        if name in asked and options.turn_detection == "silence":
             raise InvalidRequestError(f"{name} needs turn_detection=smart", param=name)
 
 
