@@ -54,7 +54,7 @@ def run(archive: ArchiveFolder, *words: str) -> list[str]:
 
 def speakers(archive: ArchiveFolder) -> list[str | None]:
     (recording,) = archive.ids()
-    return [segment.speaker for segment in ArchiveReview(archive).recording(recording).transcript.segments]
+    return [segment.speaker for segment in ArchiveReview(archive).recording(recording).segments]
 
 
 def test_segments_have_speakers_also_in_exports(archive: ArchiveFolder, tmp_path: Path) -> None:

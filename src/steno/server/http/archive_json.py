@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from pydantic import BaseModel, Field
-from pydantic_core import to_json
+from pydantic import BaseModel, Field, TypeAdapter
 
 from steno.archive.archive_review import ReviewedRecording
 from steno.archive.manifest import ChatClock, ClockAnchor, RecordingManifest, Verdict
@@ -16,6 +15,7 @@ from steno.types import Segment
 
 SLICE = 500
 """Members of a list that are serialised at once, in 1 ms."""
+MemberT = TypeVar("MemberT", bound=BaseModel)
 By = Annotated[str, Field(max_length=100)]
 
 
@@ -120,7 +120,7 @@ def review_json(found: ReviewedRecording, audio_url: str) -> bytes:
     messages = (
         ReviewMessage(time_s=message.time_s, author=message.author, text=message.text) for message in found.messages
     )
-    lists = {"segments": _list_json(segments), "messages": _list_json(messages)}
+    lists = {"segments": _list_json(ReviewSegment, segments), "messages": _list_json(ReviewMessage, messages)}
     return msgspec.json.encode({**head.model_dump(mode="json"), **lists})
 
 
@@ -135,10 +135,10 @@ def _review_segment(segment: Segment, manifest: RecordingManifest) -> ReviewSegm
     )
 
 
-def _list_json(items: Iterator[BaseModel]) -> msgspec.Raw:
-    parts = []
+def _list_json(kind: type[MemberT], items: Iterator[MemberT]) -> msgspec.Raw:
+    adapter, parts = TypeAdapter(list[kind]), []  # type: ignore[valid-type]
     while part := list(islice(items, SLICE)):
-        parts.append(to_json(part)[1:-1])
+        parts.append(adapter.dump_json(part)[1:-1])
     return msgspec.Raw(b"[" + b",".join(parts) + b"]")
 
 
