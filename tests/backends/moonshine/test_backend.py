@@ -12,7 +12,7 @@ import pytest
 
 from bystander import Bystander
 from steno.backends.base import AsyncBackend, Recognize, UsesDrafts
-from steno.backends.moonshine.backend import MoonshineBackend, create, is_text, remove_notes
+from steno.backends.moonshine.backend import PADDING, MoonshineBackend, create, is_text, remove_notes
 from steno.backends.registry import BackendOptions
 from steno.errors import (
     AudioTooLongError,
@@ -64,14 +64,18 @@ async def test_it_is_surer_of_an_end_behind_a_sentence_than_within_it(
     assert whole.sentence_end > cut.sentence_end + 1
 
 
-async def test_a_live_final_needs_no_silence_of_its_own_behind_the_last_word(
+async def test_a_live_final_is_recognised_with_silence_behind_it(
     backend: MoonshineBackend, speech: dict[str, Audio]
 ) -> None:
-    """`It was the spring of hope, it was the winter of despair.`, right up to its end."""
+    """Right up to the end of `It was the winter of despair.`, whose last word is lost without it."""
     audio = speech["two_cities"][193_280 : round(20.08 * SAMPLE_RATE)]
-    upload, final = [(await backend.recognize(Recognize(audio, utterance=name))).text for name in (None, "a")]
-    assert upload.endswith("the winter of.")
-    assert final.endswith("the winter of despair.")
+    final = await backend.recognize(Recognize(audio, utterance="a"))
+    with_silence, without = [
+        await backend.recognize(Recognize(piece)) for piece in (np.pad(audio, (0, PADDING)), audio)
+    ]
+    assert final.text == with_silence.text
+    assert without.text.endswith("the winter of.")
+    assert len(final.text) > len(without.text)
 
 
 async def test_a_live_utterance_ends_with_nearly_the_text_of_the_whole_piece(
