@@ -22,7 +22,7 @@ class FluxTurn:
     hints: tuple[str, ...] = ()
     """Languages that the client expects."""
     tells_languages: bool = False
-    """Whether the client is told which languages were spoken."""
+    """Whether its messages list the languages that were spoken."""
     start_s: float | None = None
     """Where its first segment with text begins; None = nothing has been said."""
     is_told: bool = False
