@@ -93,8 +93,7 @@ def pauses_of(speech: Speech, vad: BatchedVad) -> Iterator[tuple[Kind, Pause]]:
 
 def final_of(pause: Pause) -> Audio:
     """What Moonshine recognises."""
-    silence = round(FINAL_SILENCE_MS * SAMPLE_RATE / 1000)
-    return pause.audio[: len(pause.audio) - (pause.end - pause.voiced_until) + silence]
+    return pause.audio_with(round(FINAL_SILENCE_MS * SAMPLE_RATE / 1000))
 
 
 async def judged(speeches: Sequence[Speech]) -> list[JudgedPause]:

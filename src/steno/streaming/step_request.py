@@ -56,3 +56,7 @@ class Pause:
     def silence_s(self) -> float:
         """How long the pause is so far."""
         return (self.end - self.voiced_until) / SAMPLE_RATE
+
+    def audio_with(self, silence: int) -> Audio:
+        """The utterance, up to `silence` samples into the pause."""
+        return self.audio[: len(self.audio) - (self.end - self.voiced_until) + silence]

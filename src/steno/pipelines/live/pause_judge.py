@@ -24,7 +24,7 @@ SOUND_SAMPLES = FRAME
 
 def sound_of(pause: Pause) -> Audio:
     """The audio whose sound is judged."""
-    return pause.audio[: len(pause.audio) - (pause.end - pause.voiced_until) + SOUND_SAMPLES]
+    return pause.audio_with(SOUND_SAMPLES)
 
 
 class PauseJudge:

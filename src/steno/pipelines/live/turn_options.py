@@ -1,8 +1,8 @@
 """Turn detection: from a client's options and the server's settings to what the session and the turn stage do.
 
-`silence` ends an utterance after `silence_ms`. `smart` judges pauses (`steno.turn_detection`): an
-utterance ends as soon as it is probable enough that it is complete, which a longer pause makes likelier, and after
-`max_silence_ms` in any case.
+`silence` ends an utterance after `silence_ms`. `smart` judges pauses (`steno.turn_detection`): an utterance ends as
+soon as it is probable enough that it is complete, which a longer pause makes likelier, and after `max_silence_ms` in
+any case.
 """
 
 from __future__ import annotations
