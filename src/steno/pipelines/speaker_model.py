@@ -43,7 +43,7 @@ class SpeakerModel:
         try:
             return self._source.load()
         except ModelLoadError as error:
-            logger.error("the speaker embedder could not be loaded: {}", error.message)
+            logger.opt(exception=error).error("the speaker embedder could not be loaded: {}", error.message)
             raise
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steno.errors import SettingsError
+from steno.errors import ModelLoadError, SettingsError
 from steno.speakers.embedder import SpeakerEmbedder
 
 PYANNOTE = "pyannote/"
@@ -26,6 +26,15 @@ def check_speaker_model(model_id: str | None) -> None:
 
 def load_embedder(model_id: str | None) -> SpeakerEmbedder:
     """The embedder; None = the one that steno ships. Takes up to seconds. Raises ModelLoadError."""
+    try:
+        return _loaded(model_id)
+    except ModelLoadError:
+        raise
+    except Exception as error:  # of ONNX Runtime or pyannote
+        raise ModelLoadError("the speaker network cannot be loaded; the server's log has the reason") from error
+
+
+def _loaded(model_id: str | None) -> SpeakerEmbedder:
     if model_id is None:
         from steno.speakers.campplus import CampplusEmbedder
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from loguru import logger
-
 from steno.errors import ModelLoadError
 from steno.speakers.embedder import SpeakerEmbedder
 from steno.speakers.embedder_choice import load_embedder
@@ -44,7 +42,3 @@ class EmbedderSource:
         except ModelLoadError:
             self._on_failure()
             raise
-        except Exception as error:
-            self._on_failure()
-            logger.opt(exception=error).error("the speaker network cannot be loaded: {}", error)
-            raise ModelLoadError("the speaker network cannot be loaded; the server's log has the reason") from error
